@@ -1,0 +1,1 @@
+"""Kernel events as columns: their layout, their sources, their recordings."""

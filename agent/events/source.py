@@ -1,0 +1,26 @@
+"""Where events come from: the interface that the kernel and a recording both serve."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from agent.events.layout import Events
+
+
+class EventSource(Protocol):
+    """A stream of kernel events. Not thread-safe: one reader."""
+
+    def take(self) -> Events:
+        """Every event that has arrived since the last call, in order of arrival; empty when there is none."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Block until events may be there or `seconds` have passed. False when the source has ended for good."""
+        ...
+
+    def losses(self) -> Mapping[str, int]:
+        """Events lost before they could be taken, by cause, since the start."""
+        ...
+
+    def close(self) -> None:
+        """Detach and release everything. Events not taken are gone."""
+        ...

@@ -1,0 +1,1 @@
+"""From bytes of a gRPC body to columns of access logs."""

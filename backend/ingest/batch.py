@@ -1,0 +1,91 @@
+"""What ingest hands on: access logs as columns, and the connections they belong to.
+
+This is the seam between receiving and analysing. Everything before it knows bytes and protobuf, everything
+after it knows columns and entities.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class LogKind(IntEnum):
+    """The operation of a kernel log; values are the field numbers of AccessLogKernelLog's oneof."""
+
+    CONNECT = 1
+    ACCEPT = 2
+    CLOSE = 3
+    READ = 4
+    WRITE = 5
+
+
+class DetectPoint(IntEnum):
+    """The side that reported a connection, as on the wire. Values the wire does not name become UNRECOGNIZED."""
+
+    CLIENT = 0
+    SERVER = 1
+    PROXY = 2
+    UNRECOGNIZED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The node a stream comes from."""
+
+    name: str
+    cluster: str
+    boot_time_ns: int
+    """Unix time in nanoseconds at offset 0 of the node's monotonic clock; 0 when the stream never said."""
+    interfaces: Mapping[int, str]
+    """Interface names by ifindex."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One end of a connection: a process that the agent knows, or just an address."""
+
+    service: str
+    """Service name of a known process; empty for a plain address."""
+    instance: str
+    """Pod or host name of a known process; empty for a plain address."""
+    process: str
+    host: str
+    """IP address in text for a plain address; empty for a known process."""
+    port: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Connection:
+    """A connection as its agent described it. Compared by identity: interned per (node, wire bytes)."""
+
+    node: Node
+    local: Address
+    remote: Address
+    role: DetectPoint
+    tls: bool
+    protocol: int
+    """AccessLogProtocolType: 0 TCP, 1 HTTP/1, 2 HTTP/2; any other number as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """Valid kernel logs, as columns of one length. Rows keep the order in which they were received."""
+
+    connections: list[Connection]
+    """The distinct connections of this batch."""
+    connection: NDArray[np.int32]
+    """Per log, an index into `connections`."""
+    kind: NDArray[np.int8]
+    """Per log, a LogKind."""
+    minute: NDArray[np.int32]
+    """Per log, minutes since 1970-01-01 UTC of its start time."""
+    duration_ns: NDArray[np.int64]
+    """Per log, end minus start; never negative."""
+    columns: Mapping[str, NDArray[np.int64]]
+    """Per wire path below AccessLogKernelLog (such as "write.l4Metrics.totalPackageSize"), the value or 0."""
+
+    def __len__(self) -> int:
+        return len(self.kind)

@@ -1,0 +1,1 @@
+"""Where entities and metrics are kept."""
