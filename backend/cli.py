@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands: dict[str, Command] = {}
     for name in COMMANDS:
-        command: Command = importlib.import_module(f"backend.commands.{name}")  # type: ignore[assignment] # a module is a Command by its functions
+        command: Command = importlib.import_module(f"backend.commands.{name}")
         command.configure(subparsers.add_parser(name, help=command.SUMMARY, description=command.SUMMARY))
         commands[name] = command
     parsed = parser.parse_args(arguments)

@@ -1,0 +1,1 @@
+"""C programs that run in the kernel; text files, compiled by the agent at start."""

@@ -91,9 +91,7 @@ class EventFlag(IntFlag):
 def c_layout_assertions() -> str:
     """C static assertions that `struct event` has exactly the layout of EVENT."""
     lines = [f'_Static_assert(sizeof(struct event) == {EVENT.itemsize}, "size of struct event");']
-    fields = EVENT.fields
-    assert fields is not None
-    for name, field in fields.items():
+    for name, field in (EVENT.fields or {}).items():
         lines.append(
             f"_Static_assert(__builtin_offsetof(struct event, {name}) == {field[1]}"
             f' && sizeof(((struct event *)0)->{name}) == {field[0].itemsize}, "layout of event.{name}");'

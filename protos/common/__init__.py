@@ -1,0 +1,1 @@
+"""Values and commands shared by every service."""

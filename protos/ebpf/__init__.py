@@ -1,0 +1,1 @@
+"""Access logs, processes and profiling."""

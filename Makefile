@@ -1,0 +1,38 @@
+# The everyday commands. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format protos hooks lock clean
+
+PYTHON := .venv/bin/python
+SOURCES := agent backend protos tests bench scripts
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## run backend and agent on this machine; FOR=20s stops by itself
+	@scripts/setup run
+	@$(PYTHON) scripts/run.py $(if $(FOR),--for $(FOR))
+
+test: ## run every test that this machine can run
+	@scripts/setup test
+	@$(PYTHON) -m pytest $(TESTS)
+
+lint: ## check style and types
+	@scripts/setup test
+	@$(PYTHON) -m ruff check $(SOURCES)
+	@$(PYTHON) -m ruff format --check $(SOURCES)
+	@$(PYTHON) -m mypy
+
+format: ## rewrite the sources in the project's style
+	@scripts/setup test
+	@$(PYTHON) -m ruff check --fix-only $(SOURCES)
+	@$(PYTHON) -m ruff format $(SOURCES)
+
+protos: ## generate the Python code of protos/*.proto
+	@scripts/setup test
+	@$(PYTHON) scripts/generate_protos.py
+
+lock: ## pin the dependencies of pyproject.toml again
+	@scripts/lock
+
+clean: ## forget everything that was made here
+	rm -rf .venv .run build dist *.egg-info
