@@ -1,0 +1,58 @@
+// Numbers as people read them. Every function takes null for "no data", which is shown as a dash and never as zero.
+
+export const NOTHING = "–";
+
+const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const DURATIONS = [
+  [1, "ns"],
+  [1e3, "µs"],
+  [1e6, "ms"],
+  [1e9, "s"],
+];
+
+/** Three digits at most: 0.05, 0.8, 12.3, 456. */
+function short(value) {
+  const size = Math.abs(value);
+  const digits = size >= 99.95 || Number.isInteger(value) ? 0 : size >= 9.995 ? 1 : size >= 0.995 ? 1 : 2;
+  return value.toFixed(digits);
+}
+
+/** A whole number with separators: 1,234,567. */
+export function count(value) {
+  return value === null ? NOTHING : Math.round(value).toLocaleString("en");
+}
+
+/** A number of things per time: 0.05, 12.3, 4,560, 1.2 M. */
+export function rate(value) {
+  if (value === null) return NOTHING;
+  if (value >= 999_950) return `${short(value / 1e6)} M`;
+  return value >= 99.95 ? count(value) : short(value);
+}
+
+/** Bytes: 512 B, 1.5 KiB. */
+export function bytes(value) {
+  if (value === null) return NOTHING;
+  let unit = 0;
+  while (value >= 1023.5 && unit < BYTES.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit ? short(value) : rate(value)} ${BYTES[unit]}`;
+}
+
+/** Bytes per second. */
+export function bytesPerSecond(value) {
+  return value === null ? NOTHING : `${bytes(value)}/s`;
+}
+
+/** Nanoseconds: 850 ns, 12.3 µs, 4.5 ms, 1.2 s. */
+export function duration(value) {
+  if (value === null) return NOTHING;
+  const [size, unit] = DURATIONS.findLast(([least]) => value >= least * 0.9995) ?? DURATIONS[0];
+  return `${short(value / size)} ${unit}`;
+}
+
+/** The time of day of a date, in the visitor's zone: 14:05. */
+export function timeOfDay(date) {
+  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}

@@ -1,0 +1,1 @@
+"""Questions about what was stored, and the JSON API that answers them."""

@@ -1,0 +1,109 @@
+"""The JSON API and the console, as routes of a Starlette application."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from backend.console.pages import console_routes
+from backend.query.errors import QueryError
+from backend.query.parameters import SPAN, Parameters
+from backend.query.services import instances, services
+from backend.query.shapes import Failure
+from backend.query.topology import instance_topology, topology
+from backend.storage.interface import Storage, StorageError
+
+LOGGER = logging.getLogger(__name__)
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One address of the API."""
+
+    path: str
+    parameters: tuple[str, ...]
+    """Names of the query parameters it knows."""
+    answer: Callable[[Storage, Parameters], msgspec.Struct]
+    """Called in a worker thread; may raise QueryError and StorageError."""
+
+
+QUESTIONS = (
+    Question("/api/services", SPAN, lambda storage, asked: services(storage, asked.window())),
+    Question(
+        # An id is base64, which has slashes: the part in the middle may be several.
+        "/api/services/{id:path}/instances",
+        SPAN,
+        lambda storage, asked: instances(storage, asked.path("id"), asked.window()),
+    ),
+    Question("/api/topology", SPAN, lambda storage, asked: topology(storage, asked.window())),
+    Question(
+        "/api/instance-topology",
+        ("source", "target", *SPAN),
+        lambda storage, asked: instance_topology(storage, asked.one("source"), asked.one("target"), asked.window()),
+    ),
+)
+
+
+def routes(storage: Storage, clock: Callable[[], float] = time.time) -> list[BaseRoute]:
+    """Everything that is read over HTTP: the API under /api and the console at /.
+
+    Args:
+        storage: what is asked; its methods are called in worker threads.
+        clock: seconds since 1970-01-01 UTC.
+    """
+    asked = [Route(question.path, _endpoint(question, storage, clock), methods=["GET"]) for question in QUESTIONS]
+    return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes()]
+
+
+def respond(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """A JSON response that nobody may keep: everything here is about now."""
+    return Response(msgspec.json.encode(body), status, HEADERS, "application/json")
+
+
+def _endpoint(
+    question: Question, storage: Storage, clock: Callable[[], float]
+) -> Callable[[Request], Awaitable[Response]]:
+    def answer(parameters: Parameters) -> Response:
+        parameters.allow(question.parameters)
+        return respond(question.answer(storage, parameters))
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(answer, Parameters(request.path_params, request.query_params, clock()))
+        except QueryError as refused:
+            return respond(Failure(error=refused.error, hint=refused.hint), refused.status)
+        except StorageError as failed:
+            LOGGER.warning("%s could not be answered: %s", request.url.path, failed)
+            hint = "the backend's log says more; try again in a moment"
+            return respond(Failure(error=str(failed), hint=hint), HTTPStatus.SERVICE_UNAVAILABLE)
+        except Exception:
+            LOGGER.exception("%s failed", request.url)
+            failure = Failure(error="the backend failed to answer", hint="its log has the reason; please report it")
+            return respond(failure, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    return endpoint
+
+
+def _refuse(asked: list[Route]) -> Callable[[Request], Awaitable[Response]]:
+    """What answers an unknown address, and a known one that is not asked by GET."""
+
+    async def refuse(request: Request) -> Response:
+        if any(route.path_regex.match(request.url.path) for route in asked):
+            failure = Failure(error=f"{request.method} is not answered here", hint="use GET")
+            response = respond(failure, HTTPStatus.METHOD_NOT_ALLOWED)
+            response.headers["allow"] = "GET, HEAD"
+            return response
+        paths = ", ".join(question.path.replace(":path", "") for question in QUESTIONS)
+        failure = Failure(error=f"there is no {request.url.path}", hint=f"there are {paths}")
+        return respond(failure, HTTPStatus.NOT_FOUND)
+
+    return refuse
