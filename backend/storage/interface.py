@@ -104,6 +104,19 @@ class Storage(Protocol):
         """
         ...
 
+    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+        """Tidy up; what is asked of the store gives the same answers before and after, but for what is forgotten.
+
+        Args:
+            closed_minute: minutes before this one are closed, so that their rows may be merged. Later rows for them
+                still count.
+            oldest_minute: what is older than this minute may be forgotten.
+
+        Raises:
+            StorageError: the store could not be tidied up; try again later.
+        """
+        ...
+
     def close(self) -> None:
         """Release the store."""
         ...

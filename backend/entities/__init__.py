@@ -1,0 +1,1 @@
+"""Who a connection belongs to: names, ids and resolution of its two ends."""

@@ -1,0 +1,269 @@
+"""Takes batches of logs and makes them durable, many at a time.
+
+A flush takes everything that waits. While it is analysed and written, more arrives, which is the next flush: the
+more comes in, the more a flush holds, and the cost of making it durable is shared.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from backend.entities.resolution import Resolver
+from backend.ingest.batch import LogBatch
+from backend.ingest.sink import Overloaded
+from backend.metrics.analysis import Minutes, analyse
+from backend.metrics.telemetry import Telemetry
+from backend.metrics.windows import minute_of
+from backend.oal.compiler import Program
+from backend.oal.loader import Metrics
+from backend.storage.interface import Flush, Storage, StorageError
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+CLOSED_AFTER = 2
+"""Minutes after which a minute is closed: what still comes for it is late, and merged later."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """Bounds and times of a pipeline."""
+
+    maximum_rows: int = 1_000_000
+    """Most logs that may wait to be durable."""
+    maximum_bytes: int = 512 * 1024 * 1024
+    """Most bytes of columns that may wait to be durable."""
+    interval: float = 0.1
+    """Shortest time in seconds between the starts of two flushes."""
+    attempts: int = 4
+    """How often a flush is written before its senders are told to send it again."""
+    retry_delay: float = 0.2
+    """Seconds before the second attempt; doubles with each further one."""
+    retention: int | None = None
+    """Minutes for which data is kept; None keeps all. Older logs are dropped and counted."""
+    future: int | None = None
+    """Minutes by which a log's time may be ahead of this machine's clock; None accepts all."""
+    zeros_are_values: bool = False
+    """As Program."""
+
+
+class AnalysisError(Exception):
+    """A batch that cannot be analysed; sending it again does not help."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    batch: LogBatch
+    bytes: int
+    done: asyncio.Future[None]
+
+
+class Pipeline:
+    """A LogSink that analyses and stores. Use from one event loop; start it first, stop it last.
+
+    Attributes:
+        telemetry: its counters.
+        metrics: what it computes.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        metrics: Metrics,
+        *,
+        settings: PipelineSettings | None = None,
+        resolver: Resolver | None = None,
+        telemetry: Telemetry | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Set up; nothing runs until start().
+
+        Args:
+            storage: where to write; closing it is its owner's.
+            metrics: what to compute.
+            settings: bounds and times.
+            resolver: says what a connection counts for.
+            telemetry: counters to use.
+            clock: Unix time in seconds.
+        """
+        self.telemetry = telemetry or Telemetry()
+        self.metrics = metrics
+        self._storage = storage
+        self._settings = settings or PipelineSettings()
+        self._resolver = resolver or Resolver()
+        self._program = Program(metrics.definitions, zeros_are_values=self._settings.zeros_are_values)
+        self._clock = clock
+        self._writers = f"{uuid.uuid4().hex}-"
+        self._flush_number = 0
+        self._waiting: list[_Waiting] = []
+        self._held_rows = 0
+        self._held_bytes = 0
+        self._accepting = False
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._worker: ThreadPoolExecutor | None = None
+        self._maintained = -1
+
+    async def start(self) -> None:
+        """Begin to accept batches."""
+        if self._task is not None:
+            raise RuntimeError("the pipeline runs already")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
+        self._accepting = True
+        self._task = asyncio.create_task(self._run(), name="pipeline")
+
+    async def stop(self) -> None:
+        """Accept no more, write what waits, and end."""
+        self._accepting = False
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+        if self._worker is not None:
+            self._worker.shutdown()
+            self._worker = None
+
+    def submit(self, batch: LogBatch) -> Awaitable[None]:
+        """Take a batch; as LogSink.submit.
+
+        A batch that alone is more than may wait is taken when nothing else waits.
+
+        Raises:
+            Overloaded: too much waits, or the pipeline is not running.
+            StorageError: (from the awaitable) the batch could not be stored.
+            AnalysisError: (from the awaitable) the batch cannot be analysed; sending it again does not help.
+        """
+        done = asyncio.get_running_loop().create_future()
+        rows, size = len(batch), _size(batch)
+        if not self._accepting:
+            raise Overloaded("the analysis is not running: send again later")
+        if self._held_rows and (
+            self._held_rows + rows > self._settings.maximum_rows
+            or self._held_bytes + size > self._settings.maximum_bytes
+        ):
+            self.telemetry.refused.inc(rows)
+            raise Overloaded(f"{self._held_rows} logs wait to be stored: send again later")
+        if not rows:
+            done.set_result(None)
+            return done
+        self.telemetry.rows.inc(rows)
+        self._hold(rows, size)
+        self._waiting.append(_Waiting(batch, size, done))
+        self._wake.set()
+        return done
+
+    def _hold(self, rows: int, size: int) -> None:
+        self._held_rows += rows
+        self._held_bytes += size
+        self.telemetry.held.set(self._held_rows)
+
+    async def _run(self) -> None:
+        while self._accepting or self._waiting:
+            began = asyncio.get_running_loop().time()
+            if self._waiting:
+                taken, self._waiting = self._waiting, []
+                await self._flush(taken)
+            await self._maintain()
+            self._wake.clear()
+            if self._accepting and not self._waiting:
+                await self._woken(60.0)
+            pause = began + self._settings.interval - asyncio.get_running_loop().time()
+            if self._accepting and pause > 0:
+                await asyncio.sleep(pause)
+
+    async def _woken(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _flush(self, taken: list[_Waiting]) -> None:
+        try:
+            with self.telemetry.seconds.time():
+                await self._store([waiting.batch for waiting in taken])
+        except StorageError as error:
+            self._fail(taken, error)
+        except Exception as error:
+            if len(taken) == 1:
+                _logger.exception("a batch of %d logs cannot be analysed", len(taken[0].batch))
+                self._fail(taken, AnalysisError(f"the logs cannot be analysed: {error}"))
+            else:
+                # One batch is at fault: the others must not be lost with it.
+                for waiting in taken:
+                    await self._flush([waiting])
+        else:
+            self.telemetry.flushes.labels("stored").inc()
+            self._release(taken)
+            for waiting in taken:
+                if not waiting.done.done():
+                    waiting.done.set_result(None)
+
+    def _fail(self, taken: Sequence[_Waiting], error: Exception) -> None:
+        self.telemetry.flushes.labels("failed").inc()
+        self._release(taken)
+        for waiting in taken:
+            self.telemetry.failed.inc(len(waiting.batch))
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+
+    def _release(self, taken: Sequence[_Waiting]) -> None:
+        for waiting in taken:
+            self._hold(-len(waiting.batch), -waiting.bytes)
+
+    async def _store(self, batches: Sequence[LogBatch]) -> None:
+        self._flush_number += 1
+        writer = f"{self._writers}{self._flush_number}"
+        flush = await self._in_worker(lambda: self._analyse(batches, writer))
+        delay = self._settings.retry_delay
+        for attempt in range(1, self._settings.attempts + 1):
+            try:
+                await self._in_worker(lambda: self._storage.write(flush))
+            except StorageError as error:
+                if attempt == self._settings.attempts:
+                    raise
+                _logger.warning("a flush could not be stored, trying again in %.1f s: %s", delay, error)
+                self.telemetry.retries.inc()
+                await asyncio.sleep(delay)
+                delay *= 2
+            else:
+                return
+
+    def _analyse(self, batches: Sequence[LogBatch], writer: str) -> Flush:
+        now = minute_of(self._clock())
+        retention, future = self._settings.retention, self._settings.future
+        minutes = Minutes(
+            None if retention is None else now - retention,
+            None if future is None else now + future,
+        )
+        analysed = analyse(batches, self._resolver, self._program, writer, minutes)
+        for cause, number in analysed.dropped.items():
+            self.telemetry.dropped.labels(cause).inc(number)
+        return analysed.flush
+
+    async def _maintain(self) -> None:
+        now = minute_of(self._clock())
+        if now == self._maintained:
+            return
+        self._maintained = now
+        oldest = 0 if self._settings.retention is None else now - self._settings.retention
+        try:
+            await self._in_worker(lambda: self._storage.maintain(now - CLOSED_AFTER, oldest))
+        except StorageError as error:
+            _logger.warning("the store could not be tidied up, trying again in a minute: %s", error)
+        except Exception:
+            _logger.exception("the store could not be tidied up")
+
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _size(batch: LogBatch) -> int:
+    columns = sum(column.nbytes for column in batch.columns.values())
+    return columns + batch.connection.nbytes + batch.kind.nbytes + batch.minute.nbytes + batch.duration_ns.nbytes

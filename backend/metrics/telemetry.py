@@ -1,0 +1,36 @@
+"""What the analysis says about itself."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Telemetry:
+    """Counters of one pipeline, in the names under which Prometheus reads them.
+
+    Attributes:
+        registry: where they are registered.
+        rows: logs taken.
+        dropped: logs that count for nothing, by cause.
+        refused: logs that were not taken because too many were waiting.
+        failed: logs that were taken but could not be stored; their senders were told.
+        flushes: flushes, by outcome.
+        retries: attempts to write a flush again.
+        seconds: time from the start of a flush until it is durable.
+        held: logs waiting to be durable.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.rows = Counter("pyrover_analysis_logs", "Logs taken for analysis", registry=self.registry)
+        self.dropped = Counter(
+            "pyrover_analysis_logs_dropped", "Logs that count for nothing", ["cause"], registry=self.registry
+        )
+        self.refused = Counter(
+            "pyrover_analysis_logs_refused", "Logs not taken, too many were waiting", registry=self.registry
+        )
+        self.failed = Counter(
+            "pyrover_analysis_logs_failed", "Logs taken that could not be stored", registry=self.registry
+        )
+        self.flushes = Counter("pyrover_analysis_flushes", "Flushes", ["outcome"], registry=self.registry)
+        self.retries = Counter("pyrover_analysis_flush_retries", "Flushes written again", registry=self.registry)
+        self.seconds = Histogram("pyrover_analysis_flush_seconds", "Time a flush takes", registry=self.registry)
+        self.held = Gauge("pyrover_analysis_logs_held", "Logs waiting to be durable", registry=self.registry)
