@@ -1,0 +1,258 @@
+"""Access log messages into columns, by a compiled loop that the schema's tables steer.
+
+What protobuf refuses is refused, what it accepts gives the values that protobuf would give: fields of the wrong wire
+type and unknown fields are skipped, the last of a repeated scalar wins, enum values without a name stay numbers.
+One value differs by definition: an unsigned 64-bit number above 2^63 - 1 becomes 2^63 - 1, as columns are signed.
+
+A message that needs more than one pass to understand (a oneof that changes its mind, an opaque field sent twice)
+is rare and legal: protobuf itself rewrites it in its plain form, and that is decoded.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from backend.ingest import schema as tables
+from backend.ingest import wire
+from backend.ingest.compiled import Integer, compiled
+from backend.ingest.framing import Frames
+from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
+
+GROUP_LOGS = 65_536
+"""Logs decoded at once, unless one message holds more."""
+MAXIMUM_LOGS = 1_000_000
+"""Most logs of one message. Each takes a row of columns, however few bytes it came in."""
+
+VALID, MALFORMED, IRREGULAR, TOO_MANY_LOGS = range(4)
+"""Verdicts on a message."""
+
+NODE, CONNECTION, PROTOCOL_LOG = range(3)
+"""Byte ranges of a message."""
+
+SCHEMA = tables.build(
+    cast("Descriptor", EBPFAccessLogMessage.DESCRIPTOR),
+    logs="kernelLogs",
+    ranges=("node", "connection", "protocolLog"),
+    start="startTime.offset.offset",
+    end="endTime.offset.offset",
+)
+
+_COLUMN_MAXIMUM = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A run of messages as columns. Logs of refused messages are not among the logs."""
+
+    frames: Frames
+    verdicts: NDArray[np.int8]
+    """Per message: VALID, MALFORMED or TOO_MANY_LOGS."""
+    ranges: NDArray[np.int64]
+    """[message, NODE | CONNECTION | PROTOCOL_LOG, start | end] in the buffer of `frames`; start is -1 if absent."""
+    message: NDArray[np.int32]
+    """Per log, the message it came in; never decreasing."""
+    operation: NDArray[np.int8]
+    """Per log, the field number of its operation; 0 when it has none that is known."""
+    values: NDArray[np.int64]
+    """[column of SCHEMA, log]; 0 where the wire had nothing."""
+
+    def bytes_of(self, message: int, field: int) -> bytes | None:
+        """The bytes of a ranged field, None if the message does not have it."""
+        start, end = self.ranges[message, field].tolist()
+        return None if start < 0 else self.frames.data[start:end]
+
+
+@compiled
+def _count_logs(
+    buffer: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    table: NDArray[np.int32],
+    counts: NDArray[np.int64],
+) -> None:
+    """Per message, at least as many logs as decoding it will find."""
+    for m in range(len(starts)):
+        counts[m] = 0
+        at, end = starts[m], starts[m] + lengths[m]
+        while at < end:
+            key, at = wire.tag(buffer, at, end)
+            if at < 0:
+                break
+            kind = key & 7
+            if kind == wire.START_GROUP or kind == wire.END_GROUP:
+                continue
+            number = key >> 3
+            if kind == wire.DELIMITED and number < tables.MAXIMUM_FIELD and table[0, number, tables.LOG] == 1:
+                counts[m] += 1
+            at = wire.skip(buffer, at, end, key, 0)
+            if at < 0:
+                break
+
+
+@compiled
+def _integer(value: Integer, form: Integer) -> Integer:
+    """The value of a varint in its field's type, as protobuf converts it; unsigned 64-bit numbers saturate."""
+    if form == tables.INT64:
+        return value
+    if form == tables.UINT64:
+        return value if value >= 0 else _COLUMN_MAXIMUM
+    if form == tables.BOOL:
+        return np.int64(value != 0)
+    if form == tables.UINT32:
+        return value & 0xFFFFFFFF
+    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+
+
+@compiled
+def _decode_message(
+    buffer: NDArray[np.uint8],
+    at: Integer,
+    end: Integer,
+    table: NDArray[np.int32],
+    m: int,
+    ranges: NDArray[np.int64],
+    count: int,
+    log_message: NDArray[np.int32],
+    log_operation: NDArray[np.int8],
+    values: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Decode one message; (verdict, logs so far). The rows of a message that is refused hold rubbish."""
+    types = np.zeros(tables.MAXIMUM_DEPTH, np.int64)
+    ends = np.empty(tables.MAXIMUM_DEPTH, np.int64)
+    depth = 0
+    ends[0] = end
+    row = -1  # of the log that `at` is within
+    while True:
+        while depth > 0 and at >= ends[depth]:
+            depth -= 1
+            if depth == 0:
+                row = -1
+        if at >= end:
+            return VALID, count
+        limit = ends[depth]
+        key, at = wire.tag(buffer, at, limit)
+        if at < 0:
+            return MALFORMED, count
+        number, kind = key >> 3, key & 7
+        action = tables.UNKNOWN
+        if number < tables.MAXIMUM_FIELD:
+            entry = table[types[depth], number]
+            action = entry[tables.ACTION]
+            if action == tables.INTEGER and kind == wire.VARINT:
+                value, at = wire.varint(buffer, at, limit)
+                if at < 0:
+                    return MALFORMED, count
+                if row >= 0 and entry[tables.COLUMN] >= 0:
+                    values[entry[tables.COLUMN], row] = _integer(value, entry[tables.FORM])
+                continue
+            if action != tables.UNKNOWN and action != tables.INTEGER and kind == wire.DELIMITED:
+                size, at = wire.length(buffer, at, limit)
+                if at < 0:
+                    return MALFORMED, count
+                if action == tables.STRING:
+                    if not wire.utf8(buffer, at, at + size):
+                        return MALFORMED, count
+                    at += size
+                    continue
+                if entry[tables.LOG] == 1:
+                    if count >= len(log_message):
+                        return TOO_MANY_LOGS, count
+                    row = count
+                    log_message[row], log_operation[row] = m, 0
+                    count += 1
+                elif entry[tables.OPERATION] == 1 and row >= 0:
+                    if log_operation[row] != 0 and log_operation[row] != number:
+                        return IRREGULAR, count
+                    log_operation[row] = number
+                if entry[tables.RANGE] >= 0:
+                    if ranges[m, entry[tables.RANGE], 0] >= 0:
+                        return IRREGULAR, count
+                    ranges[m, entry[tables.RANGE], 0] = at
+                    ranges[m, entry[tables.RANGE], 1] = at + size
+                if entry[tables.PRESENCE] >= 0 and row >= 0:
+                    values[entry[tables.PRESENCE], row] = 1
+                if depth + 1 >= tables.MAXIMUM_DEPTH:
+                    return MALFORMED, count
+                depth += 1
+                types[depth], ends[depth] = entry[tables.TYPE], at + size
+                continue
+        at = wire.skip(buffer, at, limit, key, depth)
+        if at < 0:
+            return MALFORMED, count
+
+
+@compiled
+def _decode(
+    buffer: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    table: NDArray[np.int32],
+    verdicts: NDArray[np.int8],
+    ranges: NDArray[np.int64],
+    log_message: NDArray[np.int32],
+    log_operation: NDArray[np.int8],
+    values: NDArray[np.int64],
+) -> int:
+    """Decode messages whose verdict is still VALID; returns how many logs there are."""
+    count = 0
+    for m in range(len(starts)):
+        if verdicts[m] != VALID:
+            continue
+        at, end = starts[m], starts[m] + lengths[m]
+        if at < 0 or end < at or end > len(buffer):
+            verdicts[m] = MALFORMED
+            continue
+        verdict, after = _decode_message(buffer, at, end, table, m, ranges, count, log_message, log_operation, values)
+        verdicts[m] = verdict
+        if verdict == VALID:
+            count = after
+        else:
+            ranges[m, :, :] = -1
+            values[:, count:after] = 0
+    return count
+
+
+def decode(frames: Frames) -> Iterator[Decoded]:
+    """Decode messages, in order, in runs of bounded size."""
+    if not len(frames):
+        return
+    counts = np.empty(len(frames), np.int64)
+    _count_logs(frames.buffer, frames.starts, frames.lengths, SCHEMA.table, counts)
+    first = 0
+    while first < len(frames):
+        total = np.cumsum(np.minimum(counts[first:], MAXIMUM_LOGS))
+        last = first + max(1, int(np.searchsorted(total, GROUP_LOGS, side="right")))
+        run = Frames(frames.data, frames.starts[first:last], frames.lengths[first:last])
+        yield _decode_run(run, counts[first:last])
+        first = last
+
+
+def _decode_run(frames: Frames, counts: NDArray[np.int64]) -> Decoded:
+    verdicts = np.where(counts > MAXIMUM_LOGS, TOO_MANY_LOGS, VALID).astype(np.int8)
+    decoded = _decode_once(frames, verdicts, int(counts[counts <= MAXIMUM_LOGS].sum()))
+    irregular = np.flatnonzero(decoded.verdicts == IRREGULAR)
+    if not len(irregular):
+        return decoded
+    messages = [frames.message(index) for index in range(len(frames))]
+    for index in irregular.tolist():
+        try:
+            messages[index] = EBPFAccessLogMessage.FromString(messages[index]).SerializeToString()
+        except DecodeError:
+            verdicts[index] = MALFORMED
+    return _decode_once(Frames.of(messages), verdicts, int(counts[counts <= MAXIMUM_LOGS].sum()))
+
+
+def _decode_once(frames: Frames, verdicts: NDArray[np.int8], capacity: int) -> Decoded:
+    verdicts = verdicts.copy()
+    ranges = np.full((len(frames), len(SCHEMA.range_names), 2), -1, np.int64)
+    message, operation = np.empty(capacity, np.int32), np.empty(capacity, np.int8)
+    values = np.zeros((SCHEMA.width, capacity), np.int64)
+    count = _decode(
+        frames.buffer, frames.starts, frames.lengths, SCHEMA.table, verdicts, ranges, message, operation, values
+    )
+    return Decoded(frames, verdicts, ranges, message[:count], operation[:count], values[:, :count])

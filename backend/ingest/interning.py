@@ -1,0 +1,141 @@
+"""Nodes and connections, parsed once per content.
+
+A node and its connections come again in every stream. They are looked up by their bytes, so that what is behind
+(entities, for one) can work per object instead of per log.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from backend.ingest.batch import Address, Connection, DetectPoint, Node
+from protos.ebpf.accesslog_pb2 import (
+    AccessLogConnection,
+    AccessLogConnectionTLSMode,
+    ConnectionAddress,
+    EBPFAccessLogNodeInfo,
+)
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+NODES = 4_096
+CONNECTIONS = 131_072
+LARGEST_NODE = 65_536
+LARGEST_CONNECTION = 4_096
+"""Bytes; a larger one is parsed each time and not kept, so that the cache is bounded in bytes too."""
+_LATEST_BOOT = 1 << 33  # seconds; the year 2242
+_NANOSECONDS = 1_000_000_000
+_ROLES = {int(role): role for role in DetectPoint if role != DetectPoint.UNRECOGNIZED}
+
+
+class RecentCache(Generic[KeyT, ValueT]):
+    """A bounded cache of what was used lately.
+
+    Two generations: what is used moves to the young one; when that is full it becomes the old one, and the former old
+    one is forgotten. A hit costs one look-up, which a list in order of use does not.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._half = max(capacity // 2, 1)
+        self._young: dict[KeyT, ValueT] = {}
+        self._old: dict[KeyT, ValueT] = {}
+
+    def __len__(self) -> int:
+        return len(self._young.keys() | self._old.keys())
+
+    def get(self, key: KeyT) -> ValueT | None:
+        """The value, or None if it is not, or no longer, known."""
+        value = self._young.get(key)
+        if value is None and (value := self._old.get(key)) is not None:
+            self.put(key, value)
+        return value
+
+    def put(self, key: KeyT, value: ValueT) -> None:
+        """Remember a value."""
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """A node with the bytes it was described by, which stand for it in keys."""
+
+    data: bytes
+    node: Node
+
+
+NO_NODE = KnownNode(b"", Node("", "", 0, {}))
+"""The node of a stream that has not named one."""
+
+
+class Interner:
+    """The nodes and connections of a process, bounded."""
+
+    def __init__(self, nodes: int = NODES, connections: int = CONNECTIONS) -> None:
+        self._nodes: RecentCache[bytes, KnownNode] = RecentCache(nodes)
+        self._connections: RecentCache[tuple[bytes, bytes], Connection | _NoAddress] = RecentCache(connections)
+
+    def node(self, data: bytes) -> KnownNode:
+        """The node that these bytes describe; they are known to parse."""
+        known = self._nodes.get(data)
+        if known is None:
+            known = KnownNode(data, _parse_node(data))
+            if len(data) <= LARGEST_NODE:
+                self._nodes.put(data, known)
+        return known
+
+    def connection(self, node: KnownNode, data: bytes) -> Connection | None:
+        """The connection that these bytes describe; None when it lacks an address. They are known to parse."""
+        key = (node.data, data)
+        connection = self._connections.get(key)
+        if connection is None:
+            connection = _parse_connection(node.node, data) or _NO_ADDRESS
+            if len(data) <= LARGEST_CONNECTION and len(node.data) <= LARGEST_NODE:
+                self._connections.put(key, connection)
+        return None if isinstance(connection, _NoAddress) else connection
+
+
+class _NoAddress:
+    """Remembered in place of a connection that lacks an address."""
+
+
+_NO_ADDRESS = _NoAddress()
+
+
+def _parse_node(data: bytes) -> Node:
+    message = EBPFAccessLogNodeInfo.FromString(data)
+    seconds, nanos = message.bootTime.seconds, message.bootTime.nanos
+    known = 0 < seconds < _LATEST_BOOT and 0 <= nanos < _NANOSECONDS
+    return Node(
+        name=message.name,
+        cluster=message.clusterName,
+        boot_time_ns=seconds * _NANOSECONDS + nanos if known else 0,
+        interfaces={interface.index: interface.name for interface in message.netInterfaces},
+    )
+
+
+def _parse_connection(node: Node, data: bytes) -> Connection | None:
+    message = AccessLogConnection.FromString(data)
+    local, remote = _address(message.local), _address(message.remote)
+    if local is None or remote is None:
+        return None
+    return Connection(
+        node=node,
+        local=local,
+        remote=remote,
+        role=_ROLES.get(message.role, DetectPoint.UNRECOGNIZED),
+        tls=message.tlsMode == AccessLogConnectionTLSMode.TLS,
+        protocol=message.protocol,
+    )
+
+
+def _address(message: ConnectionAddress) -> Address | None:
+    match message.WhichOneof("address"):
+        case "kubernetes":
+            process = message.kubernetes
+            return Address(process.serviceName, process.podName, process.processName, "", process.port)
+        case "ip":
+            return Address("", "", "", message.ip.host, message.ip.port)
+        case _:
+            return None

@@ -1,0 +1,164 @@
+"""Decode tables: what to do with each field of each message type, worked out from the descriptors.
+
+No field of the wire is named by hand except the few that carry the structure of an access log. A schema that holds
+something the decoder has no rule for is refused when the tables are built, not misread later.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from numpy.typing import NDArray
+
+MAXIMUM_FIELD = 16
+"""Field numbers below this are known to the tables; higher ones are unknown fields, which are skipped."""
+MAXIMUM_DEPTH = 16
+"""Deepest nesting of known messages."""
+
+UNKNOWN, INTEGER, STRING, MESSAGE = range(4)
+"""Actions."""
+INT64, UINT64, INT32, UINT32, BOOL = range(5)
+"""How the 64 bits of a varint become a value, as protobuf does it."""
+ACTION, FORM, COLUMN, TYPE, PRESENCE, RANGE, LOG, OPERATION = range(8)
+"""Slots of a table entry. COLUMN, PRESENCE and RANGE are -1 where there is none."""
+ENTRY = 8
+
+_INTEGER_FORMS = {
+    FieldDescriptor.TYPE_INT64: INT64,
+    FieldDescriptor.TYPE_UINT64: UINT64,
+    FieldDescriptor.TYPE_INT32: INT32,
+    FieldDescriptor.TYPE_ENUM: INT32,
+    FieldDescriptor.TYPE_UINT32: UINT32,
+    FieldDescriptor.TYPE_BOOL: BOOL,
+}
+
+
+class SchemaError(Exception):
+    """The schema holds what the decoder has no rule for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Tables for one root message type."""
+
+    table: NDArray[np.int32]
+    """[message type, field number, slot]; type 0 is the root."""
+    columns: tuple[str, ...]
+    """Per column of a log, its wire path below the log."""
+    start: int
+    """The column of a log's start time; its end, and whether each is present, are in the three columns behind."""
+    range_names: tuple[str, ...]
+    """Fields of the root that are given as byte ranges."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a log, including the four of its times."""
+        return self.start + 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a field stands."""
+
+    depth: int
+    """0 for fields of the root, 1 for fields of a log or of what else the root holds."""
+    path: str | None
+    """Wire path below a log; None where fields are checked but not kept."""
+
+
+@dataclass
+class _Builder:
+    logs: str
+    ranges: tuple[str, ...]
+    start: str
+    end: str
+    table: list[NDArray[np.int32]] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    times: list[tuple[NDArray[np.int32], int, int]] = field(default_factory=list)
+    """Table entries to fill once the number of columns is known: entry, slot, which of the four."""
+
+    def visit(self, message: Descriptor, path: str | None, depth: int) -> int:
+        """Add the table of a message type as it is used at one place; its index."""
+        if depth >= MAXIMUM_DEPTH:
+            raise SchemaError(f"{message.full_name} nests deeper than {MAXIMUM_DEPTH}")
+        index = len(self.table)
+        entries = np.zeros((MAXIMUM_FIELD, ENTRY), np.int32)
+        entries[:, [COLUMN, PRESENCE, RANGE]] = -1
+        self.table.append(entries)
+        for item in message.fields:
+            if item.number >= MAXIMUM_FIELD:
+                raise SchemaError(f"{item.full_name} has number {item.number}; the tables end at {MAXIMUM_FIELD - 1}")
+            place = _Place(depth, None if path is None or item.is_repeated else f"{path}{item.name}")
+            if item.message_type is not None:
+                self.add_message(entries[item.number], item, place)
+            elif item.type == FieldDescriptor.TYPE_STRING:
+                _add_string(entries[item.number], item, place)
+            else:
+                self.add_integer(entries[item.number], item, place)
+        return index
+
+    def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
+        path = place.path
+        if place.depth == 0:
+            path = "" if item.name == self.logs else None
+            entry[LOG] = path is not None
+            entry[RANGE] = self.ranges.index(item.name) if item.name in self.ranges else -1
+        elif path is not None:
+            self._check_oneof(item, place)
+            entry[OPERATION] = place.depth == 1
+            for column, name in ((2, self.start), (3, self.end)):
+                if path.endswith("." + name.rpartition(".")[0]):
+                    self.times.append((entry, PRESENCE, column))
+        entry[ACTION] = MESSAGE
+        inner = f"{path}." if path else path
+        entry[TYPE] = self.visit(item.message_type, inner, place.depth + 1)
+
+    def add_integer(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
+        if item.type not in _INTEGER_FORMS or item.is_repeated:
+            raise SchemaError(f"{item.full_name} is of a type the decoder has no rule for")
+        if place.depth == 0:
+            raise SchemaError(f"{item.full_name} is a value of the stream's message itself")
+        entry[ACTION], entry[FORM] = INTEGER, _INTEGER_FORMS[item.type]
+        if place.path is None:
+            return
+        for column, name in ((0, self.start), (1, self.end)):
+            if place.path.endswith("." + name):
+                self.times.append((entry, COLUMN, column))
+                return
+        entry[COLUMN] = len(self.columns)
+        self.columns.append(place.path)
+
+    @staticmethod
+    def _check_oneof(item: FieldDescriptor, place: _Place) -> None:
+        alternatives = 0 if item.containing_oneof is None else len(item.containing_oneof.fields)
+        if place.depth == 1 and not alternatives:
+            raise SchemaError(f"{item.full_name} is not in a oneof; a log has one operation")
+        if place.depth > 1 and alternatives > 1:
+            raise SchemaError(f"{item.full_name} is one of several below an operation")
+
+
+def _add_string(entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
+    if place.path is not None:
+        raise SchemaError(f"{item.full_name} is text; a log has integer columns only")
+    entry[ACTION] = STRING
+
+
+def build(root: Descriptor, *, logs: str, ranges: tuple[str, ...], start: str, end: str) -> Schema:
+    """Work out the tables.
+
+    Args:
+        root: The message type of the stream.
+        logs: Its repeated field of logs; each log holds one operation, a oneof of messages.
+        ranges: Its fields that are given as byte ranges, to be looked up by content.
+        start: Path of the start time below an operation.
+        end: Path of the end time below an operation.
+
+    Raises:
+        SchemaError: For anything the decoder could misread.
+    """
+    builder = _Builder(logs, ranges, start, end)
+    builder.visit(root, "", 0)
+    first = len(builder.columns)
+    for entry, slot, column in builder.times:
+        entry[slot] = first + column
+    return Schema(np.stack(builder.table), tuple(builder.columns), first, ranges)

@@ -1,0 +1,180 @@
+"""One stream of access logs: what its messages carry over to each other, and which of its logs are good.
+
+A message may name the node, the connection, both or neither; what it does not name is as the message before it left
+it. Each log that cannot be used is dropped alone and counted by cause.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.ingest.batch import Connection, LogBatch
+from backend.ingest.counts import Counts, LogLoss, MessageLoss
+from backend.ingest.decode import CONNECTION, NODE, PROTOCOL_LOG, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
+from backend.ingest.framing import Frames
+from backend.ingest.interning import NO_NODE, Interner
+from backend.ingest.judge import judge
+
+_NOT_COUNTED = (".success", ".syscall", ".ifindex")
+_COUNTED = np.array([index for index, name in enumerate(SCHEMA.columns) if not name.endswith(_NOT_COUNTED)], np.int64)
+_VALUES = len(SCHEMA.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The times that are believed."""
+
+    retention: timedelta = timedelta(days=7)
+    """A log that starts longer ago than this is dropped: its minute is no longer kept."""
+    clock_difference: timedelta = timedelta(minutes=5)
+    """A log that ends further ahead than this is dropped: its clock cannot be right."""
+
+    def bounds_ns(self, now_ns: int) -> tuple[int, int]:
+        """The earliest start and the latest end that are believed at a time, Unix time in ns."""
+        return (
+            now_ns - self.retention // timedelta(microseconds=1) * 1_000,
+            now_ns + self.clock_difference // timedelta(microseconds=1) * 1_000,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Good logs of one run, columns of one length."""
+
+    connection: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    minute: NDArray[np.int32]
+    duration_ns: NDArray[np.int64]
+    values: NDArray[np.int64]
+
+
+class LogStream:
+    """The state of one stream. Takes its frames in order, gives its good logs as one batch.
+
+    Args:
+        interner: Shared by the streams of a process.
+        period: The times that are believed.
+        clock_ns: Unix time in nanoseconds.
+    """
+
+    def __init__(
+        self, interner: Interner, period: Period | None = None, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.counts = Counts()
+        """What this stream has carried, from its beginning."""
+        self.waiting_bytes = 0
+        """Memory of the logs that wait for `batch`."""
+        self._interner = interner
+        self._period = period or Period()
+        self._clock_ns = clock_ns
+        self._node = NO_NODE
+        self._current: bytes | LogLoss = LogLoss.NO_CONNECTION
+        self._connections: list[Connection] = []
+        self._slots: dict[int, int] = {}
+        self._parts: list[_Part] = []
+
+    def take(self, frames: Frames) -> None:
+        """Decode messages; their good logs wait for `batch`."""
+        for decoded in decode(frames):
+            self._take(decoded)
+
+    def batch(self) -> LogBatch | None:
+        """The good logs since the last call, None if there are none."""
+        parts, connections = self._parts, self._connections
+        self._parts, self._connections, self._slots, self.waiting_bytes = [], [], {}, 0
+        if not parts:
+            return None
+        part = parts[0] if len(parts) == 1 else _joined(parts)
+        return LogBatch(
+            connections=connections,
+            connection=part.connection,
+            kind=part.kind,
+            minute=part.minute,
+            duration_ns=part.duration_ns,
+            columns=dict(zip(SCHEMA.columns, part.values, strict=True)),
+        )
+
+    def _take(self, decoded: Decoded) -> None:
+        counts = self.counts
+        counts.messages += len(decoded.frames)
+        counts.logs += len(decoded.message)
+        counts.protocol_logs += int(np.count_nonzero(decoded.ranges[:, PROTOCOL_LOG, 0] >= 0))
+        slots, boots = self._carry(decoded)
+        logs = len(decoded.message)
+        if not logs:
+            return
+        cause = np.empty(logs, np.int8)
+        minute, duration = np.empty(logs, np.int32), np.empty(logs, np.int64)
+        earliest, latest = self._period.bounds_ns(self._clock_ns())
+        passed = judge(
+            decoded.message, decoded.operation, decoded.values, _VALUES, _COUNTED,
+            slots, boots, earliest, latest, cause, minute, duration,
+        )  # fmt: skip
+        part = _Part(slots[decoded.message], decoded.operation, minute, duration, decoded.values[:_VALUES])
+        if passed < logs:
+            for loss, count in enumerate(np.bincount(cause).tolist()):
+                if loss != LogLoss.NONE and count:
+                    counts.lost_logs[LogLoss(loss)] += count
+            part = _chosen(part, cause == LogLoss.NONE)
+        if passed:
+            counts.accepted += passed
+            self._parts.append(part)
+            self.waiting_bytes += part.values.nbytes
+
+    def _carry(self, decoded: Decoded) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Per message, the slot of its connection (or minus the loss for having none) and its node's boot time."""
+        named = decoded.ranges[:, :, 0] >= 0
+        refused = decoded.verdicts != VALID
+        changes = np.flatnonzero(named[:, NODE] | named[:, CONNECTION] | refused)
+        continued = not len(changes) or changes[0] > 0  # whether the first messages belong to what came before
+        slots, boots = [self._slot() if continued else 0], [self._node.node.boot_time_ns]
+        for message in changes.tolist():
+            if refused[message]:
+                self._refuse(int(decoded.verdicts[message]))
+            else:
+                if (node := decoded.bytes_of(message, NODE)) is not None:
+                    self._node = self._interner.node(node)
+                if (connection := decoded.bytes_of(message, CONNECTION)) is not None:
+                    self._current = connection
+            slots.append(self._slot())
+            boots.append(self._node.node.boot_time_ns)
+        lengths = np.diff(changes, prepend=0, append=len(decoded.frames))
+        return np.repeat(np.array(slots, np.int32), lengths), np.repeat(np.array(boots, np.int64), lengths)
+
+    def _refuse(self, verdict: int) -> None:
+        """A message was refused. It may have named a connection: what follows must not count for the one before."""
+        loss = MessageLoss.TOO_MANY_LOGS if verdict == TOO_MANY_LOGS else MessageLoss.UNDECODABLE
+        self.counts.lost_messages[loss] += 1
+        self._current = LogLoss.CONNECTION_LOST
+
+    def _slot(self) -> int:
+        """Where the current connection is among the batch's, or minus the reason why there is none."""
+        if isinstance(self._current, LogLoss):
+            return -int(self._current)
+        connection = self._interner.connection(self._node, self._current)
+        if connection is None:
+            return -int(LogLoss.ADDRESS_MISSING)
+        slot = self._slots.setdefault(id(connection), len(self._connections))
+        if slot == len(self._connections):
+            self._connections.append(connection)
+        return slot
+
+
+def _chosen(part: _Part, keep: NDArray[np.bool_]) -> _Part:
+    return _Part(
+        part.connection[keep], part.kind[keep], part.minute[keep], part.duration_ns[keep], part.values[:, keep]
+    )
+
+
+def _joined(parts: list[_Part]) -> _Part:
+    return _Part(
+        np.concatenate([part.connection for part in parts]),
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.minute for part in parts]),
+        np.concatenate([part.duration_ns for part in parts]),
+        np.concatenate([part.values for part in parts], axis=1),
+    )

@@ -1,0 +1,233 @@
+"""EBPFAccessLogService.collect: a stream of access logs in, an answer when they are durable."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from backend.ingest.batches import StoredBatches
+from backend.ingest.budget import Budget, Lease
+from backend.ingest.counts import Counts
+from backend.ingest.framing import DEFAULT_MESSAGE_LIMIT, Framer
+from backend.ingest.interning import Interner
+from backend.ingest.sink import LogSink, Overloaded
+from backend.ingest.status import CallError, Status
+from backend.ingest.stream import LogStream, Period
+from backend.server.calls import Call, Reply
+from backend.storage.interface import StorageError
+from backend.telemetry import Latency
+
+PATH = "/skywalking.v3.EBPFAccessLogService/collect"
+BATCH_ID = "pyrover-batch-id"
+"""Metadata by which a sender says that it will send this batch again until it is answered."""
+DROPPED = b"pyrover-dropped"
+"""Trailer with what was dropped of a stream, by cause."""
+
+BLOCK = 65_536
+"""Bytes that are decoded together."""
+UNSTORED = 4 * 1024 * 1024
+"""Bytes of columns that one call may have waiting for the sink before it stops reading."""
+IDLE = 0.5
+"""Seconds after which messages of a stream that has gone quiet are decoded."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of the logs that were good."""
+
+    stored: int = 0
+    """Logs that are durable."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Logs that the sink did not take or could not store, by cause."""
+
+
+class AccessLogService:
+    """Receives access logs.
+
+    Args:
+        sink: Where they go.
+        budget: Shared by all calls.
+        period: The times that are believed.
+        message_limit: Bytes of one message, and of one batch that is sent again until answered.
+    """
+
+    def __init__(
+        self,
+        sink: LogSink,
+        budget: Budget | None = None,
+        period: Period | None = None,
+        message_limit: int = DEFAULT_MESSAGE_LIMIT,
+    ) -> None:
+        self.sink = sink
+        self.budget = budget or Budget()
+        self.period = period or Period()
+        self.message_limit = message_limit
+        self.interner = Interner()
+        self.batches = StoredBatches()
+        self.counts = Counts()
+        self.delivery = Delivery()
+        self.latency = Latency()
+        self.broken_streams = 0
+        """Streams that ended with an error of their framing or of this server."""
+
+    async def collect(self, call: Call) -> Reply:
+        """Handle one stream."""
+        collecting = _Collecting(self, call)
+        try:
+            with Lease(self.budget) as lease:
+                identifier = call.metadata.get(BATCH_ID)
+                if identifier is None:
+                    await collecting.read_on(lease)
+                else:
+                    await collecting.read_whole(lease, identifier)
+        except CallError as error:
+            self.broken_streams += error.status in {Status.INTERNAL, Status.INVALID_ARGUMENT}
+            raise
+        finally:
+            collecting.close()
+        losses = collecting.counts.losses()
+        return Reply(trailers=((DROPPED, losses.encode()),) if losses else ())
+
+
+class _Collecting:
+    """One stream being received."""
+
+    def __init__(self, service: AccessLogService, call: Call) -> None:
+        self.counts = Counts()
+        self._service = service
+        self._call = call
+        self._framer = Framer(call.encoding, service.message_limit)
+        self._stream = LogStream(service.interner, service.period)
+        self._unstored: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._unstored_bytes = 0
+        self._failure: CallError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read_on(self, lease: Lease) -> None:
+        """Hand logs to the sink as they come."""
+        reserved = 0
+        while not self._call.complete:
+            await lease.reserve(BLOCK)
+            reserved += BLOCK
+            self._timer = asyncio.get_running_loop().call_later(IDLE, self._advance_quiet)
+            await self._call.read(BLOCK, self._framer)
+            self.close()
+            self._advance()
+            surplus = (reserved - self._framer.held) // BLOCK * BLOCK
+            lease.release(surplus)
+            reserved -= surplus
+            await self._stored(UNSTORED)
+        self._framer.finish()
+        await self._stored(0)
+
+    async def read_whole(self, lease: Lease, identifier: str) -> None:
+        """Hand logs to the sink when all have come, once: the sender will repeat the stream if anything fails."""
+        batches, limit = self._service.batches, self._service.message_limit
+        known = identifier in batches
+        size = 0
+        while not self._call.complete:
+            await lease.reserve(BLOCK)
+            before = self._framer.held
+            await self._call.read(BLOCK, self._framer)
+            size += self._framer.held - before
+            if known:
+                self._framer.drop()
+            elif size > limit:
+                raise CallError(
+                    Status.RESOURCE_EXHAUSTED, f"a batch with an id has at most {limit} bytes; send smaller batches"
+                )
+        if not await batches.begin(identifier):
+            return
+        try:
+            self._decode()
+            self._framer.finish()
+            storing = self._submit()
+        except BaseException:
+            batches.end(identifier, stored=False)
+            raise
+        if storing is None:  # there was nothing good in it, and there will not be next time
+            batches.end(identifier, stored=True)
+        else:
+            storing.add_done_callback(lambda future: batches.end(identifier, stored=_succeeded(future)))
+        await self._stored(0)
+
+    def close(self) -> None:
+        """Stop the timer of a stream that is quiet, or over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _advance_quiet(self) -> None:
+        """Called by the timer while the stream waits for more."""
+        self._timer = asyncio.get_running_loop().call_later(IDLE, self._advance_quiet)
+        try:
+            self._advance()
+        except CallError as error:
+            self._failure = error
+            self.close()
+
+    def _advance(self) -> None:
+        """Decode what is whole and hand it to the sink. Does not wait, so that a timer may call it."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._decode()
+        finally:
+            self._submit()
+
+    def _decode(self) -> None:
+        service = self._service
+        try:
+            for frames in self._framer.take():
+                began = time.perf_counter()
+                self._stream.take(frames)
+                service.latency.observe((time.perf_counter() - began) / len(frames), len(frames))
+        finally:
+            counts, self._stream.counts = self._stream.counts, Counts()
+            self.counts.add(counts)
+            service.counts.add(counts)
+
+    def _submit(self) -> asyncio.Future[None] | None:
+        size = self._stream.waiting_bytes
+        batch = self._stream.batch()
+        if batch is None:
+            return None
+        delivery, budget, logs = self._service.delivery, self._service.budget, len(batch)
+        try:
+            storing = asyncio.ensure_future(self._service.sink.submit(batch))
+        except Overloaded as error:
+            delivery.refused["overloaded"] += logs
+            raise CallError(Status.RESOURCE_EXHAUSTED, f"{error}; wait and send again") from error
+        budget.hold(size)
+        self._unstored.append((storing, size))
+        self._unstored_bytes += size
+
+        def settle(future: asyncio.Future[None]) -> None:
+            budget.release(size)
+            if _succeeded(future):
+                delivery.stored += logs
+            else:
+                delivery.refused["storage"] += logs
+
+        storing.add_done_callback(settle)
+        return storing
+
+    async def _stored(self, allowed: int) -> None:
+        """Wait until at most `allowed` bytes are not durable.
+
+        Raises:
+            CallError: UNAVAILABLE when something could not be stored.
+        """
+        while self._unstored and (self._unstored_bytes > allowed or self._unstored[0][0].done()):
+            storing, size = self._unstored[0]
+            await asyncio.wait({storing})
+            self._unstored.popleft()
+            self._unstored_bytes -= size
+            try:
+                storing.result()
+            except StorageError as error:
+                raise CallError(Status.UNAVAILABLE, f"the logs could not be stored: {error}") from error
+
+
+def _succeeded(future: asyncio.Future[None]) -> bool:
+    return not future.cancelled() and future.exception() is None

@@ -1,0 +1,83 @@
+"""One gRPC call as its handler sees it: what the client sent along, and the body as it arrives."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from backend.ingest.framing import Framer
+from backend.ingest.status import CallError, Status
+from backend.server.asgi import Receive
+
+
+class Disconnected(Exception):  # noqa: N818 - a state: there is nobody left to answer
+    """The client has gone, or has reset the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful answer."""
+
+    message: bytes = b""
+    """Serialised; an empty message of any type by default."""
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
+    """Metadata behind it."""
+
+
+class Call:
+    """One call. Its body is read once, by its handler.
+
+    Args:
+        path: Such as "/skywalking.v3.EBPFAccessLogService/collect".
+        metadata: Headers by lower-case name, the last of each.
+        receive: Of ASGI.
+    """
+
+    def __init__(self, path: str, metadata: Mapping[str, str], receive: Receive) -> None:
+        self.path = path
+        self.metadata = metadata
+        self.complete = False
+        """Whether the whole body has been read."""
+        self._receive = receive
+
+    @property
+    def encoding(self) -> str:
+        """The compression of its messages."""
+        return self.metadata.get("grpc-encoding", "identity")
+
+    async def read(self, size: int, framer: Framer) -> None:
+        """Read the body into a framer until it ends or at least `size` bytes have come.
+
+        Servers give one chunk for each small HTTP/2 frame, so that this loop turns once for each message.
+
+        Raises:
+            Disconnected: The client has gone.
+        """
+        receive, add = self._receive, framer.add
+        while size > 0 and not self.complete:
+            event = await receive()
+            if event["type"] != "http.request":
+                raise Disconnected
+            body = event.get("body", b"")
+            self.complete = not event.get("more_body", False)
+            add(body)
+            size -= len(body)
+
+    async def message(self, limit: int) -> bytes:
+        """The only message of a call that sends one.
+
+        Raises:
+            CallError: INVALID_ARGUMENT when it is not exactly one; what the framing raises.
+            Disconnected: The client has gone.
+        """
+        framer = Framer(self.encoding, limit)
+        messages: list[bytes] = []
+        while not self.complete and len(messages) <= 1:
+            await self.read(max(framer.needed - framer.held, 1), framer)
+            for frames in framer.take():
+                messages.extend(frames.message(index) for index in range(len(frames)))
+        if len(messages) != 1:
+            framer.finish()
+            raise CallError(Status.INVALID_ARGUMENT, f"this call takes one message, not {len(messages) or 'none'}")
+        return messages[0]
+
+
+Handler = Callable[[Call], Awaitable[Reply]]

@@ -1,0 +1,130 @@
+"""gRPC over ASGI: which handler answers a call, and how the answer is written.
+
+A gRPC call is an HTTP/2 POST whose body is a run of length-prefixed messages, answered by the same and by trailers
+that hold the status (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from backend.ingest.framing import ACCEPTED_ENCODINGS
+from backend.ingest.status import CallError, Status
+from backend.server.asgi import Receive, Scope, Send
+from backend.server.calls import Call, Disconnected, Handler, Reply
+
+logger = logging.getLogger(__name__)
+
+_CONTENT_TYPES = ("application/grpc", "application/grpc+proto")
+_HEADERS = [
+    (b"content-type", b"application/grpc"),
+    (b"grpc-accept-encoding", ",".join(ACCEPTED_ENCODINGS).encode()),
+]
+_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_READABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+def is_grpc(scope: Scope) -> bool:
+    """Whether a request is a gRPC call, well formed or not."""
+    return any(name == b"content-type" and value.startswith(b"application/grpc") for name, value in scope["headers"])
+
+
+class GrpcApplication:
+    """An ASGI application of gRPC methods.
+
+    Args:
+        handlers: By path, "/package.Service/method".
+        token: What the metadata `authentication` of every call must hold; empty to ask for nothing.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], token: str = "") -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """Calls ended, by path ("unknown" for a path that is not served) and status name."""
+        self.open = 0
+        """Calls being handled now."""
+        self._handlers = handlers
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        metadata = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["method"] != "POST":
+            await _refuse(send, 405, [(b"allow", b"POST")])
+            return
+        if metadata.get("content-type", "").partition(";")[0].strip().lower() not in _CONTENT_TYPES:
+            await _refuse(send, 415, [])
+            return
+        path: str = scope["path"]
+        call = Call(path, metadata, receive)
+        self.open += 1
+        status = Status.CANCELLED
+        try:
+            status = await self._answer(call, send)
+        except Disconnected:
+            pass
+        finally:
+            self.open -= 1
+            self.calls[path if path in self._handlers else "unknown", status.name] += 1
+
+    async def _answer(self, call: Call, send: Send) -> Status:
+        try:
+            reply = await self._handle(call)
+        except CallError as error:
+            await _write_error(send, error)
+            return error.status
+        except (Disconnected, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("a call of %s failed; other calls are not concerned", call.path)
+            await _write_error(send, CallError(Status.INTERNAL, "the server failed at this call; its log says why"))
+            return Status.INTERNAL
+        await _write(send, reply)
+        return Status.OK
+
+    async def _handle(self, call: Call) -> Reply:
+        if self._token and not hmac.compare_digest(call.metadata.get("authentication", "").encode(), self._token):
+            raise CallError(Status.PERMISSION_DENIED, "the metadata 'authentication' does not hold the server's token")
+        handler = self._handlers.get(call.path)
+        if handler is None:
+            raise CallError(Status.UNIMPLEMENTED, f"{call.path} is not served here")
+        limit = _timeout(call.metadata.get("grpc-timeout"))
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                return await handler(call)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise CallError(Status.DEADLINE_EXCEEDED, "the time the client gave this call is over") from None
+
+
+def _timeout(header: str | None) -> float | None:
+    """Seconds that a call may take. Raises CallError for a header that is not a time."""
+    if header is None:
+        return None
+    match = _TIMEOUT.fullmatch(header)
+    if match is None:
+        raise CallError(Status.INTERNAL, f"grpc-timeout {header!r} is not a number of at most 8 digits and a unit")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+async def _write(send: Send, reply: Reply) -> None:
+    await send({"type": "http.response.start", "status": 200, "trailers": True, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": b"\0" + len(reply.message).to_bytes(4, "big") + reply.message})
+    await send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0"), *reply.trailers]})
+
+
+async def _write_error(send: Send, error: CallError) -> None:
+    trailers = [(b"grpc-status", str(int(error.status)).encode())]
+    trailers.append((b"grpc-message", quote(error.message, safe=_READABLE).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS + trailers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})

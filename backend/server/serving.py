@@ -1,0 +1,92 @@
+"""Sockets bound, an application served on them, and a clean end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import h2corn
+
+from backend.server.asgi import Application
+
+STREAMS_PER_CONNECTION = 1_024
+STREAM_WINDOW = 1024 * 1024
+CONNECTION_WINDOW = 4 * 1024 * 1024
+"""Bytes a client may have under way, per stream and per connection, before the application reads them."""
+CONNECTIONS = 4_096
+
+
+class PortError(Exception):
+    """A port cannot be had; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound socket."""
+
+    socket: socket.socket
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """HOST:PORT, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def listen(host: str, port: int, option: str) -> Listener:
+    """Bind a TCP port; port 0 lets the system choose one.
+
+    Args:
+        host: An address of this machine, or "" or "0.0.0.0" or "::" for all of them.
+        port: The port.
+        option: The command-line option that would choose another, for the error.
+
+    Raises:
+        PortError: The port is taken or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        bound = socket.create_server((host, port), family=family, backlog=1_024)
+    except OSError as error:
+        raise PortError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Choose another port with {option}, "
+            "or stop what is using this one ('ss -ltnp' shows it)"
+        ) from error
+    return Listener(bound, host, bound.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(application: Application, listeners: Sequence[Listener], grace: float) -> AsyncIterator[None]:
+    """Serve an application on sockets while the block runs.
+
+    Leaving it stops accepting at once, gives open requests `grace` seconds to finish, and cancels the rest.
+    """
+    server = h2corn.Server(
+        application,
+        h2corn.Config(
+            bind=tuple(f"fd://{listener.socket.fileno()}" for listener in listeners),
+            grpc=True,
+            access_log=False,
+            lifespan="off",
+            max_concurrent_streams=STREAMS_PER_CONNECTION,
+            limit_connections=CONNECTIONS,
+            h2_initial_stream_window_size=STREAM_WINDOW,
+            h2_initial_connection_window_size=CONNECTION_WINDOW,
+            timeout_graceful_shutdown=grace,
+        ),
+    )
+    running = asyncio.ensure_future(server.serve())
+    started = asyncio.ensure_future(server.wait_started())
+    await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
+    for listener in listeners:
+        listener.socket.close()  # the server has its own descriptor, and closes it to stop accepting
+    if running.done():
+        started.cancel()
+        await running
+    try:
+        yield
+    finally:
+        server.shutdown()
+        await running
