@@ -1,0 +1,218 @@
+"""The few commands of bpf(2) that the agent needs after the loader has gone.
+
+Source: the kernel's include/uapi/linux/bpf.h; `union bpf_attr` differs per command and may be given shorter than it is.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_NUMBER: Final = {"x86_64": 321, "aarch64": 280}
+
+_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROGRAM_LOAD, _INFO, _RAW_TRACEPOINT_OPEN = 1, 2, 3, 5, 15, 17
+_ENABLE_STATISTICS: Final = 32
+_TYPE_TRACING, _ATTACH_FENTRY = 26, 24
+
+_PROGRAM_INFO_BYTES: Final = 216  # up to and with recursion_misses (5.12)
+_MAP_INFO_BYTES: Final = 40  # up to and with the name
+_PER_CPU_STRIDE: Final = 8  # values of a per-CPU map are rounded up to 8 bytes
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class ProgramInformation:
+    """What the kernel counts for one program."""
+
+    name: str
+    run_ns: int
+    """Time in the program; counted only while statistics are enabled."""
+    runs: int
+    """Same."""
+    skipped: int
+    """Runs refused because a program was already running on that CPU."""
+
+
+@dataclass(frozen=True)
+class MapInformation:
+    """Shape of one map."""
+
+    name: str
+    key_bytes: int
+    value_bytes: int
+    entries: int
+
+
+def _bpf(command: int, attributes: "ctypes.Array[ctypes.c_char]") -> int:
+    machine = platform.machine()
+    if machine not in _NUMBER:
+        raise OSError(errno.ENOSYS, f"the number of bpf(2) on {machine} is not known here")
+    result: int = _libc.syscall(
+        ctypes.c_long(_NUMBER[machine]), ctypes.c_long(command), attributes, ctypes.c_long(len(attributes))
+    )
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _attributes(layout: str, *values: int) -> "ctypes.Array[ctypes.c_char]":
+    packed = struct.pack(layout, *values)
+    return ctypes.create_string_buffer(packed, len(packed))
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map has per key.
+
+    Raises:
+        OSError: /sys is not mounted.
+    """
+    ranges = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")
+    return 1 + max(int(part.rpartition("-")[2]) for part in ranges)
+
+
+def lookup(descriptor: int, key: bytes, value_bytes: int) -> bytes | None:
+    """The value under `key`, or None.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    key_memory = ctypes.create_string_buffer(key, len(key))
+    value = ctypes.create_string_buffer(value_bytes)
+    try:
+        _bpf(
+            _MAP_LOOKUP,
+            _attributes("=IxxxxQQQ", descriptor, ctypes.addressof(key_memory), ctypes.addressof(value), 0),
+        )
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return value.raw
+
+
+def lookup_sum(descriptor: int, key: int, cpus: int) -> int:
+    """The sum over CPUs of a per-CPU array's u64 under index `key`.
+
+    Raises:
+        OSError: The kernel refused; there is no such index.
+    """
+    raw = lookup(descriptor, struct.pack("=I", key), cpus * _PER_CPU_STRIDE)
+    if raw is None:
+        raise OSError(errno.ENOENT, f"no counter {key}")
+    return sum(struct.unpack(f"={cpus}Q", raw))
+
+
+def update(descriptor: int, key: bytes, value: bytes) -> None:
+    """Set the value under `key`.
+
+    Raises:
+        OSError: The kernel refused; E2BIG when the map is full.
+    """
+    key_memory = ctypes.create_string_buffer(key, len(key))
+    value_memory = ctypes.create_string_buffer(value, len(value))
+    _bpf(
+        _MAP_UPDATE,
+        _attributes("=IxxxxQQQ", descriptor, ctypes.addressof(key_memory), ctypes.addressof(value_memory), 0),
+    )
+
+
+def delete(descriptor: int, key: bytes) -> None:
+    """Remove `key`; nothing happens when it is not there.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    key_memory = ctypes.create_string_buffer(key, len(key))
+    try:
+        _bpf(_MAP_DELETE, _attributes("=IxxxxQ", descriptor, ctypes.addressof(key_memory)))
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
+def _information(descriptor: int, size: int) -> bytes:
+    memory = ctypes.create_string_buffer(size)
+    _bpf(_INFO, _attributes("=IIQ", descriptor, size, ctypes.addressof(memory)))
+    return memory.raw
+
+
+def program_information(descriptor: int) -> ProgramInformation:
+    """What the kernel counts for the program behind `descriptor`.
+
+    Raises:
+        OSError: It is not a program.
+    """
+    raw = _information(descriptor, _PROGRAM_INFO_BYTES)
+    run_ns, runs, skipped = struct.unpack_from("=QQQ", raw, 192)
+    return ProgramInformation(_text(raw[64:80]), run_ns, runs, skipped)
+
+
+def map_information(descriptor: int) -> MapInformation:
+    """The shape of the map behind `descriptor`.
+
+    Raises:
+        OSError: It is not a map.
+    """
+    raw = _information(descriptor, _MAP_INFO_BYTES)
+    key_bytes, value_bytes, entries = struct.unpack_from("=III", raw, 8)
+    return MapInformation(_text(raw[24:40]), key_bytes, value_bytes, entries)
+
+
+def _text(raw: bytes) -> str:
+    return raw.partition(b"\0")[0].decode(errors="replace")
+
+
+def enable_statistics() -> int:
+    """Make the kernel time every program as long as the returned descriptor is open.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    return _bpf(_ENABLE_STATISTICS, _attributes("=I", 0))
+
+
+def try_fentry(function_id: int) -> None:
+    """Attach an empty fentry program to one kernel function and take it off again.
+
+    Args:
+        function_id: The function's type id in the kernel's BTF.
+
+    Raises:
+        OSError: This kernel cannot do it; the error is the kernel's reason.
+    """
+    instructions = ctypes.create_string_buffer(struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0))
+    licence = ctypes.create_string_buffer(b"GPL")
+    attributes = _attributes(
+        "=IIQQIIQII16sIIIIQIIQII",
+        _TYPE_TRACING,
+        2,
+        ctypes.addressof(instructions),
+        ctypes.addressof(licence),
+        0,
+        0,
+        0,
+        0,
+        0,
+        b"pyrover_probe",  # type: ignore[arg-type] # the one field that is text
+        0,
+        _ATTACH_FENTRY,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        function_id,
+    )
+    program = _bpf(_PROGRAM_LOAD, attributes)
+    try:
+        os.close(_bpf(_RAW_TRACEPOINT_OPEN, _attributes("=QIxxxx", 0, program)))
+    finally:
+        os.close(program)

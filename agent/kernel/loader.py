@@ -1,0 +1,229 @@
+"""Start the loader child, give it the programs, receive the kernel objects.
+
+The agent's own interpreter need not have BCC, and never loads it: see `agent.kernel.loader_child`.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from agent.events.layout import c_layout_assertions
+from agent.kernel.btf import VMLINUX
+from agent.kernel.hooks import SourceKind
+from agent.kernel.plan import Plan
+
+SOURCES: Final = (
+    "events.h",
+    "maps.h",
+    "sockets.h",
+    "connect.c",
+    "accept.c",
+    "close.c",
+    "transfer.c",
+    "process.c",
+)
+"""Files of bpf/, in the order in which they are compiled as one text."""
+
+PROGRAMS_FOLDER: Final = Path(__file__).resolve().parents[2] / "bpf"
+CHILD: Final = Path(__file__).with_name("loader_child.py")
+SECONDS: Final = 120.0
+"""How long the child may take; under emulation a compilation takes ten seconds."""
+
+_INTERPRETERS: Final = ("/usr/bin/python3", "python3")
+_HAS_BCC: Final = "import bcc; bcc.BPF"
+
+
+class LoaderError(Exception):
+    """Nothing was loaded. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The kernel objects, each by a descriptor that the receiver owns."""
+
+    maps: Mapping[str, int]
+    programs: Mapping[str, int]
+    attachments: Mapping[str, int]
+    """By "program place"."""
+    refused: Mapping[str, str]
+    """Reason by "program place", for what the kernel did not take."""
+    structs_from: str
+    """Where the layout of the kernel's structs came from."""
+    interpreter: str
+    seconds: Mapping[str, float]
+    """What the child spent on its parts."""
+    messages: str
+    """What the compiler said, if anything."""
+
+    def close(self) -> None:
+        """Close every descriptor: the programs are detached and everything is freed."""
+        for descriptor in (*self.attachments.values(), *self.programs.values(), *self.maps.values()):
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the programs are compiled with."""
+
+    ring_bytes: int = 8 << 20
+    in_flight_entries: int = 16384
+    """Threads that may be inside a system call on a socket at the same time."""
+    connecting_entries: int = 8192
+    """TCP connects that may be without an outcome at the same time."""
+    filter_entries: int = 1024
+    """Processes that may be excluded, or chosen."""
+    only_chosen: bool = False
+    """Whether only chosen processes are watched."""
+    seconds: float = field(default=SECONDS)
+
+    def defines(self) -> dict[str, str]:
+        """Macros of the C text.
+
+        Raises:
+            ValueError: The ring is not a power of two, or smaller than a page.
+        """
+        page = os.sysconf("SC_PAGE_SIZE")
+        if self.ring_bytes < page or self.ring_bytes & (self.ring_bytes - 1):
+            raise ValueError(f"ring of {self.ring_bytes} bytes: give a power of two, at least {page}")
+        return {
+            "RING_PAGES": str(self.ring_bytes // page),
+            "IN_FLIGHT_ENTRIES": str(self.in_flight_entries),
+            "CONNECTING_ENTRIES": str(self.connecting_entries),
+            "FILTER_ENTRIES": str(self.filter_entries),
+            **({"ONLY_CHOSEN_PROCESSES": "1"} if self.only_chosen else {}),
+        }
+
+
+def find_interpreter() -> str:
+    """The first Python that can import BCC with a class BPF.
+
+    Raises:
+        LoaderError: There is none.
+    """
+    tried = []
+    for name in _INTERPRETERS:
+        path = shutil.which(name)
+        if path is None or path in tried:
+            continue
+        tried.append(path)
+        answer = subprocess.run(
+            [path, "-I", "-c", _HAS_BCC], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS
+        )
+        if answer.returncode == 0:
+            return path
+    raise LoaderError(
+        f"no Python with BCC found (tried {', '.join(tried) or 'none'});"
+        " install the distribution's package: apt-get install python3-bpfcc"
+        " (the package named bcc on PyPI is something else)"
+    )
+
+
+def load(plan: Plan, options: Options) -> Loaded:
+    """Compile, load and attach what the plan chose.
+
+    Raises:
+        LoaderError: Nothing could be loaded.
+        ValueError: An option is out of range.
+    """
+    maps = ["events", "counters", "in_flight", "connecting", "excluded_processes"]
+    if options.only_chosen:
+        maps.append("chosen_processes")
+    programs: dict[str, dict[str, Any]] = {}
+    for kind, attachment in plan.attachments:
+        program = programs.setdefault(attachment.program, {"name": attachment.program, "attachments": []})
+        program["kind"] = "raw_tracepoint" if kind is SourceKind.RAW_TRACEPOINT else kind.value
+        program["attachments"].append(attachment.to)
+    request = {
+        "sources": [[f"bpf/{name}", (PROGRAMS_FOLDER / name).read_text()] for name in SOURCES]
+        + [["layout of struct event", c_layout_assertions()]],
+        "defines": options.defines(),
+        "programs": list(programs.values()),
+        "maps": maps,
+        "btf": str(VMLINUX),
+    }
+    report, descriptors = _run_child(find_interpreter(), request, options.seconds)
+    return _sort(report, descriptors, plan)
+
+
+def _sort(report: dict[str, Any], descriptors: list[int], plan: Plan) -> Loaded:
+    found: dict[str, dict[str, int]] = {"map": {}, "program": {}, "attachment": {}}
+    for (kind, name, to), descriptor in zip(report["descriptors"], descriptors, strict=True):
+        found[kind][f"{name} {to}" if kind == "attachment" else name] = descriptor
+    refused = dict(report["refused_attachments"])
+    for _, attachment in plan.attachments:
+        if attachment.program in report["refused_programs"]:
+            refused[f"{attachment.program} {attachment.to}"] = report["refused_programs"][attachment.program]
+    return Loaded(
+        maps=found["map"],
+        programs=found["program"],
+        attachments=found["attachment"],
+        refused=refused,
+        structs_from=report["structs_from"],
+        interpreter=report["interpreter"],
+        seconds=report["seconds"],
+        messages=report["messages"],
+    )
+
+
+def _run_child(interpreter: str, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], list[int]]:
+    """Run the child to its end; its report and the descriptors that the report names."""
+    deadline = time.monotonic() + seconds
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, tempfile.TemporaryFile() as standard_input, tempfile.TemporaryFile() as standard_error:
+        standard_input.write(json.dumps(request).encode())
+        standard_input.seek(0)
+        with theirs:
+            child = subprocess.Popen(
+                [interpreter, "-I", str(CHILD), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=standard_input,
+                stdout=standard_error,
+                stderr=standard_error,
+            )
+        descriptors: list[int] = []
+        try:
+            descriptors.extend(_receive(ours, deadline))
+            status = child.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            _close(descriptors)
+            raise LoaderError(f"the loader did not finish within {seconds:g} s and was ended") from None
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        standard_error.seek(0)
+        printed = standard_error.read().decode(errors="replace").strip()
+    if not descriptors:
+        raise LoaderError(f"the loader ended with status {status} and no report: {printed or 'it printed nothing'}")
+    with os.fdopen(descriptors[0], "rb") as file:
+        file.seek(0)
+        report: dict[str, Any] = json.load(file)
+    if "error" in report:
+        _close(descriptors[1:])
+        advice = f"\n{report['advice']}" if report["advice"] else ""
+        raise LoaderError(report["error"] + advice)
+    return report, descriptors[1:]
+
+
+def _receive(channel: socket.socket, deadline: float) -> Iterator[int]:
+    while True:
+        channel.settimeout(max(0.001, deadline - time.monotonic()))
+        data, descriptors, flags, _ = socket.recv_fds(channel, 1, 253)
+        yield from descriptors
+        if flags & socket.MSG_CTRUNC:
+            raise LoaderError("descriptors from the loader were lost; raise the limit on open files (ulimit -n)")
+        if not data:
+            return
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

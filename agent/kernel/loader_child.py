@@ -1,0 +1,197 @@
+"""Compile, load and attach the programs with BCC, hand over the kernel objects, exit.
+
+This file is a program of its own. It runs in the distribution's Python, which has BCC, and imports nothing but the
+standard library, BCC, and modules of this project that keep to the standard library. The agent starts it (see
+`agent.kernel.loader`), writes the request as JSON to its standard input, and receives over the Unix socket whose
+descriptor is the first argument: messages of one byte with up to 250 descriptors each. The first descriptor of all is
+a memory file with the report as JSON; the others are in the order that the report names.
+
+BCC and LLVM hold about 120 MB; all of it goes when this process does, and the programs stay as long as somebody holds
+the descriptors.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+DESCRIPTORS_PER_MESSAGE = 250  # the kernel's limit is 253 (SCM_MAX_FD)
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from agent.kernel import headers, tracefs  # noqa: E402 # the path above comes first
+from agent.kernel.btf import Btf, BtfError  # noqa: E402 # same
+
+
+class ChildError(Exception):
+    """Nothing could be loaded. `advice` says what to do about it."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
+
+
+class Messages:
+    """What the compiler and the verifier print: BCC's C++ writes it to standard error."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as this process
+        os.dup2(self._file.fileno(), 2)
+
+    def take(self) -> str:
+        """What was printed since the last call."""
+        sys.stderr.flush()
+        size = os.fstat(self._file.fileno()).st_size
+        text = os.pread(self._file.fileno(), size, 0).decode(errors="replace")
+        os.ftruncate(self._file.fileno(), 0)
+        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        return text.strip()
+
+
+@contextlib.contextmanager
+def measured(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Note how long the block took."""
+    begin = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - begin, 4)
+
+
+def import_bcc() -> Any:  # noqa: ANN401 # BCC ships no type information
+    """The class BPF of the real BCC."""
+    try:
+        from bcc import BPF  # noqa: PLC0415 # after the environment is complete
+    except ImportError as error:
+        raise ChildError(
+            f"{sys.executable} cannot import bcc: {error}",
+            "install the distribution's package: apt-get install python3-bpfcc",
+        ) from error
+    return BPF
+
+
+def kernel_structs(request: dict[str, Any], root: Path) -> tuple[str, str]:
+    """The C text that declares the kernel's structs, and in words where it comes from."""
+    try:
+        btf = Btf.read(Path(request["btf"]))
+    except BtfError as error:
+        build = Path("/lib/modules") / os.uname().release / "build"
+        if not build.exists() and not Path("/sys/kernel/kheaders.tar.xz").exists():
+            raise ChildError(
+                f"this kernel does not describe itself ({error}), and its headers are not installed",
+                f"install them: apt-get install linux-headers-{os.uname().release}",
+            ) from error
+        return headers.KERNEL_INCLUDES, f"kernel headers, because {error}"
+    text = headers.render_views(btf)
+    headers.write_tree(root, os.uname().machine, os.uname().release, os.sysconf("SC_PAGE_SIZE"))
+    os.environ["BCC_KERNEL_SOURCE"] = str(root)
+    return text, f"BTF ({request['btf']})"
+
+
+def compose(request: dict[str, Any], structs: str) -> str:
+    """One C text of everything, with the names of the files for the compiler's messages."""
+    parts = [f"#define {name} {value}" for name, value in request["defines"].items()]
+    parts += [f"#define PROGRAM_{program['name']} 1" for program in request["programs"]]
+    for name, text in [["kernel structs", structs], *request["sources"]]:
+        parts += [f'#line 1 "{name}"', text]
+    return "\n".join(parts) + "\n"
+
+
+def load_programs(bpf: Any, request: dict[str, Any], messages: Messages) -> tuple[list[Any], dict[str, Any], list[int]]:  # noqa: ANN401 # BCC ships no type information
+    """Load and attach each program by itself: what is refused is reported, the others stay."""
+    kinds = {"tracepoint": bpf.TRACEPOINT, "raw_tracepoint": bpf.RAW_TRACEPOINT}
+    attach = {
+        "tracepoint": lambda name, to: bpf.attach_tracepoint(tp=to, fn_name=name),
+        "raw_tracepoint": lambda name, to: bpf.attach_raw_tracepoint(tp=to, fn_name=name),
+    }
+    attached = {"tracepoint": bpf.tracepoint_fds, "raw_tracepoint": bpf.raw_tracepoint_fds}
+    names: list[Any] = []
+    descriptors: list[int] = []
+    refused: dict[str, Any] = {"programs": {}, "attachments": {}}
+    for program in request["programs"]:
+        name, kind = program["name"], program["kind"]
+        try:
+            loaded = bpf.load_func(name.encode(), kinds[kind])
+        except Exception as error:  # noqa: BLE001 # BCC raises bare Exception
+            refused["programs"][name] = f"{error}\n{messages.take()}".strip()
+            continue
+        names.append(["program", name, ""])
+        descriptors.append(loaded.fd)
+        for to in program["attachments"]:
+            try:
+                attach[kind](name.encode(), to.encode())
+            except Exception as error:  # noqa: BLE001 # BCC raises bare Exception
+                refused["attachments"][f"{name} {to}"] = f"{error}\n{messages.take()}".strip()
+                continue
+            names.append(["attachment", name, to])
+            descriptors.append(attached[kind][to.encode()])
+    return names, refused, descriptors
+
+
+def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], list[int]]:
+    """Do what the request says; the report and the descriptors that it names."""
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="pyrover-") as root:
+        try:
+            tracefs.mount_privately()
+            with measured(seconds, "structs"):
+                structs, structs_from = kernel_structs(request, Path(root))
+        except (tracefs.TracefsError, headers.HeadersError) as error:
+            raise ChildError(str(error)) from error
+        with measured(seconds, "import"):
+            BPF = import_bcc()  # noqa: N806 # a class
+        with measured(seconds, "compile"):
+            try:
+                bpf = BPF(text=compose(request, structs).encode(), cflags=["-Wno-unused-function"])
+            except Exception as error:
+                raise ChildError(
+                    f"the programs do not compile for this kernel ({structs_from}):\n{messages.take() or error}",
+                    "please report this with the output of: pyrover-agent doctor",
+                ) from error
+        with measured(seconds, "load"):
+            names, refused, descriptors = load_programs(bpf, request, messages)
+    maps = [["map", name, ""] for name in request["maps"]]
+    descriptors = [bpf[name.encode()].map_fd for name in request["maps"]] + descriptors
+    report = {
+        "descriptors": maps + names,
+        "refused_programs": refused["programs"],
+        "refused_attachments": refused["attachments"],
+        "structs_from": structs_from,
+        "seconds": seconds,
+        "interpreter": sys.executable,
+        "messages": messages.take(),
+    }
+    return report, descriptors
+
+
+def send(channel: socket.socket, report: dict[str, Any], descriptors: list[int]) -> None:
+    """Hand over the report and the descriptors."""
+    memory = os.memfd_create("report")
+    with os.fdopen(os.dup(memory), "w") as file:
+        json.dump(report, file)
+    everything = [memory, *descriptors]
+    for first in range(0, len(everything), DESCRIPTORS_PER_MESSAGE):
+        socket.send_fds(channel, [b"+"], everything[first : first + DESCRIPTORS_PER_MESSAGE])
+
+
+def main() -> None:
+    """Serve one request."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    messages = Messages()
+    descriptors: list[int] = []
+    try:
+        report, descriptors = work(json.load(sys.stdin), messages)
+    except ChildError as error:
+        report = {"error": str(error), "advice": error.advice}
+    except Exception as error:  # noqa: BLE001 # whatever it was, the parent must hear of it
+        report = {"error": f"{type(error).__name__}: {error}\n{messages.take()}".strip(), "advice": ""}
+    send(channel, report, descriptors)
+    os._exit(0)  # BCC detaches everything in an exit handler: skip it
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The counters that the programs keep: what was lost, and what was sent incomplete.
+
+The order is that of `enum counter` in bpf/maps.h; a test compares the two.
+"""
+
+from typing import Final
+
+LOST: Final = (
+    "ring_full",
+    "in_flight_full",
+    "connecting_full",
+    "messages_beyond_bound",
+    "accepted_not_found",
+)
+"""Each is a number of events that did not reach the ring."""
+
+INCOMPLETE: Final = (
+    "peer_unreadable",
+    "bytes_unreadable",
+)
+"""Each is a number of events that were sent without something they should have said."""
+
+COUNTERS: Final = LOST + INCOMPLETE
+
+PROGRAM_SKIPPED: Final = "program_skipped"
+"""Runs that the kernel refused because a BPF program was already running on that CPU: at most so many events lost."""

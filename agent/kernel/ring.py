@@ -1,0 +1,94 @@
+"""The BPF ring buffer, read as arrays.
+
+Source: the kernel's kernel/bpf/ringbuf.c. The reader's position is one page, the writer's another, then follow the
+data pages, mapped twice in a row so that no record ever wraps. Positions only grow; modulo the size they are offsets.
+A record is an 8-byte header (length with two flag bits, page offset) and the payload, rounded up to 8 bytes. Every
+record here is one `EVENT`, so all have the same length and any number of them is one array.
+"""
+
+import mmap
+import threading
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.events.layout import EVENT, Events
+
+RECORD: Final = np.dtype([("length", np.uint32), ("page_offset", np.uint32), ("event", EVENT)])
+"""One record with its header, 120 bytes."""
+
+_BUSY: Final = np.uint32(1 << 31)
+_DISCARDED: Final = np.uint32(1 << 30)
+
+
+class RingError(Exception):
+    """The ring holds something that is not an event."""
+
+
+class Ring:
+    """Reader of a ring of events. One reader only."""
+
+    def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+        """Read from memory.
+
+        Args:
+            consumed: One element: how far the reader has come. Written.
+            produced: One element: how far the writers have come.
+            data: The data area twice in a row; its half is a power of two.
+        """
+        self.size = len(data) // 2
+        if self.size & (self.size - 1) or self.size < RECORD.itemsize:
+            raise ValueError(f"a ring of {self.size} bytes: not a power of two, or smaller than one record")
+        self._consumed = consumed
+        self._produced = produced
+        self._data = data
+        self._barrier = threading.Lock()
+
+    @classmethod
+    def map(cls, descriptor: int, size: int) -> "Ring":
+        """Map the ring buffer map behind `descriptor`, whose data area has `size` bytes.
+
+        Raises:
+            OSError: It cannot be mapped.
+        """
+        page = mmap.PAGESIZE
+        reader = mmap.mmap(descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+        writer = mmap.mmap(descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        # The arrays keep the mappings alive; they are unmapped when the ring is forgotten.
+        return cls(
+            np.frombuffer(reader, np.uint64, 1),
+            np.frombuffer(writer, np.uint64, 1),
+            np.frombuffer(writer, np.uint8, offset=page),
+        )
+
+    def waiting(self) -> int:
+        """Bytes between reader and writers; more than 0 when there may be something to take."""
+        return int(self._produced[0]) - int(self._consumed[0])
+
+    def take(self) -> Events:
+        """Every complete event, in order of arrival, as an array of its own.
+
+        Stops before a record that a writer has reserved and not yet submitted. What is taken is free for writers.
+
+        Raises:
+            RingError: A record has another length than an event.
+        """
+        start = int(self._consumed[0])
+        count = (int(self._produced[0]) - start) // RECORD.itemsize
+        offset = start & (self.size - 1)
+        records = self._data[offset : offset + count * RECORD.itemsize].view(RECORD)
+        lengths = records["length"].copy()
+        busy = np.flatnonzero(lengths & _BUSY)
+        if busy.size:
+            records, lengths = records[: busy[0]], lengths[: busy[0]]
+        # A header without the busy bit says that the payload is complete. A lock's acquire keeps the processor from
+        # having read the payload before the header (arm64 may).
+        with self._barrier:
+            discarded = (lengths & _DISCARDED) != 0
+            if np.any((lengths & ~_DISCARDED)[~discarded] != EVENT.itemsize):
+                raise RingError("a record in the ring is not an event: another program writes to it")
+            events = records["event"][~discarded] if discarded.any() else records["event"].copy()
+        with self._barrier:  # and the payload is read before its place is given back
+            self._consumed[0] = start + len(records) * RECORD.itemsize
+        return events

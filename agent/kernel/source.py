@@ -1,0 +1,158 @@
+"""Events from the running kernel."""
+
+import sys
+import time
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Final
+
+from agent.events.layout import Events
+from agent.kernel import bpf_syscall
+from agent.kernel.loader import Loaded, Options, load
+from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED
+from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
+from agent.kernel.ring import Ring
+
+RING_BYTES: Final = 8 << 20
+"""Default size of the ring: room for 69,905 events."""
+
+POLL_SECONDS: Final = 0.01
+"""How often `wait` looks. The programs wake nobody: a wake-up costs more than an event."""
+
+_PRESENT: Final = b"\1"
+
+
+class KernelSource:
+    """An `EventSource` of what happens on this machine from now on. Use as a context manager."""
+
+    def __init__(self, loaded: Loaded, coverage: Plan) -> None:
+        """Take over what the loader handed over; prefer `open`."""
+        self._loaded = loaded
+        self._counters = loaded.maps["counters"]
+        self._cpus = bpf_syscall.possible_cpus()
+        events = loaded.maps["events"]
+        self._ring: Ring | None = Ring.map(events, bpf_syscall.map_information(events).entries)
+        self.coverage = coverage
+        """Which hook is served by what, and what is lost."""
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        ring_bytes: int = RING_BYTES,
+        attach: AttachMode | str = AttachMode.AUTO,
+        excluded_processes: Collection[int] = (),
+        only_processes: Collection[int] | None = None,
+        options: Options | None = None,
+    ) -> "KernelSource":
+        """Attach to the running kernel.
+
+        Args:
+            ring_bytes: Size of the ring; a power of two, at least a page.
+            attach: Kind of source to use; "auto" takes the best that the kernel offers.
+            excluded_processes: Process ids that are never watched; the agent gives its own.
+            only_processes: When given, only these are watched; more can be chosen later.
+            options: Bounds of the maps, for those who need others; ring size and filter are taken from above.
+
+        Raises:
+            LoaderError: The programs could not be loaded; the message says why and what to do.
+            ValueError: An argument is out of range.
+        """
+        base = options or Options()
+        wanted = Options(
+            ring_bytes=ring_bytes,
+            in_flight_entries=base.in_flight_entries,
+            connecting_entries=base.connecting_entries,
+            filter_entries=base.filter_entries,
+            only_chosen=only_processes is not None,
+            seconds=base.seconds,
+        )
+        plan = make_plan(examine_kernel(), AttachMode(attach))
+        loaded = load(plan, wanted)
+        source = cls(loaded, plan.without(loaded.refused))
+        try:
+            for process in excluded_processes:
+                source.exclude(process)
+            for process in only_processes or ():
+                source.choose(process)
+        except BaseException:
+            source.close()
+            raise
+        return source
+
+    def __enter__(self) -> "KernelSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def loaded(self) -> Loaded:
+        """How the programs were loaded, and their descriptors."""
+        return self._loaded
+
+    def exclude(self, process: int) -> None:
+        """Stop watching a process.
+
+        Raises:
+            OSError: The filter is full.
+        """
+        bpf_syscall.update(self._loaded.maps["excluded_processes"], _key(process), _PRESENT)
+
+    def choose(self, process: int) -> None:
+        """Watch one more process, where only chosen ones are.
+
+        Raises:
+            OSError: The filter is full.
+            ValueError: All processes are watched.
+        """
+        if "chosen_processes" not in self._loaded.maps:
+            raise ValueError("every process is watched: open with only_processes to choose some")
+        bpf_syscall.update(self._loaded.maps["chosen_processes"], _key(process), _PRESENT)
+
+    def take(self) -> Events:
+        """Every event that has arrived since the last call, in order of arrival; empty when there is none."""
+        return self._open_ring().take()
+
+    def wait(self, seconds: float) -> bool:
+        """Block until events may be there or `seconds` have passed. False when the source is closed."""
+        deadline = time.monotonic() + seconds
+        while self._ring is not None and not self._ring.waiting():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, POLL_SECONDS))
+        return self._ring is not None
+
+    def losses(self) -> Mapping[str, int]:
+        """Events lost before they could be taken, by cause, since the start."""
+        lost = self._read_counters(LOST)
+        lost[PROGRAM_SKIPPED] = sum(
+            bpf_syscall.program_information(descriptor).skipped for descriptor in self._loaded.programs.values()
+        )
+        return lost
+
+    def incomplete(self) -> Mapping[str, int]:
+        """Events that were sent without something they should have said, by what it is, since the start."""
+        return self._read_counters(INCOMPLETE)
+
+    def close(self) -> None:
+        """Detach and release everything. Events not taken are gone."""
+        if self._ring is not None:
+            self._ring = None
+            self._loaded.close()
+
+    def _open_ring(self) -> Ring:
+        if self._ring is None:
+            raise ValueError("this source is closed")
+        return self._ring
+
+    def _read_counters(self, names: tuple[str, ...]) -> dict[str, int]:
+        self._open_ring()
+        return {name: bpf_syscall.lookup_sum(self._counters, COUNTERS.index(name), self._cpus) for name in names}
+
+
+def _key(process: int) -> bytes:
+    return process.to_bytes(4, sys.byteorder)

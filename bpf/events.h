@@ -1,0 +1,75 @@
+/* struct event: the one record that every program sends through the ring.
+ *
+ * What:  the C twin of EVENT in agent/events/layout.py. The loader appends static assertions made from that
+ *        dtype, so a difference between the two does not compile.
+ * Why:   fixed-size records let user space read the whole ring as one array.
+ * Lost without it: everything.
+ */
+#ifndef PYROVER_EVENTS_H
+#define PYROVER_EVENTS_H
+
+#define ADDRESS_BYTES 16
+#define COMMAND_BYTES 16
+
+struct event {
+    u64 start_ns;          /* CLOCK_MONOTONIC at system call entry */
+    u64 end_ns;            /* at system call exit, or when an asynchronous outcome was known */
+    u64 inode;             /* socket inode number */
+    u64 bytes;             /* payload bytes moved by a transfer */
+    u32 process;           /* tgid in the initial pid namespace */
+    u32 thread;            /* thread id in the initial pid namespace */
+    s32 descriptor;        /* the first one of a close_range */
+    s32 result;            /* 0 or a negative errno; the last descriptor of a close_range */
+    u32 network_namespace; /* inode number of the network namespace */
+    u16 local_port;        /* host byte order */
+    u16 remote_port;       /* host byte order */
+    u8 kind;
+    u8 system_call;
+    u8 protocol;
+    u8 role;
+    u32 flags;
+    u8 local_address[ADDRESS_BYTES]; /* IPv6, or IPv4 mapped into ::ffff:0:0/96 */
+    u8 remote_address[ADDRESS_BYTES];
+    char command[COMMAND_BYTES]; /* task name, NUL padded */
+};
+
+enum event_kind {
+    EVENT_CONNECT = 1,
+    EVENT_ACCEPT = 2,
+    EVENT_CLOSE = 3,
+    EVENT_READ = 4,
+    EVENT_WRITE = 5,
+    EVENT_CLOSE_RANGE = 6,
+    EVENT_PROCESS_EXIT = 7,
+};
+
+enum system_call {
+    CALL_NONE = 0,
+    CALL_READ = 1,
+    CALL_READV = 2,
+    CALL_RECVFROM = 3,
+    CALL_RECVMSG = 4,
+    CALL_RECVMMSG = 5,
+    CALL_PREADV2 = 6,
+    CALL_SPLICE_READ = 7,
+    CALL_WRITE = 16,
+    CALL_WRITEV = 17,
+    CALL_SENDTO = 18,
+    CALL_SENDMSG = 19,
+    CALL_SENDMMSG = 20,
+    CALL_PWRITEV2 = 21,
+    CALL_SENDFILE = 22,
+    CALL_SPLICE_WRITE = 23,
+};
+
+enum role {
+    ROLE_CLIENT = 0,
+    ROLE_SERVER = 1,
+};
+
+enum event_flag {
+    FLAG_NONBLOCKING = 1,
+    FLAG_LAST_REFERENCE = 2,
+};
+
+#endif

@@ -1,0 +1,112 @@
+/* Maps and the few functions that every program uses to reach them.
+ *
+ * What:  the ring of events, the calls in flight, the connects in progress, the process filters, and the
+ *        counters of what was lost.
+ * Why:   each map is bounded and made whole at load (no allocation in a handler), and each refusal of a map
+ *        or of the ring is counted by cause, so that user space can say what it did not see.
+ * Lost without it: everything.
+ *
+ * The loader defines RING_PAGES, IN_FLIGHT_ENTRIES, CONNECTING_ENTRIES, FILTER_ENTRIES and, when only chosen
+ * processes are watched, ONLY_CHOSEN_PROCESSES.
+ */
+#ifndef PYROVER_MAPS_H
+#define PYROVER_MAPS_H
+
+/* Where a transfer's peer is named when the socket itself does not know it. */
+enum peer_source {
+    PEER_OF_SOCKET = 0,   /* connected: the addresses are in the event already */
+    PEER_AT_ADDRESS = 1,  /* a struct sockaddr in user memory */
+    PEER_AT_HEADER = 2,   /* a struct msghdr in user memory */
+    PEER_AT_HEADERS = 3,  /* an array of struct mmsghdr: one event per message */
+    SUM_OF_HEADERS = 4,   /* an array of struct mmsghdr on a connected socket: one event, the sum */
+};
+
+/* A system call between its entry and its exit: the event under construction and what the exit still needs. */
+struct call {
+    struct event event;
+    u64 socket;  /* struct sock *, as a number: it is compared and used as a key, never followed */
+    u64 address; /* user pointer: struct sockaddr, struct msghdr or struct mmsghdr[]; 0 when not needed */
+    u32 peer;    /* enum peer_source */
+    u32 unused;
+};
+
+/* What is counted, per CPU. The names are in agent/kernel/losses.py, in this order. */
+enum counter {
+    LOST_RING_FULL = 0,              /* events */
+    LOST_IN_FLIGHT_FULL = 1,         /* calls that would have made an event */
+    LOST_CONNECTING_FULL = 2,        /* connects whose later outcome cannot be known */
+    LOST_MESSAGES_BEYOND_BOUND = 3,  /* messages of one recvmmsg or sendmmsg, each an event */
+    LOST_ACCEPTED_NOT_FOUND = 4,     /* accepts whose new descriptor was gone or unreadable at exit */
+    INCOMPLETE_PEER_UNREADABLE = 5,  /* events sent without the peer that user memory should have named */
+    INCOMPLETE_BYTES_UNREADABLE = 6, /* events sent without the bytes of a message whose header was unreadable */
+    COUNTERS = 7,
+};
+
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+/* pid_tgid -> the call this thread is in. */
+BPF_HASH(in_flight, u64, struct call, IN_FLIGHT_ENTRIES);
+
+/* struct sock * -> the connect that has not come to its outcome. See connect.c. */
+BPF_HASH(connecting, u64, struct event, CONNECTING_ENTRIES);
+
+/* struct sock * -> present until the first of system call exit and state change has passed. See connect.c. */
+BPF_HASH(connect_first, u64, u8, CONNECTING_ENTRIES);
+
+/* tgid -> present when this process is never watched (the agent itself). */
+BPF_HASH(excluded_processes, u32, u8, FILTER_ENTRIES);
+
+#ifdef ONLY_CHOSEN_PROCESSES
+/* tgid -> present when this process is watched; all others are not. */
+BPF_HASH(chosen_processes, u32, u8, FILTER_ENTRIES);
+#endif
+
+BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+
+static __always_inline void count(u32 what, u64 amount)
+{
+    u64 *counter = counters.lookup(&what);
+
+    /* Atomic although per CPU: a state change in softirq may interrupt a system call handler right here. */
+    if (counter)
+        __sync_fetch_and_add(counter, amount);
+}
+
+static __always_inline int is_watched(u64 pid_tgid)
+{
+    u32 process = pid_tgid >> 32;
+
+#ifdef ONLY_CHOSEN_PROCESSES
+    if (!chosen_processes.lookup(&process))
+        return 0;
+#endif
+    return excluded_processes.lookup(&process) == NULL;
+}
+
+static __always_inline void describe_task(struct event *event, u64 pid_tgid)
+{
+    event->process = pid_tgid >> 32;
+    event->thread = (u32)pid_tgid;
+    bpf_get_current_comm(&event->command, sizeof(event->command));
+}
+
+/* Sends one event. User space polls on a timer, so nobody is woken: a wake-up costs more than the event. */
+static __always_inline void send_event(const struct event *event)
+{
+    struct event *record = events.ringbuf_reserve(sizeof(struct event));
+
+    if (record) {
+        __builtin_memcpy(record, event, sizeof(*record));
+        events.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+    } else {
+        count(LOST_RING_FULL, 1);
+    }
+}
+
+static __always_inline void remember_call(u64 pid_tgid, const struct call *call)
+{
+    if (in_flight.update(&pid_tgid, (struct call *)call))
+        count(LOST_IN_FLIGHT_FULL, 1);
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* The end of a process: one event when its last thread leaves.
+ *
+ * What:  sched_process_exit runs for every thread that ends; only the one that leaves its group without live threads
+ *        makes an event. Every thread's own entry in `in_flight` is removed: a thread killed where the exit of its
+ *        system call is not traced would leave it behind.
+ * Why a raw tracepoint: its first argument, the task, is all that is needed and has not changed since 4.17.
+ * Lost without it: the end of connections that a process did not close itself.
+ */
+
+#ifdef PROGRAM_exit_process
+int exit_process(struct bpf_raw_tracepoint_args *ctx)
+{
+    struct task_struct *task = (struct task_struct *)ctx->args[0];
+    u64 pid_tgid = bpf_get_current_pid_tgid();
+    struct signal_struct *group = NULL;
+    struct event event = {};
+    int live_threads = 0;
+
+    in_flight.delete(&pid_tgid);
+    if (!is_watched(pid_tgid))
+        return 0;
+    bpf_probe_read_kernel(&group, sizeof(group), &task->signal);
+    bpf_probe_read_kernel(&live_threads, sizeof(live_threads), &group->live);
+    if (live_threads)
+        return 0;
+    event.start_ns = bpf_ktime_get_ns();
+    event.end_ns = event.start_ns;
+    event.kind = EVENT_PROCESS_EXIT;
+    event.descriptor = -1;
+    describe_task(&event, pid_tgid);
+    send_event(&event);
+    return 0;
+}
+#endif
