@@ -17,7 +17,7 @@ class Parameters:
     def __init__(self, path: Mapping[str, str], query: QueryParams, now: float) -> None:
         self._path = path
         self._query = query
-        self._now = now
+        self.now = now
 
     def allow(self, names: Collection[str]) -> None:
         """Raise QueryError when the request has a parameter that is not one of `names`."""
@@ -47,7 +47,7 @@ class Parameters:
 
     def window(self) -> Window:
         """The span asked for."""
-        return parse_window(self._optional("start"), self._optional("end"), self._now)
+        return parse_window(self._optional("start"), self._optional("end"), self.now)
 
     def step(self, window: Window) -> Step:
         """The step asked for, or one that fits the window."""

@@ -2,21 +2,27 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
+from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from backend.console.pages import console_routes
+from backend.oal.definitions import Definition
+from backend.oal.loader import load
+from backend.query.catalog import Catalog
 from backend.query.errors import QueryError
 from backend.query.parameters import SPAN, Parameters
+from backend.query.series import MAXIMUM_METRICS, metrics
 from backend.query.services import instances, services
-from backend.query.shapes import Failure
+from backend.query.shapes import Failure, MetricNames
+from backend.query.status import status
 from backend.query.topology import instance_topology, topology
 from backend.storage.interface import Storage, StorageError
 
@@ -32,35 +38,70 @@ class Question:
     path: str
     parameters: tuple[str, ...]
     """Names of the query parameters it knows."""
-    answer: Callable[[Storage, Parameters], msgspec.Struct]
+    answer: Callable[["Backend", Parameters], msgspec.Struct]
     """Called in a worker thread; may raise QueryError and StorageError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What questions are answered from."""
+
+    storage: Storage
+    catalog: Catalog
+    registry: CollectorRegistry
+    started: float
+
+
+def _metrics(backend: Backend, asked: Parameters) -> msgspec.Struct:
+    window = asked.window()
+    names = asked.several("name", MAXIMUM_METRICS)
+    entity, step = asked.one("entity"), asked.step(window)
+    return metrics(backend.storage, backend.catalog, names, entity, window=window, step=step)
+
+
 QUESTIONS = (
-    Question("/api/services", SPAN, lambda storage, asked: services(storage, asked.window())),
+    Question("/api/services", SPAN, lambda backend, asked: services(backend.storage, asked.window())),
     Question(
         # An id is base64, which has slashes: the part in the middle may be several.
         "/api/services/{id:path}/instances",
         SPAN,
-        lambda storage, asked: instances(storage, asked.path("id"), asked.window()),
+        lambda backend, asked: instances(backend.storage, asked.path("id"), asked.window()),
     ),
-    Question("/api/topology", SPAN, lambda storage, asked: topology(storage, asked.window())),
+    Question("/api/topology", SPAN, lambda backend, asked: topology(backend.storage, asked.window())),
     Question(
         "/api/instance-topology",
         ("source", "target", *SPAN),
-        lambda storage, asked: instance_topology(storage, asked.one("source"), asked.one("target"), asked.window()),
+        lambda backend, asked: instance_topology(
+            backend.storage, asked.one("source"), asked.one("target"), asked.window()
+        ),
     ),
+    Question("/api/metrics", ("name", "entity", "step", *SPAN), _metrics),
+    Question("/api/metrics/names", (), lambda backend, _: MetricNames(backend.catalog.names())),
+    Question("/api/status", (), lambda backend, asked: status(backend.registry, backend.started, asked.now)),
 )
 
 
-def routes(storage: Storage, clock: Callable[[], float] = time.time) -> list[BaseRoute]:
+def routes(
+    storage: Storage,
+    definitions: Iterable[Definition] | None = None,
+    *,
+    registry: CollectorRegistry = REGISTRY,
+    clock: Callable[[], float] = time.time,
+) -> list[BaseRoute]:
     """Everything that is read over HTTP: the API under /api and the console at /.
 
     Args:
         storage: what is asked; its methods are called in worker threads.
+        definitions: the metrics that are computed; by default those that come with the program.
+        registry: where the receiver counts what it takes and drops.
         clock: seconds since 1970-01-01 UTC.
+
+    Raises:
+        OalError: the definitions that come with the program cannot be loaded.
     """
-    asked = [Route(question.path, _endpoint(question, storage, clock), methods=["GET"]) for question in QUESTIONS]
+    catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions)
+    backend = Backend(storage, catalog, registry, clock())
+    asked = [Route(question.path, _endpoint(question, backend, clock), methods=["GET"]) for question in QUESTIONS]
     return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes()]
 
 
@@ -70,11 +111,11 @@ def respond(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Respons
 
 
 def _endpoint(
-    question: Question, storage: Storage, clock: Callable[[], float]
+    question: Question, backend: Backend, clock: Callable[[], float]
 ) -> Callable[[Request], Awaitable[Response]]:
     def answer(parameters: Parameters) -> Response:
         parameters.allow(question.parameters)
-        return respond(question.answer(storage, parameters))
+        return respond(question.answer(backend, parameters))
 
     async def endpoint(request: Request) -> Response:
         try:

@@ -209,3 +209,19 @@ class Failure(Shape):
 
     error: str
     hint: str
+
+
+class Logs(Shape):
+    """Kernel logs since the backend was started."""
+
+    received: int | None
+    """All that came, dropped ones included; null when this process has no receiver."""
+    dropped: dict[str, int]
+    """Those that were not stored, by cause."""
+
+
+class Status(Shape):
+    """Answer of /api/status."""
+
+    uptime_seconds: int
+    logs: Logs

@@ -14,7 +14,7 @@ const DURATIONS = [
 function short(value) {
   const size = Math.abs(value);
   const digits = size >= 99.95 || Number.isInteger(value) ? 0 : size >= 9.995 ? 1 : size >= 0.995 ? 1 : 2;
-  return value.toFixed(digits);
+  return value.toFixed(digits).replace(/\.0$/, "");
 }
 
 /** A whole number with separators: 1,234,567. */
@@ -50,6 +50,17 @@ export function duration(value) {
   if (value === null) return NOTHING;
   const [size, unit] = DURATIONS.findLast(([least]) => value >= least * 0.9995) ?? DURATIONS[0];
   return `${short(value / size)} ${unit}`;
+}
+
+/** Numbers from 0 to more than `largest` for an axis, round in the unit that `largest` is shown in. */
+export function ticks(largest, format) {
+  const most = largest * 1.04; // a line along the edge is hard to see
+  let unit = 1;
+  if (format === bytesPerSecond) while (most / unit >= 1024) unit *= 1024;
+  const rough = (most || 1) / unit / 3;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power * unit;
+  return { step, most: Math.max(1, Math.ceil(most / step - 1e-9)) * step };
 }
 
 /** The time of day of a date, in the visitor's zone: 14:05. */

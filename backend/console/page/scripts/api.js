@@ -1,0 +1,24 @@
+// Asks the backend.
+
+/** An answer that is an error: `message` says what is wrong, `hint` what to do. */
+export class Refused extends Error {
+  constructor({ error, hint }) {
+    super(error);
+    this.hint = hint;
+  }
+}
+
+const TIMEOUT = 15_000; // ms
+
+/** GET an address of the API; parameters may be arrays. Throws Refused, or what fetch throws when nobody answers. */
+export async function get(path, parameters, signal) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) for (const each of [value].flat()) query.append(name, each);
+  const response = await fetch(`${path}?${query}`, {
+    headers: { accept: "application/json" },
+    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
+  });
+  const body = await response.json();
+  if (!response.ok) throw new Refused(body);
+  return body;
+}

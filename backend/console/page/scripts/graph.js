@@ -1,0 +1,164 @@
+// The relations as a picture: services are links, calls are arrows. Plain SVG, so that the keyboard reaches every
+// service and the styles of the page apply.
+
+import { html, svg } from "./dom.js";
+import { bytesPerSecond, count, rate } from "./format.js";
+import { layout } from "./layout.js";
+
+const NODE = { width: 140, height: 44 };
+const ACROSS = { column: NODE.width + 128, row: NODE.height + 22 }; // from middle to middle, when calls run to the right
+const DOWN = { column: NODE.height + 52, row: NODE.width + 22 }; // and when they run down
+const MARGIN = 34; // for the arrows that lead back
+const TALL = 400; // pixels that the picture may take before it has to be scrolled
+const DENSE = 14; // calls, of which the labels would hide each other
+const LONGEST_NAME = 16; // characters that fit into a node
+
+/** Draw a topology into `parent`. `view` has the selected service; `link` gives the address of one. */
+export function drawGraph(parent, { nodes, calls }, services, { service, around }, link) {
+  const shown = around ? neighbourhood(calls, service) : null;
+  const visible = nodes.filter(({ id }) => !shown || shown.has(id));
+  const drawn = calls.filter(({ source, target }) => !shown || source === service || target === service);
+  const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  if (!visible.length) {
+    parent.replaceChildren(html("p", { class: "quiet blank" }, "No calls between services in this time."));
+    return;
+  }
+  const places = layout(
+    visible.map(({ id }) => id),
+    drawn,
+  );
+  const frame = orient(places, parent.clientWidth, Math.max(parent.clientHeight, TALL));
+  const instances = new Map(services.map(({ id, instances }) => [id, instances]));
+  const most = Math.max(...drawn.map(volume));
+  const arrows = drawn.map((call, index) => {
+    const route = { from: frame.point(places.nodes.get(call.source)), to: frame.point(places.nodes.get(call.target)), passed: places.routes[index].map(frame.point) };
+    return drawCall(call, path(route, frame.down, call, service), volume(call) / (most || 1), service);
+  });
+  const boxes = visible.map((node) => drawNode(node, frame.point(places.nodes.get(node.id)), instances.get(node.id), service, link));
+  const picture = svg(
+    "svg",
+    { width: frame.width, height: frame.height, viewBox: `0 0 ${frame.width} ${frame.height}`, class: drawn.length > DENSE ? "dense" : null, role: "group", "aria-label": "Relations" },
+    svg("defs", {}, arrowHead("arrow"), arrowHead("arrow-near")),
+    ...arrows.map(({ line }) => line),
+    ...boxes,
+    ...arrows.map(({ label }) => label),
+  );
+  parent.replaceChildren(picture);
+  if (parent.dataset.shows !== service) {
+    parent.dataset.shows = service;
+    const box = places.nodes.get(service);
+    if (box) centre(parent, frame.point(box));
+  }
+  if (focused) parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
+function centre(parent, { x, y }) {
+  parent.scrollTo(x - parent.clientWidth / 2, y - parent.clientHeight / 2);
+}
+
+/** Whether calls run to the right or down, whichever shows more in the space there is; and where places are then. */
+function orient({ columns, rows }, width, height) {
+  const across = { width: (columns - 1) * ACROSS.column + NODE.width, height: (rows - 1) * ACROSS.row + NODE.height };
+  const down = { width: (rows - 1) * DOWN.row + NODE.width, height: (columns - 1) * DOWN.column + NODE.height };
+  const seen = (size) => Math.min(1, width / (size.width + 2 * MARGIN)) * Math.min(1, height / (size.height + 2 * MARGIN));
+  const turned = seen(down) > seen(across);
+  const size = turned ? down : across;
+  const middle = (rows - 1) / 2;
+  const point = ({ column, row }) => {
+    const x = turned ? (row + middle) * DOWN.row : column * ACROSS.column;
+    const y = turned ? column * DOWN.column : (row + middle) * ACROSS.row;
+    return { x: x + MARGIN + NODE.width / 2, y: y + MARGIN + NODE.height / 2 };
+  };
+  return { width: size.width + 2 * MARGIN, height: size.height + 2 * MARGIN, down: turned, point };
+}
+
+function neighbourhood(calls, service) {
+  const near = new Set();
+  for (const { source, target } of calls) if (source === service || target === service) near.add(source).add(target);
+  return near;
+}
+
+const volume = ({ rates }) => (rates.bytes_sent_per_second ?? 0) + (rates.bytes_received_per_second ?? 0);
+
+function arrowHead(id) {
+  const tip = svg("path", { d: "M0 0 8 4 0 8Z" });
+  return svg("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" }, tip);
+}
+
+function drawNode({ id, name, observed }, { x, y }, instances, selected, link) {
+  const { width, height } = NODE;
+  const detail = observed ? (instances ? `${count(instances)} instance${instances === 1 ? "" : "s"}` : "idle") : "not observed";
+  const short = [...name].length > LONGEST_NAME ? `${[...name].slice(0, LONGEST_NAME - 1).join("")}…` : name;
+  const body = [
+    svg("title", {}, name),
+    svg("rect", { x: -width / 2, y: -height / 2, width, height, rx: 9 }),
+    svg("text", { class: "name", y: -3 }, short),
+    svg("text", { class: "sub", y: 13 }, detail),
+  ];
+  const group = { transform: `translate(${x} ${y})`, class: `node${observed ? "" : " unobserved"}${id === selected ? " selected" : ""}`, "data-key": id };
+  if (!observed) return svg("g", { ...group, role: "img", "aria-label": `${name}, not observed` }, ...body);
+  return svg("a", { ...group, href: link(id), "aria-label": `${name}, ${detail}`, "aria-current": id === selected ? "true" : null }, ...body);
+}
+
+function drawCall(call, { d, at }, share, selected) {
+  const near = call.source === selected || call.target === selected;
+  const protocol = call.protocols[0] ?? "";
+  const speed = volume(call) ? bytesPerSecond(volume(call)) : `${rate(call.rates.connects_per_minute ?? 0)} connects/min`;
+  const failed = call.connects_failed > 0;
+  const kind = `call${near ? " near" : ""}${failed ? " failed" : ""}`;
+  const line = svg(
+    "path",
+    { d, class: kind, "stroke-width": (1.2 + 2.6 * Math.sqrt(share)).toFixed(2), "marker-end": `url(#${near ? "arrow-near" : "arrow"})` },
+    svg("title", {}, `${protocol} ${speed}`),
+  );
+  line.dataset.source = call.source;
+  line.dataset.target = call.target;
+  line.dataset.protocol = protocol;
+  const label = svg("text", { class: `label ${kind}${at.beside ? " beside" : ""}`, x: at.x, y: at.y }, svg("tspan", { class: "protocol" }, protocol), ` ${speed}`);
+  return { line, label };
+}
+
+/** The path of an arrow and where its label goes. */
+function path({ from, passed, to }, down, { source, target }, selected) {
+  const half = { x: NODE.width / 2, y: NODE.height / 2 };
+  if (source === target) {
+    const top = from.y - half.y;
+    const d = `M${from.x + 22} ${top}C${from.x + 32} ${top - 28} ${from.x - 32} ${top - 28} ${from.x - 22} ${top}`;
+    return { d, at: { x: from.x, y: top - 24 } };
+  }
+  if (down ? to.y <= from.y : to.x <= from.x) return returning(from, to, half, down);
+  // One smooth curve through the places it passes, leaving and entering along the direction of flow.
+  const start = down ? { x: from.x, y: from.y + half.y } : { x: from.x + half.x, y: from.y };
+  const end = down ? { x: to.x, y: to.y - half.y - 1 } : { x: to.x - half.x - 1, y: to.y };
+  const points = [start, ...passed, end];
+  const curves = points.slice(1).map((two, index) => {
+    const one = points[index];
+    const bend = { x: down ? 0 : (two.x - one.x) / 2, y: down ? (two.y - one.y) / 2 : 0 };
+    return [one, { x: one.x + bend.x, y: one.y + bend.y }, { x: two.x - bend.x, y: two.y - bend.y }, two];
+  });
+  const d = curves.map(([, ...rest]) => `C${rest.map(({ x, y }) => `${x} ${y}`).join(" ")}`).join("");
+  // Calls of the selected service lie close together at its end, so their labels go to the other.
+  const at = source === selected ? along(curves.at(-1), 0.7) : along(curves[0], target === selected ? 0.3 : 0.5);
+  return { d: `M${start.x} ${start.y}${d}`, at: down ? { x: at.x + 8, y: at.y + 4, beside: true } : { x: at.x, y: at.y - 7 } };
+}
+
+/** The point of a cubic curve at a part of its way. */
+function along([one, two, three, four], part) {
+  const rest = 1 - part;
+  const mix = (axis) =>
+    rest ** 3 * one[axis] + 3 * rest ** 2 * part * two[axis] + 3 * rest * part ** 2 * three[axis] + part ** 3 * four[axis];
+  return { x: mix("x"), y: mix("y") };
+}
+
+/** A call that leads back to where calls come from, outside of the nodes. */
+function returning(from, to, half, down) {
+  if (down) {
+    const side = Math.max(from.x, to.x) + half.x;
+    const bow = side + 40;
+    const d = `M${from.x + half.x} ${from.y + 8}C${bow} ${from.y + 8} ${bow} ${to.y + 8} ${to.x + half.x + 1} ${to.y + 8}`;
+    return { d, at: { x: side + 34, y: (from.y + to.y) / 2 + 12, beside: true } };
+  }
+  const bottom = Math.max(from.y, to.y) + half.y;
+  const d = `M${from.x} ${from.y + half.y}C${from.x} ${bottom + 36} ${to.x} ${bottom + 36} ${to.x} ${to.y + half.y + 1}`;
+  return { d, at: { x: (from.x + to.x) / 2, y: bottom + 24 } };
+}
