@@ -31,6 +31,14 @@ class End(NamedTuple):
 UNKNOWN_END = End(UNKNOWN, UNKNOWN)
 
 
+class Related(NamedTuple):
+    """Ids of a relation and of its two ends."""
+
+    id: str
+    source: str
+    destination: str
+
+
 class AddressBook(Protocol):
     """Knows what is behind an IP address."""
 
@@ -59,8 +67,8 @@ class Flow:
         tls: whether the connections are encrypted.
         service: id of the local service; None when it is not known.
         instance: id of the local instance; None when it is not known.
-        relation: id of the relation between the services; None when both are the same.
-        instance_relation: id of the relation between the instances; None when one of them is not known.
+        relation: ids of the relation between the services; None when both are the same.
+        instance_relation: ids of the relation between the instances; None when one of them is not known.
     """
 
     __slots__ = (
@@ -88,14 +96,14 @@ class Flow:
         self.instance = ids.instance_id(local_service, local.instance) if known and local.instance else None
         source = ids.service_id(self.source.service)
         destination = ids.service_id(self.destination.service)
-        self.relation = ids.service_relation_id(source, destination) if source != destination else None
-        self.instance_relation = (
-            ids.instance_relation_id(
-                ids.instance_id(source, self.source.instance), ids.instance_id(destination, self.destination.instance)
-            )
-            if self.source.instance and self.destination.instance
-            else None
-        )
+        self.relation: Related | None = None
+        if source != destination:
+            self.relation = Related(ids.service_relation_id(source, destination), source, destination)
+        self.instance_relation: Related | None = None
+        if self.source.instance and self.destination.instance:
+            source = ids.instance_id(source, self.source.instance)
+            destination = ids.instance_id(destination, self.destination.instance)
+            self.instance_relation = Related(ids.instance_relation_id(source, destination), source, destination)
 
 
 class Resolver:

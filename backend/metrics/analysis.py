@@ -142,14 +142,12 @@ class _Merged:
             side = _SIDES.get(flow.role)
             if side is None:
                 continue
-            if (relation := flow.relation) is not None:
-                source, _, destination = relation.partition("-")
-                service_relations[relation, side, flow.component, minute] = Relation(
-                    relation, source, destination, side, flow.component, minute
+            if (of := flow.relation) is not None:
+                service_relations[of.id, side, flow.component, minute] = Relation(
+                    of.id, of.source, of.destination, side, flow.component, minute
                 )
-            if (relation := flow.instance_relation) is not None:
-                source, _, destination = relation.partition("-")
-                instance_relations[relation, side, minute] = Relation(relation, source, destination, side, 0, minute)
+            if (of := flow.instance_relation) is not None:
+                instance_relations[of.id, side, minute] = Relation(of.id, of.source, of.destination, side, 0, minute)
         return Flush(
             writer,
             metrics,

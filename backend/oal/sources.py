@@ -224,7 +224,7 @@ def _make_sources() -> dict[str, Source]:
         Source(
             "K8SServiceRelation",
             {**ends, "tlsMode": _text(lambda flow: "TLS" if flow.tls else "Plain"), **logs},
-            lambda flow: flow.relation,
+            lambda flow: flow.relation and flow.relation.id,
         ),
         Source(
             "K8SServiceInstanceRelation",
@@ -234,7 +234,7 @@ def _make_sources() -> dict[str, Source]:
                 "destServiceInstanceName": _text(lambda flow: flow.destination.instance),
                 **logs,
             },
-            lambda flow: flow.instance_relation,
+            lambda flow: flow.instance_relation and flow.instance_relation.id,
         ),
         Source("K8SEndpoint", endpoint, None),
     )

@@ -24,7 +24,6 @@ class MemoryStorage:
     def write(self, flush: Flush) -> None:
         """Keep a flush."""
         points = flush.metrics.select(pl.col(name).cast(kind) for name, kind in MetricSchema.items())
-        points = points.unique(_KEY, keep="last", maintain_order=True)
         with self._lock:
             before = self._points.get(flush.writer)
             if before is not None:
