@@ -90,14 +90,14 @@ class _Builder:
                 raise SchemaError(f"{item.full_name} has number {item.number}; the tables end at {MAXIMUM_FIELD - 1}")
             place = _Place(depth, None if path is None or item.is_repeated else f"{path}{item.name}")
             if item.message_type is not None:
-                self.add_message(entries[item.number], item, place)
+                self.add_message(entries[item.number], item, item.message_type, place)
             elif item.type == FieldDescriptor.TYPE_STRING:
                 _add_string(entries[item.number], item, place)
             else:
                 self.add_integer(entries[item.number], item, place)
         return index
 
-    def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
+    def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, kind: Descriptor, place: _Place) -> None:
         path = place.path
         if place.depth == 0:
             path = "" if item.name == self.logs else None
@@ -111,7 +111,7 @@ class _Builder:
                     self.times.append((entry, PRESENCE, column))
         entry[ACTION] = MESSAGE
         inner = f"{path}." if path else path
-        entry[TYPE] = self.visit(item.message_type, inner, place.depth + 1)
+        entry[TYPE] = self.visit(kind, inner, place.depth + 1)
 
     def add_integer(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
         if item.type not in _INTEGER_FORMS or item.is_repeated:

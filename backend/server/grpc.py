@@ -38,17 +38,24 @@ class GrpcApplication:
     """An ASGI application of gRPC methods.
 
     Args:
-        handlers: By path, "/package.Service/method".
+        handlers: By path, "/package.Service/method"; what is served from the beginning. Other calls are told to come
+            again until `open` is called.
         token: What the metadata `authentication` of every call must hold; empty to ask for nothing.
     """
 
     def __init__(self, handlers: Mapping[str, Handler], token: str = "") -> None:
         self.calls: Counter[tuple[str, str]] = Counter()
         """Calls ended, by path ("unknown" for a path that is not served) and status name."""
-        self.open = 0
+        self.handling = 0
         """Calls being handled now."""
-        self._handlers = handlers
+        self._handlers = dict(handlers)
+        self._opened = False
         self._token = token.encode()
+
+    def open(self, handlers: Mapping[str, Handler]) -> None:
+        """Serve these methods too, which is then all."""
+        self._handlers.update(handlers)
+        self._opened = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
@@ -61,14 +68,14 @@ class GrpcApplication:
             return
         path: str = scope["path"]
         call = Call(path, metadata, receive)
-        self.open += 1
+        self.handling += 1
         status = Status.CANCELLED
         try:
             status = await self._answer(call, send)
         except Disconnected:
             pass
         finally:
-            self.open -= 1
+            self.handling -= 1
             self.calls[path if path in self._handlers else "unknown", status.name] += 1
 
     async def _answer(self, call: Call, send: Send) -> Status:
@@ -90,6 +97,8 @@ class GrpcApplication:
         if self._token and not hmac.compare_digest(call.metadata.get("authentication", "").encode(), self._token):
             raise CallError(Status.PERMISSION_DENIED, "the metadata 'authentication' does not hold the server's token")
         handler = self._handlers.get(call.path)
+        if handler is None and not self._opened:
+            raise CallError(Status.UNAVAILABLE, "the server is starting; send again in a moment")
         if handler is None:
             raise CallError(Status.UNIMPLEMENTED, f"{call.path} is not served here")
         limit = _timeout(call.metadata.get("grpc-timeout"))

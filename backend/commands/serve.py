@@ -1,0 +1,81 @@
+"""`pyrover-backend serve`: receive, analyse, store and answer until told to stop."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from backend.oal.syntax import OalError
+from backend.server.backend import running
+from backend.server.serving import Listener, PortError, listen
+from backend.server.settings import Settings, SettingsError, load
+from backend.storage.interface import StorageError
+
+SUMMARY = "Receive access logs from agents, store what they say, and answer questions about it."
+
+_WRONG_USE = 2
+_FAILED = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file of settings; the environment (PYROVER_BACKEND_GRPC_PORT and so on) and these options win",
+    )
+    parser.add_argument("--host", help="address to listen on (default: every address of this machine)")
+    parser.add_argument(
+        "--grpc-port", type=int, metavar="PORT", help="where agents send (default: 11800; 0: any free port)"
+    )
+    parser.add_argument(
+        "--http-port", type=int, metavar="PORT", help="the console and its API (default: 12800; 0: any free port)"
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder of the store; made if it does not exist")
+    parser.add_argument(
+        "--ready-fd",
+        type=int,
+        metavar="N",
+        help="write one line of JSON with the addresses to file descriptor N when everything is ready, and close it",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; 0 after a clean end, 1 for a failure, 2 for wrong settings."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    flags = {name: getattr(arguments, name) for name in ("host", "grpc_port", "http_port", "data")}
+    try:
+        settings = load(arguments.config, os.environ, flags)
+        grpc = listen(settings.host, settings.grpc_port, "--grpc-port")
+        http = listen(settings.host, settings.http_port, "--http-port")
+        asyncio.run(_serve(settings, grpc, http, arguments.ready_fd))
+    except SettingsError as error:
+        return _fail(error, _WRONG_USE)
+    except (PortError, StorageError, OalError, OSError) as error:
+        return _fail(error, _FAILED)
+    return 0
+
+
+async def _serve(settings: Settings, grpc: Listener, http: Listener, ready_fd: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings, (grpc, http)):
+        addresses = {"grpc": grpc.authority, "http": f"http://{http.authority}"}
+        sys.stdout.write(f"pyrover-backend is ready: gRPC {addresses['grpc']}, console {addresses['http']}/\n")
+        sys.stdout.flush()
+        if ready_fd is not None:
+            with os.fdopen(ready_fd, "w") as ready:
+                ready.write(json.dumps(addresses) + "\n")
+        await stop.wait()
+
+
+def _fail(error: Exception, status: int) -> int:
+    sys.stderr.write(f"pyrover-backend serve: {error}\n")
+    return status

@@ -1,0 +1,1 @@
+"""Sends recorded access logs to a backend."""

@@ -1,0 +1,69 @@
+"""Whether the backend is ready, and if not, what it waits for: over HTTP and over gRPC."""
+
+from collections.abc import Iterable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from backend.ingest.status import CallError, Status
+from backend.server.calls import Call, Reply
+
+HEALTH_PATH = "/grpc.health.v1.Health/Check"
+_MESSAGE_LIMIT = 4_096
+_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse.status, a field of its own number 1
+
+
+class Readiness:
+    """What is ready and what is awaited.
+
+    Args:
+        awaited: The parts that must be ready before the backend is.
+    """
+
+    def __init__(self, awaited: Iterable[str]) -> None:
+        self._state = dict.fromkeys(awaited, "starting")
+        self._stopping = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is."""
+        return not self._stopping and all(state == "ready" for state in self._state.values())
+
+    def done(self, part: str) -> None:
+        """A part is ready."""
+        self._state[part] = "ready"
+
+    def stop(self) -> None:
+        """The backend stops; it will not be ready again."""
+        self._stopping = True
+
+    async def healthcheck(self, _request: Request) -> Response:
+        """GET /healthcheck: 200 when ready, 503 when not, and the reasons."""
+        status = "stopping" if self._stopping else "ready" if self.ready else "starting"
+        body = msgspec.json.encode({"status": status, "parts": self._state})
+        code = 200 if self.ready else 503
+        return Response(body, code, {"cache-control": "no-store"}, "application/json")
+
+    async def check(self, call: Call) -> Reply:
+        """grpc.health.v1.Health/Check, for the server as a whole and for each service it names."""
+        service = requested_service(await call.message(_MESSAGE_LIMIT))
+        if service and not service.startswith("skywalking.v3."):
+            raise CallError(Status.NOT_FOUND, f"{service} is not served here")
+        return Reply(_SERVING if self.ready else _NOT_SERVING)
+
+
+def requested_service(message: bytes) -> str:
+    """The service a HealthCheckRequest asks about; it has one field, `string service = 1`, read here by hand.
+
+    Raises:
+        CallError: INVALID_ARGUMENT for anything else.
+    """
+    if not message:
+        return ""
+    if len(message) < 2 or message[0] != 0x0A or message[1] >= 0x80 or len(message) != 2 + message[1]:  # noqa: PLR2004 - a tag, a length below 128, the text
+        raise CallError(Status.INVALID_ARGUMENT, "the message is not a HealthCheckRequest")
+    try:
+        return message[2:].decode()
+    except UnicodeDecodeError as error:
+        raise CallError(Status.INVALID_ARGUMENT, "the service of a HealthCheckRequest is not UTF-8") from error
