@@ -29,6 +29,11 @@ int exit_process(struct bpf_raw_tracepoint_args *ctx)
     event.descriptor = -1;
     describe_task(&event, pid_tgid);
     send_event(&event);
+    /* The id may come back as another process, which nobody asked for. */
+    excluded_processes.delete(&event.process);
+#ifdef ONLY_CHOSEN_PROCESSES
+    chosen_processes.delete(&event.process);
+#endif
     return 0;
 }
 #endif

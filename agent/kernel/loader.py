@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,17 @@ class Loaded:
     """What the child spent on its parts."""
     messages: str
     """What the compiler said, if anything."""
+
+    def keep(self, plan: Plan) -> "Loaded":
+        """Only the attachments of `plan`; the others are detached.
+
+        A hook that the kernel refused in part would cost and show nothing.
+        """
+        wanted = {f"{attachment.program} {attachment.to}" for _, attachment in plan.attachments}
+        for name, descriptor in self.attachments.items():
+            if name not in wanted:
+                os.close(descriptor)
+        return replace(self, attachments={name: fd for name, fd in self.attachments.items() if name in wanted})
 
     def close(self) -> None:
         """Close every descriptor: the programs are detached and everything is freed."""

@@ -69,7 +69,8 @@ class KernelSource:
         )
         plan = make_plan(examine_kernel(), AttachMode(attach))
         loaded = load(plan, wanted)
-        source = cls(loaded, plan.without(loaded.refused))
+        coverage = plan.without(loaded.refused)
+        source = cls(loaded.keep(coverage), coverage)
         try:
             for process in excluded_processes:
                 source.exclude(process)
