@@ -230,7 +230,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 storage = DuckdbStorage(Path(sys.argv[1]))
 storage._connection.execute("SET checkpoint_threshold = '" + sys.argv[3] + "'")
 stored = 0
-resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
 try:
     while stored < 1000:
         storage.write(flush(f"writer {stored}", rows=3000, minute=stored))
