@@ -1,0 +1,52 @@
+"""Command-line arguments that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from agent.config import Configuration, load_configuration
+from agent.config_durations import Duration
+
+
+def duration(text: str) -> Duration:
+    """A duration for argparse."""
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that `configuration` reads and every command has."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration in YAML; see docs/agent.md")
+    parser.add_argument("--flush-period", type=duration, metavar="TIME", help="send logs this often (default 5s)")
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Declare where logs go."""
+    parser.add_argument("--backend", metavar="HOST:PORT", help="where access logs go (default localhost:11800)")
+
+
+def add_kernel(parser: argparse.ArgumentParser) -> None:
+    """Declare how events are captured."""
+    parser.add_argument(
+        "--attach",
+        choices=("auto", "fentry", "kprobe", "tracepoint"),
+        help="kind of kernel hooks (default auto: the best that this kernel offers)",
+    )
+    parser.add_argument("--ring-bytes", type=int, metavar="BYTES", help="size of the kernel's event ring")
+
+
+def configuration(arguments: argparse.Namespace) -> Configuration:
+    """The configuration of file, environment and command line.
+
+    Raises:
+        ConfigurationError: something in it cannot be used.
+    """
+    flags = {
+        "core.backend.addr": "backend",
+        "access_log.flush.period": "flush_period",
+        "kernel.attach": "attach",
+        "kernel.ring_bytes": "ring_bytes",
+    }
+    values = {key: getattr(arguments, name, None) for key, name in flags.items()}
+    return load_configuration(arguments.config, flags=values)

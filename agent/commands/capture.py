@@ -1,0 +1,85 @@
+"""The loop that `run` and `record` share: events of this machine's kernel, step by step, until it is time to end."""
+
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from agent.config import Configuration
+from agent.events.source import EventSource
+from agent.kernel.source import KernelSource
+
+STEP_SECONDS = 0.05
+"""The longest pause between two looks at the ring."""
+
+
+class Stop:
+    """Becomes true when the program is asked to end (SIGINT, SIGTERM) or its time is over."""
+
+    def __init__(self, after: float | None) -> None:
+        """`after` is a number of seconds, or None for no end."""
+        self._at = None if after is None else time.monotonic() + after
+        self._asked = False
+
+    def __bool__(self) -> bool:
+        return self._asked or (self._at is not None and time.monotonic() >= self._at)
+
+    def ask(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """End soon; a handler of signals."""
+        self._asked = True
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM meanwhile."""
+        before = {number: signal.signal(number, self.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def open_kernel(configuration: Configuration) -> KernelSource:
+    """Attach to the kernel; the agent itself is not watched."""
+    return KernelSource.open(
+        ring_bytes=configuration.kernel.ring_bytes,
+        attach=configuration.kernel.attach,
+        excluded_processes={os.getpid()},
+    )
+
+
+def node_name(configuration: Configuration) -> str:
+    """The configured name of this node, or its host name."""
+    return configuration.node.name or socket.gethostname()
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC, the clock of the kernel's events."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def describe_start(source: KernelSource, configuration: Configuration, destination: str) -> str:
+    """One line on what is watched, how, and where the logs go."""
+    hooks = source.coverage.hooks
+    attached = [planned for planned in hooks if planned.is_attached]
+    missing = [planned.hook.name for planned in hooks if not planned.is_attached]
+    summary = f"{len(attached)} of {len(hooks)} hooks" + (f", without {', '.join(missing)}" if missing else "")
+    return f"kernel {platform.release()}, attach {configuration.kernel.attach}: {summary}; {destination}"
+
+
+def follow(source: EventSource, step: Callable[[int], None], stop: Stop) -> None:
+    """Call `step` with CLOCK_MONOTONIC whenever events may be there, at least every STEP_SECONDS, until `stop`."""
+    while not stop and source.wait(STEP_SECONDS):
+        step(monotonic_ns())
+    step(monotonic_ns())
+
+
+def fail(message: str) -> int:
+    """Say why a command ends; returns its exit status."""
+    print(f"pyrover-agent: {message}", file=sys.stderr)  # noqa: T201 - a command's words to its user
+    return 1

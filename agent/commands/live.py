@@ -1,0 +1,67 @@
+"""The live line of `run`: what the agent is doing right now."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+_TERMINAL_SECONDS = 1.0
+_PLAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the line shows."""
+
+    events: int
+    connections: int
+    delivered: int
+    waiting: int
+    losses: Mapping[str, int]
+    problem: str
+
+
+def format_figures(figures: Figures, rate: float) -> str:
+    """The line."""
+    parts = [
+        f"{rate:,.0f} events/s",
+        f"{figures.connections:,} connections",
+        f"{figures.delivered:,} logs sent",
+        f"{figures.waiting:,} waiting",
+    ]
+    losses = ", ".join(f"{cause} {count:,}" for cause, count in figures.losses.items() if count)
+    if losses:
+        parts.append(f"lost: {losses}")
+    if figures.problem:
+        parts.append(figures.problem)
+    return " | ".join(parts)
+
+
+class LiveLine:
+    """Refreshes one line on a terminal every second; elsewhere writes a line every ten seconds."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream = stream or sys.stdout
+        self._terminal = stream.isatty()
+        self._shown = time.monotonic()
+        self._events = 0
+
+    def due(self) -> bool:
+        """True when it is time to show new figures."""
+        return time.monotonic() - self._shown >= (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS)
+
+    def show(self, figures: Figures) -> None:
+        """Show figures; the rate is that since the last time."""
+        now = time.monotonic()
+        rate = (figures.events - self._events) / max(now - self._shown, 1e-9)
+        self._shown, self._events = now, figures.events
+        text = format_figures(figures, rate)
+        self._stream.write(f"\r\x1b[2K{text}" if self._terminal else f"{text}\n")
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._terminal:
+            self._stream.write("\n")
+            self._stream.flush()

@@ -1,0 +1,74 @@
+"""`pyrover-agent record`: kernel events of a real run, and all that a replay needs, into a file."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from agent.commands import arguments as shared
+from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
+from agent.config import Configuration, ConfigurationError
+from agent.discovery.procfs import ProcHost
+from agent.discovery.recorded import RecordingHost
+from agent.events.recording import Header, RecordingWriter, event_layout
+from agent.events.source import EventSource
+from agent.export.accounting import Ledger
+from agent.kernel.loader import LoaderError
+from agent.pipeline import Pipeline
+
+SUMMARY = "record kernel events to a file that 'pyrover-agent replay' can play again"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="where to write the recording; replaced if it exists")
+    parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
+    shared.add_configuration(parser)
+    shared.add_kernel(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record until a signal or the given time."""
+    stop = Stop(arguments.duration)
+    with stop.on_signals():
+        try:
+            configuration = shared.configuration(arguments)
+            with open_kernel(configuration) as source, arguments.file.open("wb") as file:
+                destination = f"recording to {arguments.file}"
+                print(describe_start(source, configuration, destination), file=sys.stderr, flush=True)  # noqa: T201
+                events = _record(source, configuration, file, stop)
+                losses = {cause: count for cause, count in source.losses().items() if count}
+        except (ConfigurationError, LoaderError, ValueError) as error:
+            return fail(str(error))
+        except OSError as error:
+            return fail(f"{arguments.file}: cannot be written: {error.strerror}")
+    lost = f", lost: {', '.join(f'{cause} {count}' for cause, count in losses.items())}" if losses else ""
+    print(f"{events} events in {arguments.file}{lost}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _record(source: EventSource, configuration: Configuration, file: BinaryIO, stop: Stop) -> int:
+    """Record steps; returns the number of events.
+
+    The whole agent runs, only that nothing is sent: so the host is asked exactly what a replay will ask.
+    """
+    node = node_name(configuration)
+    host = RecordingHost(ProcHost(configuration.discovery.proc))
+    writer = RecordingWriter(file, Header(node=node, agent_process=os.getpid(), layout=event_layout()))
+    pipeline = Pipeline(configuration, node, os.getpid(), host=host, ledger=Ledger(), deliver=lambda _: None)
+
+    def step(now_ns: int) -> None:
+        events = source.take()
+        pipeline.step(events, now_ns)
+        writer.step(now_ns, events, host.collect(), source.losses())
+
+    begin_ns = monotonic_ns()
+    pipeline.start(begin_ns)
+    writer.begin(begin_ns, host.collect())
+    follow(source, step, stop)
+    # The replay ends with a flush, whose questions must have answers.
+    end_ns = monotonic_ns()
+    pipeline.flush(end_ns)
+    writer.end(end_ns, host.collect())
+    return pipeline.events

@@ -1,0 +1,114 @@
+"""`pyrover-agent run`: capture, and stream access logs to the backend."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from agent.commands import arguments as shared
+from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
+from agent.commands.live import Figures, LiveLine
+from agent.config import Backend, Configuration, ConfigurationError
+from agent.discovery.procfs import ProcHost
+from agent.events.source import EventSource
+from agent.export.accounting import Ledger
+from agent.export.sender import Sender, SenderLimits
+from agent.export.transport import GrpcTransport, Security
+from agent.kernel.loader import LoaderError
+from agent.pipeline import Pipeline
+
+SUMMARY = "capture the network calls of this machine and stream them to the backend"
+
+SHUTDOWN_SECONDS = 5.0
+"""How long the last logs may take to be delivered."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    shared.add_configuration(parser)
+    shared.add_backend(parser)
+    shared.add_kernel(parser)
+    parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
+    parser.add_argument("--live", action="store_true", help="keep a line with the current figures")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until a signal or the given time; the last logs are delivered before the end."""
+    try:
+        configuration = shared.configuration(arguments)
+        transport = open_transport(configuration.core.backend)
+    except ConfigurationError as error:
+        return fail(str(error))
+    stop = Stop(arguments.duration)
+    with stop.on_signals():
+        try:
+            source = open_kernel(configuration)
+        except (LoaderError, ValueError) as error:
+            transport.close()
+            return fail(str(error))
+        with source:
+            backend = f"backend {configuration.core.backend.addr}"
+            print(describe_start(source, configuration, backend), file=sys.stderr, flush=True)  # noqa: T201
+            _capture(source, configuration, transport, stop, LiveLine() if arguments.live else None)
+    return 0
+
+
+def open_transport(backend: Backend) -> GrpcTransport:
+    """A transport to the configured backend.
+
+    Raises:
+        ConfigurationError: a certificate cannot be read.
+    """
+    security = None
+    if backend.enable_TLS:
+        security = Security(_pem(backend.ca_pem_path), _pem(backend.client_key_path), _pem(backend.client_pem_path))
+    return GrpcTransport(backend.addr, security, backend.authentication)
+
+
+def _pem(path: str) -> bytes | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"core.backend: {path} cannot be read: {error.strerror}") from error
+
+
+def _capture(
+    source: EventSource, configuration: Configuration, transport: GrpcTransport, stop: Stop, live: LiveLine | None
+) -> None:
+    host = ProcHost(configuration.discovery.proc)
+    limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
+    ledger = Ledger()
+    sender = Sender(transport, ledger, limits)
+    pipeline = Pipeline(
+        configuration, node_name(configuration), os.getpid(), host=host, ledger=ledger, deliver=sender.submit
+    )
+    sender.start()
+
+    def figures() -> Figures:
+        balance = ledger.balance()
+        return Figures(
+            events=pipeline.events,
+            connections=pipeline.table.live,
+            delivered=balance.delivered,
+            waiting=balance.waiting,
+            losses={**source.losses(), **balance.lost},
+            problem=sender.problem,
+        )
+
+    def step(now_ns: int) -> None:
+        pipeline.step(source.take(), now_ns)
+        if live is not None and live.due():
+            live.show(figures())
+
+    try:
+        pipeline.start(monotonic_ns())
+        follow(source, step, stop)
+    finally:
+        pipeline.flush(monotonic_ns())
+        sender.stop(SHUTDOWN_SECONDS)
+        transport.close()
+        if live is not None:
+            live.show(figures())
+            live.end()

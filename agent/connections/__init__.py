@@ -1,0 +1,1 @@
+"""From kernel events to connections and their logs."""

@@ -1,0 +1,47 @@
+"""Who is at the other end of a connection that stays on this host."""
+
+from agent.connections.state import ViewState
+from agent.connections.table import ViewTable
+from agent.connections.view import View, endpoint_port
+from agent.discovery.owners import SocketOwners
+from agent.discovery.processes import Process
+from agent.discovery.socket_table import is_loopback
+from agent.events.layout import ADDRESS_BYTES
+
+
+class Peers:
+    """Finds the process at the remote end: by its own view of the connection, else by who holds the socket there."""
+
+    def __init__(self, table: ViewTable, owners: SocketOwners) -> None:
+        self._table = table
+        self._owners = owners
+        self.unresolved = False
+        """True after the far end of a connection to this host was asked for and not found."""
+
+    def find(self, view: View) -> Process | None:
+        """The process at the remote end, or None when it is not one of this host or not known."""
+        remote = view.remote[:ADDRESS_BYTES], endpoint_port(view.remote)
+        peer = self._reversed(view, same_namespace=is_loopback(remote[0]))
+        if peer is not None:
+            return peer.process
+        if not self._owners.is_own(view.network_namespace, remote[0]):
+            return None
+        local = view.local[:ADDRESS_BYTES], endpoint_port(view.local)
+        process = self._owners.connected(view.network_namespace, view.protocol, remote, local)
+        if process is None:
+            process = self._owners.listener(view.network_namespace, view.protocol, *remote)
+        self.unresolved |= process is None
+        return process
+
+    def _reversed(self, view: View, *, same_namespace: bool) -> View | None:
+        """The other end's view: open rather than ended, in the same namespace rather than another, the latest one."""
+        best: tuple[bool, bool, int] | None = None
+        found = None
+        for other in self._table.between(view.remote, view.local):
+            near = other.network_namespace == view.network_namespace
+            if other is view or other.protocol != view.protocol or (same_namespace and not near):
+                continue
+            rank = (near, other.state is not ViewState.ENDED, other.number)
+            if best is None or rank > best:
+                best, found = rank, other
+        return found

@@ -1,0 +1,139 @@
+"""The views that are known: bounded, and found by socket, by process and by both ends."""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+
+from agent.connections.state import ViewState
+from agent.connections.view import View, ViewKey
+
+
+class ViewTable:
+    """Views by key, the one seen longest ago first.
+
+    An ended view stays until `forget_ended` was called twice: transfers that were under way when it was closed, and
+    the other end's name, still need it. When the table is full, ended views make room first.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._views: OrderedDict[ViewKey, View] = OrderedDict()
+        self._by_process: dict[int, dict[int, View]] = {}
+        self._by_ends: dict[tuple[bytes, bytes], list[View]] = {}
+        self._datagrams: dict[int, dict[int, View]] = {}
+        self._ended: deque[View] = deque()
+        self._ended_before = 0
+        self.evicted = 0
+        """Views that had to make room while they were open."""
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @property
+    def live(self) -> int:
+        """Views that have not ended."""
+        return len(self._views) - len(self._ended)
+
+    def get(self, key: ViewKey) -> View | None:
+        """The view of a key, ended or not."""
+        return self._views.get(key)
+
+    def keys(self) -> list[ViewKey]:
+        """The keys of every view, the one seen longest ago first."""
+        return list(self._views)
+
+    def of_process(self, pid: int) -> list[View]:
+        """The views of a process that have not ended, in the order in which they were first seen."""
+        return list(self._by_process.get(pid, {}).values())
+
+    def of_socket(self, key: int) -> list[View]:
+        """The views of one socket of a process: one, or one per remote end of a UDP socket."""
+        view = self._views.get(key)
+        if view is not None and view.state is not ViewState.ENDED:
+            return [view]
+        datagrams = self._datagrams.get(key)
+        if datagrams:
+            return list(datagrams.values())
+        return [] if view is None else [view]
+
+    def between(self, local: bytes, remote: bytes) -> Iterator[View]:
+        """The views with these ends, in the order in which they were first seen."""
+        return iter(self._by_ends.get((local, remote), ()))
+
+    def add(self, view: View) -> None:
+        """Add a view, in place of one that has the same key."""
+        old = self._views.pop(view.key, None)
+        if old is not None:
+            self._unlink(old)
+            if old.state is ViewState.ENDED:
+                self._drop_ended(old)
+            old.state = ViewState.ENDED
+        self._views[view.key] = view
+        self._by_process.setdefault(view.process.pid, {})[view.number] = view
+        self._by_ends.setdefault((view.local, view.remote), []).append(view)
+        if isinstance(view.key, tuple):
+            self._datagrams.setdefault(view.key[0], {})[view.number] = view
+        self._bound()
+
+    def touch(self, view: View, now_ns: int) -> None:
+        """Note that a view was seen."""
+        view.last_seen_ns = now_ns
+        self._views.move_to_end(view.key)
+
+    def ended(self, view: View) -> None:
+        """Note that a view of the table has come to ViewState.ENDED."""
+        self._unlink_live(view)
+        self._ended.append(view)
+
+    def forget_ended(self) -> None:
+        """Forget the views that had ended before the previous call."""
+        for _ in range(self._ended_before):
+            self._forget(self._ended.popleft())
+        self._ended_before = len(self._ended)
+
+    def _bound(self) -> None:
+        while len(self._views) > self._capacity:
+            if self._ended:
+                self._forget(self._ended.popleft())
+                self._ended_before = max(0, self._ended_before - 1)
+                continue
+            view = next(iter(self._views.values()))
+            view.state = ViewState.ENDED
+            self._unlink_live(view)
+            self._forget(view)
+            self.evicted += 1
+
+    def _forget(self, view: View) -> None:
+        if self._views.get(view.key) is view:
+            del self._views[view.key]
+        self._unlink_ends(view)
+
+    def _drop_ended(self, view: View) -> None:
+        at = self._ended.index(view)
+        del self._ended[at]
+        if at < self._ended_before:
+            self._ended_before -= 1
+
+    def _unlink(self, view: View) -> None:
+        self._unlink_live(view)
+        self._unlink_ends(view)
+
+    def _unlink_live(self, view: View) -> None:
+        _discard(self._by_process, view.process.pid, view.number)
+        if isinstance(view.key, tuple):
+            _discard(self._datagrams, view.key[0], view.number)
+
+    def _unlink_ends(self, view: View) -> None:
+        ends = (view.local, view.remote)
+        views = self._by_ends.get(ends)
+        if views and view in views:
+            views.remove(view)
+            if not views:
+                del self._by_ends[ends]
+
+
+def _discard(index: dict[int, dict[int, View]], key: int, number: int) -> None:
+    views = index.get(key)
+    if views is not None:
+        views.pop(number, None)
+        if not views:
+            del index[key]

@@ -1,0 +1,76 @@
+"""One connection as one process sees it."""
+
+from agent.connections.state import ViewState
+from agent.discovery.processes import Process
+from agent.events.layout import Role
+
+ENDPOINT_BYTES = 18
+"""An address of 16 bytes and a port of 2, big-endian."""
+
+ViewKey = int | tuple[int, bytes]
+"""A process's socket; with a remote endpoint for UDP."""
+
+
+class View:
+    """A process's socket and the peer it is connected to (or, for UDP, exchanges datagrams with)."""
+
+    __slots__ = (
+        "descriptors",
+        "head",
+        "head_names",
+        "inode",
+        "key",
+        "last_seen_ns",
+        "local",
+        "network_namespace",
+        "number",
+        "process",
+        "protocol",
+        "remote",
+        "role",
+        "state",
+    )
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        key: ViewKey,
+        inode: int,
+        process: Process,
+        network_namespace: int,
+        protocol: int,
+        local: bytes,
+        remote: bytes,
+        role: Role,
+        now_ns: int,
+    ) -> None:
+        self.number = number
+        """Never used twice; ascends with the order in which views were first seen."""
+        self.key = key
+        self.inode = inode
+        self.process = process
+        self.network_namespace = network_namespace
+        self.protocol = protocol
+        self.local = local
+        """Address and port, ENDPOINT_BYTES."""
+        self.remote = remote
+        self.role = role
+        self.state = ViewState.NEW
+        self.descriptors: tuple[int, ...] = ()
+        """Descriptors of the process that are known to refer to the socket."""
+        self.last_seen_ns = now_ns
+        self.head: bytes = b""
+        """The serialised connection as last sent."""
+        self.head_names: object = None
+        """The names that `head` was made of."""
+
+
+def endpoint(address: bytes, port: int) -> bytes:
+    """An address and a port as one value."""
+    return address + port.to_bytes(2)
+
+
+def endpoint_port(value: bytes) -> int:
+    """The port of an endpoint."""
+    return int.from_bytes(value[-2:])

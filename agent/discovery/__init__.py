@@ -1,0 +1,1 @@
+"""What this host knows about the processes behind the sockets, and the names that follow from it."""

@@ -1,0 +1,159 @@
+"""Keeps batches until the backend has answered for them."""
+
+import random
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from agent.export.accounting import Ledger, Loss
+from agent.export.assembler import Batch
+from agent.export.transport import Attempt, Outcome, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class SenderLimits:
+    """Bounds of the queue, and the pace of attempts."""
+
+    logs: int = 200_000
+    size: int = 16 * 1024 * 1024
+    """Bytes."""
+    attempt_seconds: float = 20.0
+    """Deadline of one attempt."""
+    first_pause: float = 0.5
+    """Seconds before the second attempt, at most; doubled with each one up to `longest_pause`."""
+    longest_pause: float = 15.0
+    doubtful_attempts: int = 5
+    """Attempts before an error that may be the batch's own fault counts as a refusal."""
+
+
+class Sender:
+    """A bounded queue and the thread that empties it, oldest batch first, one at a time."""
+
+    def __init__(self, transport: Transport, ledger: Ledger, limits: SenderLimits | None = None) -> None:
+        self._transport = transport
+        self._ledger = ledger
+        self._limits = limits or SenderLimits()
+        self._queue: deque[Batch] = deque()
+        self._logs = 0
+        self._size = 0
+        self._in_flight = False
+        self._stop_at: float | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._problem = ""
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def submit(self, batch: Batch) -> None:
+        """Queue a batch. When there is no room the oldest ones that are not under way are lost."""
+        with self._changed:
+            self._queue.append(batch)
+            self._logs += batch.logs
+            self._size += batch.size
+            while self._logs > self._limits.logs or self._size > self._limits.size:
+                oldest = 1 if self._in_flight else 0
+                if oldest >= len(self._queue):
+                    break  # a single batch is under way, and nothing else is left to give up
+                removed = self._queue[oldest]
+                self._remove(removed)
+                self._ledger.lose(removed.logs, Loss.QUEUE_FULL)
+            self._changed.notify_all()
+
+    def wait_for_room(self, batch: Batch, seconds: float) -> bool:
+        """Wait for room for a batch; one that never fits waits for an empty queue. False when there is none yet."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._queue or self._fits(batch), seconds)
+
+    def stop(self, seconds: float) -> None:
+        """Go on for at most `seconds` until the queue is empty; what remains then is lost."""
+        with self._changed:
+            self._stop_at = time.monotonic() + seconds
+            self._changed.notify_all()
+        self._thread.join(seconds)
+        while self._thread.is_alive():
+            self._transport.cancel()
+            self._thread.join(0.1)
+        with self._changed:
+            self._ledger.lose(self._logs, Loss.SHUTDOWN)
+            self._queue.clear()
+            self._logs = self._size = 0
+
+    @property
+    def waiting(self) -> int:
+        """Logs that are queued or under way."""
+        with self._changed:
+            return self._logs
+
+    @property
+    def problem(self) -> str:
+        """Why the last attempt failed; empty when it did not."""
+        with self._changed:
+            return self._problem
+
+    def _fits(self, batch: Batch) -> bool:
+        return self._logs + batch.logs <= self._limits.logs and self._size + batch.size <= self._limits.size
+
+    def _run(self) -> None:
+        attempts = 0
+        previous = ""
+        while (batch := self._next()) is not None:
+            attempts = attempts + 1 if batch.id == previous else 1
+            previous = batch.id
+            attempt = self._transport.send(batch, self._timeout())
+            if self._settle(batch, attempt, attempts):
+                self._pause(attempts)
+
+    def _next(self) -> Batch | None:
+        """The oldest batch, once there is one; None when it is time to end."""
+        with self._changed:
+            while not self._queue and self._stop_at is None:
+                self._changed.wait()
+            if not self._queue or self._overdue():
+                return None
+            self._in_flight = True
+            return self._queue[0]
+
+    def _settle(self, batch: Batch, attempt: Attempt, attempts: int) -> bool:
+        """Book the outcome of an attempt. True when the batch is to be sent again."""
+        outcome = attempt.outcome
+        if outcome is Outcome.DOUBTFUL:
+            outcome = Outcome.RETRY if attempts < self._limits.doubtful_attempts else Outcome.REFUSED
+        with self._changed:
+            self._in_flight = False
+            self._problem = attempt.detail
+            if outcome is Outcome.RETRY:
+                return True
+            self._remove(batch)
+            if outcome is Outcome.DELIVERED:
+                self._ledger.deliver(batch.logs)
+            else:
+                self._ledger.lose(batch.logs, Loss.REFUSED)
+            return False
+
+    def _pause(self, attempts: int) -> None:
+        """Wait before the next attempt: exponential back-off with full jitter; the order to end cuts it short."""
+        longest = min(self._limits.longest_pause, self._limits.first_pause * 2.0 ** min(attempts - 1, 32))
+        pause = random.uniform(0, longest)  # noqa: S311 - spreads agents in time, keeps no secret
+        with self._changed:
+            if self._stop_at is None:
+                self._changed.wait_for(lambda: self._stop_at is not None, pause)
+            else:
+                self._changed.wait_for(self._overdue, min(pause, self._limits.first_pause))
+
+    def _timeout(self) -> float:
+        with self._changed:
+            if self._stop_at is None:
+                return self._limits.attempt_seconds
+            return min(self._limits.attempt_seconds, max(0.0, self._stop_at - time.monotonic()))
+
+    def _overdue(self) -> bool:
+        return self._stop_at is not None and time.monotonic() >= self._stop_at
+
+    def _remove(self, batch: Batch) -> None:
+        self._queue.remove(batch)
+        self._logs -= batch.logs
+        self._size -= batch.size
+        self._changed.notify_all()

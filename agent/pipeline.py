@@ -1,0 +1,142 @@
+"""The agent without its edges: events and time go in, streams of access logs come out.
+
+`run`, `record` and `replay` drive this same object. It asks nothing but its host, and reads no clock.
+"""
+
+from collections.abc import Callable
+
+from agent.config import Configuration
+from agent.connections.peers import Peers
+from agent.connections.registry import ViewRegistry
+from agent.connections.startup import adopt_open_connections
+from agent.connections.table import ViewTable
+from agent.connections.tracker import Tracker
+from agent.connections.verification import Verification
+from agent.connections.view import View
+from agent.discovery.host import Host, SocketScan
+from agent.discovery.naming import Naming
+from agent.discovery.owners import SocketOwners
+from agent.discovery.processes import ProcessTable
+from agent.events.layout import Events
+from agent.export.accounting import Ledger
+from agent.export.assembler import Assembler, Batch
+from agent.export.heads import encode_connection, encode_node
+
+AGENT_SERVICE = "pyrover-agent"
+"""The service name of the agent itself."""
+
+RESCAN_SECONDS = (2.0, 64.0)
+"""When local peers have no name yet, the sockets of the host are read again after the first of these pauses; a pause is
+twice as long as the one before, up to the second of these, as long as names are missing."""
+
+
+class Pipeline:
+    """Events to batches."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        node_name: str,
+        agent_process: int,
+        *,
+        host: Host,
+        ledger: Ledger,
+        deliver: Callable[[Batch], None],
+    ) -> None:
+        """Start with nothing known.
+
+        Args:
+            configuration: What the user wants.
+            node_name: The instance of this host's services.
+            agent_process: The agent's own process id; it is the far end of the backend's connection.
+            host: Answers questions about processes and sockets.
+            ledger: Where captured logs are booked.
+            deliver: Takes each finished batch.
+        """
+        self._configuration = configuration
+        self._node_name = node_name
+        self._host = host
+        self._deliver = deliver
+        self._ledger = ledger
+        limits = configuration.limits
+        self.processes = ProcessTable(
+            host, Naming(node_name, configuration.rules(), {agent_process: AGENT_SERVICE}), limits.processes
+        )
+        self.owners = SocketOwners(limits.listeners)
+        self.table = ViewTable(limits.connections)
+        self.registry = ViewRegistry(self.table, self.processes, self.owners)
+        self._tracker = Tracker(self.registry)
+        self._verification = Verification(self.registry, host)
+        self._peers = Peers(self.table, self.owners)
+        self._assembler = Assembler()
+        self._flushed_ns = 0
+        self._scanned_ns = 0
+        self._rescan_pause = RESCAN_SECONDS[0]
+        self.events = 0
+        """Events taken in."""
+
+    @property
+    def pending(self) -> int:
+        """Logs that wait for the next flush."""
+        return self._assembler.count
+
+    def start(self, now_ns: int) -> None:
+        """Take on the connections that are open already. `now_ns` is CLOCK_MONOTONIC."""
+        self._flushed_ns = now_ns
+        adopt_open_connections(self._scan(now_ns), self.registry, now_ns)
+
+    def step(self, events: Events, now_ns: int) -> None:
+        """Take events in, and flush when there are enough logs or it is time to."""
+        flush = self._configuration.access_log.flush
+        for first in range(0, len(events), flush.max_count):
+            portion = events[first : first + flush.max_count]
+            self.events += len(portion)
+            tracked = self._tracker.process(portion, now_ns)
+            self._ledger.capture(len(tracked.logs))
+            self._assembler.append(tracked)
+            if self._assembler.count >= flush.max_count:
+                self.flush(now_ns)
+        self._verification.tick(now_ns)
+        if now_ns - self._flushed_ns >= flush.period * 1e9:
+            self.flush(now_ns)
+
+    def flush(self, now_ns: int) -> None:
+        """Hand on everything collected so far."""
+        self._flushed_ns = now_ns
+        if self._assembler.count:
+            self._rescan(now_ns)
+            node = encode_node(
+                self._node_name,
+                self._configuration.core.cluster_name,
+                tuple(filter(None, self._configuration.access_log.exclude_namespaces.split(","))),
+                self._host.interfaces(),
+                self._host.boot_time_ns(),
+            )
+            self._peers.unresolved = False
+            for batch in self._assembler.flush(node, self._head):
+                self._deliver(batch)
+        self.table.forget_ended()
+
+    def _rescan(self, now_ns: int) -> None:
+        """Read the sockets again when that may give names to local peers, less and less often."""
+        if not self._peers.unresolved:
+            self._rescan_pause = RESCAN_SECONDS[0]
+        elif now_ns - self._scanned_ns >= self._rescan_pause * 1e9:
+            self._scan(now_ns)
+            self._rescan_pause = min(2 * self._rescan_pause, RESCAN_SECONDS[1])
+
+    def _scan(self, now_ns: int) -> SocketScan:
+        """Read the sockets of the host, and with them who listens where."""
+        scan = self._host.sockets()
+        self.owners.load(scan, self.processes)
+        self._scanned_ns = now_ns
+        return scan
+
+    def _head(self, view: View) -> bytes:
+        """The serialised connection of a view, made anew only when a name has changed."""
+        remote = self._peers.find(view)
+        names = (view.process.identity, remote.identity if remote else None, view.role)
+        if view.head_names != names:
+            view.head = encode_connection(view, names[1])
+            view.head_names = names
+        return view.head
