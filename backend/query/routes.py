@@ -39,7 +39,9 @@ class Question:
     parameters: tuple[str, ...]
     """Names of the query parameters it knows."""
     answer: Callable[["Backend", Parameters], msgspec.Struct]
-    """Called in a worker thread; may raise QueryError and StorageError."""
+    """May raise QueryError and StorageError."""
+    blocks: bool = True
+    """Whether it is answered in a worker thread, as everything is that asks the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ QUESTIONS = (
     ),
     Question("/api/metrics", ("name", "entity", "step", *SPAN), _metrics),
     Question("/api/metrics/names", (), lambda backend, _: MetricNames(backend.catalog.names())),
-    Question("/api/status", (), lambda backend, asked: status(backend.registry, backend.started, asked.now)),
+    Question(
+        "/api/status", (), lambda backend, asked: status(backend.registry, backend.started, asked.now), blocks=False
+    ),
 )
 
 
@@ -119,7 +123,8 @@ def _endpoint(
 
     async def endpoint(request: Request) -> Response:
         try:
-            return await run_in_threadpool(answer, Parameters(request.path_params, request.query_params, clock()))
+            parameters = Parameters(request.path_params, request.query_params, clock())
+            return await run_in_threadpool(answer, parameters) if question.blocks else answer(parameters)
         except QueryError as refused:
             return respond(Failure(error=refused.error, hint=refused.hint), refused.status)
         except StorageError as failed:

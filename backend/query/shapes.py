@@ -212,12 +212,24 @@ class Failure(Shape):
 
 
 class Logs(Shape):
-    """Kernel logs since the backend was started."""
+    """Kernel logs since the backend was started. null: this process does not count them."""
 
     received: int | None
-    """All that came, dropped ones included; null when this process has no receiver."""
+    """All that came in readable messages."""
+    stored: int | None
+    """Those that are durable."""
     dropped: dict[str, int]
-    """Those that were not stored, by cause."""
+    """Those that were no good, by cause."""
+    refused: dict[str, int]
+    """Those that were good but could not be taken or stored, by cause; an agent of ours sends them again."""
+
+
+class Messages(Shape):
+    """Messages since the backend was started. null: this process does not count them."""
+
+    received: int | None
+    dropped: dict[str, int]
+    """Those that could not be read, by cause; how many logs they held is not known."""
 
 
 class Status(Shape):
@@ -225,3 +237,4 @@ class Status(Shape):
 
     uptime_seconds: int
     logs: Logs
+    messages: Messages

@@ -61,11 +61,7 @@ def fill(storage: Storage, now: float = NOW) -> None:
         storage.write(
             Flush(
                 writer=f"world-{minute}",
-                metrics=pl.DataFrame(
-                    [(*row[:2], minute, *row[2:]) for row in (*_service_rows(), *_relation_rows())],
-                    schema=MetricSchema,
-                    orient="row",
-                ),
+                metrics=frame([(*row[:2], minute, *row[2:]) for row in (*_service_rows(), *_relation_rows())]),
                 services=[Service(entity, name(entity), LAYER, first, minute) for entity in PER_MINUTE],
                 instances=[
                     Instance(instance_id(service, instance), service, instance, first, minute)
@@ -85,6 +81,11 @@ def fill(storage: Storage, now: float = NOW) -> None:
                 ],
             )
         )
+
+
+def frame(rows: list[tuple[str, str, int, int, int]]) -> pl.DataFrame:
+    """Rows of metric, entity, minute, summation and count, as the store takes them."""
+    return pl.DataFrame(rows, schema=MetricSchema, orient="row")
 
 
 def name(service: str) -> str:

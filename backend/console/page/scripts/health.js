@@ -7,13 +7,17 @@ import { count } from "./format.js";
 let awaySince = null;
 
 /** Show an answer of /api/status in the bar. */
-export function showHealth({ logs }) {
-  const dropped = Object.values(logs.dropped).reduce((sum, number) => sum + number, 0);
+export function showHealth({ logs, messages }) {
+  const losses = [
+    ...Object.entries(logs.dropped).map(([cause, number]) => [number, `logs: ${cause}`]),
+    ...Object.entries(logs.refused).map(([cause, number]) => [number, `logs refused: ${cause}`]),
+    ...Object.entries(messages.dropped).map(([cause, number]) => [number, `messages: ${cause}`]),
+  ];
+  const lost = losses.reduce((sum, [number]) => sum + number, 0);
   const health = byId("health");
-  health.dataset.state = dropped ? "losing" : "live";
-  const causes = Object.entries(logs.dropped).map(([cause, number]) => `${count(number)} ${cause}`);
-  health.title = dropped ? `Dropped: ${causes.join(", ")}` : "Nothing was dropped";
-  const loss = dropped ? ` · ${count(dropped)} dropped` : "";
+  health.dataset.state = lost ? "losing" : "live";
+  health.title = lost ? losses.map(([number, what]) => `${count(number)} ${what}`).join("\n") : "Nothing was dropped since the start";
+  const loss = lost ? ` · ${count(lost)} dropped` : "";
   setText(byId("health-text"), logs.received === null ? "Live" : `Live · ${count(logs.received)} logs${loss}`);
 }
 

@@ -1,0 +1,164 @@
+"""`pyrover-backend query`: ask a running backend, print a table or JSON."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from urllib.parse import quote
+
+import msgspec
+from rich.table import Table
+
+from backend.query import shapes, tables
+from backend.query.client import AskingError, Client
+from backend.query.lookup import Lookup, NoDataError, Subject, no_services
+from backend.query.times import MAXIMUM_BUCKETS
+
+SUMMARY = "Ask a running backend: services, instances, topology, metrics, status."
+DEFAULT_ADDRESS = "127.0.0.1:12800"
+
+_LAST = re.compile(r"\d{1,9}[smhdw]")
+_Shown = tuple[msgspec.Struct, Table | str]
+"""An answer, and what of it a person sees."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--address",
+        default=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help="HTTP address of the backend (default: %(default)s)",
+    )
+    common.add_argument("--json", action="store_true", help="print the answer of the API, for programs")
+    span = argparse.ArgumentParser(add_help=False)
+    span.add_argument(
+        "--last", type=_last, metavar="SPAN", help="how far to look back, such as 15m, 6h or 2d (default: 15m)"
+    )
+    span.add_argument("--start", metavar="TIME", help='first minute, such as "2026-01-31T12:00:00Z" or -2h')
+    span.add_argument("--end", metavar="TIME", help="last minute, also included (default: now)")
+
+    questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION")
+    parents = [common, span]
+    questions.add_parser("services", parents=parents, help="services and what they did")
+    instances = questions.add_parser("instances", parents=parents, help="instances of a service and what they did")
+    instances.add_argument("--service", required=True, metavar="NAME", help="the service")
+    topology = questions.add_parser(
+        "topology",
+        parents=parents,
+        help="who calls whom; with --service and --to, which of their instances",
+    )
+    topology.add_argument("--service", metavar="NAME", help="one of two services, to show the calls of their instances")
+    topology.add_argument("--to", metavar="NAME", help="the other")
+    metrics = questions.add_parser(
+        "metrics",
+        parents=parents,
+        help="a metric over time; without a name, which metrics there are",
+    )
+    metrics.add_argument("name", nargs="?", metavar="METRIC", help="such as kubernetes_service_write_cpm")
+    metrics.add_argument("--service", metavar="NAME", help="the service, or the one that calls")
+    metrics.add_argument("--instance", metavar="NAME", help="its instance, for metrics of instances")
+    metrics.add_argument("--to", metavar="NAME", help="the service that is called, for metrics of relations")
+    metrics.add_argument("--to-instance", metavar="NAME", help="its instance, for metrics of instance relations")
+    metrics.add_argument(
+        "--step",
+        choices=("minute", "hour", "day"),
+        help=f"length of a bucket (default: the shortest that gives at most {MAXIMUM_BUCKETS})",
+    )
+    questions.add_parser("status", parents=[common], help="what the backend received and lost")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and print; 0 also when there is no data, 1 when there is no answer or it is no."""
+    try:
+        answer, shown = _QUESTIONS[arguments.question](Client(arguments.address), arguments)
+    except AskingError as error:
+        print(f"pyrover-backend query: {error.error}\n  {error.hint}", file=sys.stderr)  # noqa: T201 - a command's own output
+        return 1
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())  # noqa: T201 - a command's own output
+    else:
+        tables.show(shown)
+    return 0
+
+
+def _last(text: str) -> str:
+    if not _LAST.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a span: write a number and s, m, h, d or w, such as 15m")
+    return text
+
+
+def _span(arguments: argparse.Namespace) -> dict[str, str]:
+    if arguments.last and arguments.start:
+        raise AskingError("--last and --start say the same in two ways", "give one of them")
+    start = arguments.start or (f"-{arguments.last}" if arguments.last else None)
+    return {name: value for name, value in (("start", start), ("end", arguments.end)) if value}
+
+
+def _services(client: Client, arguments: argparse.Namespace) -> _Shown:
+    answer = client.get(shapes.Services, "/api/services", _span(arguments))
+    return answer, tables.services(answer) if answer.services else no_services(answer)
+
+
+def _instances(client: Client, arguments: argparse.Namespace) -> _Shown:
+    span = _span(arguments)
+    try:
+        service = Lookup(client, span).service(arguments.service)
+    except NoDataError as nothing:
+        seen = client.get(shapes.Services, "/api/services", span)
+        return shapes.Instances(seen.span, arguments.service, []), str(nothing)
+    answer = client.get(shapes.Instances, f"/api/services/{quote(service, safe='')}/instances", span)
+    return answer, tables.instances(answer) if answer.instances else "No instance was seen in this time."
+
+
+def _topology(client: Client, arguments: argparse.Namespace) -> _Shown:
+    span = _span(arguments)
+    if (arguments.service is None) != (arguments.to is None):
+        raise AskingError("calls of instances are between two services", "give both --service and --to, or neither")
+    if arguments.service is None:
+        answer = client.get(shapes.Topology, "/api/topology", span)
+    else:
+        lookup = Lookup(client, span)
+        try:
+            ends = {"source": lookup.service(arguments.service), "target": lookup.service(arguments.to)}
+        except NoDataError as nothing:
+            return client.get(shapes.Topology, "/api/topology", span), str(nothing)
+        answer = client.get(shapes.Topology, "/api/instance-topology", {**ends, **span})
+    return answer, tables.topology(answer) if answer.calls else "No calls were seen in this time."
+
+
+def _metrics(client: Client, arguments: argparse.Namespace) -> _Shown:
+    names = client.get(shapes.MetricNames, "/api/metrics/names", {})
+    if arguments.name is None:
+        return names, tables.names(names)
+    span = _span(arguments)
+    # An unknown name is refused by the API, which knows near ones.
+    scope = next((metric.scope for metric in names.metrics if metric.name == arguments.name), "K8SService")
+    subject = Subject(arguments.service, arguments.instance, arguments.to, arguments.to_instance)
+    try:
+        entity = Lookup(client, span).entity(scope, subject)
+    except NoDataError as nothing:
+        seen = client.get(shapes.Services, "/api/services", span).span
+        return shapes.Metrics(seen.start, seen.end, arguments.step or "minute", None, []), str(nothing)
+    parameters = {"name": arguments.name, "entity": entity, **span}
+    if arguments.step:
+        parameters["step"] = arguments.step
+    answer = client.get(shapes.Metrics, "/api/metrics", parameters)
+    if all(point.value is None for series in answer.series for point in series.points):
+        return answer, f"{arguments.name} has no data for it in this time."
+    return answer, tables.metrics(answer)
+
+
+def _status(client: Client, _: argparse.Namespace) -> _Shown:
+    answer = client.get(shapes.Status, "/api/status", {})
+    return answer, tables.status(answer)
+
+
+_QUESTIONS: dict[str, Callable[[Client, argparse.Namespace], _Shown]] = {
+    "services": _services,
+    "instances": _instances,
+    "topology": _topology,
+    "metrics": _metrics,
+    "status": _status,
+}

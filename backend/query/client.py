@@ -1,0 +1,74 @@
+"""Asks a running backend over HTTP."""
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from backend.query.shapes import Failure
+
+SECONDS = 30.0
+Answer = TypeVar("Answer", bound=msgspec.Struct)
+
+
+class AskingError(Exception):
+    """No answer, or one that says no.
+
+    Attributes:
+        error: what is wrong.
+        hint: what to do.
+    """
+
+    def __init__(self, error: str, hint: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.hint = hint
+
+
+class Client:
+    """The API at an address, such as "127.0.0.1:12800"."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        # A backend is asked directly, whatever proxy the environment has for other things.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, shape: type[Answer], path: str, parameters: Mapping[str, str | Sequence[str]]) -> Answer:
+        """Ask, and read the answer as `shape`. Raises AskingError."""
+        query = urlencode(parameters, doseq=True)
+        url = f"http://{self.address}{path}{'?' if query else ''}{query}"
+        try:
+            with self._opener.open(url, timeout=SECONDS) as response:
+                body = response.read()
+        except urllib.error.HTTPError as refused:
+            raise _refusal(self.address, refused) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise AskingError(
+                f"no answer from {self.address}: {reason}",
+                f"is pyrover-backend serve running on {self.address}? --address names another",
+            ) from None
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except msgspec.DecodeError as error:
+            raise AskingError(
+                f"what answers at {self.address} is not this version of pyrover-backend: {error}",
+                "compare 'pyrover-backend --version' on both sides, and the port: the API is on 12800 by default",
+            ) from None
+
+
+def _refusal(address: str, refused: urllib.error.HTTPError) -> AskingError:
+    with refused:
+        body = refused.read()
+    try:
+        failure = msgspec.json.decode(body, type=Failure)
+    except msgspec.DecodeError:
+        return AskingError(
+            f"{address} answers {refused.code} {refused.reason}",
+            "is this the HTTP port of pyrover-backend (12800 by default), and is it ready (GET /healthcheck)?",
+        )
+    return AskingError(failure.error, failure.hint)

@@ -1,0 +1,135 @@
+"""Answers as tables for a terminal."""
+
+from collections.abc import Iterable
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backend.query import shapes
+from backend.query.units import duration, number, size_per_second, value_of_unit
+
+Column = tuple[str, bool]
+"""Title, in one or two lines, and whether it holds numbers."""
+
+_TRAFFIC: tuple[Column, ...] = tuple(
+    (title, True)
+    for title in ("Reads\n/min", "Writes\n/min", "In", "Out", "Read\ntime", "Write\ntime", "Connects\n/min", "Failures")
+)
+_PIPE_WIDTH = 100_000  # columns: nothing is cut or wrapped when no person reads it
+
+
+def show(shown: Table | str) -> None:
+    """Print to standard output: framed and coloured for a person, plain and never cut for a pipe."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH, color_system=None)
+        if isinstance(shown, Table):
+            shown.box = None
+            for column in shown.columns:
+                column.header = str(column.header).replace("\n/", "/").replace("\n", " ")
+    console.print(shown, soft_wrap=isinstance(shown, str), markup=False)
+
+
+def services(answer: shapes.Services) -> Table:
+    """Services and what they did."""
+    columns = (("Service", False), ("Instances", True), *_TRAFFIC)
+    rows = [(service.name, number(service.instances), *_traffic(service.traffic)) for service in answer.services]
+    return _table(columns, rows, _caption(answer.span))
+
+
+def instances(answer: shapes.Instances) -> Table:
+    """Instances of a service and what they did."""
+    rows = [(instance.name, *_traffic(instance.traffic)) for instance in answer.instances]
+    return _table((("Instance", False), *_TRAFFIC), rows, _caption(answer.span))
+
+
+def topology(answer: shapes.Topology) -> Table:
+    """Calls, a row each."""
+    nodes = {node.id: node for node in answer.nodes}
+    columns: tuple[Column, ...] = (
+        ("From", False),
+        ("To", False),
+        ("Protocol", False),
+        ("Seen by", False),
+        *((title, True) for title in ("Sent", "Received", "Connects\n/min", "Failures")),
+    )
+    rows = [
+        (
+            nodes[call.source].name,
+            nodes[call.target].name,
+            ", ".join(call.protocols),
+            "both" if len(call.detect_points) > 1 else "".join(call.detect_points),
+            size_per_second(call.rates.bytes_sent_per_second),
+            size_per_second(call.rates.bytes_received_per_second),
+            number(call.rates.connects_per_minute),
+            number(call.connects_failed),
+        )
+        for call in answer.calls
+    ]
+    return _table(columns, rows, _caption(answer.span))
+
+
+def names(answer: shapes.MetricNames) -> Table:
+    """Metrics that can be asked for."""
+    rows = [(metric.name, metric.scope, metric.unit) for metric in answer.metrics]
+    return _table((("Metric", False), ("Scope", False), ("Unit", False)), rows, f"{len(rows)} metrics")
+
+
+def metrics(answer: shapes.Metrics) -> Table:
+    """One row per bucket, one column per series."""
+    columns: list[Column] = [("Time (UTC)", False), *((series.name, True) for series in answer.series)]
+    rows = [
+        (
+            _time(points[0].time) + (" (not over)" if points[0].time == answer.incomplete_from else ""),
+            *(value_of_unit(point.value, series.unit) for point, series in zip(points, answer.series, strict=True)),
+        )
+        for points in zip(*(series.points for series in answer.series), strict=True)
+    ]
+    return _table(columns, rows, f"one row per {answer.step}")
+
+
+def status(answer: shapes.Status) -> Table:
+    """What was received and lost, a row each."""
+    rows = [("Up", f"{answer.uptime_seconds:,} s")]
+    rows += [("Logs received", number(answer.logs.received)), ("Logs stored", number(answer.logs.stored))]
+    rows += [(f"Logs dropped: {cause}", number(count)) for cause, count in sorted(answer.logs.dropped.items())]
+    rows += [(f"Logs refused: {cause}", number(count)) for cause, count in sorted(answer.logs.refused.items())]
+    rows += [("Messages received", number(answer.messages.received))]
+    rows += [(f"Messages dropped: {cause}", number(count)) for cause, count in sorted(answer.messages.dropped.items())]
+    return _table((("What", False), ("Since start", True)), rows, None)
+
+
+def _traffic(traffic: shapes.Traffic) -> tuple[str, ...]:
+    rates, means = traffic.rates, traffic.means
+    return (
+        number(rates.reads_per_minute),
+        number(rates.writes_per_minute),
+        size_per_second(rates.bytes_read_per_second),
+        size_per_second(rates.bytes_written_per_second),
+        duration(means.read_time),
+        duration(means.write_time),
+        number(rates.connects_per_minute),
+        number(traffic.totals.connects_failed),
+    )
+
+
+def _table(columns: Iterable[Column], rows: Iterable[tuple[str, ...]], caption: str | None) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+    for title, numeric in columns:
+        # When there is too little room, names are folded; numbers never are.
+        table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, vertical="bottom")
+    for row in rows:
+        # Names come from outside: they are text, never markup.
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _caption(span: shapes.Span) -> str:
+    observed = number(round(span.observed_minutes, 1))
+    return f"{_time(span.start)} to {_time(span.end)} UTC, {observed} minutes observed"
+
+
+def _time(text: str) -> str:
+    return text[:16].replace("T", " ")

@@ -1,0 +1,401 @@
+"""The JSON API, asked about the little world: every number is worked out by hand from its few constants."""
+
+import threading
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from backend.entities.ids import instance_id, instance_relation_id, service_id, service_relation_id
+from backend.storage.interface import Flush, Service, Storage, StorageError
+from backend.storage.memory import MemoryStorage
+from tests.backend.query import world
+from tests.backend.query.conftest import client
+from tests.backend.query.world import API, DB, FRONTEND, NOW_MINUTE, UNKNOWN
+
+OBSERVED = 9.5  # nine whole minutes and a half
+
+
+async def get(api: httpx.AsyncClient, path: str, **parameters: str | list[str]) -> dict[str, Any]:
+    response = await api.get(path, params=parameters)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def refused(api: httpx.AsyncClient, path: str, status: int, **parameters: str | list[str]) -> dict[str, str]:
+    response = await api.get(path, params=parameters)
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    failure: dict[str, str] = response.json()
+    assert failure.keys() == {"error", "hint"}
+    assert all(failure.values())
+    return failure
+
+
+async def test_services_with_exact_totals_and_rates(api: httpx.AsyncClient) -> None:
+    answer = await get(api, "/api/services")
+    assert answer["span"] == {
+        "start": "2027-01-15T07:46:00Z",
+        "end": "2027-01-15T08:00:00Z",
+        "observed_minutes": OBSERVED,
+    }
+    assert answer["known"] == 3
+    assert [service["name"] for service in answer["services"]] == ["api", "db", "frontend"]
+    frontend = answer["services"][2]
+    assert frontend == {
+        "id": FRONTEND,
+        "name": "frontend",
+        "layer": "K8S_SERVICE",
+        "first_seen": "2027-01-15T07:51:00Z",
+        "last_seen": "2027-01-15T08:00:00Z",
+        "instances": 1,
+        "traffic": {
+            "totals": {
+                "reads": 6000,
+                "writes": 12000,
+                "bytes_read": 12_288_000,
+                "bytes_written": 614_400,
+                "connects": 300,
+                "connects_failed": 30,
+                "accepts": 600,
+                "closes": None,
+            },
+            "means": {"read_time": 1_000_000, "write_time": 50_000, "connect_time": 300_000},
+            "rates": {
+                "reads_per_minute": 6000 / OBSERVED,
+                "writes_per_minute": 12000 / OBSERVED,
+                "bytes_read_per_second": 12_288_000 / OBSERVED / 60,
+                "bytes_written_per_second": 614_400 / OBSERVED / 60,
+                "connects_per_minute": 300 / OBSERVED,
+                "connects_failed_per_minute": 30 / OBSERVED,
+                "accepts_per_minute": 600 / OBSERVED,
+                "closes_per_minute": None,
+            },
+        },
+    }
+    assert answer["services"][0]["instances"] == 2
+
+
+async def test_no_connects_is_not_zero_connects(api: httpx.AsyncClient) -> None:
+    totals = (await get(api, "/api/services"))["services"][1]["traffic"]["totals"]
+    assert (totals["connects"], totals["connects_failed"], totals["accepts"]) == (None, None, 100)
+
+
+async def test_a_span_counts_its_minutes_only(api: httpx.AsyncClient) -> None:
+    answer = await get(api, "/api/services", start="2027-01-15T07:52:00Z", end="2027-01-15T07:54:00Z")
+    assert answer["span"]["observed_minutes"] == 3
+    assert answer["services"][2]["traffic"]["totals"]["reads"] == 1800
+    assert answer["services"][2]["traffic"]["rates"]["reads_per_minute"] == 600
+
+
+async def test_services_outside_the_span_are_known_but_not_listed(api: httpx.AsyncClient) -> None:
+    answer = await get(api, "/api/services", start="2027-01-15T06:00:00Z", end="2027-01-15T07:50:00Z")
+    assert answer == {
+        "span": {"start": "2027-01-15T06:00:00Z", "end": "2027-01-15T07:50:00Z", "observed_minutes": 0},
+        "known": 3,
+        "services": [],
+    }
+
+
+async def test_instances_of_a_service(api: httpx.AsyncClient) -> None:
+    answer = await get(api, f"/api/services/{quote(API, safe='')}/instances")
+    assert answer["service"] == "api"
+    first, second = answer["instances"]
+    assert (first["name"], second["name"]) == ("api-1", "api-2")
+    assert first["traffic"]["totals"]["bytes_written"] == 3_072_000
+    assert set(second["traffic"]["totals"].values()) == {None}
+
+
+async def test_ids_with_slashes_are_found(empty: Storage) -> None:
+    identity = service_id("ÿÿÿ?>")
+    assert "/" in identity
+    metrics = world.frame([])
+    seen = [Service(identity, "ÿÿÿ?>", "K8S_SERVICE", NOW_MINUTE, NOW_MINUTE)]
+    empty.write(Flush("one", metrics, services=seen))
+    async with client(empty) as api:
+        answer = await get(api, f"/api/services/{quote(identity, safe='')}/instances")
+    assert answer["service"] == "ÿÿÿ?>"
+    assert answer["instances"] == []
+
+
+async def test_an_unknown_service_is_not_found(api: httpx.AsyncClient) -> None:
+    failure = await refused(api, "/api/services/nothing/instances", 404)
+    assert "'nothing'" in failure["error"]
+
+
+async def test_topology_has_the_edges_of_the_world(api: httpx.AsyncClient) -> None:
+    answer = await get(api, "/api/topology")
+    assert [(node["name"], node["observed"]) for node in answer["nodes"]] == [
+        ("Unknown", False),
+        ("api", True),
+        ("db", True),
+        ("frontend", True),
+    ]
+    calls = {(call["source"], call["target"]): call for call in answer["calls"]}
+    assert calls.keys() == {(UNKNOWN, FRONTEND), (FRONTEND, API), (API, DB)}
+    assert calls[FRONTEND, API] == {
+        "id": service_relation_id(FRONTEND, API),
+        "source": FRONTEND,
+        "target": API,
+        "detect_points": ["client", "server"],
+        "protocols": ["http"],
+        "connects": 300,
+        "connects_failed": 0,
+        "accepts": None,
+        "closes": None,
+        "client": {"writes": 3000, "reads": 3000, "bytes_sent": 614_400, "bytes_received": 3_072_000},
+        "server": {"writes": 1500, "reads": 1500, "bytes_sent": 614_400, "bytes_received": 3_072_000},
+        "rates": {
+            "writes_per_minute": 3000 / OBSERVED,
+            "reads_per_minute": 3000 / OBSERVED,
+            "bytes_sent_per_second": 614_400 / OBSERVED / 60,
+            "bytes_received_per_second": 3_072_000 / OBSERVED / 60,
+            "connects_per_minute": 300 / OBSERVED,
+        },
+    }
+
+
+async def test_a_call_that_only_the_server_reports_is_measured_there(api: httpx.AsyncClient) -> None:
+    calls = (await get(api, "/api/topology"))["calls"]
+    (call,) = (call for call in calls if call["source"] == UNKNOWN)
+    assert call["protocols"] == ["https"]
+    assert call["detect_points"] == ["server"]
+    assert set(call["client"].values()) == {None}
+    assert call["rates"]["bytes_sent_per_second"] == 60_000 / OBSERVED / 60
+    assert call["rates"]["bytes_received_per_second"] == 1_200_000 / OBSERVED / 60
+
+
+async def test_calls_between_instances_in_both_directions(api: httpx.AsyncClient) -> None:
+    frontend, api_1, api_2 = (
+        instance_id(service, name) for service, name in ((FRONTEND, "frontend-1"), (API, "api-1"), (API, "api-2"))
+    )
+    expected = {instance_relation_id(frontend, api_1), instance_relation_id(frontend, api_2)}
+    for source, target in ((FRONTEND, API), (API, FRONTEND)):
+        answer = await get(api, "/api/instance-topology", source=source, target=target)
+        assert {call["id"] for call in answer["calls"]} == expected
+        assert [node["name"] for node in answer["nodes"]] == ["api-1", "api-2", "frontend-1"]
+        assert {call["protocols"] == [] for call in answer["calls"]} == {True}
+
+
+async def test_instance_topology_refuses_what_is_no_id(api: httpx.AsyncClient) -> None:
+    await refused(api, "/api/instance-topology", 400, source="frontend", target=API)
+    failure = await refused(api, "/api/instance-topology", 400, source=API)
+    assert "'target'" in failure["error"]
+
+
+async def test_minutes_without_data_are_null(api: httpx.AsyncClient) -> None:
+    answer = await get(
+        api, "/api/metrics", name="kubernetes_service_read_cpm", entity=API, start="2027-01-15T07:49:00Z"
+    )
+    assert answer["step"] == "minute"
+    assert answer["incomplete_from"] == "2027-01-15T08:00:00Z"
+    (series,) = answer["series"]
+    assert (series["entity"], series["unit"]) == (API, "per minute")
+    assert series["points"][:3] == [
+        {"time": "2027-01-15T07:49:00Z", "value": None},
+        {"time": "2027-01-15T07:50:00Z", "value": None},
+        {"time": "2027-01-15T07:51:00Z", "value": 300},
+    ]
+    assert [point["value"] for point in series["points"]] == [None, None, *[300] * 10]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit"),
+    [
+        ("kubernetes_service_read_cpm", [9 * 600 // 60, 600 // 60], "per minute"),
+        ("kubernetes_service_read_package_size", [9 * 1_228_800, 1_228_800], "bytes"),
+        ("kubernetes_service_read_time", [1_000_000, 1_000_000], "ns"),
+    ],
+)
+async def test_hours_are_read_as_each_function_says(
+    api: httpx.AsyncClient, name: str, values: list[int], unit: str
+) -> None:
+    answer = await get(api, "/api/metrics", name=name, entity=FRONTEND, step="hour", start="-1h")
+    (series,) = answer["series"]
+    assert series["unit"] == unit
+    assert series["points"] == [
+        {"time": "2027-01-15T07:00:00Z", "value": values[0]},
+        {"time": "2027-01-15T08:00:00Z", "value": values[1]},
+    ]
+
+
+async def test_several_metrics_at_once(api: httpx.AsyncClient) -> None:
+    names = ["kubernetes_service_write_cpm", "kubernetes_service_read_cpm"]
+    answer = await get(api, "/api/metrics", name=names, entity=DB, start="now")
+    assert [(series["name"], series["points"][0]["value"]) for series in answer["series"]] == [
+        (names[0], 50),
+        (names[1], 100),
+    ]
+
+
+async def test_metrics_of_relations_and_instances(api: httpx.AsyncClient) -> None:
+    relation = await get(
+        api,
+        "/api/metrics",
+        name="kubernetes_service_relation_client_write_package_size",
+        entity=service_relation_id(API, DB),
+        start="now",
+    )
+    assert relation["series"][0]["points"] == [{"time": "2027-01-15T08:00:00Z", "value": 6000}]
+    instance = await get(
+        api,
+        "/api/metrics",
+        name="kubernetes_service_instance_write_cpm",
+        entity=instance_id(API, "api-1"),
+        start="now",
+    )
+    assert instance["series"][0]["points"][0]["value"] == 300
+
+
+async def test_refused_metrics(api: httpx.AsyncClient) -> None:
+    name = "kubernetes_service_read_cpm"
+    unknown = await refused(api, "/api/metrics", 404, name="kubernetes_service_reed_cpm", entity=API)
+    assert name in unknown["hint"]
+    for wrong in (service_relation_id(API, DB), "api", "", instance_id(API, "api-1")):
+        await refused(api, "/api/metrics", 400, name=name, entity=wrong)
+    await refused(api, "/api/metrics", 400, entity=API)
+    await refused(api, "/api/metrics", 400, name=[f"{name}{number}" for number in range(21)], entity=API)
+    await refused(api, "/api/metrics", 400, name=name, entity=[API, DB])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"start": "yesterday"},
+        {"start": "2027-01-15T08:00:00"},
+        {"start": "2027-01-15T08:00:00+01:00"},
+        {"start": "0001-01-01T00:00:00Z"},
+        {"start": "-999999999w"},
+        {"start": "now", "end": "-5m"},
+        {"start": ["-5m", "-6m"]},
+        {"start": ""},
+        {"step": "week"},
+        {"since": "-5m"},
+        {"step": "minute", "start": "-501m"},
+        {"step": "hour", "start": "-22d"},
+        {"start": "-600d"},
+    ],
+)
+async def test_refused_spans(api: httpx.AsyncClient, parameters: dict[str, str | list[str]]) -> None:
+    await refused(api, "/api/metrics", 400, name="kubernetes_service_read_cpm", entity=API, **parameters)
+
+
+async def test_five_hundred_buckets_are_answered(api: httpx.AsyncClient) -> None:
+    name = "kubernetes_service_read_cpm"
+    exact = await get(api, "/api/metrics", name=name, entity=API, step="minute", start="-500m")
+    assert len(exact["series"][0]["points"]) == 500
+    coarser = await get(api, "/api/metrics", name=name, entity=API, start="-501m")
+    assert coarser["step"] == "hour"
+
+
+async def test_names_are_those_of_the_definitions(api: httpx.AsyncClient) -> None:
+    metrics = (await get(api, "/api/metrics/names"))["metrics"]
+    names = [metric["name"] for metric in metrics]
+    assert names == sorted(names)
+    by_name = {metric["name"]: metric for metric in metrics}
+    assert by_name["kubernetes_service_relation_server_write_package_size"] == {
+        "name": "kubernetes_service_relation_server_write_package_size",
+        "scope": "K8SServiceRelation",
+        "function": "sum",
+        "unit": "bytes",
+    }
+    assert by_name["kubernetes_service_write_package_cpm"]["unit"] == "per minute"
+    assert by_name["kubernetes_service_connect_time"]["unit"] == "ns"
+
+
+async def test_an_empty_store(empty: Storage) -> None:
+    async with client(empty) as api:
+        services = await get(api, "/api/services")
+        assert (services["known"], services["services"]) == (0, [])
+        assert services["span"]["observed_minutes"] == 0
+        topology = await get(api, "/api/topology")
+        assert (topology["nodes"], topology["calls"]) == ([], [])
+        metrics = await get(api, "/api/metrics", name="kubernetes_service_read_cpm", entity=API)
+        assert {point["value"] for point in metrics["series"][0]["points"]} == {None}
+
+
+async def test_status_adds_up_what_the_counters_say(api: httpx.AsyncClient, registry: CollectorRegistry) -> None:
+    before = await get(api, "/api/status")
+    assert before["logs"] == {"received": None, "stored": None, "dropped": {}, "refused": {}}
+    Counter("pyrover_backend_logs_received", "-", registry=registry).inc(1000)
+    Counter("pyrover_backend_logs_stored", "-", registry=registry).inc(960)
+    dropped = Counter("pyrover_backend_logs_dropped", "-", ["cause"], registry=registry)
+    dropped.labels("time_inverted").inc(30)
+    dropped.labels("time_missing")
+    Counter("pyrover_analysis_logs_dropped", "-", ["cause"], registry=registry).labels("time_inverted").inc(3)
+    Counter("pyrover_backend_logs_refused", "-", ["cause"], registry=registry).labels("overloaded").inc(7)
+    Counter("pyrover_backend_messages_received", "-", registry=registry).inc(50)
+    Counter("pyrover_backend_messages_dropped", "-", ["cause"], registry=registry).labels("undecodable").inc()
+    assert await get(api, "/api/status") == {
+        "uptime_seconds": 0,
+        "logs": {
+            "received": 1000,
+            "stored": 960,
+            "dropped": {"time_inverted": 33},
+            "refused": {"overloaded": 7},
+        },
+        "messages": {"received": 50, "dropped": {"undecodable": 1}},
+    }
+
+
+async def test_unknown_addresses_and_methods(api: httpx.AsyncClient) -> None:
+    failure = await refused(api, "/api/nothing", 404)
+    assert "/api/services/{id}/instances" in failure["hint"]
+    await refused(api, "/api/", 404)
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        response = await api.request(method, "/api/services")
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+        assert response.json()["hint"] == "use GET"
+    head = await api.head("/api/services")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+class BrokenStorage(MemoryStorage):
+    """A store whose disk is gone, or that has a defect."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self.failure = failure
+
+    def services(self) -> list[Service]:
+        raise self.failure
+
+
+async def test_a_store_that_fails_is_said_so(caplog: pytest.LogCaptureFixture) -> None:
+    async with client(BrokenStorage(StorageError("the disk is full"))) as api:
+        failure = await refused(api, "/api/services", 503)
+    assert failure["error"] == "the disk is full"
+    assert "the disk is full" in caplog.text
+
+
+async def test_a_defect_is_an_answer_and_a_log_entry(caplog: pytest.LogCaptureFixture) -> None:
+    async with client(BrokenStorage(RuntimeError("secret"))) as api:
+        failure = await refused(api, "/api/services", 500)
+    assert "secret" not in str(failure)
+    assert "RuntimeError: secret" in caplog.text
+
+
+async def test_the_store_is_never_asked_on_the_event_loop() -> None:
+    threads: set[int] = set()
+
+    class Watched(MemoryStorage):
+        def __getattribute__(self, name: str) -> object:
+            threads.add(threading.get_ident())
+            return super().__getattribute__(name)
+
+    storage = Watched()
+    world.fill(storage)
+    async with client(storage) as api:
+        threads.clear()
+        await get(api, "/api/services")
+        await get(api, "/api/topology")
+        await get(api, f"/api/services/{quote(API, safe='')}/instances")
+        await get(api, "/api/instance-topology", source=FRONTEND, target=API)
+        await get(api, "/api/metrics", name="kubernetes_service_read_cpm", entity=API)
+    assert threads
+    assert threading.get_ident() not in threads
