@@ -1,26 +1,13 @@
-"""Real workloads under the real kernel programs."""
+"""The running kernel, where the tests may have it."""
 
-import contextlib
-import ipaddress
-import json
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from agent.events.layout import EVENT, EventKind, Events
 from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.source import KernelSource
-
-WORKLOADS = Path(__file__).with_name("workloads.py")
-PATIENCE_SECONDS = 60.0
+from tests.agent.kernel.watching import Watch
 
 
 def reason_to_skip() -> str:
@@ -38,71 +25,6 @@ def kernel() -> None:
     """Skip where kernel programs cannot be loaded at all."""
     if reason := reason_to_skip():
         pytest.skip(reason)
-
-
-def address(raw: Any) -> str:
-    """As Python's sockets print it: IPv4 for a mapped address."""
-    ip = ipaddress.IPv6Address(bytes(raw))
-    return str(ip.ipv4_mapped or ip)
-
-
-@dataclass
-class Run:
-    """A workload that has ended: what it said, and what the kernel said about it."""
-
-    process: int
-    result: dict[str, Any]
-    events: Events
-
-    def of(self, *kinds: EventKind) -> Events:
-        return self.events[np.isin(self.events["kind"], kinds)]
-
-    def of_socket(self, inode: int, *kinds: EventKind) -> Events:
-        events = self.of(*kinds) if kinds else self.events
-        return events[events["inode"] == inode]
-
-
-class Watch:
-    """A source that sees nothing but the workloads started here."""
-
-    def __init__(self, source: KernelSource) -> None:
-        self.source = source
-
-    @contextlib.contextmanager
-    def started(self, name: str, **arguments: Any) -> Iterator["subprocess.Popen[str]"]:
-        """The workload's process, chosen and told to go."""
-        with subprocess.Popen(
-            [sys.executable, "-I", str(WORKLOADS), name, json.dumps(arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as child:
-            assert child.stdout is not None
-            assert child.stdin is not None
-            assert child.stdout.readline() == "ready\n"
-            self.source.choose(child.pid)
-            child.stdin.write("go\n")
-            child.stdin.flush()
-            yield child
-
-    def run(self, name: str, **arguments: Any) -> Run:
-        with self.started(name, **arguments) as child:
-            assert child.stdout is not None
-            answer = child.stdout.read()
-            child.wait(PATIENCE_SECONDS)
-        return Run(child.pid, json.loads(answer), self.until_exit(child.pid))
-
-    def until_exit(self, process: int) -> Events:
-        """Every event of `process` up to the event of its exit, which is the last one a process causes."""
-        parts = [np.empty(0, EVENT)]
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            self.source.wait(0.1)
-            events = self.source.take()
-            parts.append(events[events["process"] == process])
-            if EventKind.PROCESS_EXIT in parts[-1]["kind"]:
-                return np.concatenate(parts)
-        raise AssertionError(f"no exit of process {process} after {PATIENCE_SECONDS} s")
 
 
 @pytest.fixture(scope="session")

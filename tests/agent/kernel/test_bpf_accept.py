@@ -3,9 +3,9 @@
 import errno
 
 import pytest
-from conftest import Watch, address
 
 from agent.events.layout import EventKind, Role
+from tests.agent.kernel.watching import Watch, address
 
 pytestmark = pytest.mark.kernel
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from conftest import Watch
 
 from agent.events.layout import EventFlag, EventKind
+from tests.agent.kernel.watching import Watch
 
 pytestmark = pytest.mark.kernel
 

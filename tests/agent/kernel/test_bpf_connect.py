@@ -4,9 +4,9 @@ import errno
 from typing import Any
 
 import pytest
-from conftest import Run, Watch, address
 
 from agent.events.layout import EventFlag, EventKind, Role
+from tests.agent.kernel.watching import Run, Watch, address
 
 pytestmark = pytest.mark.kernel
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run, Watch, address
 
 from agent.events.layout import EventKind, Events, Role, SystemCall
+from tests.agent.kernel.watching import Run, Watch, address
 
 pytestmark = pytest.mark.kernel
 

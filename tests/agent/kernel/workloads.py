@@ -497,7 +497,10 @@ def closings() -> dict[str, Any]:
     """Every way in which a descriptor of a socket goes away by itself or with others."""
     pairs = [tcp_pair("127.0.0.1") for _ in range(3)]
     copied, replaced, ranged = (client for client, _ in pairs)
-    result: dict[str, Any] = {name: describe(sock) for name, sock in zip(("copied", "replaced", "ranged"), (copied, replaced, ranged), strict=True)}
+    result: dict[str, Any] = {
+        name: describe(sock)
+        for name, sock in zip(("copied", "replaced", "ranged"), (copied, replaced, ranged), strict=True)
+    }
     copy = os.dup(copied.fileno())
     result["copied"]["copy"] = copy
     os.close(copy)
