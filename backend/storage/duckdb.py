@@ -12,6 +12,7 @@ rows point at them. Metric rows are in two tables:
 after that must not count twice.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 
 from backend.storage.duckdb_statements import SCHEMA, SCHEMA_VERSION, Statement
 from backend.storage.interface import Flush, Instance, MetricSchema, Relation, Service, StorageError
+
+_logger = logging.getLogger(__name__)
 
 _REMEMBERED = 60  # minutes for which a merged writer is remembered; a flush is tried again within seconds
 _FORGET_EVERY = 60  # minutes; deleting an hour at a time leaves few half-empty row groups
@@ -61,11 +64,20 @@ class DuckdbStorage:
 
     def write(self, flush: Flush) -> None:
         """Write a flush durably; as Storage.write."""
-        with self._write_lock, self._transaction() as cursor:
-            if len(flush.metrics):
-                _write_metrics(cursor, flush)
-            _write_relations(cursor, flush)
-            _write_entities(cursor, flush)
+        with self._write_lock:
+            again = True
+            try:
+                with self._transaction() as cursor:
+                    writer, again = _writer(cursor, flush)
+                    if len(flush.metrics):
+                        _write_metrics(cursor, flush, writer, again=again)
+                    _write_relations(cursor, flush)
+                    _write_entities(cursor, flush)
+            except StorageError as error:
+                # DuckDB can fail after it has committed, when it tidies up its file.
+                if again or not self._has(flush.writer):
+                    raise
+                _logger.warning("a flush is durable, but: %s", error)
 
     def services(self) -> list[Service]:
         """Every known service, by name."""
@@ -149,6 +161,10 @@ class DuckdbStorage:
                 self._connection.close()
                 self._connection = None
 
+    def _has(self, writer: str) -> bool:
+        with self._transaction() as cursor:
+            return _number_of(cursor, Statement.FIND_WRITER, text=writer) is not None
+
     def _prepare(self, cursor: duckdb.DuckDBPyConnection) -> None:
         tables = {name for (name,) in cursor.execute(Statement.TABLES).fetchall()}
         if not tables:
@@ -157,8 +173,7 @@ class DuckdbStorage:
             return
         if "schema_version" not in tables:
             raise StorageError(f"{self._path} is a DuckDB file, but not one of pyrover: name another file")
-        row = cursor.execute(Statement.VERSION).fetchone()
-        version = row[0] if row else 0
+        version = _number_of(cursor, Statement.VERSION) or 0
         if version > SCHEMA_VERSION:
             raise StorageError(
                 f"{self._path} was written by a newer pyrover (schema {version}, this one knows {SCHEMA_VERSION}):"
@@ -210,12 +225,11 @@ class DuckdbStorage:
                 self._connection = None
 
 
-def _write_metrics(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
+def _write_metrics(cursor: duckdb.DuckDBPyConnection, flush: Flush, writer: int, *, again: bool) -> None:
     points = flush.metrics
     metric_texts, metric_codes = _factorize(points["metric"])
     entity_texts, entity_codes = _factorize(points["entity"])
     numbers = _number(cursor, [*metric_texts, *entity_texts])
-    writer, known = _writer(cursor, flush.writer, int(points["minute"].max()))  # type: ignore[arg-type] # not empty
     cursor.register(
         "staged",
         {
@@ -227,7 +241,7 @@ def _write_metrics(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
             "count": points["count"].to_numpy(),
         },
     )
-    if known:
+    if again:
         cursor.execute(Statement.REPLACE_POINTS, {"writer": writer})
         cursor.execute(Statement.INSERT_POINTS_AGAIN, {"writer": writer})
     else:
@@ -277,8 +291,7 @@ def _number(cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> NDArray[
     known = _find(cursor, texts)
     new = [text for text in dict.fromkeys(texts) if text not in known]
     if new:
-        row = cursor.execute(Statement.LAST_NAME).fetchone()
-        first = (row[0] if row else 0) + 1
+        first = (_number_of(cursor, Statement.LAST_NAME) or 0) + 1
         known |= {text: first + index for index, text in enumerate(new)}
         cursor.execute(Statement.INSERT_NAMES, {"first": first, "texts": new})
     return np.array([known[text] for text in texts], np.int32)
@@ -288,12 +301,19 @@ def _find(cursor: duckdb.DuckDBPyConnection, texts: Iterable[str]) -> dict[str, 
     return dict(cursor.execute(Statement.FIND_NAMES, {"texts": list(texts)}).fetchall())
 
 
-def _writer(cursor: duckdb.DuckDBPyConnection, text: str, minute: int) -> tuple[int, bool]:
-    """The number of a writer, and whether it has written before."""
-    row = cursor.execute(Statement.FIND_WRITER, {"text": text}).fetchone()
-    if row:
-        return row[0], True
-    row = cursor.execute(Statement.LAST_WRITER).fetchone()
-    number = (row[0] if row else 0) + 1
-    cursor.execute(Statement.INSERT_WRITER, {"id": number, "text": text, "minute": minute})
+def _writer(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> tuple[int, bool]:
+    """The number of a flush's writer, and whether it has written before."""
+    known = _number_of(cursor, Statement.FIND_WRITER, text=flush.writer)
+    if known is not None:
+        return known, True
+    number = (_number_of(cursor, Statement.LAST_WRITER) or 0) + 1
+    last_minute = flush.metrics["minute"].max() if len(flush.metrics) else 0
+    cursor.execute(Statement.INSERT_WRITER, {"id": number, "text": flush.writer, "minute": last_minute})
     return number, False
+
+
+def _number_of(cursor: duckdb.DuckDBPyConnection, statement: str, **parameters: str) -> int | None:
+    """The number that a statement gives; None when it gives none."""
+    # A result has to be fetched to its end before the cursor can be used again.
+    rows: list[tuple[int | None]] = cursor.execute(statement, parameters).fetchall()
+    return rows[0][0] if rows else None

@@ -42,13 +42,13 @@ class Statement:
 
     FIND_NAMES = "SELECT text, id FROM names WHERE text IN (SELECT unnest($texts::VARCHAR[]))"
     TEXTS = "SELECT id, text FROM names WHERE id IN (SELECT unnest($ids::INTEGER[]))"
-    LAST_NAME = "SELECT coalesce(max(id), 0) FROM names"
+    LAST_NAME = "SELECT max(id) FROM names"
     INSERT_NAMES = """
         INSERT INTO names
         SELECT $first + generate_subscripts(texts, 1) - 1, unnest(texts) FROM (SELECT $texts::VARCHAR[] AS texts)
     """
     FIND_WRITER = "SELECT id FROM writers WHERE text = $text"
-    LAST_WRITER = "SELECT coalesce(max(id), 0) FROM writers"
+    LAST_WRITER = "SELECT max(id) FROM writers"
     INSERT_WRITER = "INSERT INTO writers VALUES ($id, $text, $minute)"
 
     INSERT_POINTS = """

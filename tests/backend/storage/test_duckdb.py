@@ -249,18 +249,16 @@ storage.close()
 """
 
 
-@pytest.mark.parametrize(
-    ("threshold", "refusal"), [("1GB", "Failed to commit"), ("10KB", "Failed to create checkpoint")]
-)
-def test_a_full_disk_is_an_error_that_passes(threshold: str, refusal: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threshold", ["1GB", "10KB"])
+def test_a_full_disk_is_an_error_that_passes(threshold: str, tmp_path: Path) -> None:
     """The size of files is limited instead of the disk, which needs no privilege and fails in the same calls.
 
-    With a high threshold the write-ahead log is what cannot grow. With a low one it is the file itself, after which
-    DuckDB refuses to work until it is opened again.
+    With a high threshold the write-ahead log is what cannot grow. With a low one it is first the file itself: DuckDB
+    has committed then, says that it failed, and refuses to work until it is opened again.
     """
     root = str(Path(__file__).parents[3])
     process = in_another_process(FILL_THE_DISK, str(tmp_path / "file.duckdb"), root, threshold)
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert output.startswith("refused:")
-    assert refusal in output
+    assert ("a flush is durable, but" in errors) == (threshold == "10KB")
