@@ -12,9 +12,7 @@ static __always_inline void begin_accept(int descriptor)
     struct found_socket found;
     struct call call = {};
 
-    if (!is_watched(pid_tgid))
-        return;
-    if (!find_socket(descriptor, &found))
+    if (!find_watched_socket(descriptor, pid_tgid, &found))
         return;
     call.event.start_ns = bpf_ktime_get_ns();
     call.event.kind = EVENT_ACCEPT;
@@ -24,7 +22,7 @@ static __always_inline void begin_accept(int descriptor)
 static __always_inline void end_accept(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
+    struct call *call = calls.lookup(&pid_tgid);
     struct found_socket found;
     struct event event = {};
 
@@ -41,11 +39,11 @@ static __always_inline void end_accept(long result)
     event.kind = EVENT_ACCEPT;
     event.descriptor = result;
     describe_task(&event, pid_tgid);
-    describe_socket(&event, &found);
+    describe_socket(&event, found.inode, found.sk, found.protocol);
     event.role = ROLE_SERVER;
     send_event(&event);
 done:
-    in_flight.delete(&pid_tgid);
+    calls.delete(&pid_tgid);
 }
 
 #ifdef PROGRAM_enter_accept

@@ -30,18 +30,18 @@ static __always_inline void begin_close(int descriptor)
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct found_socket found;
     struct call call = {};
+    u8 state = 0;
 
-    if (!is_watched(pid_tgid))
+    if (!find_watched_socket(descriptor, pid_tgid, &found))
         return;
-    if (!find_socket(descriptor, &found))
-        return;
-    if (found.protocol == PROTOCOL_TCP && found.common.skc_state == STATE_LISTEN)
+    bpf_probe_read_kernel(&state, sizeof(state), &found.sk->__sk_common.skc_state);
+    if (found.protocol == PROTOCOL_TCP && state == STATE_LISTEN)
         return;
     call.event.start_ns = bpf_ktime_get_ns();
     call.event.kind = EVENT_CLOSE;
     call.event.descriptor = descriptor;
     describe_task(&call.event, pid_tgid);
-    describe_socket(&call.event, &found);
+    describe_socket(&call.event, found.inode, found.sk, found.protocol);
     if (is_last_reference(found.file))
         call.event.flags = FLAG_LAST_REFERENCE;
     remember_call(pid_tgid, &call);
@@ -59,7 +59,7 @@ int enter_close(struct tracepoint__syscalls__sys_enter_close *args)
 int exit_close(struct tracepoint__syscalls__sys_exit_close *args)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
+    struct call *call = calls.lookup(&pid_tgid);
 
     if (!call)
         return 0;
@@ -68,7 +68,7 @@ int exit_close(struct tracepoint__syscalls__sys_exit_close *args)
         call->event.result = args->ret;
         send_event(&call->event);
     }
-    in_flight.delete(&pid_tgid);
+    calls.delete(&pid_tgid);
     return 0;
 }
 #endif
@@ -95,7 +95,7 @@ int enter_dup3(struct tracepoint__syscalls__sys_enter_dup3 *args)
 int exit_dup(struct tracepoint__syscalls__sys_exit_dup3 *args)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
+    struct call *call = calls.lookup(&pid_tgid);
 
     if (!call)
         return 0;
@@ -103,7 +103,7 @@ int exit_dup(struct tracepoint__syscalls__sys_exit_dup3 *args)
         call->event.end_ns = bpf_ktime_get_ns();
         send_event(&call->event);
     }
-    in_flight.delete(&pid_tgid);
+    calls.delete(&pid_tgid);
     return 0;
 }
 #endif
@@ -134,7 +134,7 @@ int enter_close_range(struct tracepoint__syscalls__sys_enter_close_range *args)
 int exit_close_range(struct tracepoint__syscalls__sys_exit_close_range *args)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
+    struct call *call = calls.lookup(&pid_tgid);
 
     if (!call)
         return 0;
@@ -142,7 +142,7 @@ int exit_close_range(struct tracepoint__syscalls__sys_exit_close_range *args)
         call->event.end_ns = bpf_ktime_get_ns();
         send_event(&call->event);
     }
-    in_flight.delete(&pid_tgid);
+    calls.delete(&pid_tgid);
     return 0;
 }
 #endif

@@ -63,9 +63,7 @@ int enter_connect(struct tracepoint__syscalls__sys_enter_connect *args)
     u16 state = 0;
     int family;
 
-    if (!is_watched(pid_tgid))
-        return 0;
-    if (!find_socket(args->fd, &found))
+    if (!find_watched_socket(args->fd, pid_tgid, &found))
         return 0;
     /* Asking again while an attempt is under way or its result is waiting is no new attempt. */
     bpf_probe_read_kernel(&state, sizeof(state), &found.socket->state);
@@ -76,7 +74,7 @@ int enter_connect(struct tracepoint__syscalls__sys_enter_connect *args)
     call.event.kind = EVENT_CONNECT;
     call.event.descriptor = args->fd;
     describe_task(&call.event, pid_tgid);
-    describe_socket(&call.event, &found);
+    describe_socket(&call.event, found.inode, found.sk, found.protocol);
     call.event.role = ROLE_CLIENT;
     call.socket = (u64)found.sk;
     family = read_remote_address(&call.event, args->uservaddr);
@@ -121,7 +119,7 @@ static __always_inline void end_connect(struct call *call, long result)
         __builtin_memcpy(event->local_address, attempt->local_address, ADDRESS_BYTES);
         __builtin_memcpy(event->remote_address, attempt->remote_address, ADDRESS_BYTES);
     } else if (!result && find_socket(event->descriptor, &found) && (u64)found.sk == call->socket) {
-        describe_addresses(event, found.sk, &found.common);
+        describe_addresses(event, found.sk);
     }
     event->end_ns = bpf_ktime_get_ns();
     event->result = result;
@@ -133,7 +131,7 @@ static __always_inline void end_connect(struct call *call, long result)
 int exit_connect(struct tracepoint__syscalls__sys_exit_connect *args)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
+    struct call *call = calls.lookup(&pid_tgid);
     long result = args->ret;
 
     if (!call)
@@ -153,7 +151,7 @@ int exit_connect(struct tracepoint__syscalls__sys_exit_connect *args)
     else
         end_connect(call, result);
 done:
-    in_flight.delete(&pid_tgid);
+    calls.delete(&pid_tgid);
     return 0;
 }
 #endif
@@ -166,8 +164,8 @@ int change_state(struct bpf_raw_tracepoint_args *ctx)
     u64 socket = ctx->args[0];
     struct sock *sk = (struct sock *)socket;
     int new_state = ctx->args[2];
-    struct sock_common common;
     struct event *attempt;
+    __be16 remote_port = 0;
     int error = 0;
 
     if (new_state != STATE_ESTABLISHED && new_state != STATE_CLOSE)
@@ -179,8 +177,9 @@ int change_state(struct bpf_raw_tracepoint_args *ctx)
         bpf_probe_read_kernel(&error, sizeof(error), &sk->sk_err);
         attempt->result = error ? -error : -ERROR_CANCELED;
     }
-    if (!bpf_probe_read_kernel(&common, sizeof(common), &sk->__sk_common) && common.skc_dport)
-        describe_addresses(attempt, sk, &common);
+    bpf_probe_read_kernel(&remote_port, sizeof(remote_port), &sk->__sk_common.skc_dport);
+    if (remote_port)
+        describe_addresses(attempt, sk);
     attempt->end_ns = bpf_ktime_get_ns();
     if (came_second(socket)) {
         send_event(attempt);

@@ -12,22 +12,34 @@
 #ifndef PYROVER_MAPS_H
 #define PYROVER_MAPS_H
 
-/* Where a transfer's peer is named when the socket itself does not know it. */
+/* Where a transfer's peer is named when the socket itself does not know it: what `address` of a transfer points to. */
 enum peer_source {
-    PEER_OF_SOCKET = 0,   /* connected: the addresses are in the event already */
-    PEER_AT_ADDRESS = 1,  /* a struct sockaddr in user memory */
-    PEER_AT_HEADER = 2,   /* a struct msghdr in user memory */
-    PEER_AT_HEADERS = 3,  /* an array of struct mmsghdr: one event per message */
-    SUM_OF_HEADERS = 4,   /* an array of struct mmsghdr on a connected socket: one event, the sum */
+    PEER_OF_SOCKET = 0,
+    PEER_AT_ADDRESS = 1, /* a struct sockaddr */
+    PEER_AT_HEADER = 2,  /* a struct msghdr */
+    PEER_AT_HEADERS = 3, /* an array of struct mmsghdr */
 };
 
-/* A system call between its entry and its exit: the event under construction and what the exit still needs. */
+/* A connect, accept, close or close_range between its entry and its exit: the event under construction. */
 struct call {
     struct event event;
     u64 socket;  /* struct sock *, as a number: it is compared and used as a key, never followed */
-    u64 address; /* user pointer: struct sockaddr, struct msghdr or struct mmsghdr[]; 0 when not needed */
-    u32 peer;    /* enum peer_source */
-    u32 unused;
+    u64 address; /* user pointer to a struct sockaddr that could not be read at entry, or 0 */
+};
+
+/* A transfer between its entry and its exit. Most are made of nothing but a look (EAGAIN), so what the event says of
+ * the socket is read only at the exit of one that moved bytes. */
+struct transfer {
+    u64 start_ns;
+    struct inode *inode;
+    struct sock *sk;
+    u64 address; /* user pointer, see `peer`; 0 when the call names none */
+    u64 bytes;   /* sum of the messages of a recvmmsg or sendmmsg */
+    s32 descriptor;
+    u8 kind;
+    u8 system_call;
+    u8 protocol;
+    u8 peer; /* enum peer_source */
 };
 
 /* What is counted, per CPU. The names are in agent/kernel/losses.py, in this order. */
@@ -44,8 +56,9 @@ enum counter {
 
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
-/* pid_tgid -> the call this thread is in. */
-BPF_HASH(in_flight, u64, struct call, IN_FLIGHT_ENTRIES);
+/* pid_tgid -> the call, or the transfer, that this thread is in. */
+BPF_HASH(calls, u64, struct call, IN_FLIGHT_ENTRIES);
+BPF_HASH(transfers, u64, struct transfer, IN_FLIGHT_ENTRIES);
 
 /* struct sock * -> the connect that has not come to its outcome. See connect.c. */
 BPF_HASH(connecting, u64, struct event, CONNECTING_ENTRIES);
@@ -103,9 +116,9 @@ static __always_inline void send_event(const struct event *event)
     }
 }
 
-static __always_inline void remember_call(u64 pid_tgid, const struct call *call)
+static __always_inline void remember_call(u64 pid_tgid, struct call *call)
 {
-    if (in_flight.update(&pid_tgid, (struct call *)call))
+    if (calls.update(&pid_tgid, call))
         count(LOST_IN_FLIGHT_FULL, 1);
 }
 

@@ -1,7 +1,7 @@
 /* The end of a process: one event when its last thread leaves.
  *
  * What:  sched_process_exit runs for every thread that ends; only the one that leaves its group without live threads
- *        makes an event. Every thread's own entry in `in_flight` is removed: a thread killed where the exit of its
+ *        makes an event. Every thread's own entry in `calls` and `transfers` is removed: a thread killed where the exit of its
  *        system call is not traced would leave it behind.
  * Why a raw tracepoint: its first argument, the task, is all that is needed and has not changed since 4.17.
  * Lost without it: the end of connections that a process did not close itself.
@@ -16,7 +16,8 @@ int exit_process(struct bpf_raw_tracepoint_args *ctx)
     struct event event = {};
     int live_threads = 0;
 
-    in_flight.delete(&pid_tgid);
+    calls.delete(&pid_tgid);
+    transfers.delete(&pid_tgid);
     if (!is_watched(pid_tgid))
         return 0;
     bpf_probe_read_kernel(&group, sizeof(group), &task->signal);

@@ -42,14 +42,13 @@ struct socket_address {
     };
 };
 
-/* What a descriptor leads to. `common` is a copy: family, state, ports and addresses in one read. */
+/* What a descriptor leads to. */
 struct found_socket {
     struct file *file;
     struct inode *inode;
     struct socket *socket;
     struct sock *sk;
     u32 protocol;
-    struct sock_common common;
 };
 
 static __always_inline struct file *file_of_descriptor(int descriptor)
@@ -68,23 +67,12 @@ static __always_inline struct file *file_of_descriptor(int descriptor)
     return file;
 }
 
-static __always_inline int is_internet_family(u16 family)
-{
-    return family == FAMILY_INET || family == FAMILY_INET6;
-}
-
-static __always_inline u32 transport_of(struct sock *sk)
-{
-    u16 protocol = 0;
-
-    bpf_probe_read_kernel(&protocol, sizeof(protocol), &sk->sk_protocol);
-    return protocol == PROTOCOL_MPTCP ? PROTOCOL_TCP : protocol;
-}
-
 /* Whether the descriptor is a TCP or UDP socket over IPv4 or IPv6; what it leads to is in `found`. */
 static __always_inline int find_socket(int descriptor, struct found_socket *found)
 {
     u16 mode = 0;
+    u16 family = 0;
+    u16 protocol = 0;
 
     found->inode = NULL;
     found->socket = NULL;
@@ -98,12 +86,19 @@ static __always_inline int find_socket(int descriptor, struct found_socket *foun
         return 0;
     bpf_probe_read_kernel(&found->socket, sizeof(found->socket), &found->file->private_data);
     bpf_probe_read_kernel(&found->sk, sizeof(found->sk), &found->socket->sk);
-    if (bpf_probe_read_kernel(&found->common, sizeof(found->common), &found->sk->__sk_common))
+    bpf_probe_read_kernel(&family, sizeof(family), &found->sk->__sk_common.skc_family);
+    if (family != FAMILY_INET && family != FAMILY_INET6)
         return 0;
-    if (!is_internet_family(found->common.skc_family))
-        return 0;
-    found->protocol = transport_of(found->sk);
+    bpf_probe_read_kernel(&protocol, sizeof(protocol), &found->sk->sk_protocol);
+    found->protocol = protocol == PROTOCOL_MPTCP ? PROTOCOL_TCP : protocol;
     return found->protocol == PROTOCOL_TCP || found->protocol == PROTOCOL_UDP;
+}
+
+/* The filter comes after the descriptor: most calls are on files, and a look at the filter costs them a tenth of what
+ * the way to "not a socket" does. */
+static __always_inline int find_watched_socket(int descriptor, u64 pid_tgid, struct found_socket *found)
+{
+    return find_socket(descriptor, found) && is_watched(pid_tgid);
 }
 
 static __always_inline void map_ipv4(u8 *address, const void *ipv4)
@@ -117,58 +112,63 @@ static __always_inline void map_ipv4(u8 *address, const void *ipv4)
 }
 
 /* Both addresses and ports, as the socket has them now; zero where it has none. */
-static __always_inline void describe_addresses(struct event *event, struct sock *sk, const struct sock_common *common)
+static __always_inline void describe_addresses(struct event *event, struct sock *sk)
 {
+    struct sock_common common = {};
     __be16 local_port = 0;
 
-    /* skc_num is cleared before the state change of a failed connect is announced; inet_sport is not. */
+    /* One read for everything but the local port: skc_num, its copy, is cleared before the state change of a failed
+     * connect is announced; inet_sport is not. */
+    bpf_probe_read_kernel(&common, sizeof(common), &sk->__sk_common);
     bpf_probe_read_kernel(&local_port, sizeof(local_port), &((struct inet_sock *)sk)->inet_sport);
     event->local_port = bpf_ntohs(local_port);
-    event->remote_port = bpf_ntohs(common->skc_dport);
-    if (common->skc_family == FAMILY_INET) {
-        map_ipv4(event->local_address, &common->skc_rcv_saddr);
-        map_ipv4(event->remote_address, &common->skc_daddr);
+    event->remote_port = bpf_ntohs(common.skc_dport);
+    if (common.skc_family == FAMILY_INET) {
+        map_ipv4(event->local_address, &common.skc_rcv_saddr);
+        map_ipv4(event->remote_address, &common.skc_daddr);
     } else {
-        __builtin_memcpy(event->local_address, &common->skc_v6_rcv_saddr, ADDRESS_BYTES);
-        __builtin_memcpy(event->remote_address, &common->skc_v6_daddr, ADDRESS_BYTES);
+        __builtin_memcpy(event->local_address, &common.skc_v6_rcv_saddr, ADDRESS_BYTES);
+        __builtin_memcpy(event->remote_address, &common.skc_v6_daddr, ADDRESS_BYTES);
     }
 }
 
-static __always_inline u8 role_of(const struct found_socket *found)
+static __always_inline u8 role_of(struct sock *sk, u32 protocol)
 {
-    if (found->protocol == PROTOCOL_TCP) {
+    if (protocol == PROTOCOL_TCP) {
         /* Set by listen and inherited by every accepted socket. */
         u32 backlog = 0;
 
-        bpf_probe_read_kernel(&backlog, sizeof(backlog), &found->sk->sk_max_ack_backlog);
+        bpf_probe_read_kernel(&backlog, sizeof(backlog), &sk->sk_max_ack_backlog);
         return backlog ? ROLE_SERVER : ROLE_CLIENT;
     }
 #ifdef SOCKET_USER_LOCKS_OFFSET
-    /* A UDP socket whose owner chose its port waits for others; one with an automatic port asks others. */
+    /* A UDP socket whose owner named its port waits for others; one with a port of the kernel's choice asks others. */
     u8 locks = 0;
 
-    bpf_probe_read_kernel(&locks, sizeof(locks), (void *)found->sk + SOCKET_USER_LOCKS_OFFSET);
+    bpf_probe_read_kernel(&locks, sizeof(locks), (void *)sk + SOCKET_USER_LOCKS_OFFSET);
     if ((locks >> SOCKET_USER_LOCKS_SHIFT) & PORT_BOUND_BY_USER)
         return ROLE_SERVER;
 #endif
     return ROLE_CLIENT;
 }
 
-/* Everything an event says about its socket. The addresses are those of this moment. */
-static __always_inline void describe_socket(struct event *event, const struct found_socket *found)
+/* Everything an event says about its socket, as of this moment. */
+static __always_inline void describe_socket(struct event *event, struct inode *inode, struct sock *sk, u32 protocol)
 {
-    unsigned long inode = 0;
+    unsigned long number = 0;
     unsigned int namespace = 0;
-
-    bpf_probe_read_kernel(&inode, sizeof(inode), &found->inode->i_ino);
-    event->inode = inode;
 #ifdef HAVE_NETWORK_NAMESPACES
-    bpf_probe_read_kernel(&namespace, sizeof(namespace), &found->common.skc_net.net->ns.inum);
+    struct net *net = NULL;
+
+    bpf_probe_read_kernel(&net, sizeof(net), &sk->__sk_common.skc_net.net);
+    bpf_probe_read_kernel(&namespace, sizeof(namespace), &net->ns.inum);
 #endif
+    bpf_probe_read_kernel(&number, sizeof(number), &inode->i_ino);
+    event->inode = number;
     event->network_namespace = namespace;
-    event->protocol = found->protocol;
-    event->role = role_of(found);
-    describe_addresses(event, found->sk, &found->common);
+    event->protocol = protocol;
+    event->role = role_of(sk, protocol);
+    describe_addresses(event, sk);
 }
 
 /* The peer that user space names. Returns the family read, or -1 when the memory could not be read. */

@@ -1,97 +1,86 @@
 /* Transfers: one event per system call that moved bytes through a socket.
  *
- * What:  the read and write families at system call entry and exit. Entry finds the socket and notes its
- *        addresses; exit has the byte count. No bytes, no event.
- * Why:   entry is where a descriptor still means what the caller meant; at exit it may be closed or reused.
+ * What:  the read and write families at system call entry and exit. Entry follows the descriptor and notes the
+ *        socket; exit has the byte count and reads addresses, role and the rest. No bytes, no event.
+ * Why:   at entry a descriptor means what the caller meant; at exit it may be closed or reused. What is read at exit is
+ *        read through the pointers noted at entry: the call itself keeps the socket alive until it ends, and what the
+ *        calls that move nothing (EAGAIN) would pay for is not read.
  * Why tracepoints: system calls are the ABI, and they exist in every kernel that traces system calls.
  * Lost without it: the read and write logs of the calls that are not hooked.
  *
- * The peer of an unconnected UDP socket is in user memory: for sends at entry, for receives at exit. recvmmsg and
- * sendmmsg return a number of messages: their bytes are in the headers. On a connected socket they are one
- * transfer and make one event with the sum; on an unconnected one each message has its own peer and makes its own.
+ * The peer of an unconnected UDP socket is in user memory and is read at exit: by then the kernel has touched it, so it
+ * is in memory. recvmmsg and sendmmsg return a number of messages: their bytes are in the headers. On a connected
+ * socket they are one transfer and make one event with the sum; on an unconnected one each message has its own peer
+ * and makes its own event.
  *
  * A look at data that stays queued (MSG_PEEK) and reports of the error queue (MSG_ERRQUEUE) move no payload.
  */
 
 #define MESSAGE_PEEK 0x2
 #define MESSAGE_ERROR_QUEUE 0x2000
-#define MESSAGES_SUMMED 1024  /* the kernel takes no more: UIO_MAXIOV */
-#define MESSAGES_APART 128    /* one event each; the rest is counted as lost */
+#define MESSAGES_SUMMED 1024 /* the kernel takes no more: UIO_MAXIOV */
+#define MESSAGES_APART 128   /* one event each; the rest is counted as lost */
 
-static __always_inline int is_unconnected_udp(const struct event *event)
-{
-    return event->protocol == PROTOCOL_UDP && event->remote_port == 0;
-}
-
-/* Begins a transfer; returns whether the descriptor is a socket that is watched. */
-static __always_inline int begin_transfer(struct call *call, int descriptor, u8 kind, u8 system_call)
+/* Notes a transfer; returns whether the descriptor is a socket that is watched. */
+static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_call, const void *address, u8 peer)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct found_socket found;
+    struct transfer transfer = {};
 
-    if (!is_watched(pid_tgid))
+    if (!find_watched_socket(descriptor, pid_tgid, &found))
         return 0;
-    if (!find_socket(descriptor, &found))
-        return 0;
-    call->event.start_ns = bpf_ktime_get_ns();
-    call->event.kind = kind;
-    call->event.system_call = system_call;
-    call->event.descriptor = descriptor;
-    call->socket = (u64)found.sk;
-    describe_task(&call->event, pid_tgid);
-    describe_socket(&call->event, &found);
+    transfer.start_ns = bpf_ktime_get_ns();
+    transfer.inode = found.inode;
+    transfer.sk = found.sk;
+    transfer.address = (u64)address;
+    transfer.descriptor = descriptor;
+    transfer.kind = kind;
+    transfer.system_call = system_call;
+    transfer.protocol = found.protocol;
+    transfer.peer = address ? peer : PEER_OF_SOCKET;
+    if (transfers.update(&pid_tgid, &transfer))
+        count(LOST_IN_FLIGHT_FULL, 1);
     return 1;
 }
 
 static __always_inline int begin_plain(int descriptor, u8 kind, u8 system_call)
 {
-    struct call call = {};
-
-    if (begin_transfer(&call, descriptor, kind, system_call))
-        remember_call(bpf_get_current_pid_tgid(), &call);
+    begin_transfer(descriptor, kind, system_call, NULL, PEER_OF_SOCKET);
     return 0;
 }
 
-/* A call that may name its peer. A connected socket needs none, except that UDP may send elsewhere. */
-static __always_inline int begin_addressed(int descriptor, u8 kind, u8 system_call, const void *address, u32 peer)
+static __always_inline int begin_addressed(int descriptor, u8 kind, u8 system_call, const void *address, u8 peer)
 {
-    struct call call = {};
-
-    if (!begin_transfer(&call, descriptor, kind, system_call))
-        return 0;
-    if (call.event.protocol == PROTOCOL_UDP && address && (kind == EVENT_WRITE || is_unconnected_udp(&call.event))) {
-        call.address = (u64)address;
-        call.peer = peer;
-    }
-    remember_call(bpf_get_current_pid_tgid(), &call);
+    begin_transfer(descriptor, kind, system_call, address, peer);
     return 0;
 }
 
-static __always_inline int begin_messages(int descriptor, u8 kind, u8 system_call, const void *headers)
+/* The event of a transfer, complete but for bytes and a peer that is named in user memory. */
+static __always_inline void describe_transfer(struct event *event, const struct transfer *transfer, u64 pid_tgid)
 {
-    struct call call = {};
-
-    if (!begin_transfer(&call, descriptor, kind, system_call))
-        return 0;
-    call.address = (u64)headers;
-    call.peer = is_unconnected_udp(&call.event) ? PEER_AT_HEADERS : SUM_OF_HEADERS;
-    remember_call(bpf_get_current_pid_tgid(), &call);
-    return 0;
+    event->start_ns = transfer->start_ns;
+    event->end_ns = bpf_ktime_get_ns();
+    event->bytes = 0;
+    event->descriptor = transfer->descriptor;
+    event->result = 0;
+    event->kind = transfer->kind;
+    event->system_call = transfer->system_call;
+    event->flags = 0;
+    describe_task(event, pid_tgid);
+    describe_socket(event, transfer->inode, transfer->sk, transfer->protocol);
 }
 
-/* The local port of a UDP socket is chosen during its first send. */
-static __always_inline void complete_local_address(struct call *call)
+/* TCP has one peer. UDP may send elsewhere than to the one it is connected to, and receives only from that one. */
+static __always_inline int is_peer_named(const struct event *event)
 {
-    struct event now = {};
-    struct found_socket found;
+    return event->protocol == PROTOCOL_UDP && (event->kind == EVENT_WRITE || !event->remote_port);
+}
 
-    if (call->event.local_port)
-        return;
-    if (!find_socket(call->event.descriptor, &found) || (u64)found.sk != call->socket)
-        return;
-    describe_addresses(&now, found.sk, &found.common);
-    call->event.local_port = now.local_port;
-    __builtin_memcpy(call->event.local_address, now.local_address, ADDRESS_BYTES);
+static __always_inline void read_named_address(struct event *event, const void *address)
+{
+    if (read_remote_address(event, address) < 0)
+        count(INCOMPLETE_PEER_UNREADABLE, 1);
 }
 
 /* The peer in a struct msghdr, when it names one. */
@@ -99,16 +88,36 @@ static __always_inline void read_header(struct event *event, const struct user_m
 {
     void *name = NULL;
 
-    if (bpf_probe_read_user(&name, sizeof(name), &header->msg_name) ||
-        (name && read_remote_address(event, name) < 0))
+    if (bpf_probe_read_user(&name, sizeof(name), &header->msg_name))
         count(INCOMPLETE_PEER_UNREADABLE, 1);
+    else if (name)
+        read_named_address(event, name);
+}
+
+static __always_inline void end_transfer(const struct transfer *transfer, u64 pid_tgid, u64 bytes)
+{
+    struct event *event = events.ringbuf_reserve(sizeof(struct event));
+
+    if (!event) {
+        count(LOST_RING_FULL, 1);
+        return;
+    }
+    describe_transfer(event, transfer, pid_tgid);
+    event->bytes = bytes;
+    if (is_peer_named(event)) {
+        if (transfer->peer == PEER_AT_ADDRESS)
+            read_named_address(event, (void *)transfer->address);
+        else if (transfer->peer == PEER_AT_HEADER)
+            read_header(event, (void *)transfer->address);
+    }
+    events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
 /* The sum grows in the map's memory, which the verifier does not track: in a register its bounds would grow with every
  * turn, and each way out of the loop would be verified again. */
-static __always_inline void end_message_sum(struct call *call, long messages)
+static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_tgid, long messages)
 {
-    const struct mmsghdr *headers = (const void *)call->address;
+    const struct mmsghdr *headers = (const void *)transfer->address;
     int unreadable = 0;
 
     for (int i = 0; i < MESSAGES_SUMMED; i++) {
@@ -117,30 +126,31 @@ static __always_inline void end_message_sum(struct call *call, long messages)
         if (i >= messages)
             break;
         unreadable |= bpf_probe_read_user(&length, sizeof(length), &headers[i].msg_len);
-        call->event.bytes += length;
+        transfer->bytes += length;
     }
     if (unreadable)
         count(INCOMPLETE_BYTES_UNREADABLE, 1);
-    if (call->event.bytes)
-        send_event(&call->event);
+    if (transfer->bytes)
+        end_transfer(transfer, pid_tgid, transfer->bytes);
 }
 
-static __always_inline void end_messages_apart(struct call *call, long messages)
+static __always_inline void end_messages_apart(struct transfer *transfer, struct event *event, long messages)
 {
-    const struct mmsghdr *headers = (const void *)call->address;
+    const struct mmsghdr *headers = (const void *)transfer->address;
 
     for (int i = 0; i < MESSAGES_APART; i++) {
         u32 length = 0;
 
         if (i >= messages)
             break;
-        bpf_probe_read_user(&length, sizeof(length), &headers[i].msg_len);
+        if (bpf_probe_read_user(&length, sizeof(length), &headers[i].msg_len))
+            count(INCOMPLETE_BYTES_UNREADABLE, 1);
         if (!length)
             continue;
-        call->event.bytes = length;
-        call->event.remote_port = 0;
-        read_header(&call->event, &headers[i].msg_hdr);
-        send_event(&call->event);
+        event->bytes = length;
+        event->remote_port = 0;
+        read_header(event, &headers[i].msg_hdr);
+        send_event(event);
     }
     if (messages > MESSAGES_APART)
         count(LOST_MESSAGES_BEYOND_BOUND, messages - MESSAGES_APART);
@@ -151,25 +161,13 @@ static __always_inline void end_messages_apart(struct call *call, long messages)
 int exit_transfer(struct tracepoint__syscalls__sys_exit_read *args)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
-    long result = args->ret;
+    struct transfer *transfer = transfers.lookup(&pid_tgid);
 
-    if (!call)
+    if (!transfer)
         return 0;
-    if (result <= 0 || (call->event.kind != EVENT_READ && call->event.kind != EVENT_WRITE))
-        goto done;
-    call->event.end_ns = bpf_ktime_get_ns();
-    call->event.bytes = result;
-    complete_local_address(call);
-    if (call->peer == PEER_AT_ADDRESS) {
-        if (read_remote_address(&call->event, (void *)call->address) < 0)
-            count(INCOMPLETE_PEER_UNREADABLE, 1);
-    } else if (call->peer == PEER_AT_HEADER) {
-        read_header(&call->event, (void *)call->address);
-    }
-    send_event(&call->event);
-done:
-    in_flight.delete(&pid_tgid);
+    if (args->ret > 0)
+        end_transfer(transfer, pid_tgid, args->ret);
+    transfers.delete(&pid_tgid);
     return 0;
 }
 #endif
@@ -178,21 +176,21 @@ done:
 int exit_messages(struct tracepoint__syscalls__sys_exit_recvmmsg *args)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct call *call = in_flight.lookup(&pid_tgid);
+    struct transfer *transfer = transfers.lookup(&pid_tgid);
     long messages = args->ret;
+    struct event event = {};
 
-    if (!call)
+    if (!transfer)
         return 0;
-    if (messages <= 0 || (call->event.kind != EVENT_READ && call->event.kind != EVENT_WRITE))
+    if (messages <= 0 || transfer->peer != PEER_AT_HEADERS)
         goto done;
-    call->event.end_ns = bpf_ktime_get_ns();
-    complete_local_address(call);
-    if (call->peer == PEER_AT_HEADERS)
-        end_messages_apart(call, messages);
-    else if (call->peer == SUM_OF_HEADERS)
-        end_message_sum(call, messages);
+    describe_transfer(&event, transfer, pid_tgid);
+    if (event.protocol == PROTOCOL_UDP && !event.remote_port)
+        end_messages_apart(transfer, &event, messages);
+    else
+        end_message_sum(transfer, pid_tgid, messages);
 done:
-    in_flight.delete(&pid_tgid);
+    transfers.delete(&pid_tgid);
     return 0;
 }
 #endif
@@ -241,7 +239,7 @@ int enter_recvmmsg(struct tracepoint__syscalls__sys_enter_recvmmsg *args)
 {
     if (args->flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_messages(args->fd, EVENT_READ, CALL_RECVMMSG, args->mmsg);
+    return begin_addressed(args->fd, EVENT_READ, CALL_RECVMMSG, args->mmsg, PEER_AT_HEADERS);
 }
 #endif
 
@@ -283,7 +281,7 @@ int enter_sendmsg(struct tracepoint__syscalls__sys_enter_sendmsg *args)
 #ifdef PROGRAM_enter_sendmmsg
 int enter_sendmmsg(struct tracepoint__syscalls__sys_enter_sendmmsg *args)
 {
-    return begin_messages(args->fd, EVENT_WRITE, CALL_SENDMMSG, args->mmsg);
+    return begin_addressed(args->fd, EVENT_WRITE, CALL_SENDMMSG, args->mmsg, PEER_AT_HEADERS);
 }
 #endif
 
@@ -298,11 +296,8 @@ int enter_sendfile(struct tracepoint__syscalls__sys_enter_sendfile64 *args)
 #ifdef PROGRAM_enter_splice
 int enter_splice(struct tracepoint__syscalls__sys_enter_splice *args)
 {
-    struct call call = {};
-
-    if (begin_transfer(&call, args->fd_in, EVENT_READ, CALL_SPLICE_READ) ||
-        begin_transfer(&call, args->fd_out, EVENT_WRITE, CALL_SPLICE_WRITE))
-        remember_call(bpf_get_current_pid_tgid(), &call);
+    if (!begin_transfer(args->fd_in, EVENT_READ, CALL_SPLICE_READ, NULL, PEER_OF_SOCKET))
+        begin_plain(args->fd_out, EVENT_WRITE, CALL_SPLICE_WRITE);
     return 0;
 }
 #endif

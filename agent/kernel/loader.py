@@ -144,7 +144,7 @@ def load(plan: Plan, options: Options) -> Loaded:
         LoaderError: Nothing could be loaded.
         ValueError: An option is out of range.
     """
-    maps = ["events", "counters", "in_flight", "connecting", "excluded_processes"]
+    maps = ["events", "counters", "calls", "transfers", "connecting", "excluded_processes"]
     if options.only_chosen:
         maps.append("chosen_processes")
     programs: dict[str, dict[str, Any]] = {}
