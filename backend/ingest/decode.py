@@ -68,6 +68,12 @@ class Decoded:
 
 
 @compiled
+def _is_within(buffer: NDArray[np.uint8], start: Integer, length: Integer) -> bool:
+    """Whether a range lies in the buffer. Written so that nothing can overflow."""
+    return 0 <= start <= len(buffer) and 0 <= length <= len(buffer) - start
+
+
+@compiled
 def _count_logs(
     buffer: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -78,6 +84,8 @@ def _count_logs(
     """Per message, at least as many logs as decoding it will find."""
     for m in range(len(starts)):
         counts[m] = 0
+        if not _is_within(buffer, starts[m], lengths[m]):
+            continue
         at, end = starts[m], starts[m] + lengths[m]
         while at < end:
             key, at = wire.tag(buffer, at, end)
@@ -203,10 +211,10 @@ def _decode(
     for m in range(len(starts)):
         if verdicts[m] != VALID:
             continue
-        at, end = starts[m], starts[m] + lengths[m]
-        if at < 0 or end < at or end > len(buffer):
+        if not _is_within(buffer, starts[m], lengths[m]):
             verdicts[m] = MALFORMED
             continue
+        at, end = starts[m], starts[m] + lengths[m]
         verdict, after = _decode_message(buffer, at, end, table, m, ranges, count, log_message, log_operation, values)
         verdicts[m] = verdict
         if verdict == VALID:

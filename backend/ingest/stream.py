@@ -89,9 +89,10 @@ class LogStream:
         if not parts:
             return None
         part = parts[0] if len(parts) == 1 else _joined(parts)
+        connections, connection = _used(connections, part.connection)
         return LogBatch(
             connections=connections,
-            connection=part.connection,
+            connection=connection,
             kind=part.kind,
             minute=part.minute,
             duration_ns=part.duration_ns,
@@ -162,6 +163,15 @@ class LogStream:
         if slot == len(self._connections):
             self._connections.append(connection)
         return slot
+
+
+def _used(connections: list[Connection], connection: NDArray[np.int32]) -> tuple[list[Connection], NDArray[np.int32]]:
+    """Only the connections that have logs: what was merely named must not look as if it had been active."""
+    used = np.bincount(connection, minlength=len(connections)) > 0
+    if used.all():
+        return connections, connection
+    kept = [connections[index] for index in np.flatnonzero(used).tolist()]
+    return kept, (np.cumsum(used, dtype=np.int32) - 1)[connection]
 
 
 def _chosen(part: _Part, keep: NDArray[np.bool_]) -> _Part:

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, cast
 
 import grpc
 
@@ -88,8 +88,8 @@ class Sender:
         self._channel.close()
 
 
-def _losses(call: grpc.Call) -> dict[str, int]:
+def _losses(call: grpc.Call | grpc.RpcError) -> dict[str, int]:
     """What the backend says it dropped of a stream, by cause."""
-    trailers = {str(item[0]): str(item[1]) for item in call.trailing_metadata() or ()}
+    trailers = dict(cast("Iterable[tuple[str, str]]", call.trailing_metadata() or ()))
     pairs = (pair.partition("=") for pair in trailers.get(_DROPPED, "").split(",") if pair)
     return {cause: int(count) for cause, _, count in pairs}

@@ -1,0 +1,75 @@
+import pytest
+
+from backend.ingest import interning
+from backend.ingest.interning import NO_NODE, Interner, RecentCache
+from protos.ebpf.accesslog_pb2 import AccessLogConnection, EBPFAccessLogNodeInfo
+
+
+def connection(host: str = "10.0.0.2") -> bytes:
+    made = AccessLogConnection()
+    made.local.kubernetes.serviceName = "shop.default"
+    made.local.kubernetes.podName = "shop-1"
+    made.local.kubernetes.processName = "java"
+    made.local.kubernetes.port = 8080
+    made.remote.ip.host = host
+    made.remote.ip.port = 3306
+    return made.SerializeToString()
+
+
+def node(name: str = "n") -> bytes:
+    made = EBPFAccessLogNodeInfo(name=name, clusterName="c")
+    made.netInterfaces.add(index=2, name="eth0")
+    made.bootTime.seconds, made.bootTime.nanos = 1_700_000_000, 5
+    return made.SerializeToString()
+
+
+def test_a_node_and_a_connection_are_what_their_bytes_say() -> None:
+    interner = Interner()
+    known = interner.node(node())
+    assert (known.node.name, known.node.cluster, known.node.boot_time_ns) == ("n", "c", 1_700_000_000 * 10**9 + 5)
+    assert known.node.interfaces == {2: "eth0"}
+    found = interner.connection(known, connection())
+    assert found is not None
+    assert found.node is known.node
+    assert (found.local.service, found.local.instance, found.local.process) == ("shop.default", "shop-1", "java")
+    assert (found.local.host, found.local.port, found.remote.host, found.remote.port) == ("", 8080, "10.0.0.2", 3306)
+    assert found.remote.service == ""
+
+
+def test_the_same_bytes_of_the_same_node_are_the_same_object() -> None:
+    interner = Interner()
+    one, other = interner.node(node("one")), interner.node(node("other"))
+    assert interner.node(node("one")) is one
+    assert interner.connection(one, connection()) is interner.connection(one, connection())
+    assert interner.connection(one, connection()) is not interner.connection(other, connection())
+    assert interner.connection(NO_NODE, connection()) is not interner.connection(one, connection())
+
+
+def test_a_connection_without_an_address_is_none_each_time() -> None:
+    interner = Interner()
+    assert interner.connection(NO_NODE, b"") is None
+    assert interner.connection(NO_NODE, b"") is None
+
+
+def test_a_cache_keeps_at_most_its_capacity_and_what_was_used_lately() -> None:
+    cache: RecentCache[int, str] = RecentCache(10)
+    for number in range(1_000):
+        cache.put(number, str(number))
+        assert cache.get(7 if number >= 7 else 0) is not None
+        assert len(cache) <= 10
+    assert cache.get(999) == "999"
+    assert cache.get(500) is None
+
+
+def test_the_interner_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interning, "LARGEST_CONNECTION", 100)
+    interner = Interner(nodes=4, connections=10)
+    for number in range(100):
+        known = interner.node(node(str(number)))
+        interner.connection(known, connection(str(number)))
+    assert len(interner._nodes) <= 4
+    assert len(interner._connections) <= 10
+    before = len(interner._connections)
+    large = connection("x" * 200)
+    assert interner.connection(NO_NODE, large) is not interner.connection(NO_NODE, large)
+    assert len(interner._connections) == before

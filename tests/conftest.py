@@ -1,0 +1,7 @@
+"""What holds for all tests."""
+
+from hypothesis import settings
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("pyrover", deadline=None)
+settings.load_profile("pyrover")
