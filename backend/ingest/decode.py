@@ -70,7 +70,7 @@ class Decoded:
 @compiled
 def _is_within(buffer: NDArray[np.uint8], start: Integer, length: Integer) -> bool:
     """Whether a range lies in the buffer. Written so that nothing can overflow."""
-    return 0 <= start <= len(buffer) and 0 <= length <= len(buffer) - start
+    return bool(0 <= start <= len(buffer) and 0 <= length <= len(buffer) - start)
 
 
 @compiled
@@ -144,9 +144,9 @@ def _decode_message(
             return VALID, count
         limit = ends[depth]
         key, at = wire.tag(buffer, at, limit)
-        if at < 0:
-            return MALFORMED, count
         number, kind = key >> 3, key & 7
+        if at < 0 or number == 0:
+            return MALFORMED, count
         action = tables.UNKNOWN
         if number < tables.MAXIMUM_FIELD:
             entry = table[types[depth], number]

@@ -35,11 +35,11 @@ def varint(buffer: NDArray[np.uint8], at: Integer, end: Integer) -> tuple[Intege
 
 @compiled
 def tag(buffer: NDArray[np.uint8], at: Integer, end: Integer) -> tuple[Integer, Integer]:
-    """(field number << 3 | wire type, next position)."""
-    if at < end and 8 <= buffer[at] < 0x80:
+    """(field number << 3 | wire type, next position). Field number 0 is for the caller to refuse."""
+    if at < end and buffer[at] < 0x80:
         return np.int64(buffer[at]), at + 1
     value, after = varint(buffer, at, end)
-    if after < 0 or after - at > _SHORT or value < 8 or value > _TAG_MAXIMUM:
+    if after < 0 or after - at > _SHORT or value < 0 or value > _TAG_MAXIMUM:
         return np.int64(0), -1
     return value, after
 
@@ -57,7 +57,8 @@ def length(buffer: NDArray[np.uint8], at: Integer, end: Integer) -> tuple[Intege
 def skip(buffer: NDArray[np.uint8], at: Integer, end: Integer, key: Integer, depth: int) -> Integer:
     """The position behind the value of an unknown field whose tag was `key`; groups are followed to their end.
 
-    `depth` is the number of levels the field is in already.
+    `depth` is the number of levels the field is in already. Within a group, field number 0 is let pass, as protobuf
+    does.
     """
     groups = np.empty(DEPTH_LIMIT + 1, np.int64)
     level = 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from backend.ingest import wire
 from backend.ingest.counts import Counts
-from backend.ingest.framing import Frames, Framer
+from backend.ingest.framing import Framer, Frames
 from backend.ingest.interning import Interner
 from backend.ingest.status import CallError
 from backend.ingest.stream import LogStream

@@ -79,11 +79,16 @@ async def test_who_is_cancelled_just_when_admitted_gives_back() -> None:
 
 async def test_a_lease_gives_back_everything_however_it_ends() -> None:
     budget = Budget(100)
-    with pytest.raises(ZeroDivisionError), Lease(budget) as lease:
-        await lease.reserve(70)
-        lease.release(20)
-        assert budget.held == 50
-        raise ZeroDivisionError
+
+    async def fail() -> None:
+        with Lease(budget) as lease:
+            await lease.reserve(70)
+            lease.release(20)
+            assert budget.held == 50
+            raise CallError(Status.INTERNAL, "broken")
+
+    with pytest.raises(CallError):
+        await fail()
     assert budget.held == 0
 
 

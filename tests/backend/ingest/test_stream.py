@@ -81,7 +81,8 @@ def test_state_holds_over_batches() -> None:
     receiving, first = receive(named(read_log()))
     _, second = receive(message(read_log()), into=receiving)
     assert remotes(first) == remotes(second) == ["a"]
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert first.connections[0] is second.connections[0]
 
 
@@ -92,7 +93,8 @@ def test_several_runs_join_to_one_batch_whose_connections_are_distinct() -> None
     assert receiving.waiting_bytes == 6 * 31 * 8
     batch = receiving.batch()
     assert remotes(batch) == ["a", "b", "a", "a", "c", "b"]
-    assert batch is not None and len(batch.connections) == 3
+    assert batch is not None
+    assert len(batch.connections) == 3
     assert receiving.waiting_bytes == 0
     assert receiving.batch() is None
 
@@ -136,7 +138,8 @@ def test_a_connection_to_the_same_service_is_kept() -> None:
     for end in (own.connection.local, own.connection.remote):
         end.kubernetes.serviceName = "same"
     _, batch = receive(own)
-    assert batch is not None and len(batch) == 1
+    assert batch is not None
+    assert len(batch) == 1
 
 
 def test_a_connection_named_before_its_node_counts_for_the_node() -> None:
@@ -176,7 +179,8 @@ def test_a_boot_time_that_cannot_be_is_none(seconds: int, nanos: int) -> None:
 def test_an_operation_that_is_missing_or_unknown_is_lost_alone() -> None:
     unknown = AccessLogKernelLog.FromString(b"\x32\x00")  # field 6, which does not exist
     receiving, batch = receive(named(read_log(), AccessLogKernelLog(), unknown, read_log()))
-    assert batch is not None and len(batch) == 2
+    assert batch is not None
+    assert len(batch) == 2
     assert lost(receiving) == {LogLoss.UNKNOWN_OPERATION: 2}
 
 
@@ -189,7 +193,8 @@ def test_a_log_without_start_or_end_is_lost_alone(kind: str, missing: str) -> No
     path, _, leaf = missing.rpartition(".")
     (getattr(operation, path) if path else operation).ClearField(leaf)
     receiving, batch = receive(named(log, read_log()))
-    assert batch is not None and len(batch) == 1
+    assert batch is not None
+    assert len(batch) == 1
     assert lost(receiving) == {LogLoss.TIME_MISSING: 1}
 
 
@@ -202,7 +207,8 @@ def test_an_offset_of_zero_is_a_time() -> None:
 
 def test_inverted_times_are_lost_alone() -> None:
     receiving, batch = receive(named(read_log(5, 4), read_log(5, 5), read_log(2**63, 1)))
-    assert batch is not None and len(batch) == 1
+    assert batch is not None
+    assert len(batch) == 1
     assert lost(receiving) == {LogLoss.TIME_INVERTED: 2}
 
 
@@ -216,7 +222,7 @@ def test_times_of_the_future_and_times_too_old_are_lost_to_the_nanosecond() -> N
             read_log(first, last + 1),
             read_log(first, 2**64 - 1),
             read_log(2**64 - 1, 2**64 - 1),
-        ),  # fmt: skip
+        ),
         into=stream(period),
     )
     assert batch is not None
@@ -262,7 +268,8 @@ def test_protocol_logs_are_counted_and_kernel_logs_beside_them_are_rows() -> Non
     both = named(read_log(), read_log())
     both.protocolLog.http.response.statusCode = 200
     receiving, batch = receive(both, both)
-    assert batch is not None and len(batch) == 4
+    assert batch is not None
+    assert len(batch) == 4
     assert receiving.counts.protocol_logs == 2
 
 
