@@ -5,6 +5,7 @@ more comes in, the more a flush holds, and the cost of making it durable is shar
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -106,6 +107,7 @@ class Pipeline:
         self._held_bytes = 0
         self._accepting = False
         self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._maintained = -1
@@ -116,12 +118,14 @@ class Pipeline:
             raise RuntimeError("the pipeline runs already")
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
         self._accepting = True
+        self._stopping.clear()
         self._task = asyncio.create_task(self._run(), name="pipeline")
 
     async def stop(self) -> None:
         """Accept no more, write what waits, and end."""
         self._accepting = False
         self._wake.set()
+        self._stopping.set()
         if self._task is not None:
             await self._task
             self._task = None
@@ -172,17 +176,9 @@ class Pipeline:
             await self._maintain()
             self._wake.clear()
             if self._accepting and not self._waiting:
-                await self._woken(60.0)
-            pause = began + self._settings.interval - asyncio.get_running_loop().time()
-            if self._accepting and pause > 0:
-                await asyncio.sleep(pause)
-
-    async def _woken(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+                await _within(60.0, self._wake)
+            if self._accepting:
+                await _within(began + self._settings.interval - asyncio.get_running_loop().time(), self._stopping)
 
     async def _flush(self, taken: list[_Waiting]) -> None:
         try:
@@ -262,6 +258,13 @@ class Pipeline:
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, but no longer than this."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds, 0.0)):
+            await event.wait()
 
 
 def _size(batch: LogBatch) -> int:

@@ -1,0 +1,79 @@
+"""Batches of logs for tests, drawn by hypothesis."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind, Node
+
+NODE = Node("node", "", 0, {})
+
+COLUMNS = (
+    "connect.success",
+    "close.success",
+    "read.syscall",
+    "write.syscall",
+    "write.l4Metrics.totalDuration",
+    "write.l4Metrics.totalTransmitPackageCount",
+    "write.l4Metrics.totalRetransmitPackageCount",
+    "write.l4Metrics.totalPackageSize",
+    "write.l3Metrics.totalDuration",
+    "write.l3Metrics.totalLocalDuration",
+    "write.l3Metrics.totalOutputDuration",
+    "write.l3Metrics.totalResolveMACCount",
+    "write.l3Metrics.totalResolveMACDuration",
+    "write.l3Metrics.totalNetFilterCount",
+    "write.l3Metrics.totalNetFilterDuration",
+    "write.l2Metrics.totalDuration",
+    "write.l2Metrics.ifindex",
+    "write.l2Metrics.totalEnterQueueBufferCount",
+    "write.l2Metrics.totalReadySendDuration",
+    "write.l2Metrics.totalNetDeviceSendDuration",
+    "read.l2Metrics.ifindex",
+    "read.l2Metrics.totalPackageCount",
+    "read.l2Metrics.totalPackageSize",
+    "read.l2Metrics.totalPackageToQueueDuration",
+    "read.l2Metrics.totalRcvPackageFromQueueDuration",
+    "read.l3Metrics.totalDuration",
+    "read.l3Metrics.totalRecvDuration",
+    "read.l3Metrics.totalLocalDuration",
+    "read.l3Metrics.totalNetFilterCount",
+    "read.l3Metrics.totalNetFilterDuration",
+    "read.l4Metrics.totalDuration",
+)
+
+_processes = st.builds(
+    lambda service, instance: Address(service, instance, "program", "", 80),
+    st.sampled_from(["api", "db", "web"]),
+    st.sampled_from(["", "one", "two"]),
+)
+_addresses = st.one_of(_processes, st.just(Address("", "", "", "10.0.0.1", 80)))
+_connections = st.builds(
+    Connection,
+    st.just(NODE),
+    _addresses,
+    _addresses,
+    st.sampled_from(DetectPoint),
+    st.booleans(),
+    st.sampled_from([0, 1, 2, 7]),
+)
+
+
+@st.composite
+def batches(draw: st.DrawFn, minutes: tuple[int, int] = (1000, 1003)) -> LogBatch:
+    """A batch of up to 60 logs on up to 6 connections. Many values are 0, as on the wire."""
+    connections = draw(st.lists(_connections, min_size=1, max_size=6))
+    length = draw(st.integers(0, 60))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    columns = {}
+    for column in COLUMNS:
+        high = 2 if column.endswith("success") else 8 if column.endswith("syscall") else 1000
+        shown = random.random(length) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+        columns[column] = np.where(shown, random.integers(0, high, length), 0)
+    return LogBatch(
+        connections,
+        random.integers(0, len(connections), length).astype(np.int32),
+        random.choice([int(kind) for kind in LogKind], length).astype(np.int8),
+        random.integers(minutes[0], minutes[1] + 1, length).astype(np.int32),
+        random.integers(0, 10**9, length),
+        columns,
+    )
