@@ -1,6 +1,7 @@
 """Answers as tables for a terminal."""
 
 from collections.abc import Iterable
+from enum import Enum
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,11 +11,20 @@ from rich.text import Text
 from backend.query import shapes
 from backend.query.units import duration, number, size_per_second, value_of_unit
 
-Column = tuple[str, bool]
-"""Title, in one or two lines, and whether it holds numbers."""
+
+class Kind(Enum):
+    """What a column holds."""
+
+    NAME = "names: folded when there is too little room"
+    WORD = "short words: never folded"
+    NUMBER = "numbers: never folded, at the right"
+
+
+Column = tuple[str, Kind]
+"""Title, in one or two lines."""
 
 _TRAFFIC: tuple[Column, ...] = tuple(
-    (title, True)
+    (title, Kind.NUMBER)
     for title in ("Reads\n/min", "Writes\n/min", "In", "Out", "Read\ntime", "Write\ntime", "Connects\n/min", "Failures")
 )
 _PIPE_WIDTH = 100_000  # columns: nothing is cut or wrapped when no person reads it
@@ -27,6 +37,7 @@ def show(shown: Table | str) -> None:
         console = Console(highlight=False, width=_PIPE_WIDTH, color_system=None)
         if isinstance(shown, Table):
             shown.box = None
+            shown.padding = (0, 2, 0, 0)
             for column in shown.columns:
                 column.header = str(column.header).replace("\n/", "/").replace("\n", " ")
     console.print(shown, soft_wrap=isinstance(shown, str), markup=False)
@@ -34,7 +45,7 @@ def show(shown: Table | str) -> None:
 
 def services(answer: shapes.Services) -> Table:
     """Services and what they did."""
-    columns = (("Service", False), ("Instances", True), *_TRAFFIC)
+    columns = (("Service", Kind.NAME), ("Instances", Kind.NUMBER), *_TRAFFIC)
     rows = [(service.name, number(service.instances), *_traffic(service.traffic)) for service in answer.services]
     return _table(columns, rows, _caption(answer.span))
 
@@ -42,18 +53,18 @@ def services(answer: shapes.Services) -> Table:
 def instances(answer: shapes.Instances) -> Table:
     """Instances of a service and what they did."""
     rows = [(instance.name, *_traffic(instance.traffic)) for instance in answer.instances]
-    return _table((("Instance", False), *_TRAFFIC), rows, _caption(answer.span))
+    return _table((("Instance", Kind.NAME), *_TRAFFIC), rows, _caption(answer.span))
 
 
 def topology(answer: shapes.Topology) -> Table:
     """Calls, a row each."""
     nodes = {node.id: node for node in answer.nodes}
     columns: tuple[Column, ...] = (
-        ("From", False),
-        ("To", False),
-        ("Protocol", False),
-        ("Seen by", False),
-        *((title, True) for title in ("Sent", "Received", "Connects\n/min", "Failures")),
+        ("From", Kind.NAME),
+        ("To", Kind.NAME),
+        ("Protocol", Kind.WORD),
+        ("Seen\nby", Kind.WORD),
+        *((title, Kind.NUMBER) for title in ("Sent", "Received", "Connects\n/min", "Failures")),
     )
     rows = [
         (
@@ -74,12 +85,12 @@ def topology(answer: shapes.Topology) -> Table:
 def names(answer: shapes.MetricNames) -> Table:
     """Metrics that can be asked for."""
     rows = [(metric.name, metric.scope, metric.unit) for metric in answer.metrics]
-    return _table((("Metric", False), ("Scope", False), ("Unit", False)), rows, f"{len(rows)} metrics")
+    return _table((("Metric", Kind.NAME), ("Scope", Kind.NAME), ("Unit", Kind.WORD)), rows, f"{len(rows)} metrics")
 
 
 def metrics(answer: shapes.Metrics) -> Table:
     """One row per bucket, one column per series."""
-    columns: list[Column] = [("Time (UTC)", False), *((series.name, True) for series in answer.series)]
+    columns: list[Column] = [("Time (UTC)", Kind.WORD), *((series.name, Kind.NUMBER) for series in answer.series)]
     rows = [
         (
             _time(points[0].time) + (" (not over)" if points[0].time == answer.incomplete_from else ""),
@@ -98,7 +109,7 @@ def status(answer: shapes.Status) -> Table:
     rows += [(f"Logs refused: {cause}", number(count)) for cause, count in sorted(answer.logs.refused.items())]
     rows += [("Messages received", number(answer.messages.received))]
     rows += [(f"Messages dropped: {cause}", number(count)) for cause, count in sorted(answer.messages.dropped.items())]
-    return _table((("What", False), ("Since start", True)), rows, None)
+    return _table((("What", Kind.NAME), ("Since start", Kind.NUMBER)), rows, None)
 
 
 def _traffic(traffic: shapes.Traffic) -> tuple[str, ...]:
@@ -116,10 +127,21 @@ def _traffic(traffic: shapes.Traffic) -> tuple[str, ...]:
 
 
 def _table(columns: Iterable[Column], rows: Iterable[tuple[str, ...]], caption: str | None) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
-    for title, numeric in columns:
-        # When there is too little room, names are folded; numbers never are.
-        table.add_column(title, justify="right" if numeric else "left", no_wrap=numeric, vertical="bottom")
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption=caption,
+        caption_justify="left",
+        caption_style="dim",
+    )
+    for title, kind in columns:
+        table.add_column(
+            title,
+            justify="right" if kind is Kind.NUMBER else "left",
+            no_wrap=kind is not Kind.NAME,
+            overflow="fold",
+        )
     for row in rows:
         # Names come from outside: they are text, never markup.
         table.add_row(*(Text(cell) for cell in row))

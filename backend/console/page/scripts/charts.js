@@ -161,13 +161,13 @@ function option(points, lines, series, format, { step }) {
       type: "line",
       lineStyle: { width: 2, color: color(property) },
       itemStyle: { color: color(property) },
-      symbol: "circle",
+      symbolSize: 5,
       connectNulls: false,
       emphasis: { disabled: true },
       data: points.map(({ time }, index) => ({
         value: [time.getTime(), series[line][index]],
         // A bucket between two without data has no line to be seen by.
-        symbolSize: alone(series[line], index) ? 5 : 0,
+        symbol: alone(series[line], index) ? "circle" : "none",
       })),
     })),
   };

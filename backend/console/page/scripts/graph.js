@@ -11,7 +11,7 @@ const DOWN = { column: NODE.height + 52, row: NODE.width + 22 }; // and when the
 const MARGIN = 34; // for the arrows that lead back
 const TALL = 400; // pixels that the picture may take before it has to be scrolled
 const DENSE = 14; // calls, of which the labels would hide each other
-const LONGEST_NAME = 16; // characters that fit into a node
+const LONGEST_NAME = 15; // characters that fit into a node
 
 /** Draw a topology into `parent`. `view` has the selected service; `link` gives the address of one. */
 export function drawGraph(parent, { nodes, calls }, services, { service, around }, link) {

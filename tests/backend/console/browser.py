@@ -1,0 +1,100 @@
+"""What a visitor does and sees, in few words."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+PATIENCE = 20  # seconds
+Seen = TypeVar("Seen")
+
+
+class Browser:
+    """A page in Chromium."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+        self._expected: list[str] = []
+        self._requests: list[str] = []
+
+    def open(self, address: str) -> None:
+        """Load a page anew, also when only the part after # differs."""
+        self.driver.get("about:blank")
+        self.driver.get(address)
+
+    def until(self, what: str, seen: Callable[[], Seen]) -> Seen:
+        """Wait until `seen` gives something, and return it."""
+        ignored = (StaleElementReferenceException,)
+        return WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(
+            lambda _: seen(), f"never seen: {what}"
+        )
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> WebElement:
+        """The visible element of a selector, as soon as there is one."""
+        return self.until(selector, lambda: next((each for each in self.all(selector) if each.is_displayed()), None))
+
+    def shows(self, selector: str, text: str) -> None:
+        """Wait until an element has exactly this text."""
+        self.until(f"{text!r} in {selector}", lambda: self.one(selector).text == text)
+
+    def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the script gives
+        return self.driver.execute_script(script, *arguments)
+
+    def load(self, module: str, expression: str) -> Any:  # noqa: ANN401 - whatever the expression gives
+        """The value of an expression over a module of the page, there called `m`."""
+        script = f"const [done] = arguments; import({module!r}).then((m) => done({expression}));"
+        return self.driver.execute_async_script(script)
+
+    def refresh_now(self) -> None:
+        """Let the page ask again, as it does when its tab is shown again."""
+        self.run("document.dispatchEvent(new Event('visibilitychange'))")
+
+    def emulate(self, *, dark: bool = False, width: int | None = None) -> None:
+        """A visitor who prefers dark colours, or has a narrow screen."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        if width:
+            size = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+            self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def rows(self, body: str) -> list[list[str]]:
+        """Texts of a table's cells."""
+        rows = "[...document.querySelectorAll(`${arguments[0]} tr`)]"
+        cells = "[...row.cells].map((cell) => cell.innerText.trim())"
+        found: list[list[str]] = self.run(f"return {rows}.map((row) => {cells})", body)
+        return found
+
+    def expect_complaint(self, words: str) -> None:
+        """The browser may complain in these words."""
+        self._expected.append(words)
+
+    def expected(self, complaint: str) -> bool:
+        return any(words in complaint for words in self._expected)
+
+    def requests(self) -> list[str]:
+        """Every address that was asked since the test began."""
+        for entry in self.driver.get_log("performance"):
+            event = json.loads(entry["message"])["message"]
+            if event["method"] == "Network.requestWillBeSent":
+                self._requests.append(event["params"]["request"]["url"])
+        return self._requests
+
+    def forget(self) -> None:
+        """Drop what was logged so far."""
+        self.driver.get_log("browser")
+        self.driver.get_log("performance")
+
+    def reset(self) -> None:
+        """Leave nothing to the next test."""
+        self.run("try { localStorage.clear() } catch {}")
+        self.emulate()
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.driver.get("about:blank")

@@ -1,0 +1,300 @@
+"""The console as a visitor meets it, in a real browser, showing the little world."""
+
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from backend.entities.ids import service_id
+from backend.storage.interface import Flush, Service
+from backend.storage.memory import MemoryStorage
+from tests.backend.console.browser import Browser
+from tests.backend.query import world
+from tests.backend.query.serving import serving
+from tests.backend.query.world import API, DB, FRONTEND, NOW_MINUTE, UNKNOWN
+
+pytestmark = pytest.mark.browser
+
+SERVICES = [
+    ["db", "1", "105", "52.6", "105 B/s", "10.3 KiB/s", "–", "–"],  # noqa: RUF001 - the dash that is shown
+    ["api", "2", "316", "316", "10.5 KiB/s", "5.3 KiB/s", "10.5", "0"],
+    ["frontend", "1", "632", "1,263", "21.1 KiB/s", "1.1 KiB/s", "31.6", "30"],
+]
+
+
+def legend(browser: Browser, chart: str) -> str:
+    return browser.one(f"[data-chart='{chart}'] .legend").text.replace("\n", " ")
+
+
+def fragment(browser: Browser) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(browser.driver.current_url).fragment, keep_blank_values=True)
+
+
+def chosen_range(browser: Browser) -> str:
+    value: str = browser.run("return document.querySelector('#range input:checked').value")
+    return value
+
+
+def edges(browser: Browser) -> set[tuple[str, str, str]]:
+    script = "return [...document.querySelectorAll('path.call')].map(({ dataset }) => ({ ...dataset }))"
+    return {(edge["source"], edge["target"], edge["protocol"]) for edge in browser.run(script)}
+
+
+def test_services_are_listed_with_exact_numbers(browser: Browser, site: str) -> None:
+    browser.open(site)
+    browser.until("the services", lambda: browser.rows("#services-body") == SERVICES)
+    browser.shows("#services-note", "3 seen")
+    assert browser.one("#main").get_attribute("aria-busy") == "false"
+    failures = browser.one("#services-body tr:nth-child(3) td:last-child")
+    assert failures.get_attribute("class") == "number bad"
+
+
+def test_headings_sort_and_say_so(browser: Browser, site: str) -> None:
+    browser.open(site)
+    names = lambda: [row[0] for row in browser.rows("#services-body")]  # noqa: E731 - a short question, asked often
+    browser.until("by bytes out", lambda: names() == ["db", "api", "frontend"])
+    heading = browser.one("[data-column='failures'] button")
+    heading.click()
+    # No data comes last in both directions.
+    assert names() == ["frontend", "api", "db"]
+    heading.click()
+    assert names() == ["api", "frontend", "db"]
+    assert browser.one("[data-column='failures']").get_attribute("aria-sort") == "ascending"
+    browser.one("[data-column='name'] button").click()
+    assert names() == ["api", "db", "frontend"]
+
+
+def test_a_click_on_a_service_changes_address_and_charts(browser: Browser, site: str) -> None:
+    browser.open(site)
+    browser.shows("#detail-title", "frontend")  # the busiest
+    browser.until("its numbers", lambda: legend(browser, "Connections") == "Connects 30 Accepts 60 Failed 3")
+    browser.one("#services-body tr[data-key^='YXBp'] a").click()
+    browser.shows("#detail-title", "api")
+    assert fragment(browser) == {"service": [API]}
+    assert browser.driver.title == "api · pyrover"
+    assert legend(browser, "Connections") == "Connects 10 Accepts 27 Failed 0"
+    assert legend(browser, "Bytes") == "In 10 KiB/s Out 5 KiB/s"
+    assert legend(browser, "Reads and writes") == "Reads 300 Writes 300"
+    assert legend(browser, "Duration") == "Read 2.5 ms Write 80 µs"
+    assert browser.one("#services-body [aria-current]").text == "api"
+    assert browser.one(".graph [aria-current]").get_attribute("data-key") == API
+    browser.driver.back()
+    browser.shows("#detail-title", "frontend")
+
+
+def test_charts_draw_a_line_for_every_series(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#service={quote(DB)}")
+    browser.shows("#detail-title", "db")
+    script = """
+        return Object.fromEntries([...document.querySelectorAll('.chart')].map((card) => [card.dataset.chart,
+            [...card.querySelectorAll('svg path[fill="none"][stroke-width="2"]:not([d=""])')].length]))"""
+    # db makes no connections: it has accepts alone.
+    browser.until(
+        "the lines",
+        lambda: browser.run(script) == {"Connections": 1, "Bytes": 2, "Reads and writes": 2, "Duration": 2},
+    )
+    assert browser.one("[data-chart='Bytes'] .plot").get_attribute("aria-label") == "Bytes: In 100 B/s, Out 9.8 KiB/s"
+
+
+def test_relations_are_those_of_the_data(browser: Browser, site: str) -> None:
+    browser.open(site)
+    expected = {(UNKNOWN, FRONTEND, "https"), (FRONTEND, API, "http"), (API, DB, "tcp")}
+    browser.until("the calls", lambda: edges(browser) == expected)
+    labels = {label.text for label in browser.all(".graph .label")}
+    assert labels == {"https 2.2 KiB/s", "http 6.3 KiB/s", "tcp 10.4 KiB/s"}
+    nodes = {node.get_attribute("data-key"): node.get_attribute("aria-label") for node in browser.all(".graph .node")}
+    assert nodes == {
+        UNKNOWN: "Unknown, not observed",
+        FRONTEND: "frontend, 1 instance",
+        API: "api, 2 instances",
+        DB: "db, 1 instance",
+    }
+
+
+def test_calls_and_instances_of_the_selected_service(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#service={quote(API)}")
+    expected = [
+        ["→ calls db", "tcp", "105 B/s", "10.3 KiB/s", "10.5/min"],
+        ["← is called by frontend", "http", "5.3 KiB/s", "1.1 KiB/s", "31.6/min"],
+    ]
+    flat = lambda: [[cell.replace("\n", " ") for cell in row] for row in browser.rows("#calls-body")]  # noqa: E731 - asked once
+    browser.until("the calls", lambda: [[" ".join(row[0].split()), *row[1:]] for row in flat()] == expected)
+    nothing = "–"  # noqa: RUF001 - the dash that is shown
+    assert browser.rows("#instances-body") == [
+        ["api-1", "316/min", "316/min", "10.5 KiB/s", "5.3 KiB/s"],
+        ["api-2", *[nothing] * 4],
+    ]
+
+
+def test_only_around_the_selected_service(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#service={quote(DB)}&around=")
+    browser.until("its calls alone", lambda: edges(browser) == {(API, DB, "tcp")})
+    browser.one("#around").click()
+    browser.until("every call", lambda: len(edges(browser)) == 3)
+    assert fragment(browser) == {"service": [DB]}
+
+
+def test_the_range_is_asked_for_and_kept_in_the_address(browser: Browser, site: str) -> None:
+    browser.open(site)
+    browser.shows("#detail-title", "frontend")
+    browser.one("#range input[value='24h'] + span").click()
+    browser.until("hours", lambda: browser.one("[data-chart='Bytes']").get_attribute("data-step") == "hour")
+    assert fragment(browser) == {"range": ["24h"]}
+    spans = {parse_qs(urlsplit(url).query)["start"][0] for url in browser.requests() if "/api/services?" in url}
+    assert spans == {"-15m", "-24h"}
+    browser.open(f"{site}#range=6h")
+    browser.until("the range of the address", lambda: chosen_range(browser) == "6h")
+
+
+def test_an_address_that_names_nothing_shows_the_busiest(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#service=nothing&range=soon")
+    browser.shows("#detail-title", "frontend")
+    assert browser.one("#detail-note").text.startswith("The service in the address was not seen in this time")
+    assert chosen_range(browser) == "15m"
+
+
+def test_the_empty_state_says_what_to_do_and_ends_by_itself(browser: Browser) -> None:
+    storage = MemoryStorage()
+    with serving(storage) as address:
+        browser.open(f"http://{address}/")
+        browser.shows("#empty-title", "No access logs yet")
+        assert browser.one("#empty-agent").text == "pyrover-agent run --backend 127.0.0.1:11800"
+        assert not browser.driver.find_element(By.ID, "content").is_displayed()
+        world.fill(storage)
+        browser.refresh_now()
+        browser.shows("#detail-title", "frontend")
+        assert not browser.driver.find_element(By.ID, "empty").is_displayed()
+
+
+def test_data_that_is_older_than_the_range_is_told_from_none(browser: Browser) -> None:
+    storage = MemoryStorage()
+    world.fill(storage, world.NOW - 7200)
+    with serving(storage) as address:
+        browser.open(f"http://{address}/")
+        browser.shows("#empty-title", "Nothing in this time")
+        browser.one("#range input[value='6h'] + span").click()
+        browser.shows("#detail-title", "frontend")
+
+
+def test_a_backend_that_goes_away_and_comes_back(browser: Browser) -> None:
+    storage = MemoryStorage()
+    world.fill(storage)
+    browser.expect_complaint("net::ERR_CONNECTION_REFUSED")
+    with serving(storage) as address:
+        browser.open(f"http://{address}/")
+        browser.shows("#detail-title", "frontend")
+        browser.until("alive", lambda: browser.one("#health").get_attribute("data-state") == "live")
+    browser.refresh_now()
+    notice = browser.one("#away")
+    assert f'Is "pyrover-backend serve" running on {address}?' in notice.text
+    browser.shows("#health-text", "No answer")
+    assert browser.one("#detail-title").text == "frontend"  # what was known stays
+    with serving(storage, port=int(address.rpartition(":")[2])):
+        browser.until("the end of the notice, without any help", lambda: not notice.is_displayed())
+        browser.shows("#health-text", "Live")
+
+
+def test_colours_follow_the_system_until_the_visitor_chooses(browser: Browser, site: str) -> None:
+    ground = lambda: browser.run("return getComputedStyle(document.body).backgroundColor")  # noqa: E731 - asked often
+    light, dark = "rgb(244, 246, 249)", "rgb(13, 17, 23)"
+    browser.emulate(dark=False)
+    browser.open(site)
+    browser.shows("#detail-title", "frontend")
+    assert ground() == light
+    browser.emulate(dark=True)
+    browser.until("dark", lambda: ground() == dark)
+    axis = lambda: browser.run("return document.querySelector('.plot text').getAttribute('fill')")  # noqa: E731 - asked twice
+    browser.until("the charts too", lambda: axis() == "rgb(147, 160, 177)")
+    button = browser.one("#theme")
+    assert button.get_attribute("aria-label") == "Use the light theme"
+    button.click()
+    assert ground() == light
+    browser.until("the charts too", lambda: axis() == "rgb(90, 102, 119)")
+    browser.open(site)
+    assert ground() == light  # the choice is kept
+    assert browser.one("#theme").get_attribute("aria-label") == "Use the dark theme"
+
+
+def test_everything_is_reached_by_keyboard(browser: Browser, site: str) -> None:
+    browser.open(site)
+    browser.until("the calls", lambda: browser.rows("#calls-body"))
+    reached = []
+    for _ in range(40):
+        ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+        label = browser.run(
+            "const e = document.activeElement; return e === document.body ? 'END' :"
+            " e.getAttribute('aria-label') ?? (e.value || e.textContent)"
+        )
+        reached.append(label)
+        if label == "END":
+            break
+    assert reached == [
+        "Skip to services",
+        "15m",
+        "Use the dark theme",
+        *["Service", "Instances", "Reads/min", "Writes/min", "In", "Out", "Connects/min", "Failures"],
+        *["db", "api", "frontend"],
+        *["api, 2 instances", "db, 1 instance", "frontend, 1 instance"],
+        "api",  # the one it calls
+        "END",
+    ]
+
+
+def test_the_keyboard_chooses_a_service_and_keeps_its_place(browser: Browser, site: str) -> None:
+    browser.open(site)
+    link = browser.one("#services-body tr:first-child a")
+    link.send_keys(Keys.ENTER)
+    browser.shows("#detail-title", "db")
+    assert browser.driver.switch_to.active_element == link
+    node = browser.one(f".graph [data-key='{API}']")
+    node.send_keys(Keys.ENTER)
+    browser.shows("#detail-title", "api")
+    assert browser.run("return document.activeElement.dataset.key") == API  # drawn anew, still in focus
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1024])
+def test_nothing_is_wider_than_the_screen(browser: Browser, site: str, width: int) -> None:
+    browser.emulate(width=width)
+    browser.open(site)
+    browser.until("the calls", lambda: browser.rows("#calls-body"))
+    assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+
+
+def test_names_from_outside_are_text(browser: Browser) -> None:
+    name = "<img src=x onerror=document.title='broken'>"
+    identity = service_id(name)
+    storage = MemoryStorage()
+    storage.write(
+        Flush(
+            "one",
+            world.frame([("kubernetes_service_read_cpm", identity, NOW_MINUTE, 5, 0)]),
+            services=[Service(identity, name, "K8S_SERVICE", NOW_MINUTE, NOW_MINUTE)],
+        )
+    )
+    with serving(storage) as address:
+        browser.open(f"http://{address}/")
+        browser.shows("#detail-title", name)
+        assert browser.one(".row-link").text == name
+        assert browser.all("img[src='x']") == []
+
+
+def test_the_policy_is_in_force(browser: Browser, site: str) -> None:
+    browser.open(site)
+    browser.shows("#detail-title", "frontend")
+    browser.expect_complaint("violates the following Content Security Policy directive")
+    # Outside of the driver's own evaluation, which is allowed everything.
+    outcome = browser.driver.execute_async_script(
+        """
+        const [done] = arguments;
+        setTimeout(() => {
+          const script = document.createElement("script");
+          script.textContent = "window.injected = true";
+          document.body.append(script);
+          let evaluated = true;
+          try { new Function("return 1")() } catch { evaluated = false }
+          done([window.injected ?? false, evaluated]);
+        })"""
+    )
+    assert outcome == [False, False]
