@@ -123,6 +123,8 @@ def _decode_message(
     end: Integer,
     table: NDArray[np.int32],
     m: int,
+    types: NDArray[np.int64],
+    ends: NDArray[np.int64],
     ranges: NDArray[np.int64],
     count: int,
     log_message: NDArray[np.int32],
@@ -130,10 +132,8 @@ def _decode_message(
     values: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Decode one message; (verdict, logs so far). The rows of a message that is refused hold rubbish."""
-    types = np.zeros(tables.MAXIMUM_DEPTH, np.int64)
-    ends = np.empty(tables.MAXIMUM_DEPTH, np.int64)
     depth = 0
-    ends[0] = end
+    types[0], ends[0] = 0, end
     row = -1  # of the log that `at` is within
     while True:
         while depth > 0 and at >= ends[depth]:
@@ -149,14 +149,15 @@ def _decode_message(
             return MALFORMED, count
         action = tables.UNKNOWN
         if number < tables.MAXIMUM_FIELD:
-            entry = table[types[depth], number]
-            action = entry[tables.ACTION]
+            here = types[depth]
+            action = table[here, number, tables.ACTION]
             if action == tables.INTEGER and kind == wire.VARINT:
                 value, at = wire.varint(buffer, at, limit)
                 if at < 0:
                     return MALFORMED, count
-                if row >= 0 and entry[tables.COLUMN] >= 0:
-                    values[entry[tables.COLUMN], row] = _integer(value, entry[tables.FORM])
+                column = table[here, number, tables.COLUMN]
+                if row >= 0 and column >= 0:
+                    values[column, row] = _integer(value, table[here, number, tables.FORM])
                 continue
             if action != tables.UNKNOWN and action != tables.INTEGER and kind == wire.DELIMITED:
                 size, at = wire.length(buffer, at, limit)
@@ -167,27 +168,27 @@ def _decode_message(
                         return MALFORMED, count
                     at += size
                     continue
-                if entry[tables.LOG] == 1:
+                if table[here, number, tables.LOG] == 1:
                     if count >= len(log_message):
                         return TOO_MANY_LOGS, count
                     row = count
                     log_message[row], log_operation[row] = m, 0
                     count += 1
-                elif entry[tables.OPERATION] == 1 and row >= 0:
+                elif table[here, number, tables.OPERATION] == 1 and row >= 0:
                     if log_operation[row] != 0 and log_operation[row] != number:
                         return IRREGULAR, count
                     log_operation[row] = number
-                if entry[tables.RANGE] >= 0:
-                    if ranges[m, entry[tables.RANGE], 0] >= 0:
+                if table[here, number, tables.RANGE] >= 0:
+                    if ranges[m, table[here, number, tables.RANGE], 0] >= 0:
                         return IRREGULAR, count
-                    ranges[m, entry[tables.RANGE], 0] = at
-                    ranges[m, entry[tables.RANGE], 1] = at + size
-                if entry[tables.PRESENCE] >= 0 and row >= 0:
-                    values[entry[tables.PRESENCE], row] = 1
+                    ranges[m, table[here, number, tables.RANGE], 0] = at
+                    ranges[m, table[here, number, tables.RANGE], 1] = at + size
+                if table[here, number, tables.PRESENCE] >= 0 and row >= 0:
+                    values[table[here, number, tables.PRESENCE], row] = 1
                 if depth + 1 >= tables.MAXIMUM_DEPTH:
                     return MALFORMED, count
                 depth += 1
-                types[depth], ends[depth] = entry[tables.TYPE], at + size
+                types[depth], ends[depth] = table[here, number, tables.TYPE], at + size
                 continue
         at = wire.skip(buffer, at, limit, key, depth)
         if at < 0:
@@ -208,6 +209,7 @@ def _decode(
 ) -> int:
     """Decode messages whose verdict is still VALID; returns how many logs there are."""
     count = 0
+    types, ends = np.empty(tables.MAXIMUM_DEPTH, np.int64), np.empty(tables.MAXIMUM_DEPTH, np.int64)
     for m in range(len(starts)):
         if verdicts[m] != VALID:
             continue
@@ -215,7 +217,9 @@ def _decode(
             verdicts[m] = MALFORMED
             continue
         at, end = starts[m], starts[m] + lengths[m]
-        verdict, after = _decode_message(buffer, at, end, table, m, ranges, count, log_message, log_operation, values)
+        verdict, after = _decode_message(
+            buffer, at, end, table, m, types, ends, ranges, count, log_message, log_operation, values
+        )
         verdicts[m] = verdict
         if verdict == VALID:
             count = after

@@ -4,8 +4,10 @@ A node and its connections come again in every stream. They are looked up by the
 (entities, for one) can work per object instead of per log.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import repeat
+from typing import Generic, TypeVar, cast
 
 from backend.ingest.batch import Address, Connection, DetectPoint, Node
 from protos.ebpf.accesslog_pb2 import (
@@ -50,6 +52,10 @@ class RecentCache(Generic[KeyT, ValueT]):
             self.put(key, value)
         return value
 
+    def get_all(self, keys: Iterable[KeyT]) -> list[ValueT | None]:
+        """As `get` for each key; those that were used before the last turn of generations may be missed."""
+        return list(map(self._young.get, keys))
+
     def put(self, key: KeyT, value: ValueT) -> None:
         """Remember a value."""
         if len(self._young) >= self._half:
@@ -85,14 +91,27 @@ class Interner:
                 self._nodes.put(data, known)
         return known
 
-    def connection(self, node: KnownNode, data: bytes) -> Connection | None:
-        """The connection that these bytes describe; None when it lacks an address. They are known to parse."""
+    def connections(self, node: KnownNode, data: list[bytes]) -> list[Connection | None]:
+        """The connections that these bytes describe, None for one that lacks an address. They are known to parse."""
+        found = self._connections.get_all(zip(repeat(node.data), data))
+        if None in found or _NO_ADDRESS in found:
+            return [
+                self._known(connection) if connection else self._connection(node, item)
+                for connection, item in zip(found, data, strict=True)
+            ]
+        return cast("list[Connection | None]", found)
+
+    def _connection(self, node: KnownNode, data: bytes) -> Connection | None:
         key = (node.data, data)
         connection = self._connections.get(key)
         if connection is None:
             connection = _parse_connection(node.node, data) or _NO_ADDRESS
             if len(data) <= LARGEST_CONNECTION and len(node.data) <= LARGEST_NODE:
                 self._connections.put(key, connection)
+        return self._known(connection)
+
+    @staticmethod
+    def _known(connection: "Connection | _NoAddress") -> Connection | None:
         return None if isinstance(connection, _NoAddress) else connection
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +74,7 @@ class LogStream:
         self._clock_ns = clock_ns
         self._node = NO_NODE
         self._current: bytes | LogLoss = LogLoss.NO_CONNECTION
-        self._connections: list[Connection] = []
-        self._slots: dict[int, int] = {}
+        self._slots: dict[Connection, int] = {}
         self._parts: list[_Part] = []
 
     def take(self, frames: Frames) -> None:
@@ -84,8 +84,8 @@ class LogStream:
 
     def batch(self) -> LogBatch | None:
         """The good logs since the last call, None if there are none."""
-        parts, connections = self._parts, self._connections
-        self._parts, self._connections, self._slots, self.waiting_bytes = [], [], {}, 0
+        parts, connections = self._parts, list(self._slots)
+        self._parts, self._slots, self.waiting_bytes = [], {}, 0
         if not parts:
             return None
         part = parts[0] if len(parts) == 1 else _joined(parts)
@@ -128,41 +128,55 @@ class LogStream:
 
     def _carry(self, decoded: Decoded) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Per message, the slot of its connection (or minus the loss for having none) and its node's boot time."""
-        named = decoded.ranges[:, :, 0] >= 0
+        messages = len(decoded.frames)
+        slots, boots = np.empty(messages, np.int32), np.empty(messages, np.int64)
         refused = decoded.verdicts != VALID
-        changes = np.flatnonzero(named[:, NODE] | named[:, CONNECTION] | refused)
-        continued = not len(changes) or changes[0] > 0  # whether the first messages belong to what came before
-        slots, boots = [self._slot() if continued else 0], [self._node.node.boot_time_ns]
-        for message in changes.tolist():
-            if refused[message]:
-                self._refuse(int(decoded.verdicts[message]))
-            else:
-                if (node := decoded.bytes_of(message, NODE)) is not None:
-                    self._node = self._interner.node(node)
-                if (connection := decoded.bytes_of(message, CONNECTION)) is not None:
-                    self._current = connection
-            slots.append(self._slot())
-            boots.append(self._node.node.boot_time_ns)
-        lengths = np.diff(changes, prepend=0, append=len(decoded.frames))
-        return np.repeat(np.array(slots, np.int32), lengths), np.repeat(np.array(boots, np.int64), lengths)
+        first = 0
+        for turn in [*np.flatnonzero(refused | (decoded.ranges[:, NODE, 0] >= 0)).tolist(), messages]:
+            self._carry_connections(decoded, first, turn, slots)
+            boots[first:turn] = self._node.node.boot_time_ns
+            if turn < messages and refused[turn]:
+                self._refuse(int(decoded.verdicts[turn]))
+            elif turn < messages:
+                self._node = self._interner.node(decoded.bytes_of(turn, NODE) or b"")
+            first = turn
+        return slots, boots
+
+    def _carry_connections(self, decoded: Decoded, first: int, last: int, slots: NDArray[np.int32]) -> None:
+        """Fill the slots of messages between which the node stays the same and none is refused.
+
+        Senders name a connection in most of their messages, so each step here handles them together.
+        """
+        ranges = decoded.ranges[first:last, CONNECTION]
+        naming = np.flatnonzero(ranges[:, 0] >= 0)
+        data = decoded.frames.data
+        named = [data[start:end] for start, end in ranges[naming].tolist()]
+        if not len(naming) or naming[0] > 0:
+            until = int(naming[0]) if len(naming) else last - first
+            slots[first : first + until] = self._slot_of_current() if until else 0
+        if named:
+            self._current = named[-1]
+            found = self._slots_of(self._interner.connections(self._node, named))
+            slots[first + naming[0] : last] = np.repeat(np.array(found, np.int32), np.diff(naming, append=last - first))
+
+    def _slot_of_current(self) -> int:
+        """The slot of the connection that what comes next belongs to, or minus the loss for having none."""
+        if isinstance(self._current, LogLoss):
+            return -int(self._current)
+        return self._slots_of(self._interner.connections(self._node, [self._current]))[0]
+
+    def _slots_of(self, connections: list[Connection | None]) -> list[int]:
+        slots, add = self._slots, self._slots.setdefault
+        if None in connections:
+            missing = -int(LogLoss.ADDRESS_MISSING)
+            return [missing if item is None else add(item, len(slots)) for item in connections]
+        return [add(item, len(slots)) for item in cast("list[Connection]", connections)]
 
     def _refuse(self, verdict: int) -> None:
         """A message was refused. It may have named a connection: what follows must not count for the one before."""
         loss = MessageLoss.TOO_MANY_LOGS if verdict == TOO_MANY_LOGS else MessageLoss.UNDECODABLE
         self.counts.lost_messages[loss] += 1
         self._current = LogLoss.CONNECTION_LOST
-
-    def _slot(self) -> int:
-        """Where the current connection is among the batch's, or minus the reason why there is none."""
-        if isinstance(self._current, LogLoss):
-            return -int(self._current)
-        connection = self._interner.connection(self._node, self._current)
-        if connection is None:
-            return -int(LogLoss.ADDRESS_MISSING)
-        slot = self._slots.setdefault(id(connection), len(self._connections))
-        if slot == len(self._connections):
-            self._connections.append(connection)
-        return slot
 
 
 def _used(connections: list[Connection], connection: NDArray[np.int32]) -> tuple[list[Connection], NDArray[np.int32]]:

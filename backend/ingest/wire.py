@@ -55,41 +55,57 @@ def length(buffer: NDArray[np.uint8], at: Integer, end: Integer) -> tuple[Intege
 
 @compiled
 def skip(buffer: NDArray[np.uint8], at: Integer, end: Integer, key: Integer, depth: int) -> Integer:
-    """The position behind the value of an unknown field whose tag was `key`; groups are followed to their end.
+    """The position behind the value of an unknown field whose tag was `key`.
 
-    `depth` is the number of levels the field is in already. Within a group, field number 0 is let pass, as protobuf
-    does.
+    `depth` is the number of levels the field is in already.
     """
-    groups = np.empty(DEPTH_LIMIT + 1, np.int64)
+    if key & 7 == START_GROUP:
+        return _skip_group(buffer, at, end, key >> 3, depth)
+    return _skip_value(buffer, at, end, key & 7)
+
+
+@compiled
+def _skip_value(buffer: NDArray[np.uint8], at: Integer, end: Integer, kind: Integer) -> Integer:
+    if kind == DELIMITED:
+        size, after = length(buffer, at, end)
+        return after + size if after >= 0 else -1
+    if kind == VARINT:
+        return varint(buffer, at, end)[1]
+    if kind == FIXED64:
+        return at + 8 if end - at >= 8 else -1
+    if kind == FIXED32:
+        return at + 4 if end - at >= 4 else -1
+    return -1
+
+
+@compiled
+def _skip_group(buffer: NDArray[np.uint8], at: Integer, end: Integer, number: Integer, depth: int) -> Integer:
+    """The position behind a group, and the groups in it. In groups, field number 0 passes, as in protobuf."""
+    open_groups = np.empty(DEPTH_LIMIT, np.int64)
     level = 0
+    if depth >= DEPTH_LIMIT:
+        return -1
+    open_groups[0] = number
     while True:
-        wire = key & 7
-        if wire == VARINT:
-            _, at = varint(buffer, at, end)
-        elif wire == FIXED64:
-            at = at + 8 if end - at >= 8 else -1
-        elif wire == FIXED32:
-            at = at + 4 if end - at >= 4 else -1
-        elif wire == DELIMITED:
-            size, at = length(buffer, at, end)
-            if at >= 0:
-                at += size
-        elif wire == START_GROUP:
-            if depth + level >= DEPTH_LIMIT:
-                return -1
-            groups[level] = key >> 3
-            level += 1
-        elif wire == END_GROUP:
-            if level == 0 or groups[level - 1] != key >> 3:
-                return -1
-            level -= 1
-        else:
-            return -1
-        if at < 0 or level == 0:
-            return at
         key, at = tag(buffer, at, end)
         if at < 0:
             return -1
+        kind = key & 7
+        if kind == START_GROUP:
+            level += 1
+            if depth + level >= DEPTH_LIMIT:
+                return -1
+            open_groups[level] = key >> 3
+        elif kind == END_GROUP:
+            if open_groups[level] != key >> 3:
+                return -1
+            level -= 1
+            if level < 0:
+                return at
+        else:
+            at = _skip_value(buffer, at, end, kind)
+            if at < 0:
+                return -1
 
 
 @compiled

@@ -28,7 +28,7 @@ def test_a_node_and_a_connection_are_what_their_bytes_say() -> None:
     known = interner.node(node())
     assert (known.node.name, known.node.cluster, known.node.boot_time_ns) == ("n", "c", 1_700_000_000 * 10**9 + 5)
     assert known.node.interfaces == {2: "eth0"}
-    found = interner.connection(known, connection())
+    found = interner.connections(known, [connection()])[0]
     assert found is not None
     assert found.node is known.node
     assert (found.local.service, found.local.instance, found.local.process) == ("shop.default", "shop-1", "java")
@@ -40,15 +40,15 @@ def test_the_same_bytes_of_the_same_node_are_the_same_object() -> None:
     interner = Interner()
     one, other = interner.node(node("one")), interner.node(node("other"))
     assert interner.node(node("one")) is one
-    assert interner.connection(one, connection()) is interner.connection(one, connection())
-    assert interner.connection(one, connection()) is not interner.connection(other, connection())
-    assert interner.connection(NO_NODE, connection()) is not interner.connection(one, connection())
+    assert interner.connections(one, [connection()])[0] is interner.connections(one, [connection()])[0]
+    assert interner.connections(one, [connection()])[0] is not interner.connections(other, [connection()])[0]
+    assert interner.connections(NO_NODE, [connection()])[0] is not interner.connections(one, [connection()])[0]
 
 
 def test_a_connection_without_an_address_is_none_each_time() -> None:
     interner = Interner()
-    assert interner.connection(NO_NODE, b"") is None
-    assert interner.connection(NO_NODE, b"") is None
+    assert interner.connections(NO_NODE, [b""])[0] is None
+    assert interner.connections(NO_NODE, [b""])[0] is None
 
 
 def test_a_cache_keeps_at_most_its_capacity_and_what_was_used_lately() -> None:
@@ -66,10 +66,10 @@ def test_the_interner_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.Mon
     interner = Interner(nodes=4, connections=10)
     for number in range(100):
         known = interner.node(node(str(number)))
-        interner.connection(known, connection(str(number)))
+        interner.connections(known, [connection(str(number))])[0]
     assert len(interner._nodes) <= 4
     assert len(interner._connections) <= 10
     before = len(interner._connections)
     large = connection("x" * 200)
-    assert interner.connection(NO_NODE, large) is not interner.connection(NO_NODE, large)
+    assert interner.connections(NO_NODE, [large])[0] is not interner.connections(NO_NODE, [large])[0]
     assert len(interner._connections) == before
