@@ -4,8 +4,8 @@ Only metrics of the connection and transfer families are used. Their names are S
 scope: `kubernetes_service_read_cpm` and `kubernetes_service_instance_read_cpm` count the same thing.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -17,6 +17,8 @@ SERVICE = "kubernetes_service_"
 INSTANCE = "kubernetes_service_instance_"
 SERVICE_RELATION = "kubernetes_service_relation_"
 INSTANCE_RELATION = "kubernetes_service_instance_relation_"
+
+SLICE = 120  # minutes that are asked of the store at a time
 
 COUNTS = ("read_cpm", "write_cpm", "connect_cpm", "accept_cpm", "close_cpm")
 """Suffixes of the metrics of which at least one grows with every log: together they tell what was observed."""
@@ -42,6 +44,15 @@ class Sums:
     """How long was observed; what rates are divided by."""
     values: dict[str, dict[str, tuple[int, int]]]
     """By entity, then metric without its prefix: (summation, count)."""
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add rows of the store."""
+        summed = rows.group_by("entity", "metric").agg(pl.col("summation").sum(), pl.col("count").sum())
+        for entity, metric, summation, count in summed.iter_rows():
+            values = self.values.setdefault(entity, {})
+            suffix = metric.removeprefix(self.prefix)
+            before = values.get(suffix, (0, 0))
+            values[suffix] = (before[0] + summation, before[1] + count)
 
     def total(self, entity: str, suffix: str) -> int | None:
         """The sum of a metric, or None when the entity has no data for it."""
@@ -72,29 +83,32 @@ def sum_metrics(
     storage: Storage, prefix: str, suffixes: Sequence[str], window: Window, *, entities: Sequence[str], minutes: float
 ) -> Sums:
     """Sums of `prefix + suffix` over a window. An empty `entities` means every entity. Blocks."""
-    rows = storage.metrics([prefix + suffix for suffix in suffixes], entities, window.first, window.last)
-    return _sums(rows, prefix, minutes)
+    sums = Sums(prefix, minutes, {})
+    for rows in _slices(storage, [prefix + suffix for suffix in suffixes], entities, window):
+        sums.add(rows)
+    return sums
 
 
 def observed_minutes(storage: Storage, window: Window) -> float:
     """How much of the window has any data, in minutes. Blocks."""
-    rows = storage.metrics([SERVICE + suffix for suffix in COUNTS], (), window.first, window.last)
-    return window.observed(rows["minute"].unique())
+    slices = _slices(storage, [SERVICE + suffix for suffix in COUNTS], (), window)
+    return sum(window.observed(rows["minute"].unique()) for rows in slices)
 
 
 def sum_every_service(storage: Storage, window: Window) -> Sums:
     """Sums for every service; the same rows tell how long was observed. Blocks."""
-    rows = storage.metrics([SERVICE + suffix for suffix in (*TOTALS, *TIMES)], (), window.first, window.last)
-    counts = rows.filter(pl.col("metric").is_in([SERVICE + suffix for suffix in COUNTS]))
-    return _sums(rows, SERVICE, window.observed(counts["minute"].unique()))
+    sums, minutes = Sums(SERVICE, 0, {}), 0.0
+    counts = pl.col("metric").is_in([SERVICE + suffix for suffix in COUNTS])
+    for rows in _slices(storage, [SERVICE + suffix for suffix in (*TOTALS, *TIMES)], (), window):
+        sums.add(rows)
+        minutes += window.observed(rows.filter(counts)["minute"].unique())
+    return replace(sums, minutes=minutes)
 
 
-def _sums(rows: pl.DataFrame, prefix: str, minutes: float) -> Sums:
-    values: dict[str, dict[str, tuple[int, int]]] = {}
-    summed = rows.group_by("entity", "metric").agg(pl.col("summation").sum(), pl.col("count").sum())
-    for entity, metric, summation, count in summed.iter_rows():
-        values.setdefault(entity, {})[metric.removeprefix(prefix)] = (summation, count)
-    return Sums(prefix, minutes, values)
+def _slices(storage: Storage, names: Sequence[str], entities: Sequence[str], window: Window) -> Iterator[pl.DataFrame]:
+    """The rows of a window, a few hours at a time: a long span must not be in memory as a whole."""
+    for first in range(window.first, window.last + 1, SLICE):
+        yield storage.metrics(names, entities, first, min(first + SLICE - 1, window.last))
 
 
 def traffic(sums: Sums, entity: str) -> Traffic:

@@ -399,3 +399,18 @@ async def test_the_store_is_never_asked_on_the_event_loop() -> None:
         await get(api, "/api/metrics", name="kubernetes_service_read_cpm", entity=API)
     assert threads
     assert threading.get_ident() not in threads
+
+
+async def test_a_long_span_is_added_up_piece_by_piece(empty: Storage) -> None:
+    world.fill(empty)
+    world.fill(empty, world.NOW - 5 * 3600)
+    async with client(empty) as api:
+        services = await get(api, "/api/services", start="-6h")
+        topology = await get(api, "/api/topology", start="-6h")
+    assert services["span"]["observed_minutes"] == 10 + OBSERVED
+    traffic = services["services"][2]["traffic"]
+    assert traffic["totals"]["reads"] == 12000
+    assert traffic["means"]["read_time"] == 1_000_000
+    (call,) = (call for call in topology["calls"] if call["source"] == API)
+    assert call["client"]["bytes_received"] == 12_000_000
+    assert topology["span"]["observed_minutes"] == 10 + OBSERVED
