@@ -16,7 +16,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import duckdb
@@ -274,10 +274,21 @@ def _write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
 
 
 def _write_entities(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
-    if flush.services:
-        cursor.executemany(Statement.SEE_SERVICE, [astuple(service) for service in flush.services])
-    if flush.instances:
-        cursor.executemany(Statement.SEE_INSTANCE, [astuple(instance) for instance in flush.instances])
+    entities: tuple[tuple[str, Sequence[Service] | Sequence[Instance]], ...] = (
+        (Statement.SEE_SERVICES, flush.services),
+        (Statement.SEE_INSTANCES, flush.instances),
+    )
+    for statement, rows in entities:
+        if rows:
+            columns = zip(*map(astuple, rows), strict=True)
+            names = (field.name for field in fields(rows[0]))
+            cursor.register("staged", {name: _column(values) for name, values in zip(names, columns, strict=True)})
+            cursor.execute(statement)
+            cursor.unregister("staged")
+
+
+def _column(values: Sequence[str | int]) -> NDArray[np.object_] | NDArray[np.int32]:
+    return np.array(values, object if isinstance(values[0], str) else np.int32)
 
 
 def _factorize(series: pl.Series) -> tuple[list[str], NDArray[np.uint32]]:

@@ -73,15 +73,17 @@ class Statement:
               AND r.server = staged.server AND r.component = staged.component
         )
     """
-    SEE_SERVICE = """
-        INSERT INTO services VALUES (?, ?, ?, ?, ?)
+    SEE_SERVICES = """
+        INSERT INTO services
+        SELECT id, any_value(name), any_value(layer), min(first_minute), max(last_minute) FROM staged GROUP BY id
         ON CONFLICT (id) DO UPDATE SET
             first_minute = least(first_minute, excluded.first_minute),
             last_minute = greatest(last_minute, excluded.last_minute)
         WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
     """
-    SEE_INSTANCE = """
-        INSERT INTO instances VALUES (?, ?, ?, ?, ?)
+    SEE_INSTANCES = """
+        INSERT INTO instances
+        SELECT id, any_value(service_id), any_value(name), min(first_minute), max(last_minute) FROM staged GROUP BY id
         ON CONFLICT (id) DO UPDATE SET
             first_minute = least(first_minute, excluded.first_minute),
             last_minute = greatest(last_minute, excluded.last_minute)

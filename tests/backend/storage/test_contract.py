@@ -120,7 +120,7 @@ def test_values_of_any_sign_and_size(storage: Storage) -> None:
 def test_services_widen(storage: Storage) -> None:
     storage.write(Flush("1", points(), services=[service(WEB, 5, 6), service(API, 5, 5)]))
     storage.write(Flush("2", points(), services=[service(WEB, 3, 4)]))
-    storage.write(Flush("3", points(), services=[service(WEB, 9, 9), service(API, 5, 5)]))
+    storage.write(Flush("3", points(), services=[service(WEB, 9, 9), service(API, 5, 5), service(WEB, 4, 7)]))
     assert storage.services() == [service(API, 5, 5), service(WEB, 3, 9)]
 
 
