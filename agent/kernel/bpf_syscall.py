@@ -186,7 +186,9 @@ def try_fentry(function_id: int) -> None:
     Raises:
         OSError: This kernel cannot do it; the error is the kernel's reason.
     """
-    instructions = ctypes.create_string_buffer(struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0))
+    instructions = ctypes.create_string_buffer(
+        struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
+    )
     licence = ctypes.create_string_buffer(b"GPL")
     attributes = _attributes(
         "=IIQQIIQII16sIIIIQIIQII",

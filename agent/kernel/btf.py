@@ -33,7 +33,8 @@ _TAIL: Final = {1: 4, 3: 12, 14: 4, 17: 4}  # integer, array, variable, declarat
 _PER_ELEMENT: Final = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}  # struct union enum prototype section enum64
 
 _POINTER_BYTES: Final = 8
-_DEEPEST: Final = 64  # nesting of types; the kernel's deepest is below 20
+_DEEPEST: Final = 64  # aliases and arrays in a row; the kernel's longest row is below 10
+_MOST_INNER_TYPES: Final = 200  # unnamed structs and unions within one struct; the kernel's most is below 50
 
 
 class BtfError(Exception):
@@ -51,6 +52,22 @@ class Member:
     """For a bit field: bits from the lowest bit of the byte at `byte_offset`. Otherwise 0."""
     bit_size: int = 0
     """For a bit field: its width. Otherwise 0."""
+
+
+class _Named:
+    """Types of one kind: where their names are, and their ids, in the order of the file."""
+
+    def __init__(self) -> None:
+        self._names = array("I")
+        self._ids = array("I")
+
+    def add(self, name_offset: int, type_id: int) -> None:
+        self._names.append(name_offset)
+        self._ids.append(type_id)
+
+    def find(self, name_offsets: set[int]) -> int | None:
+        """The first type with one of these names."""
+        return next((i for offset, i in zip(self._names, self._ids, strict=True) if offset in name_offsets), None)
 
 
 class Btf:
@@ -73,9 +90,10 @@ class Btf:
         self._names = data[header + names : header + names + names_length]
         if not self._names.endswith(b"\0"):
             raise BtfError("the BTF name table does not end with NUL")
+        # Arrays, not dictionaries of names: a kernel has 130,000 types, of which a handful are asked for.
         self._starts = array("Q", [0])  # type ids start at 1; 0 is void
-        self._structs: dict[bytes, int] = {}
-        self._functions: dict[bytes, int] = {}
+        self._structs = _Named()
+        self._functions = _Named()
         self._index(header + types, header + types + types_length)
 
     @classmethod
@@ -107,7 +125,7 @@ class Btf:
         type_id = self._structure(structure)
         bits = width = 0
         for name in path.split("."):
-            found = self._find(self._resolve(type_id), name.encode(), 0)
+            found = self._find(self._resolve(type_id), name.encode(), set())
             if found is None:
                 raise BtfError(f"struct {structure} of this kernel has no member {path}")
             type_id, offset, width = found
@@ -130,11 +148,11 @@ class Btf:
         Raises:
             BtfError: The file is malformed.
         """
-        if structure.encode() not in self._structs:
+        type_id = self._structs.find(self._name_offsets(structure))
+        if type_id is None:
             return False
-        type_id = self._structs[structure.encode()]
         for name in path.split("."):
-            found = self._find(self._resolve(type_id), name.encode(), 0)
+            found = self._find(self._resolve(type_id), name.encode(), set())
             if found is None:
                 return False
             type_id = found[0]
@@ -142,10 +160,10 @@ class Btf:
 
     def function_id(self, name: str) -> int | None:
         """The type id of a kernel function, as attaching to it by BTF needs it; None when there is none."""
-        return self._functions.get(name.encode())
+        return self._functions.find(self._name_offsets(name))
 
     def _structure(self, name: str) -> int:
-        type_id = self._structs.get(name.encode())
+        type_id = self._structs.find(self._name_offsets(name))
         if type_id is None:
             raise BtfError(f"this kernel has no struct {name}")
         return type_id
@@ -160,13 +178,23 @@ class Btf:
             if not 0 < kind <= _LARGEST_KIND:
                 raise BtfError(f"type {len(self._starts)} has the unknown kind {kind}")
             if name and kind in (_STRUCT, _UNION):
-                self._structs.setdefault(self._name(name), len(self._starts))
+                self._structs.add(name, len(self._starts))
             elif name and kind == _FUNCTION:
-                self._functions.setdefault(self._name(name), len(self._starts))
+                self._functions.add(name, len(self._starts))
             self._starts.append(at)
             at += _TYPE.size + _TAIL.get(kind, 0) + _PER_ELEMENT.get(kind, 0) * (info & 0xFFFF)
         if at != end:
             raise BtfError("the last type is cut off")
+
+    def _name_offsets(self, name: str) -> set[int]:
+        """Every place in the name table that reads as `name`, also as the end of a longer name."""
+        wanted = name.encode() + b"\0"
+        offsets = set()
+        at = self._names.find(wanted)
+        while at >= 0:
+            offsets.add(at)
+            at = self._names.find(wanted, at + 1)
+        return offsets
 
     def _name(self, offset: int) -> bytes:
         if offset >= len(self._names):
@@ -199,16 +227,20 @@ class Btf:
             width = offset >> 24 if flag else 0
             yield self._name(name), member_type, offset & 0xFFFFFF if flag else offset, width
 
-    def _find(self, type_id: int, name: bytes, depth: int) -> tuple[int, int, int] | None:
-        if depth > _DEEPEST:
-            raise BtfError(f"type {type_id} contains itself")
+    def _find(self, type_id: int, name: bytes, searched: set[int]) -> tuple[int, int, int] | None:
+        """Type, offset in bits and bit-field width of a member; `searched` are the types that do not have it."""
+        if len(searched) > _MOST_INNER_TYPES:
+            raise BtfError(f"type {type_id} is nested without end")
+        searched.add(type_id)
         for member, member_type, offset, width in self._members(type_id):
             if member == name:
                 return member_type, offset, width
-            if not member and member_type:
-                inner = self._find(self._resolve(member_type), name, depth + 1)
-                if inner is not None:
-                    return inner[0], offset + inner[1], inner[2]
+            if member or not member_type:
+                continue
+            inner_type = self._resolve(member_type)
+            inner = self._find(inner_type, name, searched) if inner_type not in searched else None
+            if inner is not None:
+                return inner[0], offset + inner[1], inner[2]
         return None
 
     def _size(self, type_id: int) -> int:

@@ -142,12 +142,8 @@ HOOKS: Final = (
         "the close of sockets closed by close_range, until they are found gone",
         leaves="exit_close_range",
     ),
-    _system_call(
-        "dup2", Stage.CLOSE, Cost.CALL, "kernelLogs.close of sockets that dup2 replaces", leaves="exit_dup"
-    ),
-    _system_call(
-        "dup3", Stage.CLOSE, Cost.CALL, "kernelLogs.close of sockets that dup3 replaces", leaves="exit_dup"
-    ),
+    _system_call("dup2", Stage.CLOSE, Cost.CALL, "kernelLogs.close of sockets that dup2 replaces", leaves="exit_dup"),
+    _system_call("dup3", Stage.CLOSE, Cost.CALL, "kernelLogs.close of sockets that dup3 replaces", leaves="exit_dup"),
     Hook(
         "process_exit",
         Stage.PROCESS,

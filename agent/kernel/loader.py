@@ -144,6 +144,8 @@ def load(plan: Plan, options: Options) -> Loaded:
         LoaderError: Nothing could be loaded.
         ValueError: An option is out of range.
     """
+    if not plan.can_run:
+        raise LoaderError("nothing can be attached to this kernel:\n" + "\n".join(plan.obstacles))
     maps = ["events", "counters", "calls", "transfers", "connecting", "excluded_processes"]
     if options.only_chosen:
         maps.append("chosen_processes")

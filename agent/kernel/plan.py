@@ -4,6 +4,7 @@ A source that is missing never stops the agent. The plan says what was chosen, w
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -101,8 +102,19 @@ class Plan:
 
     @property
     def can_run(self) -> bool:
-        """Whether anything can be attached at all."""
-        return any(planned.source is not None for planned in self.hooks)
+        """Whether at least one stage can be watched."""
+        return any(planned.source is not None and planned.hook.required for planned in self.hooks)
+
+    @property
+    def obstacles(self) -> tuple[str, ...]:
+        """Why required hooks have no source, each reason once."""
+        reasons = [
+            f"{kind.value}: {reason}"
+            for planned in self.hooks
+            if planned.source is None and planned.hook.required
+            for kind, reason in planned.reasons.items()
+        ]
+        return tuple(dict.fromkeys(reasons))
 
     def without(self, refused: Mapping[str, str]) -> "Plan":
         """The plan after the kernel refused some attachments.
@@ -136,8 +148,10 @@ def examine_kernel() -> KernelOffer:
     }
     tracepoint, reached, found = "", "", frozenset[str]()
     try:
-        with Tracefs() as tracefs:
-            reached = f"mounted at {tracefs.root}" if tracefs.is_mounted else "not mounted; the agent uses its own mount"
+        with closing(Tracefs()) as tracefs:
+            reached = (
+                f"mounted at {tracefs.root}" if tracefs.is_mounted else "not mounted; the agent uses its own mount"
+            )
             found = frozenset(name for name in wanted if tracefs.has(name))
     except TracefsError as error:
         tracepoint = reached = str(error)

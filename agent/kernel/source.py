@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from agent.events.layout import Events
 from agent.kernel import bpf_syscall
@@ -44,7 +44,7 @@ class KernelSource:
         excluded_processes: Collection[int] = (),
         only_processes: Collection[int] | None = None,
         options: Options | None = None,
-    ) -> "KernelSource":
+    ) -> Self:
         """Attach to the running kernel.
 
         Args:
@@ -81,7 +81,7 @@ class KernelSource:
             raise
         return source
 
-    def __enter__(self) -> "KernelSource":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -10,7 +10,6 @@ namespace of its own that ends with it.
 import ctypes
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 USUAL_PLACES: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
@@ -34,7 +33,7 @@ def mounted() -> Path | None:
 
 
 class Tracefs:
-    """Read access to tracefs, wherever it is. Use as a context manager."""
+    """Read access to tracefs, wherever it is. To be closed."""
 
     def __init__(self) -> None:
         """Find the mount, or make a detached one.
@@ -50,14 +49,6 @@ class Tracefs:
             self._descriptor = _mount_detached()
             found = Path(f"/proc/self/fd/{self._descriptor}")
         self.root = found
-
-    def __enter__(self) -> "Tracefs":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of a detached mount."""
@@ -105,4 +96,5 @@ def mount_privately() -> None:
         or _libc.mount(b"tracefs", os.fsencode(USUAL_PLACES[0]), b"tracefs", ctypes.c_ulong(0), None)
     )
     if failed:
-        raise TracefsError(f"tracefs cannot be mounted for the loader: {os.strerror(ctypes.get_errno())}")
+        reason = os.strerror(ctypes.get_errno())
+        raise TracefsError(f"tracefs cannot be mounted for the loader: {reason}; run as root")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,11 @@ from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import Watch
 
+HERE = Path(__file__).parent
+
 
 def reason_to_skip() -> str:
+    """Why kernel programs cannot be loaded here at all, or ""."""
     if os.geteuid() != 0:
         return "needs root to load kernel programs"
     try:
@@ -20,15 +24,15 @@ def reason_to_skip() -> str:
     return ""
 
 
-@pytest.fixture(scope="session")
-def kernel() -> None:
-    """Skip where kernel programs cannot be loaded at all."""
-    if reason := reason_to_skip():
-        pytest.skip(reason)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("kernel") and item.path.is_relative_to(HERE)]
+    if marked and (reason := reason_to_skip()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
-def shared_source(kernel: None) -> Iterator[KernelSource]:
+def shared_source() -> Iterator[KernelSource]:
     with KernelSource.open(only_processes=(), ring_bytes=4 << 20) as source:
         yield source
 

@@ -1,8 +1,8 @@
 """bpf/connect.c on the running kernel: every outcome, exactly once, with both ends."""
 
 import errno
-from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.events.layout import EventFlag, EventKind, Role
@@ -17,10 +17,10 @@ def plain(host: str) -> str:
     return host.removeprefix("::ffff:")
 
 
-def the_connect(run: Run, inode: int) -> Any:
+def the_connect(run: Run, inode: int) -> np.void:
     events = run.of_socket(inode, EventKind.CONNECT)
     assert len(events) == 1
-    event = events[0]
+    event: np.void = events[0]
     assert event["role"] == Role.CLIENT
     assert event["end_ns"] > event["start_ns"] > 0
     return event

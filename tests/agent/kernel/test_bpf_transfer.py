@@ -1,5 +1,6 @@
 """bpf/transfer.c on the running kernel: counts and bytes of known workloads."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,10 @@ def test_every_call_with_its_bytes_and_addresses(watch: Watch, host: str) -> Non
 
 
 def test_a_namespace_is_that_of_the_process(watch: Watch) -> None:
-    import os
-
     run = watch.run("transfers", host="127.0.0.1", sizes=[1, 2])
-    assert set(run.of(EventKind.READ, EventKind.WRITE)["network_namespace"]) == {os.stat("/proc/self/ns/net").st_ino}
+    assert set(run.of(EventKind.READ, EventKind.WRITE)["network_namespace"]) == {
+        Path("/proc/self/ns/net").stat().st_ino
+    }
 
 
 def test_what_moves_no_payload_makes_no_event(watch: Watch) -> None:

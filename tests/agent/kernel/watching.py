@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from agent.kernel.source import KernelSource
 WORKLOADS = Path(__file__).with_name("workloads.py")
 PATIENCE_SECONDS = 60.0
 
+Argument = str | int | bool | list[int]
+"""What a workload is told."""
 
-def address(raw: Any) -> str:
+
+def address(raw: Iterable[int]) -> str:
     """As Python's sockets print it: IPv4 for a mapped address."""
     ip = ipaddress.IPv6Address(bytes(raw))
     return str(ip.ipv4_mapped or ip)
@@ -49,8 +52,10 @@ class Watch:
         self.source = source
 
     @contextlib.contextmanager
-    def started(self, name: str, **arguments: Any) -> Iterator["subprocess.Popen[str]"]:
-        """The workload's process, chosen and told to go."""
+    def started(
+        self, name: str, *, begin: Callable[[int], None] | None = None, **arguments: Argument
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """The workload's process, chosen (or whatever `begin` does with its id) and told to go."""
         with subprocess.Popen(
             [sys.executable, "-I", str(WORKLOADS), name, json.dumps(arguments)],
             stdin=subprocess.PIPE,
@@ -60,12 +65,12 @@ class Watch:
             assert child.stdout is not None
             assert child.stdin is not None
             assert child.stdout.readline() == "ready\n"
-            self.source.choose(child.pid)
+            (begin or self.source.choose)(child.pid)
             child.stdin.write("go\n")
             child.stdin.flush()
             yield child
 
-    def run(self, name: str, **arguments: Any) -> Run:
+    def run(self, name: str, **arguments: Argument) -> Run:
         with self.started(name, **arguments) as child:
             assert child.stdout is not None
             answer = child.stdout.read()

@@ -67,7 +67,7 @@ class MessagesHeader(ctypes.Structure):
     _fields_ = (("header", MessageHeader), ("length", ctypes.c_uint32))
 
 
-def call(name: str, *arguments: Any) -> int:
+def call(name: str, *arguments: object) -> int:
     converted = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
     result = libc.syscall(ctypes.c_long(NUMBERS[name]), *converted)
     if result < 0:

@@ -1,0 +1,82 @@
+"""agent/kernel/bpf_syscall.py on the maps and programs of a source that watches nobody."""
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.kernel import bpf_syscall
+from agent.kernel.loader import Options
+from agent.kernel.losses import COUNTERS
+from agent.kernel.source import KernelSource
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[KernelSource]:
+    with KernelSource.open(only_processes=(), options=Options(filter_entries=3)) as source:
+        yield source
+
+
+def key(number: int) -> bytes:
+    return struct.pack("=I", number)
+
+
+def test_update_lookup_delete(source: KernelSource) -> None:
+    descriptor = source.loaded.maps["excluded_processes"]
+    assert bpf_syscall.lookup(descriptor, key(7), 1) is None
+    bpf_syscall.update(descriptor, key(7), b"\x05")
+    assert bpf_syscall.lookup(descriptor, key(7), 1) == b"\x05"
+    bpf_syscall.delete(descriptor, key(7))
+    bpf_syscall.delete(descriptor, key(7))
+    assert bpf_syscall.lookup(descriptor, key(7), 1) is None
+
+
+def test_a_full_map(source: KernelSource) -> None:
+    descriptor = source.loaded.maps["excluded_processes"]
+    for number in range(3):
+        bpf_syscall.update(descriptor, key(number), b"\1")
+    with pytest.raises(OSError, match=os.strerror(errno.E2BIG)):
+        bpf_syscall.update(descriptor, key(3), b"\1")
+
+
+def test_a_sum_over_cpus(source: KernelSource) -> None:
+    descriptor, cpus = source.loaded.maps["counters"], bpf_syscall.possible_cpus()
+    bpf_syscall.update(descriptor, key(1), struct.pack(f"={cpus}Q", *range(1, cpus + 1)))
+    assert bpf_syscall.lookup_sum(descriptor, 1, cpus) == cpus * (cpus + 1) // 2
+    bpf_syscall.update(descriptor, key(1), bytes(8 * cpus))
+    assert bpf_syscall.lookup_sum(descriptor, 1, cpus) == 0
+    with pytest.raises(OSError, match=f"no counter {len(COUNTERS)}"):
+        bpf_syscall.lookup_sum(descriptor, len(COUNTERS), cpus)
+
+
+def test_shapes(source: KernelSource) -> None:
+    counters = bpf_syscall.map_information(source.loaded.maps["counters"])
+    assert (counters.name, counters.key_bytes, counters.value_bytes, counters.entries) == ("counters", 4, 8, 7)
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        bpf_syscall.program_information(2)
+
+
+def test_statistics_count_runs(source: KernelSource) -> None:
+    program = source.loaded.programs["enter_read"]
+    statistics = bpf_syscall.enable_statistics()
+    try:
+        before = bpf_syscall.program_information(program)
+        with Path("/dev/zero").open("rb", buffering=0) as file:
+            for _ in range(1009):
+                file.read(1)
+        after = bpf_syscall.program_information(program)
+    finally:
+        os.close(statistics)
+    assert after.runs - before.runs >= 1009
+    assert after.run_ns > before.run_ns
+    assert after.skipped == before.skipped
+
+
+def test_a_function_that_does_not_exist_cannot_be_attached_to() -> None:
+    with pytest.raises(OSError, match=r"."):
+        bpf_syscall.try_fentry(0)

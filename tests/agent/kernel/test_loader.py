@@ -1,0 +1,150 @@
+"""agent/kernel/loader.py and its child: what is handed over, and every way in which that can fail."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.kernel import bpf_syscall, loader
+from agent.kernel.hooks import HOOKS
+from agent.kernel.loader import LoaderError, Options, find_interpreter, load
+from agent.kernel.plan import Plan, examine_kernel, make_plan
+from agent.kernel.source import KernelSource
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(examine_kernel(), hooks=tuple(hook for hook in HOOKS if hook.name in {"read", "close"}))
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of bpf/ to break."""
+    folder = tmp_path / "bpf"
+    shutil.copytree(loader.PROGRAMS_FOLDER, folder)
+    monkeypatch.setattr(loader, "PROGRAMS_FOLDER", folder)
+    return folder
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def interpreter(folder: Path, body: str) -> str:
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.mark.kernel
+def test_everything_that_was_asked_for_is_handed_over(plan: Plan) -> None:
+    before = open_descriptors()
+    loaded = load(plan, Options(ring_bytes=1 << 16, in_flight_entries=77))
+    assert set(loaded.programs) == {"enter_read", "exit_transfer", "enter_close", "exit_close"}
+    assert len(loaded.attachments) == 4
+    assert loaded.refused == {}
+    assert loaded.messages == ""
+    assert "BTF" in loaded.structs_from
+    assert bpf_syscall.map_information(loaded.maps["events"]).entries == 1 << 16
+    assert bpf_syscall.map_information(loaded.maps["transfers"]).entries == 77
+    assert bpf_syscall.program_information(loaded.programs["enter_read"]).name == "enter_read"
+    loaded.close()
+    assert open_descriptors() == before
+
+
+@pytest.mark.kernel
+def test_a_refused_program_does_not_stop_the_others(programs: Path) -> None:
+    source = programs / "close.c"
+    text = source.read_text().replace(
+        "int exit_close_range(struct tracepoint__syscalls__sys_exit_close_range *args)\n{",
+        "int exit_close_range(struct tracepoint__syscalls__sys_exit_close_range *args)\n{\n"
+        "    return *(volatile int *)1234567;\n",
+    )
+    source.write_text(text)
+    before = open_descriptors()
+    with KernelSource.open(only_processes=()) as opened:
+        (missing,) = [planned for planned in opened.coverage.hooks if not planned.is_attached]
+        assert missing.hook.name == "close_range"
+        assert "exit_close_range" in next(iter(opened.loaded.refused))
+        assert "invalid" in next(iter(opened.loaded.refused.values()))
+        assert "enter_close_range syscalls:sys_enter_close_range" not in opened.loaded.attachments
+        assert "enter_read syscalls:sys_enter_read" in opened.loaded.attachments
+    assert open_descriptors() == before
+
+
+@pytest.mark.kernel
+def test_a_program_that_does_not_compile_is_shown_with_its_line(programs: Path, plan: Plan) -> None:
+    (programs / "accept.c").write_text("\n\nint broken = ;\n")
+    before = open_descriptors()
+    with pytest.raises(LoaderError, match=r"bpf/accept.c:3:\d+: error: ") as caught:
+        load(plan, Options())
+    assert "pyrover-agent doctor" in str(caught.value)
+    assert open_descriptors() == before
+
+
+@pytest.mark.kernel
+def test_a_record_of_another_layout_does_not_compile(programs: Path, plan: Plan) -> None:
+    events = programs / "events.h"
+    events.write_text(events.read_text().replace("u64 bytes;", "u32 bytes;"))
+    with pytest.raises(LoaderError, match=r"layout of event\.bytes"):
+        load(plan, Options())
+
+
+@pytest.mark.kernel
+def test_without_privileges_the_reason_is_told() -> None:
+    """As another user, in a process of its own that cannot take back what it gave up."""
+    program = """
+import os
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+from agent.kernel.loader import LoaderError
+from agent.kernel.source import KernelSource
+try:
+    KernelSource.open()
+except LoaderError as error:
+    print(error)
+"""
+    root = Path(loader.__file__).parents[2]
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.startswith("nothing can be attached to this kernel")
+    assert "root" in answer.stdout
+
+
+@pytest.mark.kernel
+def test_a_child_that_takes_too_long_is_ended(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "find_interpreter", lambda: interpreter(tmp_path, "exec sleep 1000"))
+    before = open_descriptors()
+    with pytest.raises(LoaderError, match=r"did not finish within 0\.2 s"):
+        load(plan, Options(seconds=0.2))
+    assert open_descriptors() == before
+
+
+def test_a_child_that_dies_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "find_interpreter", lambda: interpreter(tmp_path, "echo went wrong >&2; exit 3"))
+    with pytest.raises(LoaderError, match="ended with status 3 and no report: went wrong"):
+        load(make_plan(examine_kernel()), Options())
+
+
+def test_an_interpreter_without_bcc_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "_INTERPRETERS", (interpreter(tmp_path, "exit 1"), "no-such-python"))
+    with pytest.raises(LoaderError, match="apt-get install python3-bpfcc"):
+        find_interpreter()
+
+
+@pytest.mark.parametrize("size", [0, 100, 4095, 12288])
+def test_a_ring_of_an_impossible_size(size: int) -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        Options(ring_bytes=size).defines()

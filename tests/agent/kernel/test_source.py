@@ -1,0 +1,64 @@
+"""agent/kernel/source.py: the life of a source."""
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.events.layout import EVENT
+from agent.events.source import EventSource
+from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED
+from agent.kernel.plan import AttachMode
+from agent.kernel.source import KernelSource
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def quiet() -> KernelSource:
+    """A source that watches nobody, closed by the last test."""
+    return KernelSource.open(only_processes=())
+
+
+def test_it_is_an_event_source(quiet: KernelSource) -> None:
+    as_interface: EventSource = quiet
+    assert as_interface.take().dtype == EVENT
+    for name in ("take", "wait", "losses", "close"):
+        assert inspect.signature(getattr(EventSource, name)) == inspect.signature(getattr(KernelSource, name))
+
+
+def test_nothing_happens(quiet: KernelSource) -> None:
+    assert quiet.wait(0)
+    assert len(quiet.take()) == 0
+    assert quiet.losses() == dict.fromkeys((*LOST, PROGRAM_SKIPPED), 0)
+    assert quiet.incomplete() == dict.fromkeys(INCOMPLETE, 0)
+
+
+def test_everything_is_covered_on_a_kernel_with_tracepoints(quiet: KernelSource) -> None:
+    assert quiet.coverage.can_run
+    assert quiet.coverage.lost == ()
+
+
+def test_all_processes_cannot_be_chosen_from() -> None:
+    with KernelSource.open(attach=AttachMode.TRACEPOINT) as source:
+        with pytest.raises(ValueError, match="open with only_processes"):
+            source.choose(1)
+        source.exclude(os.getpid())
+
+
+def test_a_mode_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        KernelSource.open(attach="nonsense")
+
+
+def test_after_close_there_is_nothing(quiet: KernelSource) -> None:
+    descriptors = [*quiet.loaded.maps.values(), *quiet.loaded.programs.values(), *quiet.loaded.attachments.values()]
+    mapped = Path("/proc/self/maps").read_text().count("bpf-map")
+    quiet.close()
+    quiet.close()
+    assert not quiet.wait(60)
+    with pytest.raises(ValueError, match="closed"):
+        quiet.take()
+    assert not any(Path(f"/proc/self/fd/{descriptor}").exists() for descriptor in descriptors)
+    assert Path("/proc/self/maps").read_text().count("bpf-map") == mapped - 2
