@@ -100,7 +100,6 @@ class _Collecting:
         self._stream = LogStream(service.interner, service.period)
         self._unstored: deque[tuple[asyncio.Future[None], int]] = deque()
         self._unstored_bytes = 0
-        self._failure: CallError | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def read_on(self, lease: Lease) -> None:
@@ -109,9 +108,7 @@ class _Collecting:
         while not self._call.complete:
             await lease.reserve(BLOCK)
             reserved += BLOCK
-            self._timer = asyncio.get_running_loop().call_later(IDLE, self._advance_quiet)
-            await self._call.read(BLOCK, self._framer)
-            self.close()
+            await self._read_block()
             self._advance()
             surplus = (reserved - self._framer.held) // BLOCK * BLOCK
             lease.release(surplus)
@@ -157,19 +154,33 @@ class _Collecting:
             self._timer.cancel()
             self._timer = None
 
-    def _advance_quiet(self) -> None:
-        """Called by the timer while the stream waits for more."""
-        self._timer = asyncio.get_running_loop().call_later(IDLE, self._advance_quiet)
+    async def _read_block(self) -> None:
+        """Read a block. When nothing comes for a while, what is whole is handed on meanwhile."""
+        loop = asyncio.get_running_loop()
+        failure: CallError | None = None
+
+        def advance() -> None:
+            nonlocal failure
+            self._timer = loop.call_later(IDLE, advance)
+            try:
+                self._advance()
+            except CallError as error:
+                failure = error
+                waiting.reschedule(loop.time())
+
+        self._timer = loop.call_later(IDLE, advance)
         try:
-            self._advance()
-        except CallError as error:
-            self._failure = error
+            async with asyncio.timeout(None) as waiting:
+                await self._call.read(BLOCK, self._framer)
+        except TimeoutError:
+            if failure is None:
+                raise
+            raise failure from None
+        finally:
             self.close()
 
     def _advance(self) -> None:
         """Decode what is whole and hand it to the sink. Does not wait, so that a timer may call it."""
-        if self._failure is not None:
-            raise self._failure
         try:
             self._decode()
         finally:

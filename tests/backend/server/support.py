@@ -1,0 +1,99 @@
+"""A receiver on a port of its own, sinks that show what they got, and bodies to send."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.routing import BaseRoute
+
+from backend.ingest.batch import LogBatch
+from backend.ingest.sink import LogSink, Overloaded
+from backend.server.access_logs import PATH, AccessLogService
+from backend.server.application import BackendApplication
+from backend.server.companions import HANDLERS
+from backend.server.readiness import Readiness
+from backend.server.serving import Listener, listen, serving
+from bench.http2 import Connection, Stream, coalesced, framed
+
+SIZE = "read.l2Metrics.totalPackageSize"
+
+
+class Collecting:
+    """A sink that keeps what it gets; each batch is durable at once, or when `answer` says."""
+
+    def __init__(self, answer: Callable[[LogBatch], Awaitable[None]] | None = None) -> None:
+        self.batches: list[LogBatch] = []
+        self._answer = answer or (lambda _: asyncio.sleep(0))
+
+    def submit(self, batch: LogBatch) -> Awaitable[None]:
+        self.batches.append(batch)
+        return self._answer(batch)
+
+    @property
+    def logs(self) -> int:
+        return sum(map(len, self.batches))
+
+    def sizes(self) -> list[int]:
+        """The distinguishing number of each log, in order."""
+        return [size for batch in self.batches for size in batch.columns[SIZE].tolist()]
+
+
+class Full:
+    """A sink that takes nothing."""
+
+    def submit(self, _batch: LogBatch) -> Awaitable[None]:
+        raise Overloaded("5 logs wait to be stored")
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A running receiver."""
+
+    service: AccessLogService
+    application: BackendApplication
+    listener: Listener
+
+    @property
+    def address(self) -> str:
+        return self.listener.authority
+
+    async def raw(self, body: bytes | Sequence[bytes], *headers: tuple[str, str], path: str = PATH) -> Stream:
+        """Send one body over raw HTTP/2, each item as one frame, or bytes cut into frames; the answer."""
+
+        def send() -> Stream:
+            with Connection(self.listener.port) as connection:
+                stream = connection.open(path, *headers)
+                connection.send(stream, coalesced(body) if isinstance(body, bytes) else body)
+                connection.end(stream)
+                return connection.answer(stream)
+
+        return await asyncio.to_thread(send)
+
+
+def application_of(service: AccessLogService, routes: Sequence[BaseRoute] = (), token: str = "") -> BackendApplication:
+    application = BackendApplication(Readiness(()), token)
+    application.open({PATH: service.collect, **HANDLERS}, routes)
+    return application
+
+
+@asynccontextmanager
+async def receiving(service: AccessLogService | LogSink, token: str = "", grace: float = 5.0) -> AsyncIterator[Receiver]:
+    """Run a receiver."""
+    if not isinstance(service, AccessLogService):
+        service = AccessLogService(service)
+    application = application_of(service, token=token)
+    listener = listen("127.0.0.1", 0, "--grpc-port")
+    async with serving(application, [listener], grace):
+        yield Receiver(service, application, listener)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; the test's own time limit ends a wait for what never comes."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def body_of(*messages: bytes) -> bytes:
+    return b"".join(map(framed, messages))
