@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -14,11 +15,15 @@ from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES
 from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, make_plan
+from agent.kernel.source import KernelSource
 
 SUMMARY = "Show what this machine offers to the agent, what would be watched and what would be missed."
 
 _WIDTH: Final = 96
 _NAME_WIDTH: Final = 17
+_TRIAL_RING_BYTES: Final = 1 << 16
+_NAMES_SHOWN: Final = 4
+_REASON_LINES: Final = 6
 
 # Bits of /proc/PID/status CapEff: include/uapi/linux/capability.h.
 _CAPABILITIES: Final = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
@@ -49,8 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 0 when the agent can run at all, 1 otherwise."""
-    plan = make_plan(examine_kernel(), AttachMode(arguments.attach))
-    findings = list(examine(plan))
+    mode = AttachMode(arguments.attach)
+    plan, trial = try_programs(mode)
+    findings = [*examine(plan), trial]
     can_run = plan.can_run and all(finding.good for finding in findings if finding.required)
     if arguments.json:
         json.dump(describe(findings, plan, can_run=can_run), sys.stdout, indent=2)
@@ -76,6 +82,20 @@ def examine(plan: Plan) -> Iterator[Finding]:
     yield _examine_bcc()
     yield Finding("kprobes", not offer.kprobe, offer.kprobe or "available", required=False)
     yield Finding("fentry", not offer.fentry, offer.fentry or "available", required=False)
+
+
+def try_programs(mode: AttachMode) -> tuple[Plan, Finding]:
+    """Load and attach everything for a moment, watching no process: what the kernel then refuses is seen here."""
+    begin = time.monotonic()
+    try:
+        with KernelSource.open(attach=mode, only_processes=(), ring_bytes=_TRIAL_RING_BYTES) as source:
+            count, refused = len(source.loaded.programs), len(source.loaded.refused)
+            text = f"{count} loaded with structs from {source.loaded.structs_from}"
+            if refused:
+                text += f"; {refused} attachments refused"
+            return source.coverage, Finding("programs", good=True, text=f"{text} in {time.monotonic() - begin:.1f} s")
+    except LoaderError as error:
+        return make_plan(examine_kernel(), mode), Finding("programs", good=False, text=str(error))
 
 
 def _examine_privileges() -> Finding:
@@ -140,12 +160,13 @@ def render(findings: list[Finding], plan: Plan, *, can_run: bool) -> Iterator[st
     yield f"Hooks ({attached} of {len(plan.hooks)} have a source)"
     for planned in plan.hooks:
         yield from _render_hook(planned)
-    passed_over = list(_passed_over(plan))
-    if passed_over:
+    not_used = _not_used(plan)
+    if not_used:
         yield ""
-        yield "Sources passed over"
-        for kind, reason, count in passed_over:
-            yield from _entry(kind, "", f"{reason} ({count} {'hook' if count == 1 else 'hooks'})")
+        yield "Sources not used, and why"
+        for (kind, reason), names in not_used.items():
+            hooks = ", ".join(names) if len(names) <= _NAMES_SHOWN else f"{len(names)} hooks"
+            yield from _entry(kind, "", f"{_shortened(reason)} ({hooks})")
     yield ""
     if plan.lost:
         yield "Missing from the access logs"
@@ -157,26 +178,31 @@ def render(findings: list[Finding], plan: Plan, *, can_run: bool) -> Iterator[st
 
 def _entry(name: str, mark: str, text: str) -> Iterator[str]:
     indent = f"  {name:<{_NAME_WIDTH}}{mark:<5}"
-    yield from textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
+    for line in text.splitlines():
+        yield from textwrap.wrap(line, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
+        indent = " " * len(indent)
 
 
 def _render_hook(planned: PlannedHook) -> Iterator[str]:
-    hook = planned.hook
-    if planned.source is not None:
-        places = ", ".join(item.to.rpartition(":")[2] for item in planned.source.attachments)
-        yield from _entry(hook.name, "yes", f"{planned.source.kind.value.replace('_', ' ')} {places}")
+    if planned.source is None:
+        yield from _entry(planned.hook.name, "NO" if planned.hook.required else "no", "no source")
         return
-    yield from _entry(hook.name, "NO" if hook.required else "no", "no source:")
-    for kind, reason in planned.reasons.items():
-        yield from _entry("", "", f"{kind.value.replace('_', ' ')}: {reason}")
+    places = ", ".join(item.to.rpartition(":")[2] for item in planned.source.attachments)
+    yield from _entry(planned.hook.name, "yes", f"{planned.source.kind.value.replace('_', ' ')} {places}")
 
 
-def _passed_over(plan: Plan) -> Iterator[tuple[str, str, int]]:
-    """Sources that attached hooks would have preferred: kind, reason, number of hooks."""
-    counts: dict[tuple[str, str], int] = {}
+def _not_used(plan: Plan) -> dict[tuple[str, str], list[str]]:
+    """Names of hooks by the kind of source that they do not use and the reason."""
+    found: dict[tuple[str, str], list[str]] = {}
     for planned in plan.hooks:
-        if planned.source is not None:
-            for kind, reason in planned.reasons.items():
-                counts[kind.value, reason] = counts.get((kind.value, reason), 0) + 1
-    for (kind_name, reason), count in counts.items():
-        yield kind_name, reason, count
+        for kind, reason in planned.reasons.items():
+            found.setdefault((kind.value.replace("_", " "), reason), []).append(planned.hook.name)
+    return found
+
+
+def _shortened(reason: str) -> str:
+    """The verifier explains itself at length; its last lines say what it did not like. The rest is in --json."""
+    lines = reason.splitlines()
+    if len(lines) <= _REASON_LINES:
+        return reason
+    return "\n".join([lines[0], "...", *lines[2 - _REASON_LINES :]])

@@ -34,7 +34,7 @@ class Cost(Enum):
 
     CALL = "every such call, on any descriptor"
     CONNECTION = "a few times per connection"
-    PROCESS = "once per thread that ends"
+    PROCESS = "a few times per thread or process"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """bpf/connect.c on the running kernel: every outcome, exactly once, with both ends."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_nonblocking_connects_and_asking_again(watch: Watch, host: str) -> None:
         assert (event["result"], event["flags"]) == (0, EventFlag.NONBLOCKING)
         assert (address(event["local_address"]), event["local_port"]) == (plain(host), made["local"][1])
         assert (address(event["remote_address"]), event["remote_port"]) == (plain(host), made["remote"][1])
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a race needs two CPUs")
+def test_exactly_one_event_whichever_comes_first(watch: Watch) -> None:
+    run = watch.run("nonblocking_between_cpus", count=5003)
+    connects = run.of(EventKind.CONNECT)
+    assert sorted(connects["inode"]) == sorted(run.result["inodes"])
+    assert set(connects["result"]) == {0}
+    assert set(connects["network_namespace"]) == {run.result["namespace"]}
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -8,6 +8,7 @@ independent sources.
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -412,6 +413,51 @@ def nonblocking(host: str, count: int) -> dict[str, Any]:
         made.append({"code": code, "again": again, **describe(sock)})
         sock.close()
     return {"made": made}
+
+
+def nonblocking_between_cpus(count: int) -> dict[str, Any]:
+    """Non-blocking connects whose answer is handled by another CPU than the one that asks, in a network of our own.
+
+    On the usual loopback the answer comes while connect is still running. Receive packet steering hands packets to
+    the other CPUs, so that either may come first.
+    """
+    unshare_network()
+    with open("/sys/class/net/lo/queues/rx-0/rps_cpus", "w") as file:  # noqa: PTH123 # a kernel file
+        file.write(f"{(1 << (os.cpu_count() or 1)) - 1:x}")
+    listener = listen("127.0.0.1", 512)
+    inodes = []
+    pending = []
+    for _ in range(count):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)  # noqa: FBT003 # the name of the method says it
+        sock.connect_ex(listener.getsockname())
+        inodes.append(os.fstat(sock.fileno()).st_ino)
+        pending.append(sock)
+        if len(pending) == 128:
+            drain(listener, pending)
+    drain(listener, pending)
+    return {"inodes": inodes, "namespace": os.stat("/proc/self/ns/net").st_ino}  # noqa: PTH116 # a kernel file
+
+
+def unshare_network() -> None:
+    """A network namespace of our own, with its loopback up and its /sys."""
+    new_mounts, new_network, private, recursive = 0x20000, 0x40000000, 1 << 18, 0x4000
+    if libc.unshare(new_mounts | new_network):
+        raise OSError(ctypes.get_errno(), "unshare")
+    libc.mount(b"none", b"/", None, ctypes.c_ulong(private | recursive), None)
+    libc.mount(b"sysfs", b"/sys", b"sysfs", ctypes.c_ulong(0), None)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS IFF_UP
+
+
+def drain(listener: socket.socket, pending: list[socket.socket]) -> None:
+    """Wait until every pending connect has its answer, take its other side, and close both."""
+    for _ in pending:
+        listener.accept()[0].close()
+    for sock in pending:
+        select.select([], [sock], [], 10)
+        sock.close()
+    pending.clear()
 
 
 def unreachable() -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""docs/hooks.md, made from the declarations: `python -m agent.kernel.hooks_page`.
+
+A test compares the file with what this makes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from agent.kernel.hooks import HOOKS, Cost, Hook, Source, Stage
+from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "hooks.md"
+
+_COUNTERS: Final = {
+    "ring_full": "events that found no room in the ring, because they were not taken fast enough",
+    "in_flight_full": "calls on sockets while too many threads were inside one; at most one event each",
+    "connecting_full": "connects without an outcome yet, while too many others had none either",
+    "messages_beyond_bound": "messages of one `recvmmsg` or `sendmmsg` on an unconnected socket, beyond the 128th",
+    "accepted_not_found": "accepts whose new descriptor was closed by another thread before the call returned",
+    PROGRAM_SKIPPED: "runs that the kernel left out because a program was running on that CPU; at most one event each",
+    "peer_unreadable": "events sent without the peer that user memory should have named",
+    "bytes_unreadable": "events sent without the bytes of a message whose header could not be read",
+}
+
+_HEAD: Final = """\
+# Hooks
+
+<!-- Made by `python -m agent.kernel.hooks_page`. Do not edit: change agent/kernel/hooks.py and make it again. -->
+
+Everything the agent watches in the kernel is declared once, in `agent/kernel/hooks.py`. A hook names the stage
+that it feeds, its sources in order of preference, what it costs and what the access logs lack without it. At start
+the agent looks at what the kernel offers and takes the first source that is built and offered. A hook without any
+source never stops the agent: `pyrover-agent doctor` lists it with the reasons and with what is lost.
+
+`--attach fentry`, `--attach kprobe` and `--attach tracepoint` restrict the choice to one kind. Raw tracepoints are part
+of every choice: nothing else tells what they tell.
+"""
+
+_TAIL: Final = """\
+## What is not watched
+
+* `io_uring` and asynchronous I/O (`io_submit`): they move data without a system call of their own.
+* 32-bit programs on a 64-bit kernel: the kernel does not trace their system calls.
+* Descriptors that `execve` closes because of `FD_CLOEXEC`.
+* Sockets other than TCP and UDP over IPv4 and IPv6.
+* A TCP Fast Open connect is reported when the call returns, before the handshake.
+* Reads with `MSG_PEEK` and of the error queue (`MSG_ERRQUEUE`): they take nothing from the stream.
+* On a kernel without BTF every UDP socket counts as a client.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    return "\n".join(_lines()) + "\n" + _TAIL
+
+
+def _lines() -> Iterator[str]:
+    yield _HEAD
+    for stage in Stage:
+        hooks = [hook for hook in HOOKS if hook.stage is stage]
+        yield f"## Stage: {stage.value}\n"
+        yield "| Hook | Sources, best first | Lost without it |"
+        yield "|---|---|---|"
+        yield from map(_row, hooks)
+        yield ""
+    yield "## Cost\n"
+    yield "| Runs | Hooks |"
+    yield "|---|---|"
+    for cost in Cost:
+        yield f"| {cost.value} | {', '.join(f'`{hook.name}`' for hook in HOOKS if hook.cost is cost)} |"
+    yield "\n`.venv/bin/python bench/kernel_cost.py` measures what they cost on the machine at hand.\n"
+    yield "## What is counted\n"
+    yield "Lost events, by cause (`KernelSource.losses()`):\n"
+    for name in (*LOST, PROGRAM_SKIPPED):
+        yield f"* `{name}`: {_COUNTERS[name]}."
+    yield "\nEvents that were sent, but lack something (`KernelSource.incomplete()`):\n"
+    for name in INCOMPLETE:
+        yield f"* `{name}`: {_COUNTERS[name]}."
+    yield ""
+
+
+def _row(hook: Hook) -> str:
+    sources = "<br>".join(_source(source) for source in hook.sources)
+    return f"| `{hook.name}` | {sources} | {'<br>'.join(hook.lost)} |"
+
+
+def _source(source: Source) -> str:
+    kind = source.kind.value.replace("_", " ")
+    if not source.is_built:
+        return f"{kind} (planned)"
+    places = (attachment.to.rpartition(":")[2] for attachment in source.attachments)
+    return f"{kind} {', '.join(f'`{place}`' for place in places)}"
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(render())
+
+
+if __name__ == "__main__":
+    main()

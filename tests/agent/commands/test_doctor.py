@@ -1,0 +1,97 @@
+"""agent/commands/doctor.py: what is printed about this machine, and about worse ones."""
+
+import argparse
+import json
+import os
+from dataclasses import replace
+
+import pytest
+
+from agent.commands import doctor
+from agent.commands.doctor import Finding, render
+from agent.kernel.hooks import HOOKS
+from agent.kernel.loader import LoaderError
+from agent.kernel.plan import KernelOffer, make_plan
+from agent.kernel.source import KernelSource
+
+OFFER = KernelOffer(
+    "no fentry",
+    "no kprobes",
+    "",
+    "mounted",
+    frozenset(item.to for hook in HOOKS for source in hook.sources for item in source.attachments if ":" in item.to),
+)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to load kernel programs")
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    doctor.configure(parser)
+    return parser.parse_args(words)
+
+
+@needs_root
+@pytest.mark.kernel
+def test_this_machine_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.run(parse()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[-1] == "The agent can run here."
+    for hook in HOOKS:
+        assert any(line.split()[:2] == [hook.name, "yes"] for line in lines), hook.name
+    assert any(line.startswith("  programs         yes  30 loaded") for line in lines)
+
+
+@needs_root
+@pytest.mark.kernel
+def test_this_machine_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.run(parse("--json")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["can_run"] is True
+    assert [hook["name"] for hook in report["hooks"]] == [hook.name for hook in HOOKS]
+    assert report["lost"] == []
+    assert {finding["name"] for finding in report["findings"]} >= {"kernel", "BTF", "privileges", "tracefs", "BCC"}
+    read = next(hook for hook in report["hooks"] if hook["name"] == "read")
+    assert read["source"] == "tracepoint"
+    assert read["reasons"] == {"fentry": "not built yet", "kprobe": "not built yet"}
+
+
+def test_a_mode_that_is_not_built_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.run(parse("--attach", "kprobe")) == 1
+    output = capsys.readouterr().out
+    assert "not built yet (21 hooks)" in output
+    assert output.endswith("The agent cannot run here: see the lines marked NO.\n")
+    assert max(map(len, output.splitlines())) <= 100
+
+
+def test_programs_that_do_not_load_fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> KernelSource:
+        raise LoaderError("no Python with BCC found; apt-get install python3-bpfcc\n" + "a very long line " * 20)
+
+    monkeypatch.setattr(KernelSource, "open", refuse)
+    assert doctor.run(parse()) == 1
+    output = capsys.readouterr().out
+    assert "  programs         NO   no Python with BCC found" in output
+    assert max(map(len, output.splitlines())) <= 100
+
+
+def test_what_is_missing_is_told_with_what_is_lost() -> None:
+    offer = replace(OFFER, tracepoints=OFFER.tracepoints - {"syscalls:sys_exit_dup2"})
+    log = "\n".join(f"line {number} of the verifier" for number in range(50))
+    plan = make_plan(offer).without({"exit_messages syscalls:sys_exit_recvmmsg": log})
+    text = "\n".join(render([Finding("kernel", good=True, text="any")], plan, can_run=True))
+    assert "Hooks (21 of 23 have a source)" in text
+    assert "  dup2             no   no source" in text
+    assert "this kernel has no syscalls:sys_exit_dup2 (dup2)" in text
+    assert "  - kernelLogs.close of sockets that dup2 replaces" in text
+    assert "line 0 of the verifier" in text
+    assert "line 49 of the verifier (recvmmsg)" in text
+    assert "line 20 of the verifier" not in text
+
+
+def test_advice_follows_what_is_wrong() -> None:
+    findings = [Finding("privileges", good=False, text="user id 1000", advice="run as root")]
+    lines = list(render(findings, make_plan(OFFER), can_run=False))
+    assert lines[1:3] == ["  privileges       NO   user id 1000", "                        -> run as root"]
