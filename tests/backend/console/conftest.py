@@ -1,9 +1,7 @@
 """A real browser, and real servers for it to look at."""
 
-import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -71,13 +69,3 @@ def site() -> Iterator[str]:
     world.fill(storage)
     with serving(storage) as address:
         yield f"http://{address}/"
-
-
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-def message(entry: dict[str, str]) -> dict[str, object]:
-    content: dict[str, object] = json.loads(entry["message"])["message"]
-    return content

@@ -38,7 +38,7 @@ export function drawGraph(parent, { nodes, calls }, services, { service, around 
   const picture = svg(
     "svg",
     { width: frame.width, height: frame.height, viewBox: `0 0 ${frame.width} ${frame.height}`, class: drawn.length > DENSE ? "dense" : null, role: "group", "aria-label": "Relations" },
-    svg("defs", {}, arrowHead("arrow"), arrowHead("arrow-near")),
+    svg("defs", {}, arrowHead()),
     ...arrows.map(({ line }) => line),
     ...boxes,
     ...arrows.map(({ label }) => label),
@@ -80,9 +80,10 @@ function neighbourhood(calls, service) {
 
 const volume = ({ rates }) => (rates.bytes_sent_per_second ?? 0) + (rates.bytes_received_per_second ?? 0);
 
-function arrowHead(id) {
+function arrowHead() {
+  const size = { markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse" };
   const tip = svg("path", { d: "M0 0 8 4 0 8Z" });
-  return svg("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" }, tip);
+  return svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, ...size, orient: "auto" }, tip);
 }
 
 function drawNode({ id, name, observed }, { x, y }, instances, selected, link) {
@@ -108,7 +109,7 @@ function drawCall(call, { d, at }, share, selected) {
   const kind = `call${near ? " near" : ""}${failed ? " failed" : ""}`;
   const line = svg(
     "path",
-    { d, class: kind, "stroke-width": (1.2 + 2.6 * Math.sqrt(share)).toFixed(2), "marker-end": `url(#${near ? "arrow-near" : "arrow"})` },
+    { d, class: kind, "stroke-width": (1.2 + 2.6 * Math.sqrt(share)).toFixed(2), "marker-end": "url(#arrow)" },
     svg("title", {}, `${protocol} ${speed}`),
   );
   line.dataset.source = call.source;
