@@ -17,7 +17,7 @@ UNKNOWN = "Unknown"
 LAYER = "K8S_SERVICE"
 """Layer of every service that access logs tell of."""
 
-MAXIMUM_CONNECTIONS = 200_000  # twenty agents with as many connections as an agent sends in one stream
+MAXIMUM_CONNECTIONS = 131_072  # as many as ingest keeps, so that each is resolved once
 MAXIMUM_FLOWS = 50_000
 
 

@@ -14,7 +14,7 @@ after that must not count twice.
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -114,23 +114,25 @@ class DuckdbStorage:
     ) -> pl.DataFrame:
         """Merged values; as Storage.metrics, by metric, entity and minute."""
         with self._transaction() as cursor:
-            metric_names = _find(cursor, names)
+            metric_ids = _find(cursor, names)
+            entity_ids = _find(cursor, entities)
             parameters = {
                 "first": first_minute,
                 "last": last_minute,
-                "metrics": list(metric_names.values()),
+                "metrics": list(metric_ids.values()),
                 "every": not entities,
-                "entities": list(_find(cursor, entities).values()),
+                "entities": list(entity_ids.values()),
             }
             rows = cursor.execute(Statement.POINTS, parameters).fetchnumpy()
-            used = np.unique(rows["entity"])
-            texts = dict(cursor.execute(Statement.TEXTS, {"ids": used.tolist()}).fetchall())
-        entity_names = pl.Series([texts[number] for number in used.tolist()], dtype=pl.String)
-        metrics = {number: name for name, number in metric_names.items()}
+            entity_names = {number: name for name, number in entity_ids.items()}
+            if not entities:
+                used = np.unique(rows["entity"]).tolist()
+                entity_names = dict(cursor.execute(Statement.TEXTS, {"ids": used}).fetchall())
+        metric_names = {number: name for name, number in metric_ids.items()}
         return pl.DataFrame(
             {
-                "metric": pl.Series(rows["metric"]).replace_strict(metrics, return_dtype=pl.String),
-                "entity": entity_names.gather(np.searchsorted(used, rows["entity"])),
+                "metric": pl.Series(rows["metric"]).replace_strict(metric_names, return_dtype=pl.String),
+                "entity": pl.Series(rows["entity"]).replace_strict(entity_names, return_dtype=pl.String),
                 "minute": rows["minute"],
                 "summation": rows["summation"],
                 "count": rows["count"],
@@ -308,7 +310,9 @@ def _number(cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> NDArray[
     return np.array([known[text] for text in texts], np.int32)
 
 
-def _find(cursor: duckdb.DuckDBPyConnection, texts: Iterable[str]) -> dict[str, int]:
+def _find(cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> dict[str, int]:
+    if not texts:
+        return {}
     return dict(cursor.execute(Statement.FIND_NAMES, {"texts": list(texts)}).fetchall())
 
 

@@ -1,0 +1,173 @@
+"""The DuckDB store: time of a flush, of merging and of questions, bytes written and kept.
+
+    python -m bench.storage [--minutes 60] [--flushes 6]
+
+Beside it, in the same run, a plain table that has names and ids as text in every row and is merged in the same way:
+what the store's numbers for names are there to avoid. Only metric rows are written, so that both do the same.
+"""
+
+import argparse
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import polars as pl
+
+from backend.entities.resolution import Resolver
+from backend.metrics.analysis import analyse
+from backend.oal.compiler import Program
+from backend.oal.loader import load
+from backend.storage.duckdb import DuckdbStorage
+from backend.storage.interface import Flush
+from bench.oal import MINUTE, make_batch
+
+METRIC = "kubernetes_service_write_package_size"
+
+
+class Store(Protocol):
+    """What is compared."""
+
+    def write(self, flush: Flush) -> None:
+        """Write a flush."""
+
+    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+        """Merge closed minutes."""
+
+    def metrics(
+        self, names: Sequence[str], entities: Sequence[str], first_minute: int, last_minute: int
+    ) -> pl.DataFrame:
+        """Answer a question."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class TextStore:
+    """Metric rows with text in them."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = duckdb.connect(str(path))
+        self._connection.execute(
+            'CREATE TABLE merged (minute INTEGER, metric VARCHAR, entity VARCHAR, summation BIGINT, "count" BIGINT);'
+            "CREATE TABLE fresh (minute INTEGER, metric VARCHAR, entity VARCHAR, summation BIGINT,"
+            ' "count" BIGINT, writer VARCHAR)'
+        )
+
+    def write(self, flush: Flush) -> None:
+        """Write a flush."""
+        staged = {column: flush.metrics[column].to_numpy() for column in flush.metrics.columns}
+        self._connection.begin()
+        self._connection.register("staged", staged)
+        self._connection.execute(
+            'INSERT INTO fresh SELECT minute, metric, entity, summation, "count", $1 FROM staged', [flush.writer]
+        )
+        self._connection.commit()
+
+    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+        """Merge closed minutes."""
+        del oldest_minute
+        self._connection.begin()
+        self._connection.execute(
+            'INSERT INTO merged SELECT minute, metric, entity, sum(summation)::BIGINT, sum("count")::BIGINT FROM fresh'
+            " WHERE minute < $1 GROUP BY minute, metric, entity ORDER BY metric, minute, entity",
+            [closed_minute],
+        )
+        self._connection.execute("DELETE FROM fresh WHERE minute < $1", [closed_minute])
+        self._connection.commit()
+
+    def metrics(
+        self, names: Sequence[str], entities: Sequence[str], first_minute: int, last_minute: int
+    ) -> pl.DataFrame:
+        """Answer a question."""
+        rows = self._connection.execute(
+            'SELECT metric, entity, minute, sum(summation)::BIGINT AS summation, sum("count")::BIGINT AS "count"'
+            " FROM (FROM merged UNION ALL SELECT * EXCLUDE writer FROM fresh)"
+            " WHERE minute BETWEEN $1 AND $2 AND metric IN (SELECT unnest($3::VARCHAR[]))"
+            " AND ($4 OR entity IN (SELECT unnest($5::VARCHAR[]))) GROUP BY metric, entity, minute",
+            [first_minute, last_minute, list(names), not entities, list(entities)],
+        ).fetchnumpy()
+        return pl.DataFrame({name: values.tolist() for name, values in rows.items()}).sort("metric", "entity", "minute")
+
+    def close(self) -> None:
+        """End."""
+        self._connection.close()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Milliseconds that it takes."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1e3
+
+
+def bytes_written() -> int:
+    """By this process, to disk, so far."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"])
+
+
+def measure(store: Store, path: Path, frames: Sequence[pl.DataFrame], minutes: int, flushes: int) -> dict[str, str]:
+    """Figures of one store, by what they are."""
+    names = [definition.name for definition in load().definitions]
+    entity = frames[0].filter(pl.col("metric") == METRIC)["entity"][0]
+    writes, merges, before = [], [], bytes_written()
+    for number in range(minutes):
+        for part in range(flushes):
+            points = frames[(number + part) % len(frames)].with_columns(minute=pl.lit(MINUTE + number, pl.Int32))
+            flush = Flush(f"0123456789abcdef0123456789abcdef-{number}/{part}", points)
+            writes.append(timed(functools.partial(store.write, flush)))
+        merges.append(timed(functools.partial(store.maintain, MINUTE + number - 2, 0)))
+    written = bytes_written() - before
+    last = MINUTE + minutes
+    figures = {
+        "flush, median": f"{statistics.median(writes):.1f} ms",
+        "flush, 95th percentile": f"{sorted(writes)[len(writes) * 95 // 100]:.1f} ms",
+        "merging a minute": f"{statistics.median(merges):.1f} ms",
+        "written to disk": f"{written / 1e6:.0f} MB",
+    }
+    for name, asked in {
+        "one metric, one entity, 30 minutes": ([METRIC], [entity], last - 30),
+        "one metric, all entities, all minutes": ([METRIC], [], MINUTE),
+        "all metrics, one entity, all minutes": (names, [entity], MINUTE),
+        "all metrics, all entities, 10 minutes": (names, [], last - 10),
+    }.items():
+        ask = functools.partial(store.metrics, *asked, last)
+        figures[name] = f"{statistics.median(timed(ask) for _ in range(5)):.1f} ms"
+    store.maintain(last + 1, 0)
+    store.close()
+    with duckdb.connect(str(path)) as connection:
+        ((rows,),) = connection.execute("SELECT count(*) FROM merged").fetchall()
+        ((block, used),) = connection.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()
+    return {**figures, "kept": f"{used * block / rows:.1f} bytes a row", "rows kept": f"{rows}"}
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--minutes", type=int, default=60, help="minutes of data")
+    parser.add_argument("--flushes", type=int, default=6, help="flushes per minute")
+    arguments = parser.parse_args()
+    program = Program(load().definitions)
+    columns = sorted({column for wanted in program.columns.values() for column in wanted})
+    batches = [make_batch(20_000, 500, 10, columns, seed) for seed in range(6)]
+    frames = [analyse([batch], Resolver(), program, "").flush.metrics for batch in batches]
+    print(f"{arguments.minutes * arguments.flushes} flushes of {len(frames[0])} rows")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder) / "store.duckdb", Path(folder) / "text.duckdb"
+        stores: tuple[Store, ...] = DuckdbStorage(paths[0]), TextStore(paths[1])
+        ours, text = (
+            measure(store, path, frames, arguments.minutes, arguments.flushes)
+            for store, path in zip(stores, paths, strict=True)
+        )
+    print(f"{'':40}{'pyrover':>18}{'text in rows':>18}")
+    for name, figure in ours.items():
+        print(f"{name:40}{figure:>18}{text[name]:>18}")
+
+
+if __name__ == "__main__":
+    main()
