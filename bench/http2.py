@@ -96,6 +96,14 @@ class Connection:
                 self.pump(wait=False)
         self._flush(burst)
 
+    def ready(self, stream: Stream, size: int, patience: float = 1.0) -> bool:
+        """Whether the windows let a payload of this size pass; waits for them until the server has been silent."""
+        while size > min(self._window, stream.window) and not stream.done:
+            if not select.select([self._socket], [], [], patience)[0]:
+                return False
+            self.pump(wait=True)
+        return not stream.done
+
     def end(self, stream: Stream) -> None:
         """End the body; the answer may come."""
         self._socket.sendall(frame(DATA, END_STREAM, stream.number, b""))
