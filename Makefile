@@ -3,7 +3,7 @@
 .PHONY: help run test lint format protos hooks lock clean
 
 PYTHON := .venv/bin/python
-SOURCES := agent backend protos tests bench scripts
+SOURCES := agent backend common protos tests bench scripts
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,50 +1,23 @@
-"""The `pyrover-agent` command: one subcommand per module of agent/commands."""
+"""The `pyrover-agent` command."""
 
-import argparse
-import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
 
-COMMANDS = ("run", "record", "replay", "doctor")
+from common.command_line import run_program
 
-
-class Command(Protocol):
-    """A module of agent/commands."""
-
-    SUMMARY: str
-    """One line for the list of commands."""
-
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the command's arguments."""
-
-    def run(self, arguments: argparse.Namespace) -> int:
-        """Do it; the return value is the exit status."""
-
-
-def _version() -> str:
-    try:
-        return version("pyrover")
-    except PackageNotFoundError:
-        return "not installed"
+COMMANDS = {
+    "run": "Capture the network calls of this machine and stream them to the backend.",
+    "record": "Record kernel events to a file that `pyrover-agent replay` can play again.",
+    "replay": "Play a recording of kernel events again: the same access logs every time.",
+    "doctor": "Show what this machine offers to the agent, what would be watched and what would be missed.",
+}
+"""Modules of agent/commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="pyrover-agent",
-        description="Watch the network calls of every process on this machine and stream them as access logs.",
-    )
-    parser.add_argument("--version", action="version", version=f"pyrover {_version()}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands: dict[str, Command] = {}
-    for name in COMMANDS:
-        command: Command = importlib.import_module(f"agent.commands.{name}")
-        command.configure(subparsers.add_parser(name, help=command.SUMMARY, description=command.SUMMARY))
-        commands[name] = command
-    parsed = parser.parse_args(arguments)
-    return commands[parsed.command].run(parsed)
+    description = "Watch the network calls of every process on this machine and stream them as access logs."
+    return run_program("pyrover-agent", description, "agent.commands", COMMANDS, arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What the agent and the backend share beside the wire."""
