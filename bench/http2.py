@@ -7,6 +7,7 @@ import select
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 from hpack import Decoder, Encoder
 
@@ -178,7 +179,7 @@ class Connection:
         """Close the connection, whatever is open."""
         self._socket.close()
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -74,8 +74,9 @@ class Call:
             await self.read(max(framer.needed - framer.held, 1), framer)
             for frames in framer.take():
                 messages.extend(frames.message(index) for index in range(len(frames)))
-        if len(messages) != 1:
+        if self.complete:
             framer.finish()
+        if len(messages) != 1:
             raise CallError(Status.INVALID_ARGUMENT, f"this call takes one message, not {len(messages) or 'none'}")
         return messages[0]
 

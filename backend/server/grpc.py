@@ -122,16 +122,21 @@ def _timeout(header: str | None) -> float | None:
 
 
 async def _write(send: Send, reply: Reply) -> None:
-    await send({"type": "http.response.start", "status": 200, "trailers": True, "headers": _HEADERS})
-    await send({"type": "http.response.body", "body": b"\0" + len(reply.message).to_bytes(4, "big") + reply.message})
-    await send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0"), *reply.trailers]})
+    body = b"\0" + len(reply.message).to_bytes(4, "big") + reply.message
+    await _respond(send, body, [(b"grpc-status", b"0"), *reply.trailers])
 
 
 async def _write_error(send: Send, error: CallError) -> None:
-    trailers = [(b"grpc-status", str(int(error.status)).encode())]
-    trailers.append((b"grpc-message", quote(error.message, safe=_READABLE).encode()))
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS + trailers})
-    await send({"type": "http.response.body", "body": b""})
+    message = quote(error.message, safe=_READABLE).encode()
+    await _respond(send, b"", [(b"grpc-status", str(int(error.status)).encode()), (b"grpc-message", message)])
+
+
+async def _respond(send: Send, body: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
+    # Errors have trailers too, although gRPC would allow headers alone: ASGI cannot say that headers end a response,
+    # and clients refuse a status in headers that do not.
+    await send({"type": "http.response.start", "status": 200, "trailers": True, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.trailers", "headers": trailers})
 
 
 async def _refuse(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:

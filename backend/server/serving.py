@@ -34,6 +34,11 @@ class Listener:
         """HOST:PORT, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def close(self) -> None:
+        """Refuse new connections from now on, also where another descriptor of the socket is open."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
 
 def listen(host: str, port: int, option: str) -> Listener:
     """Bind a TCP port; port 0 lets the system choose one.
@@ -80,8 +85,6 @@ async def serving(application: Application, listeners: Sequence[Listener], grace
     running = asyncio.ensure_future(server.serve())
     started = asyncio.ensure_future(server.wait_started())
     await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
-    for listener in listeners:
-        listener.socket.close()  # the server has its own descriptor, and closes it to stop accepting
     if running.done():
         started.cancel()
         await running
@@ -89,4 +92,6 @@ async def serving(application: Application, listeners: Sequence[Listener], grace
         yield
     finally:
         server.shutdown()
+        for listener in listeners:
+            listener.close()
         await running

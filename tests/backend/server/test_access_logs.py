@@ -220,7 +220,6 @@ async def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
     sink = Collecting()
     messages, _ = stream(100)
     async with receiving(sink) as receiver:
-
         connection = await asyncio.to_thread(Connection, receiver.listener.port)
         stream_open = connection.open(PATH)
         payloads = [framed(item) for item in serialised(messages)] + [b"\0\0"]

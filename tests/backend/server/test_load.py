@@ -194,7 +194,9 @@ def test_many_senders_to_a_slow_store_stay_within_the_budget(streams: int) -> No
     with receiver_process("slow") as receiver:
         before = receiver.state()
         opened = [Connection(receiver.port) for _ in range(4)]
-        calls = [(opened[number % 4], opened[number % 4].open(PATH), payload) for number, payload in enumerate(payloads)]
+        calls = [
+            (opened[number % 4], opened[number % 4].open(PATH), payload) for number, payload in enumerate(payloads)
+        ]
         for connection, call, payload in calls:
             for item in payload:
                 if connection.ready(call, len(item)):

@@ -1,0 +1,61 @@
+import grpc
+import httpx
+import pytest
+
+from backend.ingest.status import CallError
+from backend.server.application import BackendApplication
+from backend.server.readiness import HEALTH_PATH, Readiness, requested_service
+from backend.server.serving import listen, serving
+
+
+async def test_health_over_http_and_grpc_from_the_start_to_the_end() -> None:
+    readiness = Readiness(("decoder", "storage"))
+    application = BackendApplication(readiness)
+    listener = listen("127.0.0.1", 0, "")
+    async with (
+        serving(application, [listener], 5.0),
+        httpx.AsyncClient(base_url=f"http://{listener.authority}") as client,
+        grpc.aio.insecure_channel(listener.authority) as channel,
+    ):
+
+        async def look() -> tuple[int, dict[str, object], bytes]:
+            answer = await client.get("/healthcheck")
+            return answer.status_code, answer.json(), await channel.unary_unary(HEALTH_PATH)(b"", timeout=30)
+
+        starting = {"decoder": "starting", "storage": "starting"}
+        assert await look() == (503, {"status": "starting", "parts": starting}, b"\x08\x02")
+        assert (await client.get("/api/services")).status_code == 503
+        readiness.done("decoder")
+        assert (await look())[0] == 503
+        readiness.done("storage")
+        ready = {"decoder": "ready", "storage": "ready"}
+        assert await look() == (200, {"status": "ready", "parts": ready}, b"\x08\x01")
+        readiness.stop()
+        assert await look() == (503, {"status": "stopping", "parts": ready}, b"\x08\x02")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"\x0a\x23skywalking.v3.EBPFAccessLogService"[:2] + b"skywalking.v3.EBPFAccessLogService!", "OK"),
+        (b"\x0a\x05other", "NOT_FOUND"),
+        (b"\x0a\xff", "INVALID_ARGUMENT"),
+    ],
+)
+async def test_health_of_one_service(message: bytes, code: str) -> None:
+    listener = listen("127.0.0.1", 0, "")
+    async with (
+        serving(BackendApplication(Readiness(())), [listener], 5.0),
+        grpc.aio.insecure_channel(listener.authority) as channel,
+    ):
+        call = channel.unary_unary(HEALTH_PATH)(message, timeout=30)
+        assert (await call.code()).name == code
+
+
+def test_a_request_for_health_is_read_by_hand() -> None:
+    assert requested_service(b"") == ""
+    assert requested_service(b"\x0a\x00") == ""
+    assert requested_service(b"\x0a\x03a.B") == "a.B"
+    for broken in (b"\x0a", b"\x0a\x02a", b"\x0a\x01ab", b"\x08\x01", b"\x0a\x01\xff", b"\x0a\x80\x01" + b"a" * 128):
+        with pytest.raises(CallError):
+            requested_service(broken)
