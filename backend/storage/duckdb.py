@@ -214,7 +214,7 @@ class DuckdbStorage:
                 raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> StorageError:
-        if "lock" in str(error):
+        if "set lock" in str(error):
             return StorageError(
                 f"{self._path} is in use by another process: stop it, or name another file. DuckDB says: {error}"
             )
