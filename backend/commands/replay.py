@@ -1,17 +1,15 @@
 """`pyrover-backend replay`: send recorded access logs to a backend."""
 
 import argparse
-import json
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
+
+import msgspec
 
 from backend.replay.recordings import newest, shifted, streams
 from backend.replay.sender import Sender, Sent, Unreachable
 from protos.recording import RecordingError
-
-SUMMARY = "Send recorded access logs to a backend, at a chosen rate."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{arguments.file} cannot be read: {error.strerror}")
-    sys.stdout.write(json.dumps(asdict(sent)) + "\n" if arguments.json else _summary(sent))
+    sys.stdout.write(msgspec.json.encode(sent).decode() + "\n" if arguments.json else _summary(sent))
     return 0 if sent.accepted else 1
 
 

@@ -15,8 +15,6 @@ from backend.server.serving import Listener, PortError, listen
 from backend.server.settings import Settings, SettingsError, load
 from backend.storage.interface import StorageError
 
-SUMMARY = "Receive access logs from agents, store what they say, and answer questions about it."
-
 _WRONG_USE = 2
 _FAILED = 1
 
@@ -50,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     flags = {name: getattr(arguments, name) for name in ("host", "grpc_port", "http_port", "data")}
     try:
+        _check_ready_fd(arguments.ready_fd)
         settings = load(arguments.config, os.environ, flags)
         grpc = listen(settings.host, settings.grpc_port, "--grpc-port")
         http = listen(settings.host, settings.http_port, "--http-port")
@@ -74,6 +73,14 @@ async def _serve(settings: Settings, grpc: Listener, http: Listener, ready_fd: i
             with os.fdopen(ready_fd, "w") as ready:
                 ready.write(json.dumps(addresses) + "\n")
         await stop.wait()
+
+
+def _check_ready_fd(ready_fd: int | None) -> None:
+    if ready_fd is not None:
+        try:
+            os.fstat(ready_fd)
+        except OSError as error:
+            raise SettingsError(f"--ready-fd {ready_fd} is not an open file descriptor: {error.strerror}") from error
 
 
 def _fail(error: Exception, status: int) -> int:

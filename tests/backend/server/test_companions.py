@@ -14,7 +14,7 @@ from protos.ebpf.process_pb2_grpc import EBPFProcessServiceStub
 from protos.ebpf.profile_pb2_grpc import EBPFProfilingServiceStub
 from tests.backend.server.support import Full, receiving
 
-TOKEN = "secret"
+WORD = "secret"
 
 
 def entity(name: str) -> process.EBPFProcessEntityMetadata:
@@ -68,9 +68,9 @@ async def test_a_message_that_cannot_be_decoded_is_internal() -> None:
 
 
 async def test_a_token_is_asked_for_by_every_service() -> None:
-    async with receiving(Full(), token=TOKEN) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
+    async with receiving(Full(), token=WORD) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
         stub = EBPFProcessServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.keepAlive(process.EBPFProcessPingPkgList(), timeout=30)
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-        await stub.keepAlive(process.EBPFProcessPingPkgList(), metadata=[("authentication", TOKEN)], timeout=30)
+        await stub.keepAlive(process.EBPFProcessPingPkgList(), metadata=[("authentication", WORD)], timeout=30)

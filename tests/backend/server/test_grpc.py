@@ -8,7 +8,7 @@ from backend.ingest.status import CallError, Status
 from backend.server.calls import Call, Disconnected, Handler, Reply
 from backend.server.grpc import GrpcApplication, is_grpc
 
-TOKEN = "secret"
+WORD = "secret"
 HEADERS = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
 
 
@@ -177,12 +177,12 @@ async def test_a_timeout_of_the_handler_itself_is_not_the_clients() -> None:
 
 @pytest.mark.parametrize(("sent", "status"), [(b"secret", b"0"), (b"Secret", b"7"), (b"", b"7"), (b"secret2", b"7")])
 async def test_a_token_must_be_the_same(sent: bytes, status: bytes) -> None:
-    exchange = await Exchange(framed(b""), headers=[*HEADERS, (b"authentication", sent)]).run(application(token=TOKEN))
+    exchange = await Exchange(framed(b""), headers=[*HEADERS, (b"authentication", sent)]).run(application(token=WORD))
     assert exchange.metadata[b"grpc-status"] == status
 
 
 async def test_a_token_is_asked_for_before_anything_is_said_about_methods() -> None:
-    exchange = await Exchange(b"").run(application(token=TOKEN), "/other")
+    exchange = await Exchange(b"").run(application(token=WORD), "/other")
     assert exchange.metadata[b"grpc-status"] == b"7"
 
 

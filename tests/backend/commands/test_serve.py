@@ -1,0 +1,135 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests.backend.ingest.messages import message, read_log
+
+ROOT = Path(__file__).parents[3]
+
+
+def start(
+    *arguments: str, environment: dict[str, str] | None = None, fds: tuple[int, ...] = ()
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "backend.cli", "serve", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        pass_fds=fds,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def backend(data: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A ready backend and its addresses; it is stopped at the end if the test has not done so."""
+    reading, writing = os.pipe()
+    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
+    process = start(*ports, "--data", str(data), "--ready-fd", str(writing), *arguments, fds=(writing,))
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as ready:
+            addresses = json.loads(ready.readline())
+            assert ready.read() == ""  # closed by the backend
+        yield process, addresses
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)
+
+
+def send(address: str, logs: int) -> None:
+    with grpc.insecure_channel(address) as channel:
+        made = message(*[read_log(size=10)] * logs, node="n", remote="10.0.0.2")
+        made.connection.local.kubernetes.serviceName = "shop"
+        made.connection.local.kubernetes.podName = "shop-1"
+        EBPFAccessLogServiceStub(channel).collect(iter([made]), timeout=30)
+
+
+def test_from_start_to_end_what_was_received_is_there_after_a_restart(tmp_path: Path) -> None:
+    with backend(tmp_path) as (process, addresses):
+        assert httpx.get(f"{addresses['http']}/healthcheck").json()["status"] == "ready"
+        send(addresses["grpc"], 5)
+        metrics = httpx.get(f"{addresses['http']}/metrics").text
+        assert "pyrover_backend_logs_stored_total 5.0" in metrics
+        assert "pyrover_analysis_logs_total 5.0" in metrics
+        assert httpx.get(f"{addresses['http']}/api/status").json()["logs"]["received"] == 5
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=30)
+        assert process.returncode == 0
+        line = f"pyrover-backend is ready: gRPC {addresses['grpc']}, console {addresses['http']}/"
+        assert printed.splitlines() == [line]
+    with backend(tmp_path) as (process, addresses):
+        services = httpx.get(f"{addresses['http']}/api/services").json()["services"]
+        assert [service["name"] for service in services] == ["shop"]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+def test_a_port_in_use_is_a_clear_error_before_anything_else(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = start("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", port, "--data", str(tmp_path / "d"))
+        printed, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert printed == ""
+    assert error.startswith(f"pyrover-backend serve: cannot listen on 127.0.0.1:{port}")
+    assert "--http-port" in error
+    assert not (tmp_path / "d").exists()
+
+
+def test_wrong_settings_are_a_clear_error(tmp_path: Path) -> None:
+    settings = tmp_path / "backend.yml"
+    settings.write_text("grpc_prot: 1\n")
+    process = start("--config", str(settings))
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "did you mean 'grpc_port'?" in error
+    process = start(environment={"PYROVER_BACKEND_HTTP_PORT": "none"})
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "http_port" in error
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
+    process = start(*ports, "--data", str(tmp_path / "file" / "data"))
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert str(tmp_path / "file") in error
+    assert "Traceback" not in error
+
+
+def test_a_ready_fd_that_is_not_open_is_a_clear_error(tmp_path: Path) -> None:
+    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
+    process = start(*ports, "--data", str(tmp_path), "--ready-fd", "77")
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "--ready-fd 77" in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_token_from_the_settings_file_is_asked_for(tmp_path: Path, number: signal.Signals) -> None:
+    settings = tmp_path / "backend.yml"
+    settings.write_text("token: sesame\n")
+    with backend(tmp_path, "--config", str(settings)) as (process, addresses):
+        with pytest.raises(grpc.RpcError) as caught:
+            send(addresses["grpc"], 1)
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
