@@ -35,8 +35,11 @@ static __always_inline void begin_close(int descriptor)
     if (!find_watched_socket(descriptor, pid_tgid, &found))
         return;
     bpf_probe_read_kernel(&state, sizeof(state), &found.sk->__sk_common.skc_state);
-    if (found.protocol == PROTOCOL_TCP && state == STATE_LISTEN)
-        return;
+    if (found.protocol == PROTOCOL_TCP) {
+        if (state == STATE_LISTEN)
+            return;
+        settle_attempt((u64)found.sk, state);
+    }
     call.event.start_ns = bpf_ktime_get_ns();
     call.event.kind = EVENT_CLOSE;
     call.event.descriptor = descriptor;

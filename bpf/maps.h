@@ -49,9 +49,10 @@ enum counter {
     LOST_CONNECTING_FULL = 2,        /* connects whose later outcome cannot be known */
     LOST_MESSAGES_BEYOND_BOUND = 3,  /* messages of one recvmmsg or sendmmsg, each an event */
     LOST_ACCEPTED_NOT_FOUND = 4,     /* accepts whose new descriptor was gone or unreadable at exit */
-    INCOMPLETE_PEER_UNREADABLE = 5,  /* events sent without the peer that user memory should have named */
-    INCOMPLETE_BYTES_UNREADABLE = 6, /* events sent without the bytes of a message whose header was unreadable */
-    COUNTERS = 7,
+    LOST_OUTCOME_MISSED = 5,         /* connects that ended in a state change which no program saw */
+    INCOMPLETE_PEER_UNREADABLE = 6,  /* events sent without the peer that user memory should have named */
+    INCOMPLETE_BYTES_UNREADABLE = 7, /* events sent without the bytes of a message whose header was unreadable */
+    COUNTERS = 8,
 };
 
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);

@@ -3,8 +3,9 @@
  * What:  the read and write families at system call entry and exit. Entry follows the descriptor and notes the
  *        socket; exit has the byte count and reads addresses, role and the rest. No bytes, no event.
  * Why:   at entry a descriptor means what the caller meant; at exit it may be closed or reused. What is read at exit is
- *        read through the pointers noted at entry: the call itself keeps the socket alive until it ends, and what the
- *        calls that move nothing (EAGAIN) would pay for is not read.
+ *        read through the pointers noted at entry, so that calls which move nothing (EAGAIN) do not pay for it. The
+ *        call held the socket until a moment before; only if another thread gave it up within that moment, and the
+ *        memory already serves another socket, would the event name that one.
  * Why tracepoints: system calls are the ABI, and they exist in every kernel that traces system calls.
  * Lost without it: the read and write logs of the calls that are not hooked.
  *

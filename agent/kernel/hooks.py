@@ -122,7 +122,15 @@ HOOKS: Final = (
         "connect_outcome",
         Stage.CONNECT,
         Cost.CONNECTION,
-        (Source(SourceKind.RAW_TRACEPOINT, (Attachment("change_state", "inet_sock_set_state"),)),),
+        (
+            Source(
+                SourceKind.RAW_TRACEPOINT,
+                (
+                    Attachment("change_state", "inet_sock_set_state"),
+                    Attachment("change_state_again", "inet_sock_set_state"),
+                ),
+            ),
+        ),
         (
             "kernelLogs.connect of connects that return before their outcome (non-blocking sockets)",
             "connection.local of connects that fail",

@@ -18,6 +18,7 @@ _COUNTERS: Final = {
     "connecting_full": "connects without an outcome yet, while too many others had none either",
     "messages_beyond_bound": "messages of one `recvmmsg` or `sendmmsg` on an unconnected socket, beyond the 128th",
     "accepted_not_found": "accepts whose new descriptor was closed by another thread before the call returned",
+    "outcome_missed": "connects that ended in a state change which no program saw",
     PROGRAM_SKIPPED: "runs that the kernel left out because a program was running on that CPU; at most one event each",
     "peer_unreadable": "events sent without the peer that user memory should have named",
     "bytes_unreadable": "events sent without the bytes of a message whose header could not be read",

@@ -62,16 +62,16 @@ def measured(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = round(time.monotonic() - begin, 4)
 
 
-def import_bcc() -> Any:  # noqa: ANN401 # BCC ships no type information
-    """The class BPF of the real BCC."""
+def import_bcc() -> tuple[Any, Any]:
+    """The class BPF of the real BCC, and the C library below it."""
     try:
-        from bcc import BPF  # noqa: PLC0415 # after the environment is complete
+        from bcc import BPF, lib  # noqa: PLC0415 # after the environment is complete
     except ImportError as error:
         raise ChildError(
             f"{sys.executable} cannot import bcc: {error}",
             "install the distribution's package: apt-get install python3-bpfcc",
         ) from error
-    return BPF
+    return BPF, lib
 
 
 def kernel_structs(request: dict[str, Any], root: Path) -> tuple[str, str]:
@@ -101,14 +101,25 @@ def compose(request: dict[str, Any], structs: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def load_programs(bpf: Any, request: dict[str, Any], messages: Messages) -> tuple[list[Any], dict[str, Any], list[int]]:  # noqa: ANN401 # BCC ships no type information
+def attach(library: Any, program: int, kind: str, to: str) -> int:  # noqa: ANN401 # BCC ships no type information
+    """Attach one program; a descriptor, or a negative number.
+
+    BCC's methods for it keep one program per place; two of ours share one.
+    """
+    if kind == "raw_tracepoint":
+        return int(library.bpf_attach_raw_tracepoint(program, to.encode()))
+    category, _, event = to.partition(":")
+    return int(library.bpf_attach_tracepoint(program, category.encode(), event.encode()))
+
+
+def load_programs(
+    bpf: Any,  # noqa: ANN401 # BCC ships no type information
+    library: Any,  # noqa: ANN401 # same
+    request: dict[str, Any],
+    messages: Messages,
+) -> tuple[list[Any], dict[str, Any], list[int]]:
     """Load and attach each program by itself: what is refused is reported, the others stay."""
     kinds = {"tracepoint": bpf.TRACEPOINT, "raw_tracepoint": bpf.RAW_TRACEPOINT}
-    attach = {
-        "tracepoint": lambda name, to: bpf.attach_tracepoint(tp=to, fn_name=name),
-        "raw_tracepoint": lambda name, to: bpf.attach_raw_tracepoint(tp=to, fn_name=name),
-    }
-    attached = {"tracepoint": bpf.tracepoint_fds, "raw_tracepoint": bpf.raw_tracepoint_fds}
     names: list[Any] = []
     descriptors: list[int] = []
     refused: dict[str, Any] = {"programs": {}, "attachments": {}}
@@ -122,13 +133,13 @@ def load_programs(bpf: Any, request: dict[str, Any], messages: Messages) -> tupl
         names.append(["program", name, ""])
         descriptors.append(loaded.fd)
         for to in program["attachments"]:
-            try:
-                attach[kind](name.encode(), to.encode())
-            except Exception as error:  # noqa: BLE001 # BCC raises bare Exception
-                refused["attachments"][f"{name} {to}"] = f"{error}\n{messages.take()}".strip()
+            descriptor = attach(library, loaded.fd, kind, to)
+            if descriptor < 0:
+                reason = f"the kernel did not attach {name} to {to}\n{messages.take()}"
+                refused["attachments"][f"{name} {to}"] = reason.strip()
                 continue
             names.append(["attachment", name, to])
-            descriptors.append(attached[kind][to.encode()])
+            descriptors.append(descriptor)
     return names, refused, descriptors
 
 
@@ -143,7 +154,7 @@ def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], l
         except (tracefs.TracefsError, headers.HeadersError) as error:
             raise ChildError(str(error)) from error
         with measured(seconds, "import"):
-            BPF = import_bcc()  # noqa: N806 # a class
+            BPF, library = import_bcc()  # noqa: N806 # a class
         with measured(seconds, "compile"):
             try:
                 bpf = BPF(text=compose(request, structs).encode(), cflags=["-Wno-unused-function"])
@@ -153,7 +164,7 @@ def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], l
                     "please report this with the output of: pyrover-agent doctor",
                 ) from error
         with measured(seconds, "load"):
-            names, refused, descriptors = load_programs(bpf, request, messages)
+            names, refused, descriptors = load_programs(bpf, library, request, messages)
     maps = [["map", name, ""] for name in request["maps"]]
     descriptors = [bpf[name.encode()].map_fd for name in request["maps"]] + descriptors
     report = {

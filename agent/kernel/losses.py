@@ -11,6 +11,7 @@ LOST: Final = (
     "connecting_full",
     "messages_beyond_bound",
     "accepted_not_found",
+    "outcome_missed",
 )
 """Each is a number of events that did not reach the ring."""
 
@@ -24,3 +25,6 @@ COUNTERS: Final = LOST + INCOMPLETE
 
 PROGRAM_SKIPPED: Final = "program_skipped"
 """Runs that the kernel refused because a BPF program was already running on that CPU: at most so many events lost."""
+
+SEEN_TWICE: Final = frozenset(("change_state", "change_state_again"))
+"""Programs at the same place, one of which sees what the other misses; what both miss is in outcome_missed."""

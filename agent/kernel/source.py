@@ -9,7 +9,7 @@ from typing import Final, Self
 from agent.events.layout import Events
 from agent.kernel import bpf_syscall
 from agent.kernel.loader import Loaded, Options, load
-from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED
+from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, SEEN_TWICE
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from agent.kernel.ring import Ring
 
@@ -131,7 +131,9 @@ class KernelSource:
         """Events lost before they could be taken, by cause, since the start."""
         lost = self._read_counters(LOST)
         lost[PROGRAM_SKIPPED] = sum(
-            bpf_syscall.program_information(descriptor).skipped for descriptor in self._loaded.programs.values()
+            bpf_syscall.program_information(descriptor).skipped
+            for name, descriptor in self._loaded.programs.items()
+            if name not in SEEN_TWICE
         )
         return lost
 

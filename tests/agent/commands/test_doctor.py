@@ -41,7 +41,7 @@ def test_this_machine_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "The agent can run here."
     for hook in HOOKS:
         assert any(line.split()[:2] == [hook.name, "yes"] for line in lines), hook.name
-    assert any(line.startswith("  programs         yes  30 loaded") for line in lines)
+    assert any(line.startswith("  programs         yes  31 loaded") for line in lines)
 
 
 @needs_root
