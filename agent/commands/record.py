@@ -62,6 +62,7 @@ def _record(source: EventSource, configuration: Configuration, file: BinaryIO, s
         events = source.take()
         pipeline.step(events, now_ns)
         writer.step(now_ns, events, host.collect(), source.losses())
+        file.flush()  # what was recorded stays when the recorder is killed
 
     begin_ns = monotonic_ns()
     pipeline.start(begin_ns)

@@ -8,6 +8,7 @@ from pathlib import Path
 from agent.commands import arguments as shared
 from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
 from agent.commands.live import Figures, LiveLine
+from agent.commands.memory import MemoryTrimmer
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.discovery.procfs import ProcHost
 from agent.events.source import EventSource
@@ -84,6 +85,7 @@ def _capture(
     pipeline = Pipeline(
         configuration, node_name(configuration), os.getpid(), host=host, ledger=ledger, deliver=sender.submit
     )
+    trimmer = MemoryTrimmer()
     sender.start()
 
     def figures() -> Figures:
@@ -99,6 +101,7 @@ def _capture(
 
     def step(now_ns: int) -> None:
         pipeline.step(source.take(), now_ns)
+        trimmer.trim()
         if live is not None and live.due():
             live.show(figures())
 

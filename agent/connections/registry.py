@@ -119,7 +119,8 @@ class ViewRegistry:
             role=role,
             now_ns=now_ns,
         )
-        self.table.add(view)
+        for evicted in self.table.add(view):
+            self.closing.pop(evicted.number, None)
         return view
 
 

@@ -59,8 +59,8 @@ class ViewTable:
         """The views with these ends, in the order in which they were first seen."""
         return iter(self._by_ends.get((local, remote), ()))
 
-    def add(self, view: View) -> None:
-        """Add a view, in place of one that has the same key."""
+    def add(self, view: View) -> list[View]:
+        """Add a view, in place of one that has the same key; returns the views that had to make room for it."""
         old = self._views.pop(view.key, None)
         if old is not None:
             self._unlink(old)
@@ -72,7 +72,7 @@ class ViewTable:
         self._by_ends.setdefault((view.local, view.remote), []).append(view)
         if isinstance(view.key, tuple):
             self._datagrams.setdefault(view.key[0], {})[view.number] = view
-        self._bound()
+        return self._make_room()
 
     def touch(self, view: View, now_ns: int) -> None:
         """Note that a view was seen."""
@@ -90,7 +90,8 @@ class ViewTable:
             self._forget(self._ended.popleft())
         self._ended_before = len(self._ended)
 
-    def _bound(self) -> None:
+    def _make_room(self) -> list[View]:
+        evicted = []
         while len(self._views) > self._capacity:
             if self._ended:
                 self._forget(self._ended.popleft())
@@ -100,7 +101,9 @@ class ViewTable:
             view.state = ViewState.ENDED
             self._unlink_live(view)
             self._forget(view)
-            self.evicted += 1
+            evicted.append(view)
+        self.evicted += len(evicted)
+        return evicted
 
     def _forget(self, view: View) -> None:
         if self._views.get(view.key) is view:

@@ -50,7 +50,8 @@ class Verification:
         """
         for view, seen_ns in self._doubted.values():
             if view.state is not ViewState.ENDED and view.last_seen_ns == seen_ns:
-                self._registry.information["connection gone without a close"] += view.state is ViewState.OPEN
+                if view.state is ViewState.OPEN:
+                    self._registry.information["connection gone without a close"] += 1
                 self._registry.apply(view, ViewInput.VANISHED)
         self._doubted.clear()
 

@@ -46,7 +46,7 @@ class View:
         now_ns: int,
     ) -> None:
         self.number = number
-        """Never used twice; ascends with the order in which views were first seen."""
+        """Never used twice; a view that began later has a higher one."""
         self.key = key
         self.inode = inode
         self.process = process

@@ -116,10 +116,9 @@ class RecordingWriter:
         self._events += len(events)
 
     def end(self, now_ns: int, answers: Iterable[Answer]) -> None:
-        """Write the end. The file stays open."""
+        """Write the end. The file stays open; flushing it is its owner's business."""
         self._answers(answers)
         self._frame(_FrameKind.END, _MOMENT.pack(now_ns, self._events))
-        self._file.flush()
 
     def _answers(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
@@ -128,8 +127,7 @@ class RecordingWriter:
     def _frame(self, kind: _FrameKind, payload: bytes) -> None:
         if len(payload) > MAXIMUM_PAYLOAD:
             raise RecordingError(f"a frame of {len(payload)} bytes is longer than a recording may hold")
-        self._file.write(_FRAME.pack(kind, len(payload), zlib.crc32(payload)))
-        self._file.write(payload)
+        self._file.write(_FRAME.pack(kind, len(payload), zlib.crc32(payload)) + payload)
 
 
 class RecordingReader:

@@ -72,7 +72,8 @@ class Sender:
         with self._changed:
             self._stop_at = time.monotonic() + seconds
             self._changed.notify_all()
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
         while self._thread.is_alive():
             self._transport.cancel()
             self._thread.join(0.1)

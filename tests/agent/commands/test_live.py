@@ -1,0 +1,47 @@
+import io
+
+from agent.commands.live import Figures, LiveLine, format_figures
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _figures(**changes: object) -> Figures:
+    values = {"events": 12, "connections": 3, "delivered": 4567, "waiting": 0, "losses": {}, "problem": ""}
+    return Figures(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_the_line() -> None:
+    assert format_figures(_figures(), 1234.4) == "1,234 events/s | 3 connections | 4,567 logs sent | 0 waiting"
+
+
+def test_losses_are_named_by_cause_and_left_out_when_there_are_none() -> None:
+    line = format_figures(_figures(losses={"ring_full": 1200, "refused": 0, "queue_full": 3}), 0)
+    assert line.endswith("| lost: ring_full 1,200, queue_full 3")
+
+
+def test_a_problem_is_shown() -> None:
+    assert format_figures(_figures(problem="UNAVAILABLE: no route"), 0).endswith("| UNAVAILABLE: no route")
+
+
+def test_a_terminal_has_one_line_that_is_written_again() -> None:
+    stream = _Terminal()
+    line = LiveLine(stream)
+    line.show(_figures())
+    line.show(_figures())
+    line.end()
+    assert stream.getvalue().count("\r\x1b[2K") == 2
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_elsewhere_each_is_a_line_of_its_own() -> None:
+    stream = io.StringIO()
+    line = LiveLine(stream)
+    line.show(_figures())
+    line.show(_figures())
+    line.end()
+    assert len(stream.getvalue().splitlines()) == 2
+    assert "\r" not in stream.getvalue()
+    assert not line.due()

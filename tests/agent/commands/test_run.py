@@ -1,0 +1,111 @@
+"""The agent as a program, on the running kernel."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from tests.agent.commands.conftest import Workload
+from tests.agent.export.collector import Collector
+from tests.agent.wire_totals import totals_by_service
+
+pytestmark = pytest.mark.kernel
+
+
+@contextmanager
+def _agent(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A running agent that has attached and said so."""
+    command = [sys.executable, "-m", "agent.cli", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith(f"kernel {os.uname().release}, attach auto: ")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _workload_totals(collector: Collector) -> dict[str, dict[str, int]]:
+    messages = [message for identity in collector.attempts for message in collector.accepted.get(identity, ())]
+    totals = totals_by_service(messages)
+    return {name: dict(totals[name]) for name in ("client", "server") if name in totals}
+
+
+def test_a_run_delivers_exactly_what_the_workload_did(workload: Workload, workload_configuration: Path) -> None:
+    collector = Collector()
+    with collector.serve() as port:
+        arguments = ["run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
+        with _agent(*arguments) as agent:
+            expected = workload.run(lambda: set(_workload_totals(collector)) == {"client", "server"})
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(30) == 0
+    assert _workload_totals(collector) == expected
+
+
+def test_the_backend_may_be_away_at_the_start_and_in_between(workload: Workload, workload_configuration: Path) -> None:
+    collector = Collector()
+    with collector.serve() as port:
+        pass  # the port is free again
+    with _agent("run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}") as agent:
+        workload.begin()
+        with collector.serve(port):
+            collector.wait(lambda: set(_workload_totals(collector)) == {"client", "server"})
+        expected = workload.run(lambda: True)  # ends while the backend is away
+        assert _workload_totals(collector) != expected
+        with collector.serve(port):
+            collector.wait(lambda: _workload_totals(collector) == expected)
+            agent.send_signal(signal.SIGINT)
+            assert agent.wait(30) == 0
+
+
+def test_an_end_by_itself(workload_configuration: Path) -> None:
+    with _agent("run", "--config", str(workload_configuration), "--backend", "127.0.0.1:1", "--for", "100ms") as agent:
+        assert agent.wait(30) == 0
+
+
+def test_the_agent_stays_within_sixty_megabytes(workload: Workload, workload_configuration: Path) -> None:
+    collector = Collector()
+    with collector.serve() as port:
+        arguments = ["run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
+        with _agent(*arguments) as agent:
+            workload.run(lambda: bool(collector.accepted))
+            # The kernel's ring is mapped twice in a row and counted twice; it is the kernel's memory.
+            resident = sum(size for name, size in _resident(agent.pid) if "bpf-map" not in name)
+            assert 20 * 1024 < resident <= 60 * 1024
+            assert not any("libbcc" in name for name, _ in _resident(agent.pid))
+
+
+def _resident(pid: int) -> list[tuple[str, int]]:
+    """(name of the mapping, resident KiB) of a process."""
+    found = []
+    name = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            name = rest[4] if len(rest) > 4 else ""
+        elif first == "Rss:":
+            found.append((name, int(rest[0])))
+    return found
+
+
+def test_a_recording_of_a_run_gives_exactly_what_the_workload_did(
+    workload: Workload, workload_configuration: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.events"
+    with _agent("record", str(file), "--config", str(workload_configuration)) as agent:
+        expected = workload.run(lambda: all(name in file.read_bytes() for name in (b'"client"', b'"server"')))
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(30) == 0
+    collector = Collector()
+    with collector.serve() as port:
+        arguments = ["replay", str(file), "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
+        assert main(arguments) == 0
+    assert _workload_totals(collector) == expected

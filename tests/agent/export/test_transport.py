@@ -1,0 +1,91 @@
+import socket
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+
+from agent.export.assembler import Batch
+from agent.export.transport import GrpcTransport, Outcome, Security
+from tests.agent.export.collector import Collector
+
+BATCH = Batch([b"one", b"", b"three"], 2)
+CODE = grpc.StatusCode
+
+
+def test_messages_arrive_as_they_are_with_the_batch_id() -> None:
+    collector = Collector()
+    with collector.serve() as port:
+        transport = GrpcTransport(f"127.0.0.1:{port}")
+        assert transport.send(BATCH, 10).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, 10).outcome is Outcome.DELIVERED
+        transport.close()
+    assert collector.accepted == {BATCH.id: [b"one", b"", b"three"]}
+    assert collector.attempts == [BATCH.id, BATCH.id]  # the same one, sent again
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (CODE.UNAVAILABLE, Outcome.RETRY),
+        (CODE.DEADLINE_EXCEEDED, Outcome.RETRY),
+        (CODE.RESOURCE_EXHAUSTED, Outcome.RETRY),
+        (CODE.ABORTED, Outcome.RETRY),
+        (CODE.INTERNAL, Outcome.DOUBTFUL),
+        (CODE.UNKNOWN, Outcome.DOUBTFUL),
+        (CODE.INVALID_ARGUMENT, Outcome.REFUSED),
+        (CODE.UNIMPLEMENTED, Outcome.REFUSED),
+        (CODE.PERMISSION_DENIED, Outcome.REFUSED),
+        (CODE.UNAUTHENTICATED, Outcome.REFUSED),
+    ],
+)
+def test_statuses(status: grpc.StatusCode, outcome: Outcome) -> None:
+    collector = Collector()
+    collector.failure = lambda _: status
+    with collector.serve() as port:
+        transport = GrpcTransport(f"127.0.0.1:{port}")
+        attempt = transport.send(BATCH, 10)
+        transport.close()
+    assert attempt.outcome is outcome
+    assert attempt.detail == f"{status.name}: as the test wants"
+
+
+def test_a_backend_that_is_not_there_is_worth_another_attempt() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        transport = GrpcTransport(f"127.0.0.1:{unused.getsockname()[1]}")
+        assert transport.send(BATCH, 10).outcome is Outcome.RETRY
+        transport.close()
+
+
+def test_a_backend_that_does_not_answer_ends_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        transport = GrpcTransport(f"127.0.0.1:{silent.getsockname()[1]}")
+        assert transport.send(BATCH, 0.2).outcome is Outcome.RETRY
+        transport.close()
+
+
+def test_authentication_goes_along() -> None:
+    collector = Collector()
+    with collector.serve() as port:
+        transport = GrpcTransport(f"127.0.0.1:{port}", authentication="secret")
+        transport.send(BATCH, 10)
+        transport.close()
+    assert collector.metadata[0]["authentication"] == "secret"
+
+
+def test_encrypted(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    outputs = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *outputs], check=True, capture_output=True)
+    credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    collector = Collector()
+    with collector.serve(credentials=credentials) as port:
+        trusted = GrpcTransport(f"127.0.0.1:{port}", Security(certificate.read_bytes()))
+        assert trusted.send(BATCH, 10).outcome is Outcome.DELIVERED
+        trusted.close()
+        untrusted = GrpcTransport(f"127.0.0.1:{port}", Security())
+        assert untrusted.send(BATCH, 10).outcome is Outcome.RETRY
+        untrusted.close()
+    assert list(collector.accepted) == [BATCH.id]
