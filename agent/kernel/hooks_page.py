@@ -39,7 +39,7 @@ of every choice: nothing else tells what they tell.
 """
 
 _TAIL: Final = """\
-## What is not watched
+## What is not seen
 
 * `io_uring` and asynchronous I/O (`io_submit`): they move data without a system call of their own.
 * 32-bit programs on a 64-bit kernel: the kernel does not trace their system calls.
@@ -47,6 +47,7 @@ _TAIL: Final = """\
 * Sockets other than TCP and UDP over IPv4 and IPv6.
 * A TCP Fast Open connect is reported when the call returns, before the handshake.
 * Reads with `MSG_PEEK` and of the error queue (`MSG_ERRQUEUE`): they take nothing from the stream.
+* The side of multipath TCP connections that were open before the agent started: they count as clients.
 * On a kernel without BTF every UDP socket counts as a client.
 """
 

@@ -149,3 +149,18 @@ def test_parallel_threads(watch: Watch) -> None:
         assert int(server["bytes"].sum()) == exchanges * size
     assert len(run.of(EventKind.CONNECT)) == len(run.of(EventKind.ACCEPT)) == threads
     assert len(run.of(EventKind.CLOSE)) == 2 * threads
+
+
+def test_multipath_tcp_is_tcp(watch: Watch) -> None:
+    run = watch.run("multipath")
+    if not run.result:
+        pytest.skip("this kernel has no multipath TCP")
+    client, server = run.result["client"], run.result["server"]
+    kinds = [EventKind(kind).name for kind in run.of_socket(client["inode"])["kind"]]
+    assert kinds == ["CONNECT", "WRITE", "CLOSE"]
+    kinds = [EventKind(kind).name for kind in run.of_socket(server["inode"])["kind"]]
+    assert kinds == ["ACCEPT", "READ", "CLOSE"]
+    moved = run.of(EventKind.READ, EventKind.WRITE)
+    assert set(moved["bytes"]) == {run.result["sent"]} == {run.result["received"]} == {9}
+    assert set(moved["protocol"]) == {6}
+    assert {int(event["local_port"]) for event in moved} == {client["local"][1], server["local"][1]}

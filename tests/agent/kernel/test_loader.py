@@ -88,6 +88,17 @@ def test_a_program_that_does_not_compile_is_shown_with_its_line(programs: Path, 
 
 
 @pytest.mark.kernel
+@pytest.mark.skipif(
+    Path(f"/lib/modules/{os.uname().release}/build").exists() or Path("/sys/kernel/kheaders.tar.xz").exists(),
+    reason="this kernel's headers are installed",
+)
+def test_a_kernel_without_btf_and_headers(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "VMLINUX", tmp_path / "vmlinux")
+    with pytest.raises(LoaderError, match=f"(?s)does not describe itself.*linux-headers-{os.uname().release}"):
+        load(plan, Options())
+
+
+@pytest.mark.kernel
 def test_a_record_of_another_layout_does_not_compile(programs: Path, plan: Plan) -> None:
     events = programs / "events.h"
     events.write_text(events.read_text().replace("u64 bytes;", "u32 bytes;"))

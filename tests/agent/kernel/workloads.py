@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+IPPROTO_MPTCP = 262  # not named by Python 3.11
 libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
 NUMBERS = {
@@ -465,6 +466,22 @@ def unreachable() -> dict[str, Any]:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     code = sock.connect_ex(("255.255.255.255", 9))
     return {"code": code, "inode": os.fstat(sock.fileno()).st_ino}
+
+
+def multipath() -> dict[str, Any]:
+    """A multipath TCP connection, which programs see as TCP; {} where the kernel has none."""
+    try:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    except OSError:
+        return {}
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    client.connect(listener.getsockname())
+    server, _ = listener.accept()
+    sent = client.send(b"multipath")
+    received = len(server.recv(100))
+    return {"client": describe(client), "server": describe(server), "sent": sent, "received": received}
 
 
 def udp_server(host: str) -> socket.socket:
