@@ -12,14 +12,22 @@ _PLAIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the line shows."""
+    """What the agent has done so far."""
 
     events: int
+    """Taken from the ring."""
     connections: int
+    """Being followed at the moment."""
+    captured: int
+    """Logs made of the events."""
     delivered: int
+    """Logs the backend has answered for."""
     waiting: int
+    """Logs on their way."""
     losses: Mapping[str, int]
+    """Events and logs lost, by cause."""
     problem: str
+    """Why the last attempt to deliver failed; empty when it did not."""
 
 
 def format_figures(figures: Figures, rate: float) -> str:

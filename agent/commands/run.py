@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from agent.commands import arguments as shared
 from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
 from agent.commands.live import Figures, LiveLine
@@ -31,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_kernel(parser)
     parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
     parser.add_argument("--live", action="store_true", help="keep a line with the current figures")
+    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the final figures to FILE, as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,7 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
         with source:
             backend = f"backend {configuration.core.backend.addr}"
             print(describe_start(source, configuration, backend), file=sys.stderr, flush=True)  # noqa: T201
-            _capture(source, configuration, transport, stop, LiveLine() if arguments.live else None)
+            figures = _capture(source, configuration, transport, stop, LiveLine() if arguments.live else None)
+    if arguments.figures is not None:
+        try:
+            arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
+        except OSError as error:
+            return fail(f"--figures: {arguments.figures} cannot be written: {error.strerror}")
     return 0
 
 
@@ -77,7 +85,8 @@ def _pem(path: str) -> bytes | None:
 
 def _capture(
     source: EventSource, configuration: Configuration, transport: GrpcTransport, stop: Stop, live: LiveLine | None
-) -> None:
+) -> Figures:
+    """Capture and deliver until it is time to stop; the final figures."""
     host = ProcHost(configuration.discovery.proc)
     limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
     ledger = Ledger()
@@ -93,8 +102,9 @@ def _capture(
         return Figures(
             events=pipeline.events,
             connections=pipeline.table.live,
+            captured=balance.captured,
             delivered=balance.delivered,
-            waiting=balance.waiting,
+            waiting=pipeline.pending + sender.waiting,
             losses={**source.losses(), **balance.lost},
             problem=sender.problem,
         )
@@ -112,6 +122,8 @@ def _capture(
         pipeline.flush(monotonic_ns())
         sender.stop(SHUTDOWN_SECONDS)
         transport.close()
-        if live is not None:
-            live.show(figures())
-            live.end()
+    final = figures()
+    if live is not None:
+        live.show(final)
+        live.end()
+    return final

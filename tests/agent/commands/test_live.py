@@ -9,7 +9,7 @@ class _Terminal(io.StringIO):
 
 
 def _figures(**changes: object) -> Figures:
-    values = {"events": 12, "connections": 3, "delivered": 4567, "waiting": 0, "losses": {}, "problem": ""}
+    values = {"events": 12, "connections": 3, "captured": 4567, "delivered": 4567, "waiting": 0, "losses": {}, "problem": ""}
     return Figures(**{**values, **changes})  # type: ignore[arg-type]
 
 

@@ -1,0 +1,137 @@
+"""The real programs, started and stopped: backend, agent, workload. Nothing here sleeps; everything is awaited."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROGRAMS = Path(sys.executable).parent
+WORKLOAD = Path(__file__).with_name("workload.py")
+PATIENCE = 60.0  # seconds; a bound on waiting, not an expectation
+
+
+def read_line(pipe: int, what: str) -> str:
+    """One line from a pipe, or a clear failure."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([pipe], [], [], PATIENCE)[0]:
+            raise AssertionError(f"{what}: no line within {PATIENCE:.0f} s; so far {line!r}")
+        if not (byte := os.read(pipe, 1)):
+            raise AssertionError(f"{what} ended; it last said {line!r}")
+        line += byte
+    return line.decode()
+
+
+@contextmanager
+def program(
+    command: Sequence[str | Path],
+    **options: Any,  # noqa: ANN401 - whatever Popen takes
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is gone afterwards, whatever happened."""
+    process = subprocess.Popen(command, cwd=ROOT, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def finish(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask a program to end and check that it ends well."""
+    process.send_signal(number)
+    assert process.wait(PATIENCE) == 0
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running backend."""
+
+    process: subprocess.Popen[bytes]
+    grpc: str
+    http: str
+
+    def get(self, path: str, **query: str | list[str]) -> Any:  # noqa: ANN401 - JSON
+        """A JSON answer of its API."""
+        address = f"{self.http}{path}?{urllib.parse.urlencode(query, doseq=True)}"
+        with urllib.request.urlopen(address, timeout=PATIENCE) as response:  # noqa: S310 - always http
+            return json.load(response)
+
+    def totals(self, names: Sequence[str], entity: str) -> dict[str, int]:
+        """Sum over the last quarter of an hour of metrics that add up by the minute; absent ones are left out."""
+        answer = self.get("/api/metrics", name=list(names), entity=entity, start="-15m", end="now", step="minute")
+        totals = {}
+        for series in answer["series"]:
+            values = [point["value"] for point in series["points"] if point["value"] is not None]
+            if values:
+                totals[series["name"]] = sum(values)
+        return totals
+
+
+@contextmanager
+def backend(data: Path, log: Path, grpc_port: int = 0) -> Iterator[Backend]:
+    """A backend, ready; on free ports, unless told."""
+    ready, announce = os.pipe()
+    command = [PROGRAMS / "pyrover-backend", "serve", "--host", "127.0.0.1", "--http-port", "0"]
+    command += ["--grpc-port", str(grpc_port), "--data", data, "--ready-fd", str(announce)]
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("ab"))
+        process = stack.enter_context(program(command, stdout=output, stderr=output, pass_fds=(announce,)))
+        os.close(announce)
+        stack.callback(os.close, ready)
+        addresses = json.loads(read_line(ready, f"the backend (its log: {log})"))
+        yield Backend(process, addresses["grpc"], addresses["http"])
+
+
+@contextmanager
+def agent(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An agent that is attached to the kernel; what it says on standard output is piped."""
+    command = [PROGRAMS / "pyrover-agent", "run", *arguments]
+    with program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        started = read_line(process.stderr.fileno(), "the agent")
+        assert "hooks" in started, started
+        yield process
+
+
+@contextmanager
+def network_namespace(name: str) -> Iterator[list[str]]:
+    """A network of its own, where only the workload moves the kernel's counters; yields the command prefix."""
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        prefix = ["ip", "netns", "exec", name]
+        subprocess.run([*prefix, "ip", "link", "set", "lo", "up"], check=True)
+        yield prefix
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def run_workload(prefix: Sequence[str], family: str) -> dict[str, dict[str, int]]:
+    """Run both sides of the known workload; what each says it did."""
+    python = [*prefix, sys.executable, WORKLOAD]
+    with program([*python, "server", family], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        ports = json.loads(read_line(server.stdout.fileno(), "the server"))
+        arguments = [family, str(ports["port"]), str(ports["full_port"])]
+        with program([*python, "client", *arguments], stdout=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            client_totals = json.loads(read_line(client.stdout.fileno(), "the client"))
+            assert client.wait(PATIENCE) == 0
+        server_totals = json.loads(read_line(server.stdout.fileno(), "the server"))
+        server.stdin.close()
+        assert server.wait(PATIENCE) == 0
+    return {"client": client_totals, "server": server_totals}

@@ -1,0 +1,162 @@
+"""Nothing disappears: what a known flood did = what was delivered + what was lost, by cause, on the real path.
+
+Everything is real: the kernel, a ring that is too small, the agent's pipeline and sender, gRPC, the backend and its
+store. Only the loop is the test's, so that it decides when to look at the ring.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.config import AccessLog, Configuration, Flush, Limits
+from agent.config_durations import Duration
+from agent.discovery.procfs import ProcHost
+from agent.export.accounting import Ledger
+from agent.export.sender import Sender, SenderLimits
+from agent.export.transport import GrpcTransport
+from agent.kernel.source import KernelSource
+from agent.pipeline import Pipeline
+from tests.agent.kernel.watching import Watch
+from tests.e2e.programs import PATIENCE, Backend, agent, backend
+
+pytestmark = pytest.mark.kernel
+
+FLOOD = 20_011
+FLOOD_EVENTS = FLOOD + 4  # and one connect, two closes, one end of a process
+FLOOD_LOGS = FLOOD + 2  # and one connect, one close: the other socket had no connection
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Capture:
+    """The agent from the ring on, step by step."""
+
+    def __init__(self, source: KernelSource, address: str, limits: Limits) -> None:
+        self.source = source
+        self.ledger = Ledger()
+        configuration = Configuration(
+            access_log=AccessLog(flush=Flush(period=Duration(3600.0), max_count=1000)), limits=limits
+        )
+        self.transport = GrpcTransport(address, None, "")
+        self.sender = Sender(self.transport, self.ledger, SenderLimits(logs=limits.queue_logs, size=limits.queue_bytes))
+        self.pipeline = Pipeline(
+            configuration, "node", os.getpid(), host=ProcHost("/proc"), ledger=self.ledger, deliver=self.sender.submit
+        )
+        self.sender.start()
+        self.pipeline.start(time.monotonic_ns())
+
+    def step(self) -> None:
+        self.pipeline.step(self.source.take(), time.monotonic_ns())
+
+    def finish(self) -> None:
+        self.pipeline.flush(time.monotonic_ns())
+        self.sender.stop(PATIENCE)
+        self.transport.close()
+
+
+@contextmanager
+def capture(address: str, limits: Limits, ring_bytes: int) -> Iterator[tuple[Watch, Capture]]:
+    with KernelSource.open(only_processes=(), ring_bytes=ring_bytes) as source:
+        yield Watch(source), Capture(source, address, limits)
+
+
+def received(store: Backend) -> int:
+    status = store.get("/api/status")["logs"]
+    assert status["dropped"] == {}
+    assert status["refused"] == {}
+    assert status["received"] == status["stored"]
+    return int(status["received"])
+
+
+def test_a_ring_that_overruns(store: Backend) -> None:
+    with capture(store.grpc, Limits(), ring_bytes=PAGE) as (watch, path):
+        with watch.started("flood", count=FLOOD) as flood:
+            while flood.poll() is None:
+                path.step()
+        path.step()
+        path.finish()
+        losses = watch.source.losses()
+        ring_full = losses.pop("ring_full")
+        assert set(losses.values()) == {0}
+    balance = path.ledger.balance()
+    assert ring_full > 0  # or the test shows nothing
+    # What happened = what was taken + what the ring had no room for.
+    assert path.pipeline.events + ring_full == FLOOD_EVENTS
+    # Every event that was taken is a log, except for one close and the end of the process.
+    assert 0 <= path.pipeline.events - balance.captured <= FLOOD_EVENTS - FLOOD_LOGS
+    # What was captured was delivered, and has arrived.
+    assert (balance.lost, path.pipeline.pending, path.sender.waiting) == ({}, 0, 0)
+    assert received(store) == balance.delivered == balance.captured
+
+
+def test_a_backend_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    """Nothing is lost while what waits has room, and the agent is not restarted."""
+    data, log = tmp_path / "data", tmp_path / "backend.log"
+    with backend(data, log) as first:
+        port = int(first.grpc.rpartition(":")[2])
+        with capture(first.grpc, Limits(), ring_bytes=8 << 20) as (watch, path):
+            with watch.started("flood", count=1009) as flood:
+                flood.wait(PATIENCE)
+            path.step()
+            path.pipeline.flush(time.monotonic_ns())
+            first.process.send_signal(signal.SIGTERM)
+            assert first.process.wait(PATIENCE) == 0
+            with watch.started("flood", count=2003) as flood:
+                flood.wait(PATIENCE)
+            path.step()
+            path.pipeline.flush(time.monotonic_ns())
+            with backend(data, log, grpc_port=port) as second:
+                path.finish()
+                balance = path.ledger.balance()
+                assert (balance.lost, path.pipeline.pending, path.sender.waiting) == ({}, 0, 0)
+                services = second.get("/api/services", start="-15m")["services"]
+    assert balance.delivered == balance.captured == 1009 + 2003 + 2 * (FLOOD_LOGS - FLOOD)
+    assert sum(service["traffic"]["totals"]["writes"] for service in services) == 1009 + 2003
+    assert sum(service["traffic"]["totals"]["connects"] for service in services) == 2
+
+
+def test_a_queue_that_is_full() -> None:
+    """With no backend at all, the oldest batches make room, and each lost log is counted."""
+    with capture("127.0.0.1:1", Limits(queue_logs=5000), ring_bytes=8 << 20) as (watch, path):
+        with watch.started("flood", count=FLOOD) as flood:
+            while flood.poll() is None:
+                path.step()
+        path.step()
+        path.pipeline.flush(time.monotonic_ns())
+        balance = path.ledger.balance()
+        assert balance.captured == FLOOD_LOGS
+        assert balance.delivered == 0
+        assert balance.lost["queue_full"] >= balance.captured - 5000
+        waiting = path.pipeline.pending + path.sender.waiting
+        assert balance.captured == balance.delivered + sum(balance.lost.values()) + waiting
+        assert waiting <= 5000
+        path.sender.stop(0)
+        path.transport.close()
+    balance = path.ledger.balance()
+    assert sum(balance.lost.values()) == balance.captured
+    assert set(balance.lost) == {"queue_full", "shutdown"}
+
+
+def test_the_agent_says_what_it_lost(store: Backend, tmp_path: Path) -> None:
+    """The same sum from the program's own final figures, on a machine where everything is watched."""
+    report = tmp_path / "figures.json"
+    with (
+        KernelSource.open(only_processes=()) as source,
+        agent("--backend", store.grpc, "--ring-bytes", str(PAGE), "--figures", report) as watching,
+    ):
+        with Watch(source).started("flood", count=FLOOD) as flood:
+            flood.wait(PATIENCE)
+        watching.send_signal(signal.SIGTERM)
+        assert watching.wait(PATIENCE) == 0
+    figures = json.loads(report.read_text())
+    lost = figures["losses"]
+    assert figures["events"] + lost["ring_full"] >= FLOOD_EVENTS
+    assert lost["ring_full"] > 0
+    assert figures["captured"] == figures["delivered"] == received(store)
+    assert figures["waiting"] == 0
+    assert {cause: count for cause, count in lost.items() if count} == {"ring_full": lost["ring_full"]}
