@@ -35,10 +35,14 @@ class Budget:
         Raises:
             CallError: RESOURCE_EXHAUSTED when nothing came free in time.
         """
-        if self._waiting or self.held + size > self.limit:
-            await self._wait(size)
-        else:
+        if self.has_room(size):
             self.hold(size)
+        else:
+            await self._wait(size)
+
+    def has_room(self, size: int) -> bool:
+        """Whether a reservation would not have to wait."""
+        return not self._waiting and self.held + size <= self.limit
 
     def release(self, size: int) -> None:
         """Give back bytes that were reserved."""
@@ -102,6 +106,18 @@ class Lease:
         """Give back some of it."""
         self._held -= size
         self._budget.release(size)
+
+    def hold(self, size: int) -> None:
+        """See Budget.hold; a negative size gives back."""
+        self._held += size
+        if size > 0:
+            self._budget.hold(size)
+        else:
+            self._budget.release(-size)
+
+    def trim(self, size: int) -> None:
+        """Give back all but some of it."""
+        self.hold(size - self._held)
 
     def __enter__(self) -> Self:
         return self

@@ -79,11 +79,17 @@ def _count_logs(
     starts: NDArray[np.int64],
     lengths: NDArray[np.int64],
     table: NDArray[np.int32],
+    maximum: int,
     counts: NDArray[np.int64],
-) -> None:
-    """Per message, at least as many logs as decoding it will find."""
+    verdicts: NDArray[np.int8],
+) -> Integer:
+    """Per message, at least as many logs as decoding it will find; none for one with more than `maximum`.
+
+    Returns their sum, and fills the verdicts with VALID or TOO_MANY_LOGS.
+    """
+    total = 0
     for m in range(len(starts)):
-        counts[m] = 0
+        counts[m], verdicts[m] = 0, VALID
         if not _is_within(buffer, starts[m], lengths[m]):
             continue
         at, end = starts[m], starts[m] + lengths[m]
@@ -100,6 +106,10 @@ def _count_logs(
             at = wire.skip(buffer, at, end, key, 0)
             if at < 0:
                 break
+        if counts[m] > maximum:
+            counts[m], verdicts[m] = 0, TOO_MANY_LOGS
+        total += counts[m]
+    return total
 
 
 @compiled
@@ -231,23 +241,28 @@ def _decode(
 
 def decode(frames: Frames) -> Iterator[Decoded]:
     """Decode messages, in order, in runs of bounded size."""
-    if not len(frames):
+    messages = len(frames)
+    if not messages:
         return
-    counts = np.empty(len(frames), np.int64)
-    _count_logs(frames.buffer, frames.starts, frames.lengths, SCHEMA.table, counts)
+    counts, verdicts = np.empty(messages, np.int64), np.empty(messages, np.int8)
+    total = _count_logs(frames.buffer, frames.starts, frames.lengths, SCHEMA.table, MAXIMUM_LOGS, counts, verdicts)
+    if total <= GROUP_LOGS:
+        yield _decode_run(frames, verdicts, int(total))
+        return
+    reached = np.cumsum(counts)
     first = 0
-    while first < len(frames):
-        total = np.cumsum(np.minimum(counts[first:], MAXIMUM_LOGS))
-        last = first + max(1, int(np.searchsorted(total, GROUP_LOGS, side="right")))
+    while first < messages:
+        before = int(reached[first] - counts[first])
+        last = max(first + 1, int(np.searchsorted(reached, before + GROUP_LOGS, side="right")))
         run = Frames(frames.data, frames.starts[first:last], frames.lengths[first:last])
-        yield _decode_run(run, counts[first:last])
+        yield _decode_run(run, verdicts[first:last], int(reached[last - 1]) - before)
         first = last
 
 
-def _decode_run(frames: Frames, counts: NDArray[np.int64]) -> Decoded:
-    verdicts = np.where(counts > MAXIMUM_LOGS, TOO_MANY_LOGS, VALID).astype(np.int8)
-    decoded = _decode_once(frames, verdicts, int(counts[counts <= MAXIMUM_LOGS].sum()))
-    irregular = np.flatnonzero(decoded.verdicts == IRREGULAR)
+def _decode_run(frames: Frames, verdicts: NDArray[np.int8], logs: int) -> Decoded:
+    first = verdicts.copy()
+    decoded = _decode_once(frames, first, logs)
+    irregular = np.flatnonzero(first == IRREGULAR)
     if not len(irregular):
         return decoded
     messages = [frames.message(index) for index in range(len(frames))]
@@ -256,14 +271,13 @@ def _decode_run(frames: Frames, counts: NDArray[np.int64]) -> Decoded:
             messages[index] = EBPFAccessLogMessage.FromString(messages[index]).SerializeToString()
         except DecodeError:
             verdicts[index] = MALFORMED
-    return _decode_once(Frames.of(messages), verdicts, int(counts[counts <= MAXIMUM_LOGS].sum()))
+    return _decode_once(Frames.of(messages), verdicts, logs)
 
 
-def _decode_once(frames: Frames, verdicts: NDArray[np.int8], capacity: int) -> Decoded:
-    verdicts = verdicts.copy()
+def _decode_once(frames: Frames, verdicts: NDArray[np.int8], logs: int) -> Decoded:
     ranges = np.full((len(frames), len(SCHEMA.range_names), 2), -1, np.int64)
-    message, operation = np.empty(capacity, np.int32), np.empty(capacity, np.int8)
-    values = np.zeros((SCHEMA.width, capacity), np.int64)
+    message, operation = np.empty(logs, np.int32), np.empty(logs, np.int8)
+    values = np.zeros((SCHEMA.width, logs), np.int64)
     count = _decode(
         frames.buffer, frames.starts, frames.lengths, SCHEMA.table, verdicts, ranges, message, operation, values
     )

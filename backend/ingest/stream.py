@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ingest.batch import Connection, LogBatch
+from backend.ingest.carry import spread, survey
 from backend.ingest.counts import Counts, LogLoss, MessageLoss
-from backend.ingest.decode import CONNECTION, NODE, PROTOCOL_LOG, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
+from backend.ingest.decode import CONNECTION, NODE, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
 from backend.ingest.framing import Frames
 from backend.ingest.interning import NO_NODE, Interner
 from backend.ingest.judge import judge
@@ -23,6 +24,7 @@ from backend.ingest.judge import judge
 _NOT_COUNTED = (".success", ".syscall", ".ifindex")
 _COUNTED = np.array([index for index, name in enumerate(SCHEMA.columns) if not name.endswith(_NOT_COUNTED)], np.int64)
 _VALUES = len(SCHEMA.columns)
+_ROW = SCHEMA.width * 8 + 17  # bytes: the values and times of a log, its connection, kind, minute and duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,6 @@ class Period:
     """A log that starts longer ago than this is dropped: its minute is no longer kept."""
     clock_difference: timedelta = timedelta(minutes=5)
     """A log that ends further ahead than this is dropped: its clock cannot be right."""
-
-    def bounds_ns(self, now_ns: int) -> tuple[int, int]:
-        """The earliest start and the latest end that are believed at a time, Unix time in ns."""
-        return (
-            now_ns - self.retention // timedelta(microseconds=1) * 1_000,
-            now_ns + self.clock_difference // timedelta(microseconds=1) * 1_000,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +65,9 @@ class LogStream:
         self.waiting_bytes = 0
         """Memory of the logs that wait for `batch`."""
         self._interner = interner
-        self._period = period or Period()
+        period = period or Period()
+        self._retention_ns = _nanoseconds(period.retention)
+        self._clock_difference_ns = _nanoseconds(period.clock_difference)
         self._clock_ns = clock_ns
         self._node = NO_NODE
         self._current: bytes | LogLoss = LogLoss.NO_CONNECTION
@@ -103,14 +100,14 @@ class LogStream:
         counts = self.counts
         counts.messages += len(decoded.frames)
         counts.logs += len(decoded.message)
-        counts.protocol_logs += int(np.count_nonzero(decoded.ranges[:, PROTOCOL_LOG, 0] >= 0))
         slots, boots = self._carry(decoded)
         logs = len(decoded.message)
         if not logs:
             return
         cause = np.empty(logs, np.int8)
         minute, duration = np.empty(logs, np.int32), np.empty(logs, np.int64)
-        earliest, latest = self._period.bounds_ns(self._clock_ns())
+        now = self._clock_ns()
+        earliest, latest = now - self._retention_ns, now + self._clock_difference_ns
         passed = judge(
             decoded.message, decoded.operation, decoded.values, _VALUES, _COUNTED,
             slots, boots, earliest, latest, cause, minute, duration,
@@ -124,40 +121,56 @@ class LogStream:
         if passed:
             counts.accepted += passed
             self._parts.append(part)
-            self.waiting_bytes += part.values.nbytes
+            self.waiting_bytes += passed * _ROW
 
     def _carry(self, decoded: Decoded) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Per message, the slot of its connection (or minus the loss for having none) and its node's boot time."""
         messages = len(decoded.frames)
         slots, boots = np.empty(messages, np.int32), np.empty(messages, np.int64)
-        refused = decoded.verdicts != VALID
+        turns, naming = np.empty(messages, np.int64), np.empty(messages, np.int64)
+        turned, named, protocol_logs = survey(decoded.verdicts, decoded.ranges, turns, naming)
+        self.counts.protocol_logs += protocol_logs
+        naming = naming[:named]
         first = 0
-        for turn in [*np.flatnonzero(refused | (decoded.ranges[:, NODE, 0] >= 0)).tolist(), messages]:
-            self._carry_connections(decoded, first, turn, slots)
-            boots[first:turn] = self._node.node.boot_time_ns
-            if turn < messages and refused[turn]:
-                self._refuse(int(decoded.verdicts[turn]))
-            elif turn < messages:
-                self._node = self._interner.node(decoded.bytes_of(turn, NODE) or b"")
+        for turn in [*turns[:turned].tolist(), messages]:
+            if turn > first:
+                within = naming if not turned else naming[(naming >= first) & (naming < turn)]
+                self._carry_connections(decoded, first, turn, within, slots)
+                boots[first:turn] = self._node.node.boot_time_ns
+            if turn < messages:
+                self._turn(decoded, turn)
             first = turn
         return slots, boots
 
-    def _carry_connections(self, decoded: Decoded, first: int, last: int, slots: NDArray[np.int32]) -> None:
+    def _carry_connections(
+        self, decoded: Decoded, first: int, last: int, naming: NDArray[np.int64], slots: NDArray[np.int32]
+    ) -> None:
         """Fill the slots of messages between which the node stays the same and none is refused.
 
         Senders name a connection in most of their messages, so each step here handles them together.
         """
-        ranges = decoded.ranges[first:last, CONNECTION]
-        naming = np.flatnonzero(ranges[:, 0] >= 0)
-        data = decoded.frames.data
-        named = [data[start:end] for start, end in ranges[naming].tolist()]
-        if not len(naming) or naming[0] > 0:
-            until = int(naming[0]) if len(naming) else last - first
-            slots[first : first + until] = self._slot_of_current() if until else 0
-        if named:
+        continued = not len(naming) or naming[0] > first
+        before = self._slot_of_current() if continued else 0
+        found = np.empty(0, np.int32)
+        if len(naming):
+            data = decoded.frames.data
+            named = [data[start:end] for start, end in decoded.ranges[naming, CONNECTION].tolist()]
+            found = np.array(self._slots_of(self._interner.connections(self._node, named)), np.int32)
             self._current = named[-1]
-            found = self._slots_of(self._interner.connections(self._node, named))
-            slots[first + naming[0] : last] = np.repeat(np.array(found, np.int32), np.diff(naming, append=last - first))
+        spread(first, last, before, naming, found, slots)
+
+    def _turn(self, decoded: Decoded, message: int) -> None:
+        """A message names a node, or was refused.
+
+        A refused one may have named a connection: what follows must not count for the connection before.
+        """
+        verdict = int(decoded.verdicts[message])
+        if verdict == VALID:
+            self._node = self._interner.node(decoded.bytes_of(message, NODE) or b"")
+            return
+        loss = MessageLoss.TOO_MANY_LOGS if verdict == TOO_MANY_LOGS else MessageLoss.UNDECODABLE
+        self.counts.lost_messages[loss] += 1
+        self._current = LogLoss.CONNECTION_LOST
 
     def _slot_of_current(self) -> int:
         """The slot of the connection that what comes next belongs to, or minus the loss for having none."""
@@ -166,17 +179,19 @@ class LogStream:
         return self._slots_of(self._interner.connections(self._node, [self._current]))[0]
 
     def _slots_of(self, connections: list[Connection | None]) -> list[int]:
-        slots, add = self._slots, self._slots.setdefault
+        """The slot of each; None has minus the loss for lacking an address."""
+        slots = self._slots
+        # As set operations, because a loop would turn once for nearly each message.
+        fresh = [item for item in dict.fromkeys(connections) if item not in slots and item is not None]
+        slots.update(zip(fresh, range(len(slots), len(slots) + len(fresh)), strict=True))
+        missing = -int(LogLoss.ADDRESS_MISSING)
         if None in connections:
-            missing = -int(LogLoss.ADDRESS_MISSING)
-            return [missing if item is None else add(item, len(slots)) for item in connections]
-        return [add(item, len(slots)) for item in cast("list[Connection]", connections)]
+            return [missing if item is None else slots[item] for item in connections]
+        return list(map(slots.__getitem__, cast("list[Connection]", connections)))
 
-    def _refuse(self, verdict: int) -> None:
-        """A message was refused. It may have named a connection: what follows must not count for the one before."""
-        loss = MessageLoss.TOO_MANY_LOGS if verdict == TOO_MANY_LOGS else MessageLoss.UNDECODABLE
-        self.counts.lost_messages[loss] += 1
-        self._current = LogLoss.CONNECTION_LOST
+
+def _nanoseconds(period: timedelta) -> int:
+    return period // timedelta(microseconds=1) * 1_000
 
 
 def _used(connections: list[Connection], connection: NDArray[np.int32]) -> tuple[list[Connection], NDArray[np.int32]]:

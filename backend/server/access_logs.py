@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from backend.ingest.batches import StoredBatches
@@ -23,8 +24,14 @@ BATCH_ID = "pyrover-batch-id"
 DROPPED = b"pyrover-dropped"
 """Trailer with what was dropped of a stream, by cause."""
 
-BLOCK = 65_536
+BLOCK = 131_072
 """Bytes that are decoded together."""
+QUANTUM = 16_384
+"""Bytes for which room is reserved together. A stream that is open and quiet holds this much."""
+EXPANSION = 10
+"""Bytes of columns that a byte of messages usually becomes at most."""
+LARGEST_BATCH = 16 * 1024 * 1024
+"""Bytes of a batch with an id, which is held until it is whole."""
 UNSTORED = 4 * 1024 * 1024
 """Bytes of columns that one call may have waiting for the sink before it stops reading."""
 IDLE = 0.5
@@ -48,7 +55,7 @@ class AccessLogService:
         sink: Where they go.
         budget: Shared by all calls.
         period: The times that are believed.
-        message_limit: Bytes of one message, and of one batch that is sent again until answered.
+        message_limit: Bytes of one message.
     """
 
     def __init__(
@@ -104,49 +111,41 @@ class _Collecting:
 
     async def read_on(self, lease: Lease) -> None:
         """Hand logs to the sink as they come."""
-        reserved = 0
         while not self._call.complete:
-            await lease.reserve(BLOCK)
-            reserved += BLOCK
-            await self._read_block()
-            self._advance()
-            surplus = (reserved - self._framer.held) // BLOCK * BLOCK
-            lease.release(surplus)
-            reserved -= surplus
+            await self._read_block(lease)
+            await self._when_there_is_room(lease, self._advance)
+            lease.trim(self._framer.held)
             await self._stored(UNSTORED)
         self._framer.finish()
         await self._stored(0)
 
     async def read_whole(self, lease: Lease, identifier: str) -> None:
         """Hand logs to the sink when all have come, once: the sender will repeat the stream if anything fails."""
-        batches, limit = self._service.batches, self._service.message_limit
+        batches, size = self._service.batches, 0
         known = identifier in batches
-        size = 0
         while not self._call.complete:
-            await lease.reserve(BLOCK)
-            before = self._framer.held
-            await self._call.read(BLOCK, self._framer)
-            size += self._framer.held - before
+            size += await self._read(lease)
             if known:
                 self._framer.drop()
-            elif size > limit:
+                lease.trim(0)
+            elif size > LARGEST_BATCH:
                 raise CallError(
-                    Status.RESOURCE_EXHAUSTED, f"a batch with an id has at most {limit} bytes; send smaller batches"
+                    Status.RESOURCE_EXHAUSTED,
+                    f"a batch with an id has at most {LARGEST_BATCH} bytes; send smaller batches",
                 )
-        if not await batches.begin(identifier):
-            return
-        try:
-            self._decode()
-            self._framer.finish()
-            storing = self._submit()
-        except BaseException:
-            batches.end(identifier, stored=False)
-            raise
-        if storing is None:  # there was nothing good in it, and there will not be next time
-            batches.end(identifier, stored=True)
-        else:
-            storing.add_done_callback(lambda future: batches.end(identifier, stored=_succeeded(future)))
-        await self._stored(0)
+        if await batches.begin(identifier):
+            try:
+                await self._when_there_is_room(lease, self._decode)
+                self._framer.finish()
+                storing = self._submit()
+            except BaseException:
+                batches.end(identifier, stored=False)
+                raise
+            if storing is None:  # there was nothing good in it, and there will not be next time
+                batches.end(identifier, stored=True)
+            else:
+                storing.add_done_callback(lambda future: batches.end(identifier, stored=_succeeded(future)))
+            await self._stored(0)
 
     def close(self) -> None:
         """Stop the timer of a stream that is quiet, or over."""
@@ -154,7 +153,14 @@ class _Collecting:
             self._timer.cancel()
             self._timer = None
 
-    async def _read_block(self) -> None:
+    async def _read(self, lease: Lease) -> int:
+        """Read some of the body, with room reserved for it; how many bytes."""
+        await lease.reserve(QUANTUM)
+        size = await self._call.read(QUANTUM, self._framer)
+        lease.hold(size - QUANTUM)
+        return size
+
+    async def _read_block(self, lease: Lease) -> None:
         """Read a block. When nothing comes for a while, what is whole is handed on meanwhile."""
         loop = asyncio.get_running_loop()
         failure: CallError | None = None
@@ -163,7 +169,8 @@ class _Collecting:
             nonlocal failure
             self._timer = loop.call_later(IDLE, advance)
             try:
-                self._advance()
+                if self._service.budget.has_room(self._expected_columns()):
+                    self._advance()
             except CallError as error:
                 failure = error
                 waiting.reschedule(loop.time())
@@ -171,13 +178,29 @@ class _Collecting:
         self._timer = loop.call_later(IDLE, advance)
         try:
             async with asyncio.timeout(None) as waiting:
-                await self._call.read(BLOCK, self._framer)
+                size = 0
+                while size < BLOCK and not self._call.complete:
+                    size += await self._read(lease)
         except TimeoutError:
             if failure is None:
                 raise
             raise failure from None
         finally:
             self.close()
+
+    def _expected_columns(self) -> int:
+        """Bytes of columns that what is held may become. More is possible, and is then counted when it is there."""
+        return min(EXPANSION * self._framer.held, self._service.budget.limit // 4)
+
+    async def _when_there_is_room(self, lease: Lease, decode: Callable[[], None]) -> None:
+        """Decode, once there is room for the columns."""
+        if self._framer.held >= self._framer.needed:
+            expected = self._expected_columns()
+            await lease.reserve(expected)
+            try:
+                decode()
+            finally:
+                lease.release(expected)
 
     def _advance(self) -> None:
         """Decode what is whole and hand it to the sink. Does not wait, so that a timer may call it."""

@@ -43,8 +43,8 @@ class Call:
         """The compression of its messages."""
         return self.metadata.get("grpc-encoding", "identity")
 
-    async def read(self, size: int, framer: Framer) -> None:
-        """Read the body into a framer until it ends or at least `size` bytes have come.
+    async def read(self, size: int, framer: Framer) -> int:
+        """Read the body into a framer until it ends or at least `size` bytes have come; how many have.
 
         Servers give one chunk for each small HTTP/2 frame, so that this loop turns once for each message.
 
@@ -52,14 +52,16 @@ class Call:
             Disconnected: The client has gone.
         """
         receive, add = self._receive, framer.add
-        while size > 0 and not self.complete:
+        read = 0
+        while read < size and not self.complete:
             event = await receive()
             if event["type"] != "http.request":
                 raise Disconnected
             body = event.get("body", b"")
             self.complete = not event.get("more_body", False)
             add(body)
-            size -= len(body)
+            read += len(body)
+        return read
 
     async def message(self, limit: int) -> bytes:
         """The only message of a call that sends one.

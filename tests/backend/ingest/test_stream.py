@@ -90,7 +90,7 @@ def test_several_runs_join_to_one_batch_whose_connections_are_distinct() -> None
     receiving = stream()
     for remote in ("a", "b", "a", None, "c", "b"):
         receiving.take(Frames.of([named(read_log(), remote=remote).SerializeToString()]))
-    assert receiving.waiting_bytes == 6 * 31 * 8
+    assert receiving.waiting_bytes == 6 * (35 * 8 + 17)
     batch = receiving.batch()
     assert remotes(batch) == ["a", "b", "a", "a", "c", "b"]
     assert batch is not None

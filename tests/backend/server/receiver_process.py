@@ -1,9 +1,9 @@
 """A receiver in a process of its own, so that its memory can be measured. Commands come on standard input.
 
-    python -m tests.backend.server.receiver_process [slow]
+    python -m tests.backend.server.receiver_process [slow [BUDGET]]
 
 Prints its port, then answers each line with one line of JSON: what it has counted and its resident memory. With
-"slow" the sink keeps every batch until the line "go" comes.
+"slow" the sink keeps every batch until the line "go" comes; BUDGET is in bytes.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import sys
 import psutil
 
 from backend.ingest.batch import LogBatch
+from backend.ingest.budget import Budget
 from backend.ingest.warm import warm
 from backend.server.access_logs import AccessLogService
 from tests.backend.server.support import receiving
@@ -44,16 +45,17 @@ def state(service: AccessLogService, sink: Gate) -> str:
             "sink": sink.logs,
             "held": service.budget.held,
             "highest": service.budget.highest,
+            "refused": service.budget.refused,
         }
     )
 
 
-async def main(*, slow: bool) -> None:
+async def main(*, slow: bool, budget: Budget) -> None:
     warm()
     sink = Gate()
     if not slow:
         sink.opened.set()
-    service = AccessLogService(sink)
+    service = AccessLogService(sink, budget)
     async with receiving(service) as receiver:
         print(receiver.listener.port, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -63,4 +65,5 @@ async def main(*, slow: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(slow="slow" in sys.argv))
+    budgets = [Budget(int(argument), patience=1.0) for argument in sys.argv[2:]]
+    asyncio.run(main(slow="slow" in sys.argv, budget=budgets[0] if budgets else Budget()))

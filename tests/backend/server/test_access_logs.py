@@ -315,9 +315,9 @@ async def test_a_batch_whose_sender_gave_up_while_it_was_stored_counts_once() ->
     assert len(sink.batches) == 1
 
 
-async def test_a_batch_larger_than_a_message_may_be_is_refused() -> None:
-    service = AccessLogService(Collecting(), message_limit=100_000)
-    async with receiving(service) as receiver:
+async def test_a_batch_that_is_too_large_to_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_logs, "LARGEST_BATCH", 100_000)
+    async with receiving(Collecting()) as receiver:
         answer = await receiver.raw(body_of(*serialised(stream(3_000)[0])), (BATCH_ID, "one"))
         assert answer.headers["grpc-status"] == "8"
         assert "smaller batches" in answer.headers["grpc-message"]
@@ -333,7 +333,7 @@ async def test_the_period_that_is_believed_can_be_set() -> None:
 async def test_who_finds_no_room_is_told_to_wait_and_others_are_served_again() -> None:
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     sink = Collecting(lambda _: asyncio.shield(durable))
-    service = AccessLogService(sink, Budget(100_000, patience=0.05))
+    service = AccessLogService(sink, Budget(280_000, patience=0.05))
     body = body_of(*serialised(stream(300)[0]))
     async with receiving(service) as receiver:
         first = asyncio.ensure_future(receiver.raw(body))
