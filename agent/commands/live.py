@@ -38,12 +38,25 @@ def format_figures(figures: Figures, rate: float) -> str:
         f"{figures.delivered:,} logs sent",
         f"{figures.waiting:,} waiting",
     ]
-    losses = ", ".join(f"{cause} {count:,}" for cause, count in figures.losses.items() if count)
+    losses = format_losses(figures)
     if losses:
         parts.append(f"lost: {losses}")
     if figures.problem:
         parts.append(figures.problem)
     return " | ".join(parts)
+
+
+def format_losses(figures: Figures) -> str:
+    """What was lost, by cause; empty when nothing was."""
+    return ", ".join(f"{cause} {count:,}" for cause, count in figures.losses.items() if count)
+
+
+def format_end(figures: Figures) -> str:
+    """What became of everything, in one line."""
+    losses = format_losses(figures)
+    return f"{figures.captured:,} logs captured, {figures.delivered:,} delivered" + (
+        f", lost: {losses}" if losses else ""
+    )
 
 
 class LiveLine:

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.commands import arguments as shared
 from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
-from agent.commands.live import Figures, LiveLine
+from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.discovery.procfs import ProcHost
@@ -126,4 +126,5 @@ def _capture(
     if live is not None:
         live.show(final)
         live.end()
+    print(format_end(final), file=sys.stderr)  # noqa: T201 - a command's words to its user
     return final

@@ -39,7 +39,7 @@ class ViewRegistry:
             protocol=record.protocol,
             local=endpoint(record.local_address, record.local_port),
             remote=endpoint(record.remote_address, record.remote_port),
-            role=Role(record.role),
+            role=Role.SERVER if record.role == Role.SERVER else Role.CLIENT,
             now_ns=now_ns,
         )
 
@@ -61,6 +61,21 @@ class ViewRegistry:
         )
         self.apply(view, ViewInput.OPENED)
         self.add_descriptor(view, descriptor)
+
+    def connected(self, view: View) -> None:
+        """Learn who listens at the remote end now: by the time the logs are sent it may be gone."""
+        address, port = view.remote[:ADDRESS_BYTES], endpoint_port(view.remote)
+        view.listener = self._owners.listener(view.network_namespace, view.protocol, address, port)
+
+    def listens(self, record: EventRecord) -> None:
+        """A socket of a process began to listen."""
+        process = self.processes.seen(record.process, record.command)
+        self.processes.listens(process, record.local_port)
+        self._owners.learn(record.network_namespace, record.protocol, record.local_address, record.local_port, process)
+
+    def listens_no_more(self, record: EventRecord) -> None:
+        """The last descriptor of a listening socket was closed."""
+        self._owners.forget(record.network_namespace, record.protocol, record.local_address, record.local_port)
 
     def accepted(self, view: View) -> None:
         """Learn from an accepted connection where its process listens."""

@@ -1,6 +1,6 @@
 import io
 
-from agent.commands.live import Figures, LiveLine, format_figures
+from agent.commands.live import Figures, LiveLine, format_end, format_figures
 
 
 class _Terminal(io.StringIO):
@@ -9,7 +9,15 @@ class _Terminal(io.StringIO):
 
 
 def _figures(**changes: object) -> Figures:
-    values = {"events": 12, "connections": 3, "captured": 4567, "delivered": 4567, "waiting": 0, "losses": {}, "problem": ""}
+    values = {
+        "events": 12,
+        "connections": 3,
+        "captured": 4567,
+        "delivered": 4567,
+        "waiting": 0,
+        "losses": {},
+        "problem": "",
+    }
     return Figures(**{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -24,6 +32,12 @@ def test_losses_are_named_by_cause_and_left_out_when_there_are_none() -> None:
 
 def test_a_problem_is_shown() -> None:
     assert format_figures(_figures(problem="UNAVAILABLE: no route"), 0).endswith("| UNAVAILABLE: no route")
+
+
+def test_the_end_says_what_became_of_everything() -> None:
+    done = _figures(captured=5000, delivered=4567, losses={"refused": 433, "shutdown": 0})
+    assert format_end(done) == "5,000 logs captured, 4,567 delivered, lost: refused 433"
+    assert format_end(_figures(captured=1, delivered=1)) == "1 logs captured, 1 delivered"
 
 
 def test_a_terminal_has_one_line_that_is_written_again() -> None:

@@ -1,0 +1,44 @@
+"""docs/agent.md says what is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.config import ENVIRONMENT, Configuration, load_configuration
+from agent.discovery.naming import Naming
+from tests.agent.synthetic import facts
+
+PAGE = (Path(__file__).parents[2] / "docs" / "agent.md").read_text()
+DEFAULTS, RULES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def _load(tmp_path: Path, text: str) -> Configuration:
+    file = tmp_path / "agent.yaml"
+    file.write_text(text)
+    return load_configuration(file, {})
+
+
+def test_the_configuration_shown_is_the_default(tmp_path: Path) -> None:
+    assert _load(tmp_path, DEFAULTS) == Configuration()
+
+
+def test_every_environment_variable_stands_beside_its_key() -> None:
+    for variable, key in ENVIRONMENT.items():
+        if variable != "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME":  # another name for ROVER_NODE_NAME
+            assert re.search(rf"^ *{key.rpartition('.')[2]}: .*# .*\b{variable}\b", DEFAULTS, re.MULTILINE), variable
+
+
+@pytest.mark.parametrize(
+    ("executable", "arguments", "service"),
+    [
+        ("/usr/bin/java", "java -jar shop-cart.jar", "shop-cart"),
+        ("/usr/bin/python3.11", "/usr/bin/python3.11 /srv/app/pay.py --port 1", "pay.py"),
+        ("/usr/bin/python3.11", "python3 pay.py", "pay.py"),
+        ("/opt/search/bin/node", "node", "search"),
+        ("/usr/bin/other", "other", "other"),
+    ],
+)
+def test_the_rules_shown_do_what_they_seem_to(tmp_path: Path, executable: str, arguments: str, service: str) -> None:
+    naming = Naming("node-1", _load(tmp_path, RULES).rules())
+    assert naming.identify(facts(1, executable, arguments=arguments), ()).service == service
