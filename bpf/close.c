@@ -8,8 +8,9 @@
  *        the process ends or the socket is found gone.
  * Not seen: descriptors that execve closes because of FD_CLOEXEC.
  *
- * A listening socket has no connection to close and makes no event. A socket without a peer does: its connect may
- * have failed, and user space knows sockets by inode and ignores those it never heard of.
+ * A listening socket has no connection to close: its end is told apart, once, with its last descriptor. A socket
+ * without a peer is told like any other: its connect may have failed, and user space knows sockets by inode and
+ * ignores those it never heard of.
  */
 
 #define CLOSE_ON_EXEC_ONLY 4 /* CLOSE_RANGE_CLOEXEC: marks the descriptors, closes none */
@@ -30,24 +31,31 @@ static __always_inline void begin_close(int descriptor)
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct found_socket found;
     struct call call = {};
+    int is_last, is_listening;
     u8 state = 0;
 
     if (!find_watched_socket(descriptor, pid_tgid, &found))
         return;
     bpf_probe_read_kernel(&state, sizeof(state), &found.sk->__sk_common.skc_state);
-    if (found.protocol == PROTOCOL_TCP) {
-        if (state == STATE_LISTEN)
-            return;
+    is_last = is_last_reference(found.file);
+    is_listening = found.protocol == PROTOCOL_TCP && state == STATE_LISTEN;
+    if (is_listening && !is_last)
+        return;
+    if (found.protocol == PROTOCOL_TCP && !is_listening)
         settle_attempt((u64)found.sk, state);
-    }
     call.event.start_ns = bpf_ktime_get_ns();
-    call.event.kind = EVENT_CLOSE;
+    call.event.kind = is_listening ? EVENT_LISTEN_END : EVENT_CLOSE;
     call.event.descriptor = descriptor;
     describe_task(&call.event, pid_tgid);
     describe_socket(&call.event, found.inode, found.sk, found.protocol);
-    if (is_last_reference(found.file))
+    if (is_last)
         call.event.flags = FLAG_LAST_REFERENCE;
     remember_call(pid_tgid, &call);
+}
+
+static __always_inline int is_close(const struct call *call)
+{
+    return call->event.kind == EVENT_CLOSE || call->event.kind == EVENT_LISTEN_END;
 }
 
 #ifdef PROGRAM_enter_close
@@ -66,7 +74,7 @@ int exit_close(struct tracepoint__syscalls__sys_exit_close *args)
 
     if (!call)
         return 0;
-    if (call->event.kind == EVENT_CLOSE) {
+    if (is_close(call)) {
         call->event.end_ns = bpf_ktime_get_ns();
         call->event.result = args->ret;
         send_event(&call->event);
@@ -102,7 +110,7 @@ int exit_dup(struct tracepoint__syscalls__sys_exit_dup3 *args)
 
     if (!call)
         return 0;
-    if (call->event.kind == EVENT_CLOSE && args->ret >= 0) {
+    if (is_close(call) && args->ret >= 0) {
         call->event.end_ns = bpf_ktime_get_ns();
         send_event(&call->event);
     }

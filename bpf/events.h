@@ -41,6 +41,8 @@ enum event_kind {
     EVENT_WRITE = 5,
     EVENT_CLOSE_RANGE = 6,
     EVENT_PROCESS_EXIT = 7,
+    EVENT_LISTEN = 8,
+    EVENT_LISTEN_END = 9,
 };
 
 enum system_call {

@@ -10,7 +10,10 @@ from agent.events.layout import ADDRESS_BYTES
 
 
 class Peers:
-    """Finds the process at the remote end: by its own view of the connection, else by who holds the socket there."""
+    """Finds the process at the remote end: by its own view of the connection, else by who holds the socket there.
+
+    Who listened there when the connection was made goes before who listens there now.
+    """
 
     def __init__(self, table: ViewTable, owners: SocketOwners) -> None:
         self._table = table
@@ -27,9 +30,11 @@ class Peers:
         if not self._owners.is_own(view.network_namespace, remote[0]):
             return None
         local = view.local[:ADDRESS_BYTES], endpoint_port(view.local)
-        process = self._owners.connected(view.network_namespace, view.protocol, remote, local)
-        if process is None:
-            process = self._owners.listener(view.network_namespace, view.protocol, *remote)
+        process = (
+            self._owners.connected(view.network_namespace, view.protocol, remote, local)
+            or view.listener
+            or self._owners.listener(view.network_namespace, view.protocol, *remote)
+        )
         self.unresolved |= process is None
         return process
 

@@ -77,6 +77,13 @@ class ViewRegistry:
         """The last descriptor of a listening socket was closed."""
         self._owners.forget(record.network_namespace, record.protocol, record.local_address, record.local_port)
 
+    def process_left(self, pid: int) -> None:
+        """A process has exited: its id may come back as another one, and it listens no more."""
+        process = self.processes.known(pid)
+        if process is not None:
+            self._owners.forget_process(process)
+        self.processes.left(pid)
+
     def accepted(self, view: View) -> None:
         """Learn from an accepted connection where its process listens."""
         address, port = view.local[:ADDRESS_BYTES], endpoint_port(view.local)

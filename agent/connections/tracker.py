@@ -104,6 +104,10 @@ class _Batch:
             self._opened(row, record)
         elif record.kind == EventKind.CLOSE:
             self._closed(row, record)
+        elif record.kind == EventKind.LISTEN:
+            self._registry.listens(record)
+        elif record.kind == EventKind.LISTEN_END:
+            self._registry.listens_no_more(record)
         elif record.kind == EventKind.CLOSE_RANGE:
             self._range_closed(row, record)
         elif record.kind == EventKind.PROCESS_EXIT:
@@ -124,6 +128,8 @@ class _Batch:
         view.role = Role.CLIENT if record.kind == EventKind.CONNECT else Role.SERVER
         if record.kind == EventKind.ACCEPT:
             self._registry.accepted(view)
+        else:
+            self._registry.connected(view)
         succeeded = record.result >= 0
         self._registry.apply(view, ViewInput.OPENED if succeeded else ViewInput.CONNECT_FAILED)
         self._log(row, view, EventKind(record.kind), success=succeeded)
@@ -162,7 +168,7 @@ class _Batch:
         for view in self._registry.table.of_process(record.process):
             if self._registry.apply(view, ViewInput.PROCESS_EXITED):
                 self._log(row, view, EventKind.PROCESS_EXIT, success=True)
-        self._registry.processes.left(record.process)
+        self._registry.process_left(record.process)
 
     def _log(self, row: int, view: View, kind: EventKind, *, success: bool) -> None:
         self._views[view.number] = view

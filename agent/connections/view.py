@@ -21,6 +21,7 @@ class View:
         "inode",
         "key",
         "last_seen_ns",
+        "listener",
         "local",
         "network_namespace",
         "number",
@@ -56,6 +57,8 @@ class View:
         """Address and port, ENDPOINT_BYTES."""
         self.remote = remote
         self.role = role
+        self.listener: Process | None = None
+        """Who listened at the remote end when this process connected, if that was on this host and known."""
         self.state = ViewState.NEW
         self.descriptors: tuple[int, ...] = ()
         """Descriptors of the process that are known to refer to the socket."""

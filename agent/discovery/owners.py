@@ -1,5 +1,7 @@
 """Which process holds which socket of this host: names the far end of connections that stay here."""
 
+from collections.abc import Iterable
+
 from agent.discovery.host import SocketScan
 from agent.discovery.processes import Process, ProcessTable
 from agent.discovery.socket_table import MAPPED_PREFIX, is_loopback
@@ -10,7 +12,7 @@ _ANY = (bytes(16), MAPPED_PREFIX + bytes(4))
 class SocketOwners:
     """Owners of listening sockets and of connections between own addresses, and the addresses of each namespace.
 
-    Filled by scans of the host, and in between by what accepted connections show.
+    Filled by scans of the host, and in between by sockets that begin and end to listen, and by accepted connections.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -50,10 +52,25 @@ class SocketOwners:
                 self.refused += 1
 
     def learn(self, namespace: int, protocol: int, address: bytes, port: int, process: Process) -> None:
-        """Note from an accepted connection that a process listens on this port."""
-        if not is_loopback(address) and (address in self._namespaces_of or len(self._namespaces_of) < self._capacity):
+        """Note that a process listens on this port: on `address`, or on all of its namespace's."""
+        if (
+            address not in _ANY
+            and not is_loopback(address)
+            and (address in self._namespaces_of or len(self._namespaces_of) < self._capacity)
+        ):
             self._namespaces_of.setdefault(address, set()).add(namespace)
         self._add_listener((namespace, protocol, port), address, process)
+
+    def forget(self, namespace: int, protocol: int, address: bytes, port: int) -> None:
+        """Note that nobody listens on this port any more: on `address`, or on any."""
+        key = namespace, protocol, port
+        self._remove(key, list(self._listeners.get(key, ())) if address in _ANY else [address])
+
+    def forget_process(self, process: Process) -> None:
+        """Note that a process has ended: it listens nowhere. Others that share its sockets are found by a scan."""
+        if process.ports:
+            for key in [key for key in self._listeners if key[2] in process.ports]:
+                self._remove(key, [bound for bound, owner in self._listeners[key].items() if owner is process])
 
     def is_own(self, namespace: int, address: bytes) -> bool:
         """True for an address of this host, and for any in a namespace that no scan has seen yet."""
@@ -85,6 +102,13 @@ class SocketOwners:
     def _listener_in(self, namespace: int, protocol: int, address: bytes, port: int) -> Process | None:
         listeners = self._listeners.get((namespace, protocol, port), {})
         return next((listeners[bound] for bound in (address, *_ANY) if bound in listeners), None)
+
+    def _remove(self, key: tuple[int, int, int], addresses: Iterable[bytes]) -> None:
+        listeners = self._listeners.get(key, {})
+        for address in addresses:
+            listeners.pop(address, None)
+        if not listeners:
+            self._listeners.pop(key, None)
 
     def _add_listener(self, key: tuple[int, int, int], address: bytes, process: Process) -> None:
         if key not in self._listeners and len(self._listeners) >= self._capacity:

@@ -51,6 +51,8 @@ class EventKind(IntEnum):
     WRITE = 5  # bytes > 0
     CLOSE_RANGE = 6  # descriptors `descriptor`..`result` of the process were closed
     PROCESS_EXIT = 7  # the last thread of the process left; its sockets are closed by the kernel
+    LISTEN = 8  # a socket began to listen on its local address and port; no remote end
+    LISTEN_END = 9  # the last descriptor of a listening socket was closed
 
 
 class SystemCall(IntEnum):

@@ -13,6 +13,7 @@ class Stage(Enum):
     """What a hook feeds."""
 
     CONNECT = "connect"
+    LISTEN = "listen"
     ACCEPT = "accept"
     READ = "read"
     WRITE = "write"
@@ -135,6 +136,13 @@ HOOKS: Final = (
             "kernelLogs.connect of connects that return before their outcome (non-blocking sockets)",
             "connection.local of connects that fail",
         ),
+    ),
+    _system_call(
+        "listen",
+        Stage.LISTEN,
+        Cost.PROCESS,
+        "the names of new listeners of this host as the far end of connections, until one is accepted",
+        leaves="exit_listen",
     ),
     _system_call(
         "accept", Stage.ACCEPT, Cost.CONNECTION, "kernelLogs.accept of accept", leaves="exit_accept", required=True

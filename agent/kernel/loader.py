@@ -25,6 +25,7 @@ SOURCES: Final = (
     "maps.h",
     "sockets.h",
     "connect.c",
+    "listen.c",
     "accept.c",
     "close.c",
     "transfer.c",

@@ -41,7 +41,7 @@ def test_this_machine_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "The agent can run here."
     for hook in HOOKS:
         assert any(line.split()[:2] == [hook.name, "yes"] for line in lines), hook.name
-    assert any(line.startswith("  programs         yes  31 loaded") for line in lines)
+    assert any(line.startswith("  programs         yes  33 loaded") for line in lines)
 
 
 @needs_root
@@ -61,7 +61,7 @@ def test_this_machine_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mode_that_is_not_built_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.run(parse("--attach", "kprobe")) == 1
     output = capsys.readouterr().out
-    assert "not built yet (21 hooks)" in output
+    assert "not built yet (22 hooks)" in output
     assert output.endswith("The agent cannot run here: see the lines marked NO.\n")
     assert max(map(len, output.splitlines())) <= 100
 
@@ -82,7 +82,7 @@ def test_what_is_missing_is_told_with_what_is_lost() -> None:
     log = "\n".join(f"line {number} of the verifier" for number in range(50))
     plan = make_plan(offer).without({"exit_messages syscalls:sys_exit_recvmmsg": log})
     text = "\n".join(render([Finding("kernel", good=True, text="any")], plan, can_run=True))
-    assert "Hooks (21 of 23 have a source)" in text
+    assert "Hooks (22 of 24 have a source)" in text
     assert "  dup2             no   no source" in text
     assert "this kernel has no syscalls:sys_exit_dup2 (dup2)" in text
     assert "  - kernelLogs.close of sockets that dup2 replaces" in text

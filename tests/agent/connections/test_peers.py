@@ -123,3 +123,12 @@ def test_open_connections_are_adopted_with_the_role_that_listeners_tell() -> Non
     ]
     assert tracked.logs["kind"].tolist() == [K.CLOSE] * 3
     assert world.registry.information == {"close of an inherited or unconnected socket": 1}  # the listener's
+
+
+def test_who_listened_at_the_time_of_the_connect_is_remembered() -> None:
+    world, peers = _world()
+    world.track(event(K.LISTEN, process=2, inode=9, local=SERVER))
+    client = _view(world, K.CONNECT, process=1, inode=1, local=CLIENT, remote=SERVER, result=-110)
+    world.track(event(K.PROCESS_EXIT, process=2))
+    late = _view(world, K.CONNECT, process=1, inode=3, local=("127.0.0.1", 40001), remote=SERVER, result=-111)
+    assert (_name(peers, client), _name(peers, late)) == ("server", None)

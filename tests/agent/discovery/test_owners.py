@@ -1,5 +1,6 @@
 from agent.discovery.host import SocketScan
-from tests.agent.synthetic import World, address, facts, socket_facts
+from agent.events.layout import EventKind
+from tests.agent.synthetic import World, address, event, facts, socket_facts
 
 
 def _loaded(*sockets: object, own: dict[int, tuple[bytes, ...]] | None = None) -> World:
@@ -61,3 +62,27 @@ def test_what_does_not_fit_is_counted() -> None:
     assert world.owners.refused == 50 + 20
     assert _listener(world, 1, "127.0.0.1", 100) == 1
     assert _listener(world, 1, "127.0.0.1", 101) is None
+
+
+def test_a_listener_is_known_from_its_first_moment_to_its_last() -> None:
+    world = _loaded()
+    world.track(event(EventKind.LISTEN, process=1, inode=5, local=("127.0.0.1", 80), namespace=1))
+    world.track(event(EventKind.LISTEN, process=2, inode=6, local=("0.0.0.0", 81), namespace=1))
+    assert _listener(world, 1, "127.0.0.1", 80) == 1
+    assert _listener(world, 1, "127.0.0.1", 81) == 2
+    assert _listener(world, 2, "127.0.0.1", 80) is None  # another network
+    world.track(event(EventKind.LISTEN_END, process=1, inode=5, local=("127.0.0.1", 80), namespace=1))
+    world.track(event(EventKind.LISTEN_END, process=2, inode=6, local=("0.0.0.0", 81), namespace=1))
+    assert _listener(world, 1, "127.0.0.1", 80) is None
+    assert _listener(world, 1, "127.0.0.1", 81) is None
+    assert not world.owners.is_own(1, address("0.0.0.0"))
+
+
+def test_a_process_that_has_ended_listens_nowhere() -> None:
+    world = _loaded()
+    for process, port in ((1, 80), (2, 80), (1, 81), (2, 82)):
+        local = (f"127.0.0.{process}", port)
+        world.track(event(EventKind.LISTEN, process=process, inode=port, local=local, namespace=1))
+    world.track(event(EventKind.PROCESS_EXIT, process=1))
+    assert [_listener(world, 1, f"127.0.0.{process}", 80) for process in (1, 2)] == [None, 2]
+    assert [_listener(world, 1, "127.0.0.1", 81), _listener(world, 1, "127.0.0.2", 82)] == [None, 2]

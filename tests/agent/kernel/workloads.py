@@ -306,6 +306,23 @@ def connections(host: str, count: int) -> dict[str, Any]:
     return {"made": made}
 
 
+def listeners(host: str) -> dict[str, Any]:
+    """Listen on a chosen port and without having chosen one; one has a second descriptor; one fails to listen."""
+    chosen = listen(host)
+    automatic = socket.socket(family_of(host), socket.SOCK_STREAM)
+    automatic.listen()
+    described = {"chosen": describe(chosen), "automatic": describe(automatic)}
+    copy = os.dup(chosen.fileno())
+    chosen.close()
+    os.close(copy)
+    pair = socket.socket(family_of(host), socket.SOCK_DGRAM)
+    with contextlib.suppress(OSError):
+        pair.listen()
+    pair.close()
+    automatic.close()
+    return described
+
+
 def failed_accept() -> dict[str, Any]:
     listener = listen("127.0.0.1")
     listener.setblocking(False)  # noqa: FBT003 # the name of the method says it
