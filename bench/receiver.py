@@ -25,6 +25,7 @@ from concurrent import futures
 from dataclasses import dataclass, field
 
 import grpc
+from google.protobuf.message import Message
 
 from backend.ingest.batch import LogBatch
 from backend.ingest.warm import warm
@@ -69,10 +70,10 @@ def message(number: int, *, node: bool) -> bytes:
     return made.SerializeToString()
 
 
-def _fill(layer: object) -> None:
-    for name in ("totalDuration", "totalPackageSize", "totalPackageCount", "totalNetFilterCount", "ifindex"):
-        if hasattr(layer, name):
-            setattr(layer, name, 1_234)
+def _fill(layer: Message) -> None:
+    for item in layer.DESCRIPTOR.fields:
+        if item.message_type is None:
+            setattr(layer, item.name, 123_456)
 
 
 class Discard:
