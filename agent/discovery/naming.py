@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from agent.discovery.cgroups import ENGINES, container_id, systemd_unit
 from agent.discovery.host import ProcessFacts
+from agent.discovery.programs import program_name
 
 UNNAMED = "unknown"
 """The last resort for a process of which not even the task name is known."""
@@ -53,7 +54,7 @@ class ServiceRule:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Names processes: the user's rules, then the systemd unit, then the container, then the executable."""
+    """Names processes: the user's rules, then the systemd unit, then the container, then the program."""
 
     instance: str
     rules: Sequence[ServiceRule] = ()
@@ -74,7 +75,8 @@ class Naming:
         if container and unit in ENGINES:
             unit = ""
         certain = self.services.get(facts.pid, "")
-        return Identity(certain or by_rule or unit or container or process, self.instance, container, process)
+        program = program_name(facts.executable, facts.command_line) or process
+        return Identity(certain or by_rule or unit or container or program, self.instance, container, process)
 
     def identify_by_command(self, command: str) -> Identity:
         """Names of a process that was gone before it could be read: its task name is all there is."""

@@ -31,10 +31,10 @@ def test_unit_then_container_then_executable(cgroups: list[str], service: str, c
         (ServiceRule(r"shop-\1", command_line=re.compile(r"-jar shop-(\w+)\.jar")), "shop-cart"),
         (ServiceRule(r"\g<kind>", executable=re.compile(r"/(?P<kind>jvm)/")), "jvm"),
         (ServiceRule("api", port=8080), "api"),
-        (ServiceRule("api", port=9090), "java"),
-        (ServiceRule("api", port=8080, executable=re.compile("python")), "java"),
-        (ServiceRule(r"\1", executable=re.compile(r"(x?)java")), "java"),  # a template that comes out empty
-        (ServiceRule("other", command_line=re.compile("nothing like it")), "java"),
+        (ServiceRule("api", port=9090), "shop-cart"),
+        (ServiceRule("api", port=8080, executable=re.compile("python")), "shop-cart"),
+        (ServiceRule(r"\1", executable=re.compile(r"(x?)java")), "shop-cart"),  # a template that comes out empty
+        (ServiceRule("other", command_line=re.compile("nothing like it")), "shop-cart"),
     ],
 )
 def test_user_rules(rule: ServiceRule, service: str) -> None:
