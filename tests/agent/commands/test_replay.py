@@ -44,7 +44,7 @@ def test_to_a_backend_come_the_same_messages_as_to_a_file(configuration: Path, t
     with collector.serve() as port:
         arguments = ["replay", str(RECORDING), "--config", str(configuration), "--backend", f"127.0.0.1:{port}"]
         assert main(arguments) == 0
-    delivered = [message for identity in collector.attempts for message in collector.accepted[identity]]
+    delivered = [message for batch in collector.accepted.values() for message in batch]
     assert delivered == _replay(configuration, tmp_path / "logs")
 
 

@@ -34,7 +34,7 @@ def _agent(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _workload_totals(collector: Collector) -> dict[str, dict[str, int]]:
-    messages = [message for identity in collector.attempts for message in collector.accepted.get(identity, ())]
+    messages = [message for batch in list(collector.accepted.values()) for message in batch]
     totals = totals_by_service(messages)
     return {name: dict(totals[name]) for name in ("client", "server") if name in totals}
 
@@ -72,6 +72,9 @@ def test_an_end_by_itself(workload_configuration: Path) -> None:
 
 
 def test_the_agent_stays_within_sixty_megabytes(workload: Workload, workload_configuration: Path) -> None:
+    # Other programs of this machine are watched as well: however busy they are, little of theirs is kept.
+    with workload_configuration.open("a") as file:
+        file.write("limits: {connections: 1000, queue_logs: 10000, queue_bytes: 1000000}\n")
     collector = Collector()
     with collector.serve() as port:
         arguments = ["run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]

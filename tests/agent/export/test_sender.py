@@ -221,7 +221,7 @@ def test_the_backend_may_go_away_and_come_back() -> None:
         sender.start()
         first = _batch(1)
         _submit(sender, ledger, first)
-        collector.wait(lambda: first.id in collector.accepted)
+        assert sender.wait_for_room(_batch(SenderLimits().logs), 30)  # the answer has come as well
     second = _batch(2)
     _submit(sender, ledger, second)
     while not sender.problem:
