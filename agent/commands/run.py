@@ -13,11 +13,11 @@ from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.discovery.procfs import ProcHost
-from agent.events.source import EventSource
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport, Security
 from agent.kernel.loader import LoaderError
+from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 
 SUMMARY = "capture the network calls of this machine and stream them to the backend"
@@ -51,8 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
             transport.close()
             return fail(str(error))
         with source:
-            backend = f"backend {configuration.core.backend.addr}"
-            print(describe_start(source, configuration, backend), file=sys.stderr, flush=True)  # noqa: T201
             figures = _capture(source, configuration, transport, stop, LiveLine() if arguments.live else None)
     if arguments.figures is not None:
         try:
@@ -84,7 +82,7 @@ def _pem(path: str) -> bytes | None:
 
 
 def _capture(
-    source: EventSource, configuration: Configuration, transport: GrpcTransport, stop: Stop, live: LiveLine | None
+    source: KernelSource, configuration: Configuration, transport: GrpcTransport, stop: Stop, live: LiveLine | None
 ) -> Figures:
     """Capture and deliver until it is time to stop; the final figures."""
     host = ProcHost(configuration.discovery.proc)
@@ -117,6 +115,8 @@ def _capture(
 
     try:
         pipeline.start(monotonic_ns())
+        backend = f"backend {configuration.core.backend.addr}"
+        print(describe_start(source, configuration, backend), file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
         follow(source, step, stop)
     finally:
         pipeline.flush(monotonic_ns())
