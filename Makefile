@@ -21,15 +21,21 @@ lint: ## check style and types
 	@$(PYTHON) -m ruff check $(SOURCES)
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m mypy
+	@clang-format --dry-run --Werror bpf/*.c bpf/*.h
 
 format: ## rewrite the sources in the project's style
 	@scripts/setup test
 	@$(PYTHON) -m ruff check --fix-only $(SOURCES)
 	@$(PYTHON) -m ruff format $(SOURCES)
+	@clang-format -i bpf/*.c bpf/*.h
 
 protos: ## generate the Python code of protos/*.proto
 	@scripts/setup test
 	@$(PYTHON) scripts/generate_protos.py
+
+hooks: ## write docs/hooks.md from the hook declarations
+	@scripts/setup test
+	@$(PYTHON) -m agent.kernel.hooks_page
 
 lock: ## pin the dependencies of pyproject.toml again
 	@scripts/lock

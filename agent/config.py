@@ -90,7 +90,7 @@ class Kernel(_Section, frozen=True):
     """How events are captured."""
 
     attach: Literal["auto", "fentry", "kprobe", "tracepoint"] = "auto"
-    ring_bytes: Positive = 8 * 1024 * 1024
+    ring_bytes: Positive = 4 * 1024 * 1024
 
 
 class Limits(_Section, frozen=True):

@@ -1,8 +1,8 @@
 /* The end of a process: one event when its last thread leaves.
  *
  * What:  sched_process_exit runs for every thread that ends; only the one that leaves its group without live threads
- *        makes an event. Every thread's own entry in `calls` and `transfers` is removed: a thread killed where the exit of its
- *        system call is not traced would leave it behind.
+ *        makes an event. Every thread's own entry in `calls` and `transfers` is removed: a thread killed where the
+ *        exit of its system call is not traced would leave it behind.
  * Why a raw tracepoint: its first argument, the task, is all that is needed and has not changed since 4.17.
  * Lost without it: the end of connections that a process did not close itself.
  */

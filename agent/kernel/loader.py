@@ -85,7 +85,7 @@ class Loaded:
 class Options:
     """What the programs are compiled with."""
 
-    ring_bytes: int = 8 << 20
+    ring_bytes: int = 4 << 20
     in_flight_entries: int = 16384
     """Threads that may be inside a system call on a socket at the same time."""
     connecting_entries: int = 8192

@@ -1,6 +1,6 @@
 """Makes agent_run.events and agent_run.json: a recording of recording_workload.py, and what that says it did.
 
-    sudo .venv/bin/python tests/data/make_recording.py
+    sudo .venv/bin/python -m tests.data.make_recording
 
 Only what concerns the workload's two processes is kept; the host's name and interfaces are replaced.
 """
