@@ -26,6 +26,8 @@ class Figures:
     """Logs on their way."""
     losses: Mapping[str, int]
     """Events and logs lost, by cause."""
+    incomplete: Mapping[str, int]
+    """Logs that lack something, by what they lack."""
     problem: str
     """Why the last attempt to deliver failed; empty when it did not."""
 
@@ -38,22 +40,23 @@ def format_figures(figures: Figures, rate: float) -> str:
         f"{figures.delivered:,} logs sent",
         f"{figures.waiting:,} waiting",
     ]
-    losses = format_losses(figures)
-    if losses:
+    if losses := format_counts(figures.losses):
         parts.append(f"lost: {losses}")
+    if incomplete := format_counts(figures.incomplete):
+        parts.append(f"incomplete: {incomplete}")
     if figures.problem:
         parts.append(figures.problem)
     return " | ".join(parts)
 
 
-def format_losses(figures: Figures) -> str:
-    """What was lost, by cause; empty when nothing was."""
-    return ", ".join(f"{cause} {count:,}" for cause, count in figures.losses.items() if count)
+def format_counts(counts: Mapping[str, int]) -> str:
+    """What is not zero; empty when everything is."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
 
 
 def format_end(figures: Figures) -> str:
     """What became of everything, in one line."""
-    losses = format_losses(figures)
+    losses = format_counts(figures.losses)
     return f"{figures.captured:,} logs captured, {figures.delivered:,} delivered" + (
         f", lost: {losses}" if losses else ""
     )

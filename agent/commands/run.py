@@ -104,6 +104,7 @@ def _capture(
             delivered=balance.delivered,
             waiting=pipeline.pending + sender.waiting,
             losses={**source.losses(), **balance.lost},
+            incomplete=source.incomplete(),
             problem=sender.problem,
         )
 

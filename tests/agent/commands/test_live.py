@@ -16,6 +16,7 @@ def _figures(**changes: object) -> Figures:
         "delivered": 4567,
         "waiting": 0,
         "losses": {},
+        "incomplete": {},
         "problem": "",
     }
     return Figures(**{**values, **changes})  # type: ignore[arg-type]
@@ -28,6 +29,11 @@ def test_the_line() -> None:
 def test_losses_are_named_by_cause_and_left_out_when_there_are_none() -> None:
     line = format_figures(_figures(losses={"ring_full": 1200, "refused": 0, "queue_full": 3}), 0)
     assert line.endswith("| lost: ring_full 1,200, queue_full 3")
+
+
+def test_what_logs_lack_is_shown() -> None:
+    line = format_figures(_figures(incomplete={"peer_unreadable": 2, "bytes_unreadable": 0}), 0)
+    assert line.endswith("| incomplete: peer_unreadable 2")
 
 
 def test_a_problem_is_shown() -> None:
