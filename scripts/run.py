@@ -18,8 +18,6 @@ from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / ".venv" / "bin"
-STATE = ROOT / ".run"
-READY_SECONDS = 60
 STOP_SECONDS = 20
 
 
@@ -43,10 +41,11 @@ def _log_on_failure(path: Path) -> Iterator[None]:
         raise SystemExit(1) from failure
 
 
-def start_backend(log: Path, grpc_port: int, http_port: int) -> subprocess.Popen[bytes]:
-    """Start the backend and wait until it answers; its output goes to `log`."""
+def start_backend(state: Path, grpc_port: int, http_port: int) -> subprocess.Popen[bytes]:
+    """Start the backend and wait until it answers; its store and its log are in `state`."""
+    log = state / "backend.log"
     ready, announce = os.pipe()
-    command = [PROGRAMS / "pyrover-backend", "serve", "--data", STATE / "data", "--ready-fd", str(announce)]
+    command = [PROGRAMS / "pyrover-backend", "serve", "--data", state / "data", "--ready-fd", str(announce)]
     command += ["--grpc-port", str(grpc_port), "--http-port", str(http_port)]
     with log.open("wb") as output, _log_on_failure(log):
         # A session of its own: Ctrl-C reaches this program only, which then stops the agent first.
@@ -89,15 +88,16 @@ def main() -> int:
     parser.add_argument("--for", dest="seconds", metavar="DURATION", help="stop after this long, such as 20s or 5m")
     parser.add_argument("--grpc-port", type=int, default=11800, help="where the agent sends (default: %(default)s)")
     parser.add_argument("--http-port", type=int, default=12800, help="where the console is (default: %(default)s)")
+    parser.add_argument("--state", type=Path, default=ROOT / ".run", help="folder of the store and the backend's log")
     options = parser.parse_args()
-    STATE.mkdir(exist_ok=True)
+    options.state.mkdir(exist_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     agent: subprocess.Popen[bytes] | None = None
     backend: subprocess.Popen[bytes] | None = None
     statuses: dict[str, int] = {}
     try:
-        backend = start_backend(STATE / "backend.log", options.grpc_port, options.http_port)
+        backend = start_backend(options.state, options.grpc_port, options.http_port)
         print(f"Console: http://127.0.0.1:{options.http_port}/   (Ctrl-C stops)", flush=True)
         agent = start_agent(options.grpc_port, options.seconds)
         statuses["agent"] = agent.wait()
