@@ -16,7 +16,7 @@ _COUNTERS: Final = {
     "ring_full": "events that found no room in the ring, because they were not taken fast enough",
     "in_flight_full": "calls on sockets while too many threads were inside one; at most one event each",
     "connecting_full": "connects without an outcome yet, while too many others had none either",
-    "messages_beyond_bound": "messages of one `recvmmsg` or `sendmmsg` on an unconnected socket, beyond the 128th",
+    "messages_beyond_bound": "messages of one `recvmmsg` or `sendmmsg` on an unconnected socket, beyond the 64th",
     "accepted_not_found": "accepts whose new descriptor was closed by another thread before the call returned",
     "outcome_missed": "connects that ended in a state change which no program saw",
     PROGRAM_SKIPPED: "runs that the kernel left out because a program was running on that CPU; at most one event each",

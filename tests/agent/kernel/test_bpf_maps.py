@@ -88,7 +88,7 @@ def test_messages_beyond_the_bound_are_counted() -> None:
         assert set(writes["system_call"]) == {SystemCall.SENDMMSG}
         assert set(writes["bytes"]) == {2}
         assert len(writes) + watch.source.losses()["messages_beyond_bound"] == 200
-        assert len(writes) == 128
+        assert len(writes) == 64
         nothing_else(watch.source, "messages_beyond_bound")
 
 
