@@ -17,8 +17,6 @@ from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, make_plan
 from agent.kernel.source import KernelSource
 
-SUMMARY = "Show what this machine offers to the agent, what would be watched and what would be missed."
-
 _WIDTH: Final = 96
 _NAME_WIDTH: Final = 17
 _TRIAL_RING_BYTES: Final = 1 << 16

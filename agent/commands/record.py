@@ -17,8 +17,6 @@ from agent.export.accounting import Ledger
 from agent.kernel.loader import LoaderError
 from agent.pipeline import Pipeline
 
-SUMMARY = "record kernel events to a file that 'pyrover-agent replay' can play again"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

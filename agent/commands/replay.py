@@ -20,8 +20,6 @@ from agent.export.sender import Sender, SenderLimits
 from agent.pipeline import Pipeline
 from protos.recording import write_messages, write_signature
 
-SUMMARY = "play a recording of kernel events again: the same access logs every time"
-
 BACKEND_SECONDS = 30.0
 """How long the backend may be away before logs are given up."""
 

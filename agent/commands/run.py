@@ -20,8 +20,6 @@ from agent.kernel.loader import LoaderError
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 
-SUMMARY = "capture the network calls of this machine and stream them to the backend"
-
 SHUTDOWN_SECONDS = 5.0
 """How long the last logs may take to be delivered."""
 

@@ -14,7 +14,6 @@ from backend.query.client import AskingError, Client
 from backend.query.lookup import Lookup, NoDataError, Subject, no_services
 from backend.query.times import MAXIMUM_BUCKETS
 
-SUMMARY = "Ask a running backend: services, instances, topology, metrics, status."
 DEFAULT_ADDRESS = "127.0.0.1:12800"
 
 _LAST = re.compile(r"\d{1,9}[smhdw]")
