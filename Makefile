@@ -1,6 +1,6 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos hooks lock clean
+.PHONY: help run test vm-test lint format protos hooks lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts
@@ -15,6 +15,10 @@ run: ## run backend and agent on this machine; FOR=20s stops by itself
 test: ## run every test that this machine can run
 	@scripts/setup test
 	@$(PYTHON) -m pytest $(TESTS)
+
+vm-test: ## load every kernel program on stock Debian kernels, in virtual machines
+	@scripts/setup vm
+	@$(PYTHON) scripts/vm_test.py
 
 lint: ## check style and types
 	@scripts/setup test
