@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-# How long an example takes says something about the machine, not about the code.
-settings.register_profile("pyrover", deadline=None)
+# How long an example takes says something about the machine, not about the code. Nothing is kept between runs.
+settings.register_profile("pyrover", deadline=None, database=None)
 settings.load_profile("pyrover")
