@@ -1,4 +1,8 @@
-"""Where events come from: the interface that the kernel and a recording both serve."""
+"""Where events come from: the interface between the kernel and everything that reads it.
+
+A recording is played one level up (agent/events/recording.py): with the events it brings the answers that the host gave
+at the time, and both have to stay in step.
+"""
 
 from collections.abc import Mapping
 from typing import Protocol
