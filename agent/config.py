@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from agent.config_durations import Duration
 from agent.discovery.naming import ServiceRule
+from common.yaml_file import YamlFileError, read_mapping
 
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -185,16 +186,9 @@ def load_configuration(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigurationError(f"{path}: must hold keys and values, such as 'core:', not a {type(tree).__name__}")
-    return tree
+        return read_mapping(path, "core:")
+    except YamlFileError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _expand(tree: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML holds anything

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from backend.ingest.budget import DEFAULT_BUDGET
 from backend.ingest.framing import DEFAULT_MESSAGE_LIMIT
 from backend.ingest.stream import Period
+from common.yaml_file import YamlFileError, read_mapping
 
 PREFIX = "PYROVER_BACKEND_"
 _LARGEST_PORT = 65_535
@@ -108,15 +108,9 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is not YAML: {error}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(f"{file} must hold names and values, such as 'grpc_port: 11800'")
+        content = read_mapping(file, "grpc_port: 11800")
+    except YamlFileError as error:
+        raise SettingsError(str(error)) from error
     _check_names(content, Settings, str(file), "")
     return content
 

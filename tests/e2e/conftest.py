@@ -1,18 +1,11 @@
-"""What the end-to-end tests need of the machine, and the programs they share."""
+"""The programs that the end-to-end tests share."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agent.kernel.conftest import reason_to_skip
 from tests.e2e.programs import Backend, backend
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _machine() -> None:
-    if reason := reason_to_skip():
-        pytest.skip(reason)
 
 
 @pytest.fixture

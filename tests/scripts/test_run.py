@@ -10,13 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.agent.kernel.conftest import reason_to_skip
 from tests.e2e.programs import PATIENCE, ROOT, program, read_line
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip() or "can run here"),
-]
+pytestmark = pytest.mark.kernel
+
 RUN = [sys.executable, ROOT / "scripts" / "run.py"]
 
 

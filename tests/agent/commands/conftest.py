@@ -11,28 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.kernel.loader import LoaderError, find_interpreter
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
+ROOT = Path(__file__).parents[3]
 WORKLOAD = ROOT / "tests" / "data" / "recording_workload.py"
-
-
-def _reason_to_skip() -> str:
-    if os.geteuid() != 0:
-        return "needs root to load kernel programs"
-    try:
-        find_interpreter()
-    except LoaderError as error:
-        return str(error)
-    return ""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    marked = [item for item in items if item.get_closest_marker("kernel") and item.path.is_relative_to(HERE)]
-    if marked and (reason := _reason_to_skip()):
-        for item in marked:
-            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 class Workload:

@@ -46,7 +46,7 @@ def test_times_become_a_period() -> None:
         ("1: 2", "there is no setting '1'"),
         ("grpc_port: many", "$.grpc_port"),
         ("limits: 5", "$.limits"),
-        ("[1, 2]", "must hold names and values"),
+        ("[1, 2]", "must hold keys and values"),
         ("a: b: c", "is not YAML"),
         ("grpc_port: 65536", "from 0 to 65535"),
         ("grpc_port: 12800", "they must differ"),
