@@ -1,4 +1,4 @@
-"""A known workload, and whether kernel programs can be loaded here."""
+"""A known workload of two processes, and the agent as a program."""
 
 import json
 import os
