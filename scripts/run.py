@@ -48,7 +48,7 @@ def start_backend(state: Path, grpc_port: int, http_port: int) -> subprocess.Pop
     command = [PROGRAMS / "pyrover-backend", "serve", "--data", state / "data", "--ready-fd", str(announce)]
     command += ["--grpc-port", str(grpc_port), "--http-port", str(http_port)]
     with log.open("wb") as output, _log_on_failure(log):
-        # A session of its own: Ctrl-C reaches this program only, which then stops the agent first.
+        # A session of its own: Ctrl-C must not stop it before the agent has delivered its last logs.
         backend = subprocess.Popen(
             command, stdout=output, stderr=output, pass_fds=(announce,), start_new_session=True, cwd=ROOT
         )
@@ -60,19 +60,25 @@ def start_backend(state: Path, grpc_port: int, http_port: int) -> subprocess.Pop
 
 
 def start_agent(grpc_port: int, seconds: str | None) -> subprocess.Popen[bytes]:
-    """Start the agent; it writes its live line to this program's standard output."""
+    """Start the agent; it writes its live line to this program's standard output.
+
+    It stays on this program's terminal: sudo may have to ask for a password there.
+    """
     command: list[str | Path] = [] if os.geteuid() == 0 else ["sudo", "--preserve-env"]
     command += [PROGRAMS / "pyrover-agent", "run", "--live", "--flush-period", "1s"]
     command += ["--backend", f"127.0.0.1:{grpc_port}"]
     if seconds:
         command += ["--for", seconds]
-    return subprocess.Popen(command, start_new_session=True, cwd=ROOT)
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 def stop(name: str, process: subprocess.Popen[bytes]) -> int:
     """Ask a program to finish and wait for it; its exit status."""
     if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
+        try:
+            process.terminate()
+        except PermissionError:  # sudo runs as root; it passes the signal on
+            subprocess.run(["sudo", "kill", str(process.pid)], check=False)
     try:
         return process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
