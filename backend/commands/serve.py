@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from backend.entities.names import NameLimits
 from backend.oal.syntax import OalError
 from backend.server.backend import running
 from backend.server.serving import Listener, PortError, listen
@@ -50,9 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _check_ready_fd(arguments.ready_fd)
         settings = load(arguments.config, os.environ, flags)
+        names = _name_limits(os.environ)
         grpc = listen(settings.host, settings.grpc_port, "--grpc-port")
         http = listen(settings.host, settings.http_port, "--http-port")
-        asyncio.run(_serve(settings, grpc, http, arguments.ready_fd))
+        asyncio.run(_serve(settings, names, grpc, http, arguments.ready_fd))
     except SettingsError as error:
         return _fail(error, _WRONG_USE)
     except (PortError, StorageError, OalError, OSError) as error:
@@ -60,12 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(settings: Settings, grpc: Listener, http: Listener, ready_fd: int | None) -> None:
+def _name_limits(environment: Mapping[str, str]) -> NameLimits:
+    try:
+        return NameLimits.from_environment(environment)
+    except ValueError as error:
+        raise SettingsError(f"environment: {error}") from error
+
+
+async def _serve(settings: Settings, names: NameLimits, grpc: Listener, http: Listener, ready_fd: int | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings, (grpc, http)):
+    async with running(settings, (grpc, http), names):
         addresses = {"grpc": grpc.authority, "http": f"http://{http.authority}"}
         sys.stdout.write(f"pyrover-backend is ready: gRPC {addresses['grpc']}, console {addresses['http']}/\n")
         sys.stdout.flush()

@@ -7,6 +7,8 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from backend.entities.names import NameLimits
+from backend.entities.resolution import Resolver
 from backend.ingest.budget import Budget
 from backend.ingest.warm import warm
 from backend.metrics.pipeline import Pipeline, PipelineSettings
@@ -29,7 +31,9 @@ _DECODER, _STORAGE = "decoder", "storage"
 
 
 @asynccontextmanager
-async def running(settings: Settings, listeners: Sequence[Listener]) -> AsyncIterator[AccessLogService]:
+async def running(
+    settings: Settings, listeners: Sequence[Listener], names: NameLimits | None = None
+) -> AsyncIterator[AccessLogService]:
     """Run the backend while the block runs; the block begins when everything is ready.
 
     The ports answer from the beginning: /healthcheck says what is awaited. At the end no more is accepted, open calls
@@ -42,7 +46,7 @@ async def running(settings: Settings, listeners: Sequence[Listener]) -> AsyncIte
     readiness = Readiness((_DECODER, _STORAGE))
     application = BackendApplication(readiness, settings.token)
     async with AsyncExitStack() as stack:
-        storing = await stack.enter_async_context(_Storing(settings))
+        storing = await stack.enter_async_context(_Storing(settings, Resolver(limits=names)))
         await stack.enter_async_context(serving(application, listeners, settings.times.shutdown_seconds))
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
@@ -64,11 +68,12 @@ class _Storing:
     metrics: Metrics
     storage: DuckdbStorage
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, resolver: Resolver) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._settings = settings
+        self._resolver = resolver
         self._stack = AsyncExitStack()
 
     async def open(self) -> Pipeline:
@@ -80,6 +85,7 @@ class _Storing:
             self.storage,
             self.metrics,
             settings=PipelineSettings(retention=retention),
+            resolver=self._resolver,
             telemetry=Telemetry(self.registry),
         )
         await pipeline.start()

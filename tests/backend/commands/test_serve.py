@@ -33,11 +33,14 @@ def start(
 
 
 @contextmanager
-def backend(data: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+def backend(
+    data: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """A ready backend and its addresses; it is stopped at the end if the test has not done so."""
     reading, writing = os.pipe()
     ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    process = start(*ports, "--data", str(data), "--ready-fd", str(writing), *arguments, fds=(writing,))
+    told = (*ports, "--data", str(data), "--ready-fd", str(writing), *arguments)
+    process = start(*told, environment=environment, fds=(writing,))
     os.close(writing)
     try:
         with os.fdopen(reading) as ready:
@@ -133,3 +136,17 @@ def test_a_token_from_the_settings_file_is_asked_for(tmp_path: Path, number: sig
         process.send_signal(number)
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+def test_the_limit_of_names_comes_from_the_environment(tmp_path: Path) -> None:
+    with backend(tmp_path, environment={"SW_SERVICE_NAME_MAX_LENGTH": "3"}) as (_, addresses):
+        send(addresses["grpc"], 1)
+        services = httpx.get(f"{addresses['http']}/api/services?start=-15m").json()["services"]
+    assert [service["name"] for service in services] == ["sho"]
+
+
+def test_a_limit_of_names_that_is_no_number_is_a_clear_error(tmp_path: Path) -> None:
+    process = start("--data", str(tmp_path), environment={"SW_SERVICE_NAME_MAX_LENGTH": "many"})
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "SW_SERVICE_NAME_MAX_LENGTH='many' is not a whole number" in error
