@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from agent.commands import arguments as shared
 from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
+from agent.commands.live import format_counts
 from agent.config import Configuration, ConfigurationError
 from agent.discovery.procfs import ProcHost
 from agent.discovery.recorded import RecordingHost
@@ -36,12 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
                 destination = f"recording to {arguments.file}"
                 print(describe_start(source, configuration, destination), file=sys.stderr, flush=True)  # noqa: T201
                 events = _record(source, configuration, file, stop)
-                losses = {cause: count for cause, count in source.losses().items() if count}
+                losses = format_counts(source.losses())
         except (ConfigurationError, LoaderError, ValueError) as error:
             return fail(str(error))
         except OSError as error:
             return fail(f"{arguments.file}: cannot be written: {error.strerror}")
-    lost = f", lost: {', '.join(f'{cause} {count}' for cause, count in losses.items())}" if losses else ""
+    lost = f", lost: {losses}" if losses else ""
     print(f"{events} events in {arguments.file}{lost}", file=sys.stderr)  # noqa: T201
     return 0
 

@@ -3,7 +3,6 @@
 The attach planner (`agent.kernel.plan`) chooses one source for each hook; docs/hooks.md is made from this file.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -198,8 +197,3 @@ HOOKS: Final = (
         ("kernelLogs.read and kernelLogs.write of splice",),
     ),
 )
-
-
-def built_sources(hook: Hook) -> Iterator[Source]:
-    """The sources of a hook that have programs, in order of preference."""
-    return (source for source in hook.sources if source.is_built)
