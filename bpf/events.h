@@ -1,7 +1,7 @@
 /* struct event: the one record that every program sends through the ring.
  *
- * What:  the C twin of EVENT in agent/events/layout.py. The loader appends static assertions made from that
- *        dtype, so a difference between the two does not compile.
+ * What:  the C twins of EVENT, STAGES and QUALITY in agent/events/layout.py, which says what each field means. The
+ *        loader appends static assertions made from those dtypes, so a difference between the two does not compile.
  * Why:   fixed-size records let user space read the whole ring as one array.
  * Lost without it: everything.
  */
@@ -10,6 +10,53 @@
 
 #define ADDRESS_BYTES 16
 #define COMMAND_BYTES 16
+#define DROPS 6
+
+/* What the stages between system call and wire did: sums in ns, bytes and counts. */
+struct stages {
+    u64 l4_ns;
+    u64 l3_ns;
+    u64 l3_local_ns;
+    u64 l3_output_ns;
+    u64 neighbour_ns;
+    u64 netfilter_ns;
+    u64 l2_ns;
+    u64 l2_ready_ns;
+    u64 l2_device_ns;
+    u64 package_bytes;
+    u64 late_ns;
+    u32 packages;
+    u32 retransmits;
+    u32 neighbours;
+    u32 netfilters;
+    u32 queued;
+    u32 interface;
+    u32 round_trip_us;
+    u32 late_packages;
+};
+
+struct drop {
+    u32 reason;
+    u32 count;
+};
+
+/* What went wrong on a connection. */
+struct quality {
+    u32 retransmits_timeout;
+    u32 retransmits_fast;
+    u32 retransmits_probe;
+    u32 retransmits_syn;
+    u32 zero_windows_received;
+    u32 zero_windows_sent;
+    u32 round_trip_us;
+    u32 round_trip_variation_us;
+    u32 round_trip_minimum_us;
+    u32 drops_other;
+    struct drop drops[DROPS];
+    u32 segments_out;
+    u32 segments_in;
+    u32 unused[6];
+};
 
 struct event {
     u64 start_ns;          /* CLOCK_MONOTONIC at system call entry */
@@ -31,6 +78,10 @@ struct event {
     u8 local_address[ADDRESS_BYTES]; /* IPv6, or IPv4 mapped into ::ffff:0:0/96 */
     u8 remote_address[ADDRESS_BYTES];
     char command[COMMAND_BYTES]; /* task name, NUL padded */
+    union {
+        struct stages stages;
+        struct quality quality; /* of EVENT_QUALITY */
+    };
 };
 
 enum event_kind {
@@ -43,6 +94,9 @@ enum event_kind {
     EVENT_PROCESS_EXIT = 7,
     EVENT_LISTEN = 8,
     EVENT_LISTEN_END = 9,
+    EVENT_LATE_WRITE = 10,
+    EVENT_LATE_READ = 11,
+    EVENT_QUALITY = 12,
 };
 
 enum system_call {
@@ -72,6 +126,7 @@ enum role {
 enum event_flag {
     FLAG_NONBLOCKING = 1,
     FLAG_LAST_REFERENCE = 2,
+    FLAG_PACKAGES_COUNTED = 4,
 };
 
 #endif

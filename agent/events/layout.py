@@ -1,6 +1,6 @@
 """The record that every BPF program sends and every reader sees: `struct event` of bpf/events.h.
 
-This dtype is the declaration that Python uses; `c_layout_assertions` turns it into C static assertions which
+These dtypes are the declaration that Python uses; `c_layout_assertions` turns it into C static assertions which
 the loader compiles together with the programs, so that a difference between the two is a compile error.
 """
 
@@ -11,6 +11,64 @@ from numpy.typing import NDArray
 
 ADDRESS_BYTES = 16
 COMMAND_BYTES = 16
+
+STAGES = np.dtype(
+    [
+        ("l4_ns", np.uint64),  # write: inside the protocol's sendmsg; read: inside its receive; connect: the handshake
+        ("l3_ns", np.uint64),  # inside the network layer
+        ("l3_local_ns", np.uint64),  # write: until the output stage; read: local delivery
+        ("l3_output_ns", np.uint64),  # write: from the output stage to the device layer; read: until routed
+        ("neighbour_ns", np.uint64),  # write: resolving the next hop's hardware address
+        ("netfilter_ns", np.uint64),  # inside netfilter's hooks
+        ("l2_ns", np.uint64),  # write: inside the device layer
+        ("l2_ready_ns", np.uint64),  # write: from the device layer to the driver; read: from the device to the socket
+        ("l2_device_ns", np.uint64),  # write: inside the driver; read: from the socket's queue to the end of the call
+        ("package_bytes", np.uint64),  # payload of the packages
+        ("late_ns", np.uint64),  # write: time in L3 of packages sent outside of any call; in none of the sums above
+        ("packages", np.uint32),  # socket buffers, with those sent late
+        ("retransmits", np.uint32),
+        ("neighbours", np.uint32),  # resolutions of a hardware address
+        ("netfilters", np.uint32),  # runs of netfilter's hooks
+        ("queued", np.uint32),  # write: packages that entered the device layer
+        ("interface", np.uint32),  # index of the last package's interface in the socket's own network namespace
+        ("round_trip_us", np.uint32),  # smoothed round trip time of the connection at that moment; 0 when not known
+        ("late_packages", np.uint32),  # write: packages sent outside of any call, by acknowledgements or timers
+    ]
+)
+"""What the stages between system call and wire did since the last event of the connection in this direction.
+
+120 bytes. Times in ns; those of a write are of the packages sent inside the call, so that L2 <= L3 <= L4 <= call.
+Counts and bytes include late packages. In READ, WRITE, LATE_READ and LATE_WRITE; of CONNECT only `l4_ns` and
+`round_trip_us` are set, of ACCEPT only `round_trip_us`.
+"""
+
+DROPS = 6
+
+DROP = np.dtype([("reason", np.uint32), ("count", np.uint32)])
+"""Packages of one connection that the kernel dropped for one reason (enum skb_drop_reason); unused where count is 0."""
+
+QUALITY = np.dtype(
+    [
+        ("retransmits_timeout", np.uint32),  # packages sent again after the retransmission timer fired
+        ("retransmits_fast", np.uint32),  # in recovery, after duplicate or selective acknowledgements
+        ("retransmits_probe", np.uint32),  # tail loss probes, and what else is sent again without either
+        ("retransmits_syn", np.uint32),
+        ("zero_windows_received", np.uint32),  # packages of the peer that say its window is closed
+        ("zero_windows_sent", np.uint32),  # packages to the peer that say so
+        ("round_trip_us", np.uint32),  # smoothed
+        ("round_trip_variation_us", np.uint32),
+        ("round_trip_minimum_us", np.uint32),
+        ("drops_other", np.uint32),  # drops for reasons beyond the DROPS first ones
+        ("drops", DROP, (DROPS,)),
+        ("segments_out", np.uint32),  # since the beginning of the connection: tcp_sock.segs_out
+        ("segments_in", np.uint32),  # same: tcp_sock.segs_in
+        ("unused", np.uint32, (6,)),
+    ]
+)
+"""What went wrong on a connection since its last QUALITY event: the other meaning of the 120 bytes of STAGES.
+
+Sent with the first transfer after something happened, and at the end of a connection.
+"""
 
 EVENT = np.dtype(
     [
@@ -33,9 +91,10 @@ EVENT = np.dtype(
         ("local_address", np.uint8, (ADDRESS_BYTES,)),  # IPv6, or IPv4 mapped into ::ffff:0:0/96
         ("remote_address", np.uint8, (ADDRESS_BYTES,)),
         ("command", np.uint8, (COMMAND_BYTES,)),  # task name, NUL padded
+        ("stages", STAGES),  # of QUALITY events: a QUALITY, see `quality_of`
     ]
 )
-"""One kernel event: 112 bytes, host byte order, no padding."""
+"""One kernel event: 232 bytes, host byte order, no padding."""
 
 Events = NDArray[np.void]
 """A one-dimensional array of dtype EVENT."""
@@ -53,6 +112,9 @@ class EventKind(IntEnum):
     PROCESS_EXIT = 7  # the last thread of the process left; its sockets are closed by the kernel
     LISTEN = 8  # a socket began to listen on its local address and port; no remote end
     LISTEN_END = 9  # the last descriptor of a listening socket was closed
+    LATE_WRITE = 10  # a TCP socket ended; packages that it sent since its last write
+    LATE_READ = 11  # same; packages that it received since its last read
+    QUALITY = 12  # see QUALITY
 
 
 class SystemCall(IntEnum):
@@ -88,14 +150,27 @@ class EventFlag(IntFlag):
 
     NONBLOCKING = 1  # a connect whose system call returned before its outcome was known
     LAST_REFERENCE = 2  # a close that released the socket itself
+    PACKAGES_COUNTED = 4  # stages.packages and stages.package_bytes are counted, even where they are 0
+
+
+def quality_of(events: Events) -> NDArray[np.void]:
+    """The QUALITY of events of that kind, one for each."""
+    quality: NDArray[np.void] = events["stages"].view(QUALITY)
+    return quality
 
 
 def c_layout_assertions() -> str:
-    """C static assertions that `struct event` has exactly the layout of EVENT."""
-    lines = [f'_Static_assert(sizeof(struct event) == {EVENT.itemsize}, "size of struct event");']
-    for name, field in (EVENT.fields or {}).items():
+    """C static assertions that the structs of bpf/events.h have exactly the layouts declared here."""
+    return (
+        "\n".join(_assertions("event", EVENT) + _assertions("stages", STAGES) + _assertions("quality", QUALITY)) + "\n"
+    )
+
+
+def _assertions(structure: str, dtype: np.dtype[np.void]) -> list[str]:
+    lines = [f'_Static_assert(sizeof(struct {structure}) == {dtype.itemsize}, "size of struct {structure}");']
+    for name, field in (dtype.fields or {}).items():
         lines.append(
-            f"_Static_assert(__builtin_offsetof(struct event, {name}) == {field[1]}"
-            f' && sizeof(((struct event *)0)->{name}) == {field[0].itemsize}, "layout of event.{name}");'
+            f"_Static_assert(__builtin_offsetof(struct {structure}, {name}) == {field[1]}"
+            f' && sizeof(((struct {structure} *)0)->{name}) == {field[0].itemsize}, "layout of {structure}.{name}");'
         )
-    return "\n".join(lines) + "\n"
+    return lines
