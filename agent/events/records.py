@@ -30,6 +30,7 @@ class EventRecord(NamedTuple):
     local_address: bytes
     remote_address: bytes
     command: bytes
+    stages: bytes
 
 
 _CODES = {"<u8": "Q", "<u4": "I", "<i4": "i", "<u2": "H", "|u1": "B", ">u8": "Q", ">u4": "I", ">i4": "i", ">u2": "H"}
@@ -37,8 +38,12 @@ _CODES = {"<u8": "Q", "<u4": "I", "<i4": "i", "<u2": "H", "|u1": "B", ">u8": "Q"
 
 def _struct_format() -> str:
     """The struct format of EVENT: native byte order, no padding."""
-    fields = [EVENT[name] for name in EVENT.names or ()]
-    return "=" + "".join(f"{field.itemsize}s" if field.subdtype else _CODES[field.str] for field in fields)
+    return "=" + "".join(_code(EVENT[name]) for name in EVENT.names or ())
+
+
+def _code(field: np.dtype[np.generic]) -> str:
+    """Numbers as numbers, arrays and structs as bytes."""
+    return f"{field.itemsize}s" if field.subdtype or field.fields else _CODES[field.str]
 
 
 _RECORD = struct.Struct(_struct_format())

@@ -56,7 +56,7 @@ def test_nonblocking_connects_and_asking_again(watch: Watch, host: str) -> None:
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a race needs two CPUs")
 def test_at_most_one_event_whichever_comes_first_and_the_rest_is_counted() -> None:
-    with KernelSource.open(only_processes=()) as source:
+    with KernelSource.open(only_processes=(), ring_bytes=16 << 20) as source:
         run = Watch(source).run("nonblocking_between_cpus", count=5003)
         connects = run.of(EventKind.CONNECT)
         assert len(set(connects["inode"])) == len(connects)
