@@ -21,6 +21,7 @@ _HEADER: Final = struct.Struct("<HBBIIIII")
 _TYPE: Final = struct.Struct("<III")
 _MEMBER: Final = struct.Struct("<III")
 _ARRAY: Final = struct.Struct("<III")
+_ENUMERATOR: Final = struct.Struct("<Ii")
 
 _INTEGER, _POINTER, _ARRAY_KIND, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
 _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNCTION, _FLOAT, _TYPE_TAG, _ENUM64 = 8, 9, 10, 11, 12, 16, 18, 19
@@ -94,6 +95,7 @@ class Btf:
         self._starts = array("Q", [0])  # type ids start at 1; 0 is void
         self._structs = _Named()
         self._functions = _Named()
+        self._enums = _Named()
         self._index(header + types, header + types + types_length)
 
     @classmethod
@@ -162,6 +164,22 @@ class Btf:
         """The type id of a kernel function, as attaching to it by BTF needs it; None when there is none."""
         return self._functions.find(self._name_offsets(name))
 
+    def enumerators(self, name: str) -> dict[int, str]:
+        """The names of `enum name` by value, the first one of each; empty when there is no such enum.
+
+        Raises:
+            BtfError: The file is malformed.
+        """
+        type_id = self._enums.find(self._name_offsets(name))
+        if type_id is None:
+            return {}
+        _, count, _, _, at = self._type(type_id)
+        names: dict[int, str] = {}
+        for position in range(at, at + count * _ENUMERATOR.size, _ENUMERATOR.size):
+            offset, value = _ENUMERATOR.unpack_from(self._data, position)
+            names.setdefault(value, self._name(offset).decode(errors="replace"))
+        return names
+
     def _structure(self, name: str) -> int:
         type_id = self._structs.find(self._name_offsets(name))
         if type_id is None:
@@ -181,6 +199,8 @@ class Btf:
                 self._structs.add(name, len(self._starts))
             elif name and kind == _FUNCTION:
                 self._functions.add(name, len(self._starts))
+            elif name and kind == _ENUM:
+                self._enums.add(name, len(self._starts))
             self._starts.append(at)
             at += _TYPE.size + _TAIL.get(kind, 0) + _PER_ELEMENT.get(kind, 0) * (info & 0xFFFF)
         if at != end:

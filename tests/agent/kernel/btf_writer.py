@@ -2,7 +2,7 @@
 
 import struct
 
-INTEGER, POINTER, ARRAY, STRUCT, UNION, TYPEDEF, CONST, FUNCTION, PROTOTYPE = 1, 2, 3, 4, 5, 8, 10, 12, 13
+INTEGER, POINTER, ARRAY, STRUCT, UNION, ENUM, TYPEDEF, CONST, FUNCTION, PROTOTYPE = 1, 2, 3, 4, 5, 6, 8, 10, 12, 13
 
 
 Members = list[tuple[str, int, int]]
@@ -34,6 +34,10 @@ class Writer:
     def aggregate(self, kind: int, name: str, size: int, members: Members, *, flag: int = 0) -> int:
         rest = b"".join(struct.pack("<III", self.name(member), type_id, at) for member, type_id, at in members)
         return self.add(kind, name, size, rest, count=len(members), flag=flag)
+
+    def enum(self, name: str, values: dict[str, int]) -> int:
+        rest = b"".join(struct.pack("<Ii", self.name(key), value) for key, value in values.items())
+        return self.add(ENUM, name, 4, rest, count=len(values))
 
     def file(self) -> bytes:
         header = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self.types), len(self.types), len(self.names))

@@ -29,6 +29,7 @@ def example() -> bytes:
         STRUCT, "outer", 64, [("a", u8, 0), ("", nameless, 64), ("kept", inner, 128), ("many", pairs, 192)]
     )
     writer.aggregate(STRUCT, "bits", 4, [("low", u8, 3 << 24), ("high", u8, 4 << 24 | 3), ("plain", u8, 8)], flag=1)
+    writer.enum("colour", {"RED": 0, "GREEN": -1, "ALSO_RED": 0})
     prototype = writer.add(PROTOTYPE, "", 0)
     writer.add(FUNCTION, "do_work", prototype)
     return writer.file()
@@ -124,6 +125,7 @@ def test_damaged_files_give_an_answer_or_an_error(data: st.DataObject) -> None:
                     continue
                 assert found.byte_offset >= 0
         btf.function_id("do_work")
+        btf.enumerators("colour")
     except BtfError:
         pass
 
@@ -136,6 +138,11 @@ def test_noise_is_refused(noise: bytes) -> None:
     for data in (noise, header + noise):
         with contextlib.suppress(BtfError):
             Btf(data).has("outer", "a")
+
+
+def test_enumerators() -> None:
+    assert Btf(example()).enumerators("colour") == {0: "RED", -1: "GREEN"}
+    assert Btf(example()).enumerators("shape") == {}
 
 
 @needs_btf
