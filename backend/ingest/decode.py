@@ -101,7 +101,8 @@ def _count_logs(
             if kind == wire.START_GROUP or kind == wire.END_GROUP:
                 continue
             number = key >> 3
-            if kind == wire.DELIMITED and number < tables.MAXIMUM_FIELD and table[0, number, tables.LOG] == 1:
+            slot = tables.slot_of(number)
+            if kind == wire.DELIMITED and slot >= 0 and table[0, slot, tables.LOG] == 1:
                 counts[m] += 1
             at = wire.skip(buffer, at, end, key, 0)
             if at < 0:
@@ -158,16 +159,17 @@ def _decode_message(
         if at < 0 or number == 0:
             return MALFORMED, count
         action = tables.UNKNOWN
-        if number < tables.MAXIMUM_FIELD:
+        slot = tables.slot_of(number)
+        if slot >= 0:
             here = types[depth]
-            action = table[here, number, tables.ACTION]
+            action = table[here, slot, tables.ACTION]
             if action == tables.INTEGER and kind == wire.VARINT:
                 value, at = wire.varint(buffer, at, limit)
                 if at < 0:
                     return MALFORMED, count
-                column = table[here, number, tables.COLUMN]
+                column = table[here, slot, tables.COLUMN]
                 if row >= 0 and column >= 0:
-                    values[column, row] = _integer(value, table[here, number, tables.FORM])
+                    values[column, row] = _integer(value, table[here, slot, tables.FORM])
                 continue
             if action != tables.UNKNOWN and action != tables.INTEGER and kind == wire.DELIMITED:
                 size, at = wire.length(buffer, at, limit)
@@ -178,27 +180,27 @@ def _decode_message(
                         return MALFORMED, count
                     at += size
                     continue
-                if table[here, number, tables.LOG] == 1:
+                if table[here, slot, tables.LOG] == 1:
                     if count >= len(log_message):
                         return TOO_MANY_LOGS, count
                     row = count
                     log_message[row], log_operation[row] = m, 0
                     count += 1
-                elif table[here, number, tables.OPERATION] == 1 and row >= 0:
+                elif table[here, slot, tables.OPERATION] == 1 and row >= 0:
                     if log_operation[row] != 0 and log_operation[row] != number:
                         return IRREGULAR, count
                     log_operation[row] = number
-                if table[here, number, tables.RANGE] >= 0:
-                    if ranges[m, table[here, number, tables.RANGE], 0] >= 0:
+                if table[here, slot, tables.RANGE] >= 0:
+                    if ranges[m, table[here, slot, tables.RANGE], 0] >= 0:
                         return IRREGULAR, count
-                    ranges[m, table[here, number, tables.RANGE], 0] = at
-                    ranges[m, table[here, number, tables.RANGE], 1] = at + size
-                if table[here, number, tables.PRESENCE] >= 0 and row >= 0:
-                    values[table[here, number, tables.PRESENCE], row] = 1
+                    ranges[m, table[here, slot, tables.RANGE], 0] = at
+                    ranges[m, table[here, slot, tables.RANGE], 1] = at + size
+                if table[here, slot, tables.PRESENCE] >= 0 and row >= 0:
+                    values[table[here, slot, tables.PRESENCE], row] = 1
                 if depth + 1 >= tables.MAXIMUM_DEPTH:
                     return MALFORMED, count
                 depth += 1
-                types[depth], ends[depth] = table[here, number, tables.TYPE], at + size
+                types[depth], ends[depth] = table[here, slot, tables.TYPE], at + size
                 continue
         at = wire.skip(buffer, at, limit, key, depth)
         if at < 0:

@@ -10,8 +10,15 @@ import numpy as np
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from numpy.typing import NDArray
 
-MAXIMUM_FIELD = 16
-"""Field numbers below this are known to the tables; higher ones are unknown fields, which are skipped."""
+from backend.ingest.compiled import Integer, compiled
+
+KNOWN_FIELDS = 16
+"""Field numbers below this have the slot of their number in a message type's table."""
+EXTENSIONS = 1000
+"""Field numbers from here on are extensions of the wire (docs/wire-extensions.md): checked like others, not kept."""
+KNOWN_EXTENSIONS = 8
+"""So many of them have slots, behind those of the others. All other fields are unknown, and skipped."""
+SLOTS = KNOWN_FIELDS + KNOWN_EXTENSIONS
 MAXIMUM_DEPTH = 16
 """Deepest nesting of known messages."""
 
@@ -33,6 +40,16 @@ _INTEGER_FORMS = {
 }
 
 
+@compiled
+def slot_of(number: Integer) -> Integer:
+    """The slot of a field number, or -1 when it has none."""
+    if 0 <= number < KNOWN_FIELDS:
+        return number
+    if EXTENSIONS <= number < EXTENSIONS + KNOWN_EXTENSIONS:
+        return number - EXTENSIONS + KNOWN_FIELDS
+    return -1
+
+
 class SchemaError(Exception):
     """The schema holds what the decoder has no rule for."""
 
@@ -42,7 +59,7 @@ class Schema:
     """Tables for one root message type."""
 
     table: NDArray[np.int32]
-    """[message type, field number, slot]; type 0 is the root."""
+    """[message type, slot of a field, slot of its entry]; type 0 is the root."""
     columns: tuple[str, ...]
     """Per column of a log, its wire path below the log."""
     start: int
@@ -82,19 +99,21 @@ class _Builder:
         if depth >= MAXIMUM_DEPTH:
             raise SchemaError(f"{message.full_name} nests deeper than {MAXIMUM_DEPTH}")
         index = len(self.table)
-        entries = np.zeros((MAXIMUM_FIELD, ENTRY), np.int32)
+        entries = np.zeros((SLOTS, ENTRY), np.int32)
         entries[:, [COLUMN, PRESENCE, RANGE]] = -1
         self.table.append(entries)
         for item in message.fields:
-            if item.number >= MAXIMUM_FIELD:
-                raise SchemaError(f"{item.full_name} has number {item.number}; the tables end at {MAXIMUM_FIELD - 1}")
-            place = _Place(depth, None if path is None or item.is_repeated else f"{path}{item.name}")
+            slot = slot_of(item.number)
+            if slot < 0:
+                raise SchemaError(f"{item.full_name} has number {item.number}, for which the tables have no slot")
+            kept = path is not None and not item.is_repeated and slot < KNOWN_FIELDS
+            place = _Place(depth, f"{path}{item.name}" if kept else None)
             if item.message_type is not None:
-                self.add_message(entries[item.number], item, item.message_type, place)
+                self.add_message(entries[slot], item, item.message_type, place)
             elif item.type == FieldDescriptor.TYPE_STRING:
-                _add_string(entries[item.number], item, place)
+                _add_string(entries[slot], item, place)
             else:
-                self.add_integer(entries[item.number], item, place)
+                self.add_integer(entries[slot], item, place)
         return index
 
     def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, kind: Descriptor, place: _Place) -> None:

@@ -108,16 +108,18 @@ HTTP_1: AccessLogProtocolType
 HTTP_2: AccessLogProtocolType
 
 class EBPFAccessLogMessage(_message.Message):
-    __slots__ = ("node", "connection", "kernelLogs", "protocolLog")
+    __slots__ = ("node", "connection", "kernelLogs", "protocolLog", "quality")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     KERNELLOGS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOLLOG_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
     node: EBPFAccessLogNodeInfo
     connection: AccessLogConnection
     kernelLogs: _containers.RepeatedCompositeFieldContainer[AccessLogKernelLog]
     protocolLog: AccessLogProtocolLogs
-    def __init__(self, node: _Optional[_Union[EBPFAccessLogNodeInfo, _Mapping]] = ..., connection: _Optional[_Union[AccessLogConnection, _Mapping]] = ..., kernelLogs: _Optional[_Iterable[_Union[AccessLogKernelLog, _Mapping]]] = ..., protocolLog: _Optional[_Union[AccessLogProtocolLogs, _Mapping]] = ...) -> None: ...
+    quality: PyroverConnectionQuality
+    def __init__(self, node: _Optional[_Union[EBPFAccessLogNodeInfo, _Mapping]] = ..., connection: _Optional[_Union[AccessLogConnection, _Mapping]] = ..., kernelLogs: _Optional[_Iterable[_Union[AccessLogKernelLog, _Mapping]]] = ..., protocolLog: _Optional[_Union[AccessLogProtocolLogs, _Mapping]] = ..., quality: _Optional[_Union[PyroverConnectionQuality, _Mapping]] = ...) -> None: ...
 
 class EBPFAccessLogNodeInfo(_message.Message):
     __slots__ = ("name", "netInterfaces", "bootTime", "clusterName", "policy")
@@ -286,22 +288,30 @@ class AccessLogTraceInfo(_message.Message):
     def __init__(self, provider: _Optional[_Union[AccessLogTraceInfoProvider, str]] = ..., traceId: _Optional[str] = ..., traceSegmentId: _Optional[str] = ..., spanId: _Optional[str] = ...) -> None: ...
 
 class AccessLogKernelConnectOperation(_message.Message):
-    __slots__ = ("startTime", "endTime", "success")
+    __slots__ = ("startTime", "endTime", "success", "handshakeDuration", "errorNumber", "roundTripMicroseconds")
     STARTTIME_FIELD_NUMBER: _ClassVar[int]
     ENDTIME_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    HANDSHAKEDURATION_FIELD_NUMBER: _ClassVar[int]
+    ERRORNUMBER_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
     startTime: EBPFTimestamp
     endTime: EBPFTimestamp
     success: bool
-    def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., success: _Optional[bool] = ...) -> None: ...
+    handshakeDuration: int
+    errorNumber: int
+    roundTripMicroseconds: int
+    def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., success: _Optional[bool] = ..., handshakeDuration: _Optional[int] = ..., errorNumber: _Optional[int] = ..., roundTripMicroseconds: _Optional[int] = ...) -> None: ...
 
 class AccessLogKernelAcceptOperation(_message.Message):
-    __slots__ = ("startTime", "endTime")
+    __slots__ = ("startTime", "endTime", "roundTripMicroseconds")
     STARTTIME_FIELD_NUMBER: _ClassVar[int]
     ENDTIME_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
     startTime: EBPFTimestamp
     endTime: EBPFTimestamp
-    def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ...) -> None: ...
+    roundTripMicroseconds: int
+    def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., roundTripMicroseconds: _Optional[int] = ...) -> None: ...
 
 class AccessLogKernelCloseOperation(_message.Message):
     __slots__ = ("startTime", "endTime", "success")
@@ -330,18 +340,24 @@ class AccessLogKernelWriteOperation(_message.Message):
     def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., syscall: _Optional[_Union[AccessLogKernelWriteSyscall, str]] = ..., l4Metrics: _Optional[_Union[AccessLogKernelWriteL4Metrics, _Mapping]] = ..., l3Metrics: _Optional[_Union[AccessLogKernelWriteL3Metrics, _Mapping]] = ..., l2Metrics: _Optional[_Union[AccessLogKernelWriteL2Metrics, _Mapping]] = ...) -> None: ...
 
 class AccessLogKernelWriteL4Metrics(_message.Message):
-    __slots__ = ("totalDuration", "totalTransmitPackageCount", "totalRetransmitPackageCount", "lossPackageMetrics", "totalPackageSize")
+    __slots__ = ("totalDuration", "totalTransmitPackageCount", "totalRetransmitPackageCount", "lossPackageMetrics", "totalPackageSize", "roundTripMicroseconds", "totalLatePackageCount", "totalLateDuration")
     TOTALDURATION_FIELD_NUMBER: _ClassVar[int]
     TOTALTRANSMITPACKAGECOUNT_FIELD_NUMBER: _ClassVar[int]
     TOTALRETRANSMITPACKAGECOUNT_FIELD_NUMBER: _ClassVar[int]
     LOSSPACKAGEMETRICS_FIELD_NUMBER: _ClassVar[int]
     TOTALPACKAGESIZE_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    TOTALLATEPACKAGECOUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTALLATEDURATION_FIELD_NUMBER: _ClassVar[int]
     totalDuration: int
     totalTransmitPackageCount: int
     totalRetransmitPackageCount: int
     lossPackageMetrics: _containers.RepeatedCompositeFieldContainer[AccessLogLossPackageMetrics]
     totalPackageSize: int
-    def __init__(self, totalDuration: _Optional[int] = ..., totalTransmitPackageCount: _Optional[int] = ..., totalRetransmitPackageCount: _Optional[int] = ..., lossPackageMetrics: _Optional[_Iterable[_Union[AccessLogLossPackageMetrics, _Mapping]]] = ..., totalPackageSize: _Optional[int] = ...) -> None: ...
+    roundTripMicroseconds: int
+    totalLatePackageCount: int
+    totalLateDuration: int
+    def __init__(self, totalDuration: _Optional[int] = ..., totalTransmitPackageCount: _Optional[int] = ..., totalRetransmitPackageCount: _Optional[int] = ..., lossPackageMetrics: _Optional[_Iterable[_Union[AccessLogLossPackageMetrics, _Mapping]]] = ..., totalPackageSize: _Optional[int] = ..., roundTripMicroseconds: _Optional[int] = ..., totalLatePackageCount: _Optional[int] = ..., totalLateDuration: _Optional[int] = ...) -> None: ...
 
 class AccessLogLossPackageMetrics(_message.Message):
     __slots__ = ("location", "count")
@@ -428,10 +444,66 @@ class AccessLogKernelReadL3Metrics(_message.Message):
     def __init__(self, totalDuration: _Optional[int] = ..., totalRecvDuration: _Optional[int] = ..., totalLocalDuration: _Optional[int] = ..., totalNetFilterCount: _Optional[int] = ..., totalNetFilterDuration: _Optional[int] = ...) -> None: ...
 
 class AccessLogKernelReadL4Metrics(_message.Message):
-    __slots__ = ("totalDuration",)
+    __slots__ = ("totalDuration", "roundTripMicroseconds", "totalLatePackageCount")
     TOTALDURATION_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    TOTALLATEPACKAGECOUNT_FIELD_NUMBER: _ClassVar[int]
     totalDuration: int
-    def __init__(self, totalDuration: _Optional[int] = ...) -> None: ...
+    roundTripMicroseconds: int
+    totalLatePackageCount: int
+    def __init__(self, totalDuration: _Optional[int] = ..., roundTripMicroseconds: _Optional[int] = ..., totalLatePackageCount: _Optional[int] = ...) -> None: ...
+
+class PyroverConnectionQuality(_message.Message):
+    __slots__ = ("retransmitTimeoutCount", "retransmitFastCount", "retransmitProbeCount", "retransmitSynCount", "zeroWindowReceivedCount", "zeroWindowSentCount", "roundTripMicroseconds", "roundTripVariationMicroseconds", "roundTripMinimumMicroseconds", "segmentsSent", "segmentsReceived", "lossPackageMetrics", "lateWrite", "lateRead")
+    RETRANSMITTIMEOUTCOUNT_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITFASTCOUNT_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITPROBECOUNT_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITSYNCOUNT_FIELD_NUMBER: _ClassVar[int]
+    ZEROWINDOWRECEIVEDCOUNT_FIELD_NUMBER: _ClassVar[int]
+    ZEROWINDOWSENTCOUNT_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPVARIATIONMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    ROUNDTRIPMINIMUMMICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTSSENT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTSRECEIVED_FIELD_NUMBER: _ClassVar[int]
+    LOSSPACKAGEMETRICS_FIELD_NUMBER: _ClassVar[int]
+    LATEWRITE_FIELD_NUMBER: _ClassVar[int]
+    LATEREAD_FIELD_NUMBER: _ClassVar[int]
+    retransmitTimeoutCount: int
+    retransmitFastCount: int
+    retransmitProbeCount: int
+    retransmitSynCount: int
+    zeroWindowReceivedCount: int
+    zeroWindowSentCount: int
+    roundTripMicroseconds: int
+    roundTripVariationMicroseconds: int
+    roundTripMinimumMicroseconds: int
+    segmentsSent: int
+    segmentsReceived: int
+    lossPackageMetrics: _containers.RepeatedCompositeFieldContainer[AccessLogLossPackageMetrics]
+    lateWrite: PyroverLateWrite
+    lateRead: PyroverLateRead
+    def __init__(self, retransmitTimeoutCount: _Optional[int] = ..., retransmitFastCount: _Optional[int] = ..., retransmitProbeCount: _Optional[int] = ..., retransmitSynCount: _Optional[int] = ..., zeroWindowReceivedCount: _Optional[int] = ..., zeroWindowSentCount: _Optional[int] = ..., roundTripMicroseconds: _Optional[int] = ..., roundTripVariationMicroseconds: _Optional[int] = ..., roundTripMinimumMicroseconds: _Optional[int] = ..., segmentsSent: _Optional[int] = ..., segmentsReceived: _Optional[int] = ..., lossPackageMetrics: _Optional[_Iterable[_Union[AccessLogLossPackageMetrics, _Mapping]]] = ..., lateWrite: _Optional[_Union[PyroverLateWrite, _Mapping]] = ..., lateRead: _Optional[_Union[PyroverLateRead, _Mapping]] = ...) -> None: ...
+
+class PyroverLateWrite(_message.Message):
+    __slots__ = ("l4Metrics", "l3Metrics", "l2Metrics")
+    L4METRICS_FIELD_NUMBER: _ClassVar[int]
+    L3METRICS_FIELD_NUMBER: _ClassVar[int]
+    L2METRICS_FIELD_NUMBER: _ClassVar[int]
+    l4Metrics: AccessLogKernelWriteL4Metrics
+    l3Metrics: AccessLogKernelWriteL3Metrics
+    l2Metrics: AccessLogKernelWriteL2Metrics
+    def __init__(self, l4Metrics: _Optional[_Union[AccessLogKernelWriteL4Metrics, _Mapping]] = ..., l3Metrics: _Optional[_Union[AccessLogKernelWriteL3Metrics, _Mapping]] = ..., l2Metrics: _Optional[_Union[AccessLogKernelWriteL2Metrics, _Mapping]] = ...) -> None: ...
+
+class PyroverLateRead(_message.Message):
+    __slots__ = ("l2Metrics", "l3Metrics", "l4Metrics")
+    L2METRICS_FIELD_NUMBER: _ClassVar[int]
+    L3METRICS_FIELD_NUMBER: _ClassVar[int]
+    L4METRICS_FIELD_NUMBER: _ClassVar[int]
+    l2Metrics: AccessLogKernelReadL2Metrics
+    l3Metrics: AccessLogKernelReadL3Metrics
+    l4Metrics: AccessLogKernelReadL4Metrics
+    def __init__(self, l2Metrics: _Optional[_Union[AccessLogKernelReadL2Metrics, _Mapping]] = ..., l3Metrics: _Optional[_Union[AccessLogKernelReadL3Metrics, _Mapping]] = ..., l4Metrics: _Optional[_Union[AccessLogKernelReadL4Metrics, _Mapping]] = ...) -> None: ...
 
 class EBPFTimestamp(_message.Message):
     __slots__ = ("offset",)
