@@ -40,6 +40,10 @@ struct transfer {
     u8 system_call;
     u8 protocol;
     u8 peer; /* enum peer_source */
+    /* Of a write: see stages_transmit.c. */
+    u64 send_ns;          /* when this thread entered the protocol's sendmsg */
+    u64 send_depth;       /* how often it is inside */
+    struct stages stages; /* of the packages that it sends */
 };
 
 /* What is counted, per CPU. The names are in agent/kernel/losses.py, in this order. */
@@ -52,7 +56,9 @@ enum counter {
     LOST_OUTCOME_MISSED = 5,         /* connects that ended in a state change which no program saw */
     INCOMPLETE_PEER_UNREADABLE = 6,  /* events sent without the peer that user memory should have named */
     INCOMPLETE_BYTES_UNREADABLE = 7, /* events sent without the bytes of a message whose header was unreadable */
-    COUNTERS = 8,
+    INCOMPLETE_STAGES_FULL = 8,      /* sockets and listeners whose packages are not watched */
+    INCOMPLETE_SENDING_FULL = 9,     /* packages of which only count and size are known */
+    COUNTERS = 10,
 };
 
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);

@@ -71,6 +71,7 @@ VIEWS: Final = (
             Field("skc_daddr", "__be32", 4),
             Field("skc_rcv_saddr", "__be32", 4),
             Field("skc_dport", "__be16", 2),
+            Field("skc_num", "u16", 2),
             Field("skc_family", "unsigned short", 2),
             Field("skc_state", "unsigned char", 1),
             Field("skc_net", "possible_net_t", 8, optional=True),
@@ -88,6 +89,33 @@ VIEWS: Final = (
         ),
     ),
     View("inet_sock", (Field("inet_sport", "__be16", 2),)),
+    View(
+        "tcp_sock",
+        (
+            Field("srtt_us", "u32", 4),
+            Field("mdev_us", "u32", 4),
+            Field("segs_in", "u32", 4),
+            Field("segs_out", "u32", 4),
+            Field("rcv_nxt", "u32", 4),
+            Field("copied_seq", "u32", 4),
+        ),
+    ),
+    View(
+        "net_device",
+        (Field("ifindex", "int", 4), Field("rx_handler", "void *", 8), Field("nd_net", "possible_net_t", 8)),
+    ),
+    View(
+        "sk_buff",
+        (
+            Field("sk", "struct sock *", 8),
+            Field("dev", "struct net_device *", 8),
+            Field("len", "unsigned int", 4),
+            Field("head", "unsigned char *", 8),
+            Field("data", "unsigned char *", 8),
+            Field("transport_header", "u16", 2),
+        ),
+    ),
+    View("nf_hook_state", (Field("hook", "u8", 1), Field("pf", "u8", 1))),
     View("socket", (Field("state", "u32", 4), Field("sk", "struct sock *", 8))),
     View("user_msghdr", (Field("msg_name", "void *", 8),)),
     View("mmsghdr", (Field("msg_hdr", "struct user_msghdr", 0), Field("msg_len", "unsigned int", 4)), whole=True),
@@ -95,6 +123,10 @@ VIEWS: Final = (
 
 KERNEL_INCLUDES: Final = """\
 #include <linux/fs.h>
+#include <linux/netdevice.h>
+#include <linux/netfilter.h>
+#include <linux/skbuff.h>
+#include <linux/tcp.h>
 #include <linux/fdtable.h>
 #include <linux/net.h>
 #include <linux/sched.h>
@@ -228,6 +260,12 @@ def _defines(btf: Btf) -> Iterator[str]:
     locks = btf.member("sock", "sk_userlocks")
     yield f"#define SOCKET_USER_LOCKS_OFFSET {locks.byte_offset}"
     yield f"#define SOCKET_USER_LOCKS_SHIFT {locks.bit_shift}"
+    congestion = btf.member("inet_connection_sock", "icsk_ca_state")
+    yield f"#define CONGESTION_STATE_OFFSET {congestion.byte_offset}"
+    yield f"#define CONGESTION_STATE_SHIFT {congestion.bit_shift}"
+    yield f"#define CONGESTION_STATE_MASK {(1 << congestion.bit_size) - 1}"
+    minimum = btf.member("tcp_sock", "rtt_min").byte_offset + btf.member("minmax_sample", "v").byte_offset
+    yield f"#define ROUND_TRIP_MINIMUM_OFFSET {minimum}"
 
 
 def version_code(release: str) -> tuple[int, int, int]:

@@ -22,6 +22,8 @@ _COUNTERS: Final = {
     PROGRAM_SKIPPED: "runs that the kernel left out because a program was running on that CPU; at most one event each",
     "peer_unreadable": "events sent without the peer that user memory should have named",
     "bytes_unreadable": "events sent without the bytes of a message whose header could not be read",
+    "stages_full": "sockets and listeners whose packages are not watched, because too many others are",
+    "sending_full": "packages of which only count and size are known, because too many were on their way at once",
 }
 
 _HEAD: Final = """\

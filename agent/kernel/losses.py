@@ -18,8 +18,10 @@ LOST: Final = (
 INCOMPLETE: Final = (
     "peer_unreadable",
     "bytes_unreadable",
+    "stages_full",
+    "sending_full",
 )
-"""Each is a number of events that were sent without something they should have said."""
+"""Each is a number of events, sockets or packages that user space hears less of than it should."""
 
 COUNTERS: Final = LOST + INCOMPLETE
 
