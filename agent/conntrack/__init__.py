@@ -1,0 +1,1 @@
+"""Address translation: what the kernel's connection tracking makes of the ends of a connection."""
