@@ -94,12 +94,20 @@ class Kernel(_Section, frozen=True):
     ring_bytes: Positive = 4 * 1024 * 1024
 
 
+class Conntrack(_Section, frozen=True):
+    """Finding the real far end of connections whose destination is translated on the way."""
+
+    enabled: bool = True
+
+
 class Limits(_Section, frozen=True):
     """Bounds of what the agent keeps. What does not fit is counted."""
 
     connections: Positive = 65_536
     processes: Positive = 8_192
     listeners: Positive = 16_384
+    translations: Positive = 65_536
+    network_namespaces: Positive = 256
     queue_logs: Positive = 200_000
     queue_bytes: Positive = 16 * 1024 * 1024
 
@@ -112,6 +120,7 @@ class Configuration(_Section, frozen=True):
     node: Node = Node()
     discovery: Discovery = Discovery()
     kernel: Kernel = Kernel()
+    conntrack: Conntrack = Conntrack()
     limits: Limits = Limits()
 
     def rules(self) -> tuple[ServiceRule, ...]:
@@ -143,9 +152,12 @@ ENVIRONMENT = {
     "ROVER_HOST_PROC_MAPPING": "discovery.proc",
     "ROVER_KERNEL_ATTACH": "kernel.attach",
     "ROVER_KERNEL_RING_BYTES": "kernel.ring_bytes",
+    "ROVER_CONNTRACK_ENABLED": "conntrack.enabled",
     "ROVER_LIMITS_CONNECTIONS": "limits.connections",
     "ROVER_LIMITS_PROCESSES": "limits.processes",
     "ROVER_LIMITS_LISTENERS": "limits.listeners",
+    "ROVER_LIMITS_TRANSLATIONS": "limits.translations",
+    "ROVER_LIMITS_NETWORK_NAMESPACES": "limits.network_namespaces",
     "ROVER_LIMITS_QUEUE_LOGS": "limits.queue_logs",
     "ROVER_LIMITS_QUEUE_BYTES": "limits.queue_bytes",
 }

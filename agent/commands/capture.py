@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from agent.config import Configuration
+from agent.conntrack.watcher import ConntrackWatcher
 from agent.events.source import EventSource
 from agent.kernel.source import KernelSource
 
@@ -51,6 +52,20 @@ def open_kernel(configuration: Configuration) -> KernelSource:
         attach=configuration.kernel.attach,
         excluded_processes={os.getpid()},
     )
+
+
+@contextmanager
+def open_conntrack(configuration: Configuration) -> Iterator[ConntrackWatcher | None]:
+    """Connection tracking of this machine meanwhile; None when the configuration has it off."""
+    if not configuration.conntrack.enabled:
+        yield None
+        return
+    watcher = ConntrackWatcher(configuration.discovery.proc, configuration.limits.network_namespaces)
+    watcher.start()
+    try:
+        yield watcher
+    finally:
+        watcher.close()
 
 
 def node_name(configuration: Configuration) -> str:

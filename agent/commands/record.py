@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.commands import arguments as shared
-from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
+from agent.commands.capture import (
+    Stop,
+    describe_start,
+    fail,
+    follow,
+    monotonic_ns,
+    node_name,
+    open_conntrack,
+    open_kernel,
+)
 from agent.commands.live import format_counts
 from agent.config import Configuration, ConfigurationError
+from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.procfs import ProcHost
 from agent.discovery.recorded import RecordingHost
 from agent.events.recording import Header, RecordingWriter, event_layout
@@ -33,10 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
     with stop.on_signals():
         try:
             configuration = shared.configuration(arguments)
-            with open_kernel(configuration) as source, arguments.file.open("wb") as file:
+            with (
+                open_kernel(configuration) as source,
+                open_conntrack(configuration) as conntrack,
+                arguments.file.open("wb") as file,
+            ):
                 destination = f"recording to {arguments.file}"
                 print(describe_start(source, configuration, destination), file=sys.stderr, flush=True)  # noqa: T201
-                events = _record(source, configuration, file, stop)
+                events = _record(source, conntrack, configuration, file, stop)
                 losses = format_counts(source.losses())
         except (ConfigurationError, LoaderError, ValueError) as error:
             return fail(str(error))
@@ -47,13 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _record(source: EventSource, configuration: Configuration, file: BinaryIO, stop: Stop) -> int:
+def _record(
+    source: EventSource, conntrack: ConntrackWatcher | None, configuration: Configuration, file: BinaryIO, stop: Stop
+) -> int:
     """Record steps; returns the number of events.
 
     The whole agent runs, only that nothing is sent: so the host is asked exactly what a replay will ask.
     """
     node = node_name(configuration)
-    host = RecordingHost(ProcHost(configuration.discovery.proc))
+    host = RecordingHost(ProcHost(configuration.discovery.proc, translations=conntrack))
     writer = RecordingWriter(file, Header(node=node, agent_process=os.getpid(), layout=event_layout()))
     pipeline = Pipeline(configuration, node, os.getpid(), host=host, ledger=Ledger(), deliver=lambda _: None)
 

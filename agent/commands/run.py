@@ -8,10 +8,20 @@ from pathlib import Path
 import msgspec
 
 from agent.commands import arguments as shared
-from agent.commands.capture import Stop, describe_start, fail, follow, monotonic_ns, node_name, open_kernel
+from agent.commands.capture import (
+    Stop,
+    describe_start,
+    fail,
+    follow,
+    monotonic_ns,
+    node_name,
+    open_conntrack,
+    open_kernel,
+)
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.config import Backend, Configuration, ConfigurationError
+from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.procfs import ProcHost
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender, SenderLimits
@@ -48,8 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         except (LoaderError, ValueError) as error:
             transport.close()
             return fail(str(error))
-        with source:
-            figures = _capture(source, configuration, transport, stop, LiveLine() if arguments.live else None)
+        with source, open_conntrack(configuration) as conntrack:
+            live = LiveLine() if arguments.live else None
+            figures = _capture(source, conntrack, configuration, transport, stop, live=live)
     if arguments.figures is not None:
         try:
             arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
@@ -80,10 +91,16 @@ def _pem(path: str) -> bytes | None:
 
 
 def _capture(
-    source: KernelSource, configuration: Configuration, transport: GrpcTransport, stop: Stop, live: LiveLine | None
+    source: KernelSource,
+    conntrack: ConntrackWatcher | None,
+    configuration: Configuration,
+    transport: GrpcTransport,
+    stop: Stop,
+    *,
+    live: LiveLine | None,
 ) -> Figures:
     """Capture and deliver until it is time to stop; the final figures."""
-    host = ProcHost(configuration.discovery.proc)
+    host = ProcHost(configuration.discovery.proc, translations=conntrack)
     limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
     ledger = Ledger()
     sender = Sender(transport, ledger, limits)
@@ -102,7 +119,11 @@ def _capture(
             delivered=balance.delivered,
             waiting=pipeline.pending + sender.waiting,
             losses={**source.losses(), **balance.lost},
-            incomplete=source.incomplete(),
+            incomplete={
+                **source.incomplete(),
+                **pipeline.remotes.losses(),
+                **(conntrack.losses() if conntrack is not None else {}),
+            },
             problem=sender.problem,
         )
 

@@ -23,16 +23,17 @@ class Peers:
 
     def find(self, view: View) -> Process | None:
         """The process at the remote end, or None when it is not one of this host or not known."""
-        remote = view.remote[:ADDRESS_BYTES], endpoint_port(view.remote)
+        local_end, remote_end = view.seen_from_afar
+        remote = remote_end[:ADDRESS_BYTES], endpoint_port(remote_end)
         peer = self._reversed(view, same_namespace=is_loopback(remote[0]))
         if peer is not None:
             return peer.process
         if not self._owners.is_own(view.network_namespace, remote[0]):
             return None
-        local = view.local[:ADDRESS_BYTES], endpoint_port(view.local)
+        local = local_end[:ADDRESS_BYTES], endpoint_port(local_end)
         process = (
             self._owners.connected(view.network_namespace, view.protocol, remote, local)
-            or view.listener
+            or (view.listener if view.translated is None else None)
             or self._owners.listener(view.network_namespace, view.protocol, *remote)
         )
         self.unresolved |= process is None
@@ -42,7 +43,8 @@ class Peers:
         """The other end's view: open rather than ended, in the same namespace rather than another, the latest one."""
         best: tuple[bool, bool, int] | None = None
         found = None
-        for other in self._table.between(view.remote, view.local):
+        local, remote = view.seen_from_afar
+        for other in self._table.between(remote, local):
             near = other.network_namespace == view.network_namespace
             if other is view or other.protocol != view.protocol or (same_namespace and not near):
                 continue

@@ -15,7 +15,9 @@ class View:
     """A process's socket and the peer it is connected to (or, for UDP, exchanges datagrams with)."""
 
     __slots__ = (
+        "connected_ns",
         "descriptors",
+        "followed",
         "head",
         "head_names",
         "inode",
@@ -30,6 +32,7 @@ class View:
         "remote",
         "role",
         "state",
+        "translated",
     )
 
     def __init__(
@@ -59,6 +62,12 @@ class View:
         self.role = role
         self.listener: Process | None = None
         """Who listened at the remote end when this process connected, if that was on this host and known."""
+        self.connected_ns = 0
+        """CLOCK_MONOTONIC when its connect was called; 0 when that was not seen."""
+        self.followed = False
+        """Whether translations of its ends were looked for."""
+        self.translated: tuple[bytes, bytes] | None = None
+        """`local` and `remote` as the far end has them, when they are translated on the way."""
         self.state = ViewState.NEW
         self.descriptors: tuple[int, ...] = ()
         """Descriptors of the process that are known to refer to the socket."""
@@ -67,6 +76,11 @@ class View:
         """The serialised connection as last sent."""
         self.head_names: object = None
         """The names that `head` was made of."""
+
+    @property
+    def seen_from_afar(self) -> tuple[bytes, bytes]:
+        """`local` and `remote` as the far end has them, as far as that is known."""
+        return self.translated or (self.local, self.remote)
 
 
 def endpoint(address: bytes, port: int) -> bytes:

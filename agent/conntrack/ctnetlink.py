@@ -9,7 +9,6 @@ tests compare both.
 
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,38 +63,45 @@ class Tracked:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """The end of a dump."""
+class Datagram:
+    """What a datagram says of TCP and UDP connections whose destination is translated; all others are left out."""
+
+    tracked: list[Tracked]
+    done: bool
+    """Whether it ends a dump."""
 
 
-def dump_request(sequence: int) -> bytes:
+def dump_request() -> bytes:
     """A request for every connection that is tracked in the socket's network namespace."""
     length = _HEADER.size + _FAMILY.size
-    return _HEADER.pack(length, _CT_GET, _REQUEST_DUMP, sequence, 0) + _FAMILY.pack(socket.AF_UNSPEC, 0, 0)
+    return _HEADER.pack(length, _CT_GET, _REQUEST_DUMP, 0, 0) + _FAMILY.pack(socket.AF_UNSPEC, 0, 0)
 
 
-def parse(data: bytes) -> Iterator[Tracked | Done]:
-    """What a datagram says of TCP and UDP connections whose destination is translated; all others are left out.
+def parse(data: bytes) -> Datagram:
+    """Read a datagram.
 
     Raises:
-        CtnetlinkError: the datagram is damaged, or says that a request failed; what came before that was given.
+        CtnetlinkError: it is damaged, or says that a request failed.
     """
+    found: list[Tracked] = []
+    done = False
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, _, _, _ = _HEADER.unpack_from(data, at)
         if length < _HEADER.size or at + length > len(data):
             raise CtnetlinkError(f"a netlink message of {length} bytes where {len(data) - at} are left")
         if kind == _NLMSG_DONE:
-            yield Done()
+            done = True
         elif kind == _NLMSG_ERROR:
             _raise_for(data[at + _HEADER.size : at + length])
         elif kind in {_CT_NEW, _CT_DELETE}:
             tracked = _tracked(data, at + _HEADER.size + _FAMILY.size, at + length, ended=kind == _CT_DELETE)
             if tracked is not None:
-                yield tracked
+                found.append(tracked)
         at += length + 3 & ~3
     if at < len(data):
         raise CtnetlinkError(f"{len(data) - at} bytes are left behind the last netlink message")
+    return Datagram(found, done)
 
 
 def _raise_for(payload: bytes) -> None:

@@ -39,6 +39,10 @@ class Remotes:
         """Times that translations in several namespaces disagreed, so that none was used."""
         self._namespaces: dict[int, int] = {}
 
+    def losses(self) -> dict[str, int]:
+        """Why far ends may not be the real ones, by cause, since the start."""
+        return {"translations without room": self.table.evicted, "contradictory translations": self.ambiguous}
+
     def namespaces(self) -> dict[int, int]:
         """The network namespaces of views that began since the last call, each with a process in it."""
         namespaces, self._namespaces = self._namespaces, {}

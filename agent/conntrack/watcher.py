@@ -13,13 +13,13 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent.conntrack import filter as events_filter
-from agent.conntrack.ctnetlink import NEW_AND_DESTROY, CtnetlinkError, Done, Tracked, dump_request, parse
+from agent.conntrack.ctnetlink import NEW_AND_DESTROY, CtnetlinkError, Tracked, dump_request, parse
 from agent.conntrack.namespaces import open_in_namespace
 from agent.conntrack.translation import Translation
 
@@ -30,6 +30,7 @@ QUEUE: Final = 65_536
 _NETLINK_NETFILTER: Final = 12
 _RECEIVE_BYTES: Final = 1 << 20
 _DATAGRAM_BYTES: Final = 1 << 16  # the kernel fills at most 32 KiB of a dump at a time
+_DATAGRAMS: Final = 1000  # of one namespace before another has its turn
 _DUMP_SECONDS: Final = 10.0
 _SO_RCVBUFFORCE: Final = 33
 
@@ -39,8 +40,6 @@ class _Subscription:
     """A namespace that is listened to."""
 
     namespace: int
-    pid: int
-    """A process in it."""
     events: socket.socket
     requests: socket.socket
 
@@ -53,7 +52,10 @@ class ConntrackWatcher:
     """Gives translations as a TranslationSource. `start` it, and `close` it at the end."""
 
     def __init__(self, root: str, namespaces: int) -> None:
-        """Watch the network namespace of process 1 of the /proc at `root`, and at most `namespaces` others."""
+        """Watch the network namespace of process 1 of the /proc at `root`, and at most `namespaces` others.
+
+        Without a process 1 that may be looked at, the agent's own namespace stands for the host's.
+        """
         self._root = root
         self._capacity = namespaces
         self._lock = threading.Lock()
@@ -61,10 +63,12 @@ class ConntrackWatcher:
         self._wanted: dict[int, int] = {}
         self._losses: Counter[str] = Counter()
         self._subscriptions: dict[int, _Subscription] = {}
-        self._host_namespace = 0
+        self._host_process = 1 if _namespace_of(root, 1) else os.getpid()
+        self._host_namespace = _namespace_of(root, self._host_process)
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
+        for end in (self._wake_reader, self._wake_writer):
+            end.settimeout(0)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="conntrack", daemon=True)
@@ -90,7 +94,11 @@ class ConntrackWatcher:
             taken = list(self._queue)
             self._queue.clear()
             fresh = namespaces.keys() - self._subscriptions.keys()
-            self._wanted.update(namespaces)
+            for namespace, pid in namespaces.items():
+                if namespace in self._wanted or len(self._wanted) <= self._capacity:
+                    self._wanted[namespace] = pid
+                else:
+                    self._losses["too many network namespaces"] += 1
         if fresh:
             self._wake()
         return taken
@@ -98,7 +106,7 @@ class ConntrackWatcher:
     def losses(self) -> dict[str, int]:
         """Why translations may be missing, by cause, since the start."""
         with self._lock:
-            return dict(self._losses)
+            return {f"translations: {cause}": count for cause, count in self._losses.items()}
 
     @property
     def watched(self) -> frozenset[int]:
@@ -107,7 +115,8 @@ class ConntrackWatcher:
             return frozenset(self._subscriptions)
 
     def _wake(self) -> None:
-        self._wake_writer.send(b"\0")
+        with contextlib.suppress(BlockingIOError):  # then enough is there to wake it
+            self._wake_writer.send(b"\0")
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -123,47 +132,45 @@ class ConntrackWatcher:
                 due = time.monotonic() + REVIEW_SECONDS
 
     def _review(self) -> None:
-        """Listen to the host when that is possible by now, and leave namespaces whose processes are gone."""
-        for subscription in list(self._subscriptions.values()):
-            if subscription.namespace != self._host_namespace and not self._is_in(subscription):
-                self._leave(subscription)
-        if not self._host_namespace:
-            self._host_namespace = _namespace_of(self._root, 1)
-        self._open_wanted()
+        """Leave namespaces whose process is gone, and listen to those that could not be listened to before.
 
-    def _is_in(self, subscription: _Subscription) -> bool:
+        A subscription would keep the namespace alive. Where another process goes on, its next connection comes to say
+        so.
+        """
         with self._lock:
-            pid = subscription.pid = self._wanted.pop(subscription.namespace, subscription.pid)
-        return _namespace_of(self._root, pid) == subscription.namespace
+            wanted = dict(self._wanted)
+        gone = {namespace for namespace, pid in wanted.items() if _namespace_of(self._root, pid) != namespace}
+        for namespace in gone - {self._host_namespace}:
+            self._forget(namespace)
+            if namespace in self._subscriptions:
+                self._leave(self._subscriptions[namespace])
+        self._open_wanted()
 
     def _open_wanted(self) -> None:
         if not Path(f"{self._root}/sys/net/netfilter/nf_conntrack_count").exists():
             return
         with self._lock:
-            wanted = {self._host_namespace: 1, **self._wanted} if self._host_namespace else dict(self._wanted)
+            wanted = {**self._wanted, self._host_namespace: self._host_process}
         for namespace, pid in wanted.items():
             if namespace not in self._subscriptions:
                 self._open(namespace, pid)
 
     def _open(self, namespace: int, pid: int) -> None:
-        if len(self._subscriptions) > self._capacity:
-            self._lose("too many network namespaces")
-            self._forget(namespace)
-            return
         try:
-            events, requests = open_in_namespace(f"{self._root}/{pid}/ns/net", namespace, _open_sockets)
+            events, requests = open_in_namespace(f"{self._root}/{pid}/ns/net", namespace, open_sockets)
         except OSError as error:
             # The process may have ended; another one of that namespace is named when it opens a connection.
             if error.errno not in {errno.ENOENT, errno.ESRCH}:
                 self._lose(f"network namespace cannot be watched: {error.strerror}")
             self._forget(namespace)
             return
-        subscription = _Subscription(namespace, pid, events, requests)
+        subscription = _Subscription(namespace, events, requests)
         try:
             self._dump(subscription)
-        except (OSError, CtnetlinkError):
-            subscription.close()  # connection tracking has its module but not yet that of ctnetlink: tried again
-            self._lose("connection tracking did not answer")
+        except (OSError, CtnetlinkError) as error:
+            subscription.close()  # tried again: connection tracking may be there, and ctnetlink not yet
+            with self._lock:
+                self._losses[f"connection tracking cannot be read: {error}"] = 1
             return
         with self._lock:
             self._subscriptions[namespace] = subscription
@@ -180,7 +187,7 @@ class ConntrackWatcher:
             del self._subscriptions[subscription.namespace]
 
     def _drain(self, subscription: _Subscription) -> None:
-        while not self._closing:
+        for _ in range(_DATAGRAMS):
             try:
                 data = subscription.events.recv(_DATAGRAM_BYTES)
             except BlockingIOError:
@@ -191,11 +198,14 @@ class ConntrackWatcher:
                     self._leave(subscription)
                     return
                 self._lose("the kernel's queue was full")
-                with contextlib.suppress(OSError, CtnetlinkError):
+                try:
                     self._dump(subscription)
+                except (OSError, CtnetlinkError):
+                    self._leave(subscription)  # the next review comes back to it
+                    return
                 continue
             try:
-                self._give(subscription, parse(data))
+                self._give(subscription, parse(data).tracked)
             except CtnetlinkError:
                 self._lose("events that cannot be read")
 
@@ -206,40 +216,32 @@ class ConntrackWatcher:
             OSError: the kernel does not answer.
             CtnetlinkError: the kernel refuses.
         """
-        subscription.requests.send(dump_request(1))
-        while not self._closing:
-            if self._give(subscription, parse(subscription.requests.recv(_DATAGRAM_BYTES))):
-                return
+        for messages in dump(subscription.requests):
+            self._give(subscription, messages)
 
-    def _give(self, subscription: _Subscription, messages: Iterator[Tracked | Done]) -> bool:
-        """Queue what a datagram says; True when it ends a dump."""
+    def _give(self, subscription: _Subscription, messages: Iterable[Tracked]) -> None:
+        """Queue what a datagram says."""
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        done = False
-        found = []
-        for message in messages:
-            if isinstance(message, Done):
-                done = True
-                continue
-            found.append(
-                Translation(
-                    namespace=subscription.namespace,
-                    of_host=subscription.namespace == self._host_namespace,
-                    id=message.id,
-                    protocol=message.protocol,
-                    source=message.source,
-                    destination=message.destination,
-                    new_source=message.new_source,
-                    new_destination=message.new_destination,
-                    seen_ns=now_ns,
-                    ended=message.ended,
-                )
+        found = [
+            Translation(
+                namespace=subscription.namespace,
+                of_host=subscription.namespace == self._host_namespace,
+                id=tracked.id,
+                protocol=tracked.protocol,
+                source=tracked.source,
+                destination=tracked.destination,
+                new_source=tracked.new_source,
+                new_destination=tracked.new_destination,
+                seen_ns=now_ns,
+                ended=tracked.ended,
             )
+            for tracked in messages
+        ]
         with self._lock:
             room = QUEUE - len(self._queue)
             self._queue.extend(found[:room])
             if len(found) > room:
                 self._losses["the agent's queue was full"] += len(found) - room
-        return done
 
     def _lose(self, cause: str) -> None:
         with self._lock:
@@ -254,7 +256,22 @@ def _namespace_of(root: str, pid: int) -> int:
         return 0
 
 
-def _open_sockets() -> tuple[socket.socket, socket.socket]:
+def dump(requests: socket.socket) -> Iterator[list[Tracked]]:
+    """The translated connections that a namespace tracks, by the datagram.
+
+    Raises:
+        OSError: the kernel does not answer.
+        CtnetlinkError: the kernel refuses.
+    """
+    requests.send(dump_request())
+    while True:
+        answer = parse(requests.recv(_DATAGRAM_BYTES))
+        yield answer.tracked
+        if answer.done:
+            return
+
+
+def open_sockets() -> tuple[socket.socket, socket.socket]:
     """A socket that events come to and one for requests, in the network namespace of this thread."""
     opened = [
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) for _ in range(2)
@@ -263,7 +280,7 @@ def _open_sockets() -> tuple[socket.socket, socket.socket]:
     try:
         events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BYTES)
         events_filter.attach(events)
-        events.setblocking(False)
+        events.settimeout(0)
         events.bind((0, NEW_AND_DESTROY))
         requests.settimeout(_DUMP_SECONDS)
         requests.connect((0, 0))

@@ -48,9 +48,10 @@ def encode_node(
 
 def encode_connection(view: View, remote: Identity | None) -> bytes:
     """The `connection` field of a message, with its tag; `remote` is None for an end outside of this host."""
+    _, far_end = view.seen_from_afar
     connection = wire.AccessLogConnection(
         local=_known(view.process.identity, endpoint_port(view.local)),
-        remote=_plain(view.remote) if remote is None else _known(remote, endpoint_port(view.remote)),
+        remote=_plain(far_end) if remote is None else _known(remote, endpoint_port(far_end)),
         role=int(view.role),  # type: ignore[arg-type] # DetectPoint's values
     ).SerializeToString(deterministic=True)
     return _CONNECTION_TAG + encode_varint(len(connection)) + connection
