@@ -4,7 +4,7 @@ import pytest
 
 from tests.vagrant.machine import CHECKOUT, USER, Machine
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 
 def refused(machine: Machine, *arguments: str, user: str = "root") -> str:

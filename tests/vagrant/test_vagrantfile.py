@@ -9,7 +9,7 @@ import pytest
 from backend.server.settings import Settings
 from tests.vagrant.machine import CHECKOUT, ROOT, Machine
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 FOLDER = str(CHECKOUT / "vagrant")
 DESCRIBE = "tests/vagrant/describe.rb"
