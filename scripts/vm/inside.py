@@ -1,0 +1,72 @@
+"""What a machine does: the gate in each mode, then the tests in each mode. Everything is told as messages.
+
+Runs as root in the machine: `python -m scripts.vm.inside PLAN`, PLAN being a file made by `scripts.vm.plan`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from scripts.vm import gate
+from scripts.vm.messages import Message, Outcome, Step, write
+from scripts.vm.plan import Plan
+from scripts.vm.reporter import DESCRIPTOR
+
+PROGRAMS = Path(sys.executable).parent
+STUCK_SECONDS = 300
+"""After this time in one test, pytest writes every thread's stack to the console."""
+_RAN = (0, 1)  # pytest's exit codes when tests passed, and when some failed
+
+
+def tell(message: Message) -> None:
+    """To the one who booted this machine."""
+    sys.stdout.write(write(message))
+    sys.stdout.flush()
+
+
+def pass_gate(mode: str) -> None:
+    """Load and attach everything."""
+    tell(Message(Step.BEGIN, mode, gate.NAME))
+    begin = time.monotonic()
+    command = [PROGRAMS / "pyrover-agent", "doctor", "--json", "--attach", mode]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        verdict = gate.judge(json.loads(done.stdout), mode)
+    except json.JSONDecodeError:
+        verdict = gate.Verdict(
+            passed=False, text=f"doctor ended with {done.returncode} and said {done.stdout[-500:]!r}"
+        )
+    outcome = Outcome.PASSED if verdict.passed else Outcome.FAILED
+    tell(Message(Step.END, mode, gate.NAME, outcome, time.monotonic() - begin, verdict.text))
+
+
+def run_tests(mode: str, tests: tuple[str, ...]) -> None:
+    """Run tests with every program attached in one mode."""
+    descriptor = os.dup(sys.stdout.fileno())
+    command = [sys.executable, "-m", "pytest", "-p", "scripts.vm.reporter", "-p", "no:cacheprovider", "-m", "kernel"]
+    command += ["-o", f"faulthandler_timeout={STUCK_SECONDS}", "--tb=short", *tests]
+    environment = {**os.environ, "PYROVER_ATTACH": mode, DESCRIPTOR: str(descriptor)}
+    begin = time.monotonic()
+    done = subprocess.run(command, stdout=sys.stderr, env=environment, pass_fds=(descriptor,), check=False)
+    os.close(descriptor)
+    if done.returncode not in _RAN:
+        text = f"it ended with {done.returncode} and ran not every test; the console says more"
+        tell(Message(Step.END, mode, "pytest", Outcome.FAILED, time.monotonic() - begin, text))
+
+
+def main() -> None:
+    """Follow the plan."""
+    plan = Plan.read(Path(sys.argv[1]))
+    for mode in plan.modes:
+        pass_gate(mode)
+    if plan.tests:
+        for mode in plan.modes_of_tests:
+            run_tests(mode, plan.tests)
+    tell(Message(Step.DONE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Which tests run in the machines."""
+
+from pathlib import Path
+
+from scripts.vm.kernels import ROOT
+from scripts.vm.plan import MARKER, Plan, kernel_tests, make_plan
+
+
+def test_every_file_that_was_written_for_the_machines_carries_the_marker() -> None:
+    files = sorted((ROOT / "tests" / "vm").glob("test_*.py"))
+    assert files
+    assert [file.name for file in files if MARKER not in file.read_text()] == []
+
+
+def test_files_with_kernel_tests_are_found_by_their_text() -> None:
+    found = kernel_tests()
+    assert "tests/agent/kernel/test_bpf_connect.py" in found
+    assert "tests/e2e/test_exact_counts.py" in found
+    assert "tests/agent/kernel/test_btf.py" not in found  # arithmetic
+    assert not [name for name in found if name.startswith(("tests/scripts", "tests/backend"))]
+
+
+def test_everything_runs_with_fentry_and_with_kprobes_and_loads_in_every_mode() -> None:
+    plan = make_plan()
+    assert plan.modes == ("fentry", "kprobe", "tracepoint", "auto")
+    assert plan.modes_of_tests == ("fentry", "kprobe")
+    assert plan.tests == kernel_tests()
+
+
+def test_what_is_asked_for_is_what_runs() -> None:
+    assert make_plan(("tracepoint",), ("tests/vm", "-k", "netfilter")) == Plan(
+        ("tracepoint",), ("tracepoint",), ("tests/vm", "-k", "netfilter")
+    )
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    plan = make_plan()
+    plan.write(tmp_path / "plan.json")
+    assert Plan.read(tmp_path / "plan.json") == plan
