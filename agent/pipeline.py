@@ -3,7 +3,7 @@
 `run`, `record` and `replay` drive this same object. It asks nothing but its host, and reads no clock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from agent.config import Configuration
 from agent.connections.peers import Peers
@@ -13,7 +13,10 @@ from agent.connections.table import ViewTable
 from agent.connections.tracker import Tracker
 from agent.connections.verification import Verification
 from agent.connections.view import View
+from agent.conntrack.remotes import Remotes
+from agent.discovery.drops import DropReasons
 from agent.discovery.host import Host, SocketScan
+from agent.discovery.interfaces import NodeInterfaces
 from agent.discovery.naming import Naming
 from agent.discovery.owners import SocketOwners
 from agent.discovery.processes import ProcessTable
@@ -68,6 +71,9 @@ class Pipeline:
         self._tracker = Tracker(self.registry)
         self._verification = Verification(self.registry, host)
         self._peers = Peers(self.table, self.owners)
+        self.remotes = Remotes(self.table, limits.translations)
+        self._interfaces = NodeInterfaces(host)
+        self._drop_reasons = DropReasons(host)
         self._assembler = Assembler()
         self._flushed_ns = 0
         self._scanned_ns = 0
@@ -80,6 +86,11 @@ class Pipeline:
         """Logs that wait for the next flush."""
         return self._assembler.count
 
+    @property
+    def troubles(self) -> Mapping[str, int]:
+        """What went wrong on connections so far, and how often."""
+        return self._assembler.troubles
+
     def start(self, now_ns: int) -> None:
         """Take on the connections that are open already. `now_ns` is CLOCK_MONOTONIC."""
         self._flushed_ns = now_ns
@@ -87,14 +98,16 @@ class Pipeline:
 
     def step(self, events: Events, now_ns: int) -> None:
         """Take events in, and flush when there are enough logs or it is time to."""
+        self.remotes.learn(self._host.translations(self.remotes.namespaces()), now_ns)
         flush = self._configuration.access_log.flush
         for first in range(0, len(events), flush.max_count):
             portion = events[first : first + flush.max_count]
             self.events += len(portion)
             tracked = self._tracker.process(portion, now_ns)
+            self.remotes.follow(tracked)
             self._ledger.capture(len(tracked.logs))
             self._assembler.append(tracked)
-            if self._assembler.count >= flush.max_count:
+            if self._assembler.size >= flush.max_count:
                 self.flush(now_ns)
         self._verification.tick(now_ns)
         if now_ns - self._flushed_ns >= flush.period * 1e9:
@@ -103,19 +116,13 @@ class Pipeline:
     def flush(self, now_ns: int) -> None:
         """Hand on everything collected so far."""
         self._flushed_ns = now_ns
-        if self._assembler.count:
+        if self._assembler.size:
             self._rescan(now_ns)
-            node = encode_node(
-                self._node_name,
-                self._configuration.core.cluster_name,
-                tuple(filter(None, self._configuration.access_log.exclude_namespaces.split(","))),
-                self._host.interfaces(),
-                self._host.boot_time_ns(),
-            )
             self._peers.unresolved = False
-            for batch in self._assembler.flush(node, self._head):
+            self._interfaces.begin(now_ns)
+            for batch in self._assembler.flush(self._node, self._head, self._interfaces, self._drop_reasons.name):
                 self._deliver(batch)
-        self.table.forget_ended()
+        self.table.forget_ended(now_ns)
 
     def _rescan(self, now_ns: int) -> None:
         """Read the sockets again when that may give names to local peers, less and less often."""
@@ -132,10 +139,20 @@ class Pipeline:
         self._scanned_ns = now_ns
         return scan
 
+    def _node(self) -> bytes:
+        """A message that carries the node."""
+        return encode_node(
+            self._node_name,
+            self._configuration.core.cluster_name,
+            tuple(filter(None, self._configuration.access_log.exclude_namespaces.split(","))),
+            self._interfaces.listed(),
+            self._host.boot_time_ns(),
+        )
+
     def _head(self, view: View) -> bytes:
         """The serialised connection of a view, made anew only when a name has changed."""
         remote = self._peers.find(view)
-        names = (view.process.identity, remote.identity if remote else None, view.role)
+        names = (view.process.identity, remote.identity if remote else None, view.role, view.translated)
         if view.head_names != names:
             view.head = encode_connection(view, names[1])
             view.head_names = names

@@ -24,7 +24,7 @@ from agent.export.assembler import Batch
 from agent.export.heads import encode_connection
 from agent.export.kernel_logs import encode_kernel_logs
 from agent.pipeline import Pipeline
-from tests.agent.export.test_kernel_logs import plain_kernel_log
+from tests.agent.export.plain import plain_kernel_log
 
 PROCESSES = 20
 REPETITIONS = 5

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.connections.grouping import group_events
-from agent.connections.logs import LOG, TrackedLogs
+from agent.connections.logs import LOG, SUPPLEMENT, Logs, Supplements, TrackedLogs
 from agent.connections.registry import ViewRegistry, event_key
 from agent.connections.state import ViewInput, ViewState
 from agent.connections.view import View, endpoint
@@ -18,7 +18,16 @@ from agent.events.layout import EventFlag, EventKind, Events, Role
 from agent.events.records import EventRecord, EventRecords
 
 _TRANSFERS = (EventKind.READ, EventKind.WRITE)
+_SUPPLEMENTS = (EventKind.LATE_READ, EventKind.LATE_WRITE, EventKind.QUALITY)
+_WITHIN_A_CONNECTION = frozenset((*_TRANSFERS, *_SUPPLEMENTS))
 _OPENS_DESCRIPTOR = (EventKind.READ, EventKind.WRITE, EventKind.CONNECT, EventKind.ACCEPT)
+
+
+_FORGOTTEN = {
+    EventKind.LATE_READ: "late packages read of a forgotten connection",
+    EventKind.LATE_WRITE: "late packages written of a forgotten connection",
+    EventKind.QUALITY: "quality of a forgotten connection",
+}
 
 
 class Tracker:
@@ -58,10 +67,14 @@ class _Batch:
         kind = self._events["kind"]
         is_transfer = np.isin(kind, _TRANSFERS)
         transfers = np.flatnonzero(is_transfer)
+        is_supplement = np.isin(kind, _SUPPLEMENTS)
         self._resolve(np.unique(self._groups.group[transfers]).tolist())
-        for row in np.flatnonzero(~is_transfer).tolist():
+        for row in np.flatnonzero(~(is_transfer | is_supplement)).tolist():
             self._single(row, self._records[row])
-        return self._merge(transfers, self._transfer_views(transfers))
+        logs = self._merge(transfers, self._transfer_views(transfers))
+        # Last, when every connection that the batch begins is known.
+        supplements = self._supplements(np.flatnonzero(is_supplement).tolist())
+        return TrackedLogs(logs, self._views, supplements)
 
     def _descriptors_by_group(self) -> dict[int, list[int]]:
         """The distinct descriptors by which each group's socket was used."""
@@ -200,30 +213,53 @@ class _Batch:
                     self._views[view.number] = view
         return numbers
 
-    def _merge(self, transfers: NDArray[np.intp], numbers: NDArray[np.int64]) -> TrackedLogs:
+    def _supplements(self, rows: list[int]) -> Supplements:
+        """What the kernel says about connections beside their logs, as far as these are still known."""
+        known, numbers = [], []
+        for row in rows:
+            record = self._records[row]
+            view = self._registry.table.get(event_key(record))
+            if view is None or _is_another(view, record):
+                self._registry.information[_FORGOTTEN[EventKind(record.kind)]] += 1
+                continue
+            known.append(row)
+            numbers.append(view.number)
+            self._views[view.number] = view
+        supplements = np.zeros(len(known), dtype=SUPPLEMENT)
+        supplements["view"] = numbers
+        for name in ("kind", "stages"):
+            supplements[name] = self._events[name][known]
+        return supplements
+
+    def _merge(self, transfers: NDArray[np.intp], numbers: NDArray[np.int64]) -> Logs:
         """All logs in order of arrival."""
         rows = np.concatenate([transfers, np.array(self._rows, dtype=np.intp)])
         logs = np.zeros(len(rows), dtype=LOG)
-        for name in ("start_ns", "end_ns", "bytes", "system_call"):
+        for name in ("start_ns", "end_ns", "system_call", "stages"):
             logs[name] = self._events[name][rows]
         logs["view"] = np.concatenate([numbers, np.array(self._numbers, dtype=np.int64)])
         logs["kind"][: len(transfers)] = self._events["kind"][transfers]
         logs["kind"][len(transfers) :] = self._kinds
         logs["success"][: len(transfers)] = True
         logs["success"][len(transfers) :] = self._success
+        uncounted = np.flatnonzero(self._events["flags"][transfers] & EventFlag.PACKAGES_COUNTED == 0)
+        logs["stages"]["packages"][uncounted] = 1
+        logs["stages"]["package_bytes"][uncounted] = self._events["bytes"][transfers[uncounted]]
+        result = self._events["result"][rows].astype(np.int64)
+        logs["error"] = np.where((logs["kind"] == EventKind.CONNECT) & (result < 0), -result, 0)
         exited = logs["kind"] == EventKind.PROCESS_EXIT
         logs["start_ns"][exited] = logs["end_ns"][exited]  # the kernel closes them at that moment
         logs["kind"][exited] = EventKind.CLOSE
-        return TrackedLogs(logs[np.argsort(rows, kind="stable")], self._views)
+        return logs[np.argsort(rows, kind="stable")]
 
 
 def _is_another(view: View, record: EventRecord) -> bool:
-    """True when a transfer shows that a TCP socket's number belongs to another connection by now.
+    """True when an event shows that a TCP socket's number belongs to another connection by now.
 
     Only the remote end tells: the kernel clears the local port of a connection that was reset.
     """
     return (
-        record.kind in _TRANSFERS
+        record.kind in _WITHIN_A_CONNECTION
         and isinstance(view.key, int)
         and record.remote_port != 0
         and view.remote != endpoint(record.remote_address, record.remote_port)

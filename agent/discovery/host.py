@@ -1,8 +1,11 @@
 """What the agent asks its host, behind one interface that /proc and a recording both serve."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+
+from agent.conntrack.translation import Translation
 
 
 class ProcessFacts(msgspec.Struct, frozen=True):
@@ -47,7 +50,7 @@ class SocketScan(msgspec.Struct, frozen=True):
 
 
 class Interface(msgspec.Struct, frozen=True):
-    """A network interface of the host's own network namespace."""
+    """A network interface."""
 
     index: int
     mtu: int
@@ -74,7 +77,26 @@ class Host(Protocol):
         ...
 
     def interfaces(self) -> tuple[Interface, ...]:
-        """Network interfaces in ascending index order."""
+        """Interfaces of the host's own network namespace, in ascending index order."""
+        ...
+
+    def network_namespace(self) -> int:
+        """Inode number of the host's own network namespace."""
+        ...
+
+    def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:
+        """Interfaces of any network namespace, in ascending index order; `process` is, or was, in it.
+
+        None when no process is known to be in it, when it may not be entered, or when it does not answer soon.
+        """
+        ...
+
+    def drop_reasons(self) -> Mapping[int, str]:
+        """Names of the kernel's reasons for dropping a package; empty when not known. Expensive: ask once."""
+        ...
+
+    def translations(self, namespaces: Mapping[int, int]) -> Sequence[Translation]:
+        """What was learned about translated connections since the last call; see TranslationSource.take."""
         ...
 
     def boot_time_ns(self) -> int:

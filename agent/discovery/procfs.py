@@ -4,11 +4,14 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from agent.conntrack.translation import Translation, TranslationSource
 from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketScan
+from agent.discovery.namespaces import NamespaceReader
 from agent.discovery.socket_table import is_loopback, parse_fib_trie, parse_if_inet6, parse_socket_table
+from agent.kernel.drop_reasons import read_drop_reasons
 
 _TABLES = (("tcp", socket.IPPROTO_TCP), ("tcp6", socket.IPPROTO_TCP), ("udp", socket.IPPROTO_UDP), ("udp6", 17))
 _COMMAND_LINE_BYTES = 4096
@@ -18,10 +21,18 @@ _START_TIME_FIELD = 22 - 3  # of proc_pid_stat(5), counted after the command's c
 class ProcHost:
     """Answers from a /proc tree. Processes that leave while they are read are simply not there."""
 
-    def __init__(self, root: str = "/proc", excluded: Iterable[int] = ()) -> None:
-        """Read below `root` (where the host's /proc is mounted); skip the processes `excluded` in scans."""
+    def __init__(
+        self, root: str = "/proc", excluded: Iterable[int] = (), translations: TranslationSource | None = None
+    ) -> None:
+        """Read below `root` (where the host's /proc is mounted); skip the processes `excluded` in scans.
+
+        Without `translations` connections are taken as their sockets show them.
+        """
+        self._translations = translations
         self._root = root
         self._excluded = frozenset(excluded)
+        self._reader = NamespaceReader()
+        self._namespaces: dict[int, int] = {}
 
     def process(self, pid: int) -> ProcessFacts | None:
         """Facts of a process, or None when it is gone."""
@@ -69,6 +80,7 @@ class ProcHost:
                 namespaces.setdefault(namespace, pid)
             for descriptor, inode in (self.socket_descriptors(pid) or {}).items():
                 owners[inode].append((pid, descriptor))
+        self._namespaces = namespaces
         sockets = tuple(
             SocketFacts(
                 inode=row.inode,
@@ -97,6 +109,25 @@ class ProcHost:
                 continue  # the interface has just gone
             found.append(Interface(index, mtu, name))
         return tuple(found)
+
+    def network_namespace(self) -> int:
+        """The namespace of `interfaces`."""
+        return Path("/proc/self/ns/net").stat().st_ino
+
+    def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:
+        """Interfaces as seen from within the namespace, entered through `process` or one that the last scan found."""
+        for pid in (process, self._namespaces.get(namespace)):
+            if pid is not None and self._network_namespace(pid) == namespace:
+                return self._reader.interfaces(f"{self._root}/{pid}/ns/net", namespace)
+        return None
+
+    def drop_reasons(self) -> Mapping[int, str]:
+        """Names from the kernel's own description of its types."""
+        return read_drop_reasons()
+
+    def translations(self, namespaces: Mapping[int, int]) -> Sequence[Translation]:
+        """What connection tracking has told since the last call."""
+        return () if self._translations is None else self._translations.take(namespaces)
 
     def boot_time_ns(self) -> int:
         """Wall clock minus CLOCK_MONOTONIC, in Unix nanoseconds; the reading of the two that lay closest together."""

@@ -1,7 +1,10 @@
 """The host's answers as they were recorded, and a host that gives them again."""
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
+from agent.conntrack.translation import Translation
 from agent.discovery.host import Host, Interface, ProcessFacts, SocketScan
 
 
@@ -39,13 +42,49 @@ class InterfacesAnswer(msgspec.Struct, frozen=True, tag="interfaces"):
     interfaces: tuple[Interface, ...]
 
 
+class TranslationsAnswer(msgspec.Struct, frozen=True, tag="translations"):
+    """Answer of Host.translations."""
+
+    translations: tuple[Translation, ...]
+
+
+class NetworkNamespaceAnswer(msgspec.Struct, frozen=True, tag="network_namespace"):
+    """Answer of Host.network_namespace."""
+
+    inode: int
+
+
+class InterfacesOfAnswer(msgspec.Struct, frozen=True, tag="interfaces_of"):
+    """Answer of Host.interfaces_of."""
+
+    namespace: int
+    interfaces: tuple[Interface, ...] | None
+
+
+class DropReasonsAnswer(msgspec.Struct, frozen=True, tag="drop_reasons"):
+    """Answer of Host.drop_reasons."""
+
+    names: dict[int, str]
+
+
 class BootTimeAnswer(msgspec.Struct, frozen=True, tag="boot_time"):
     """Answer of Host.boot_time_ns."""
 
     nanoseconds: int
 
 
-Answer = ProcessAnswer | SocketInodeAnswer | SocketDescriptorsAnswer | SocketsAnswer | InterfacesAnswer | BootTimeAnswer
+Answer = (
+    TranslationsAnswer
+    | ProcessAnswer
+    | SocketInodeAnswer
+    | SocketDescriptorsAnswer
+    | SocketsAnswer
+    | InterfacesAnswer
+    | NetworkNamespaceAnswer
+    | InterfacesOfAnswer
+    | DropReasonsAnswer
+    | BootTimeAnswer
+)
 
 
 class RecordingHost:
@@ -90,6 +129,31 @@ class RecordingHost:
         self._answers.append(InterfacesAnswer(interfaces))
         return interfaces
 
+    def network_namespace(self) -> int:
+        """As Host.network_namespace."""
+        inode = self._host.network_namespace()
+        self._answers.append(NetworkNamespaceAnswer(inode))
+        return inode
+
+    def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:
+        """As Host.interfaces_of."""
+        interfaces = self._host.interfaces_of(namespace, process)
+        self._answers.append(InterfacesOfAnswer(namespace, interfaces))
+        return interfaces
+
+    def drop_reasons(self) -> Mapping[int, str]:
+        """As Host.drop_reasons."""
+        names = self._host.drop_reasons()
+        self._answers.append(DropReasonsAnswer(dict(names)))
+        return names
+
+    def translations(self, namespaces: Mapping[int, int]) -> Sequence[Translation]:
+        """As Host.translations. To have learned nothing is no answer: it is what most moments bring."""
+        translations = self._host.translations(namespaces)
+        if translations:
+            self._answers.append(TranslationsAnswer(tuple(translations)))
+        return translations
+
     def boot_time_ns(self) -> int:
         """As Host.boot_time_ns."""
         nanoseconds = self._host.boot_time_ns()
@@ -106,9 +170,13 @@ class RecordedHost:
         self._descriptors: dict[int, dict[int, int] | None] = {}
         self._scan = SocketScan((), {})
         self._interfaces: tuple[Interface, ...] = ()
+        self._network_namespace = 0
+        self._interfaces_of: dict[int, tuple[Interface, ...] | None] = {}
+        self._drop_reasons: dict[int, str] = {}
+        self._translations: list[Translation] = []
         self._boot_time_ns = 0
 
-    def apply(self, answer: Answer) -> None:
+    def apply(self, answer: Answer) -> None:  # noqa: C901 - a case for each question
         """Take an answer on, in place of an earlier one to the same question."""
         match answer:
             case ProcessAnswer():
@@ -121,6 +189,14 @@ class RecordedHost:
                 self._scan = answer.scan
             case InterfacesAnswer():
                 self._interfaces = answer.interfaces
+            case NetworkNamespaceAnswer():
+                self._network_namespace = answer.inode
+            case InterfacesOfAnswer():
+                self._interfaces_of[answer.namespace] = answer.interfaces
+            case DropReasonsAnswer():
+                self._drop_reasons = answer.names
+            case TranslationsAnswer():
+                self._translations.extend(answer.translations)
             case BootTimeAnswer():
                 self._boot_time_ns = answer.nanoseconds
 
@@ -143,6 +219,23 @@ class RecordedHost:
     def interfaces(self) -> tuple[Interface, ...]:
         """As Host.interfaces."""
         return self._interfaces
+
+    def network_namespace(self) -> int:
+        """As Host.network_namespace."""
+        return self._network_namespace
+
+    def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:  # noqa: ARG002 - it is gone
+        """As Host.interfaces_of."""
+        return self._interfaces_of.get(namespace)
+
+    def drop_reasons(self) -> Mapping[int, str]:
+        """As Host.drop_reasons."""
+        return self._drop_reasons
+
+    def translations(self, namespaces: Mapping[int, int]) -> Sequence[Translation]:  # noqa: ARG002 - nobody listens
+        """As Host.translations: each is learned once."""
+        translations, self._translations = self._translations, []
+        return translations
 
     def boot_time_ns(self) -> int:
         """As Host.boot_time_ns."""

@@ -1,17 +1,14 @@
-"""Logs of connections as serialised `kernelLogs` of the access-log message.
+"""Logs of connections as serialised `kernelLogs` of the access-log message."""
 
-Without packet hooks the bytes of a transfer go where other agents of this wire put them when they saw no packet: one
-package of that size, in the L4 metrics of a write and in the L2 metrics of a read.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.connections.logs import Logs
 from agent.events.layout import EventKind, SystemCall
-from agent.export.encoder import MessageEncoder
+from agent.export.encoder import Block, Column, MessageEncoder, nothing, packed
+from agent.export.metrics import OPTIONAL_METRICS, READ_METRICS, WRITE_METRICS, prefixed
 from protos.ebpf import accesslog_pb2 as wire
 
 _WIRE_SYSTEM_CALL = {
@@ -35,57 +32,97 @@ _WIRE_SYSTEM_CALL = {
 _SYSTEM_CALL_TABLE = np.zeros(256, dtype=np.uint8)
 _SYSTEM_CALL_TABLE[list(_WIRE_SYSTEM_CALL)] = list(_WIRE_SYSTEM_CALL.values())
 
-Column = Callable[[Logs], NDArray[np.generic]]
+_Value = Callable[[Logs], NDArray[np.generic]]
+"""What gives the column of a field."""
+
+_LOSSES = "write.l4Metrics.lossPackageMetrics"
 
 
-def _ones(logs: Logs) -> NDArray[np.uint64]:
-    return np.ones(len(logs), dtype=np.uint64)
+def _system_call(logs: Logs) -> NDArray[np.uint8]:
+    wire_call: NDArray[np.uint8] = _SYSTEM_CALL_TABLE[logs["system_call"]]
+    return wire_call
 
 
-def _operation(name: str, **columns: Column) -> dict[str, Column]:
-    """Columns by path of one operation; "__" in a keyword stands for a dot."""
-    times: dict[str, Column] = {
-        "startTime.offset.offset": lambda logs: logs["start_ns"],
-        "endTime.offset.offset": lambda logs: logs["end_ns"],
-    }
-    return {f"{name}.{path.replace('__', '.')}": column for path, column in {**times, **columns}.items()}
+def _of_log(name: str) -> _Value:
+    return lambda logs: logs[name]
 
 
-_OPERATIONS: dict[EventKind, dict[str, Column]] = {
-    EventKind.CONNECT: _operation("connect", success=lambda logs: logs["success"]),
-    EventKind.ACCEPT: _operation("accept"),
-    EventKind.CLOSE: _operation("close", success=lambda logs: logs["success"]),
+def _of_stages(name: str) -> _Value:
+    return lambda logs: logs["stages"][name]
+
+
+def _operation(name: str, values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Values by path of one operation."""
+    times = {"startTime.offset.offset": _of_log("start_ns"), "endTime.offset.offset": _of_log("end_ns")}
+    return {f"{name}.{path}": value for path, value in {**times, **values}.items()}
+
+
+_OPERATIONS = {
+    EventKind.CONNECT: _operation(
+        "connect",
+        {
+            "success": _of_log("success"),
+            "handshakeDuration": _of_stages("l4_ns"),
+            "errorNumber": _of_log("error"),
+            "roundTripMicroseconds": _of_stages("round_trip_us"),
+        },
+    ),
+    EventKind.ACCEPT: _operation("accept", {"roundTripMicroseconds": _of_stages("round_trip_us")}),
+    EventKind.CLOSE: _operation("close", {"success": _of_log("success")}),
     EventKind.READ: _operation(
-        "read",
-        syscall=lambda logs: _SYSTEM_CALL_TABLE[logs["system_call"]],
-        l2Metrics__totalPackageCount=_ones,
-        l2Metrics__totalPackageSize=lambda logs: logs["bytes"],
+        "read", {"syscall": _system_call, **{path: _of_stages(name) for path, name in READ_METRICS.items()}}
     ),
     EventKind.WRITE: _operation(
-        "write",
-        syscall=lambda logs: _SYSTEM_CALL_TABLE[logs["system_call"]],
-        l4Metrics__totalTransmitPackageCount=_ones,
-        l4Metrics__totalPackageSize=lambda logs: logs["bytes"],
+        "write", {"syscall": _system_call, **{path: _of_stages(name) for path, name in WRITE_METRICS.items()}}
     ),
 }
+_OPTIONAL = [*prefixed("read", OPTIONAL_METRICS), *prefixed("write", OPTIONAL_METRICS)]
 _ENCODERS = {
-    kind: MessageEncoder(wire.EBPFAccessLogMessage, "kernelLogs", columns) for kind, columns in _OPERATIONS.items()
+    kind: MessageEncoder(
+        wire.EBPFAccessLogMessage,
+        "kernelLogs",
+        [*values, *((_LOSSES,) if kind is EventKind.WRITE else ())],
+        optional=_OPTIONAL,
+    )
+    for kind, values in _OPERATIONS.items()
 }
 
 
-def encode_kernel_logs(logs: Logs) -> tuple[memoryview, NDArray[np.int64]]:
-    """(the serialised logs one after the other, each with its tag and length; per log, where it ends)."""
+def encode_kernel_logs(logs: Logs, losses: Mapping[int, bytes] | None = None) -> tuple[memoryview, NDArray[np.int64]]:
+    """Logs to bytes.
+
+    Args:
+        logs: What happened.
+        losses: By row of a write, its serialised `lossPackageMetrics`.
+
+    Returns:
+        The serialised logs one after the other, each with its tag and length; per log, where it ends.
+    """
     blocks = []
-    for kind, columns in _OPERATIONS.items():
+    for kind, values in _OPERATIONS.items():
         rows = np.flatnonzero(logs["kind"] == kind)
         if len(rows):
             chosen = logs[rows]
-            block = _ENCODERS[kind].encode({path: column(chosen) for path, column in columns.items()})
-            blocks.append((rows, block))
+            columns: dict[str, Column] = {path: value(chosen) for path, value in values.items()}
+            if kind is EventKind.WRITE:
+                columns[_LOSSES] = _loss_column(rows, losses or {})
+            blocks.append((rows, _ENCODERS[kind].encode(columns, len(rows))))
     width = max((block.data.shape[1] for _, block in blocks), default=0)
-    data = np.zeros((len(logs), width), dtype=np.uint8)
+    data = np.empty((len(logs), width), dtype=np.uint8)
     present = np.zeros((len(logs), width), dtype=np.bool_)
+    lengths = np.zeros(len(logs), dtype=np.int64)
     for rows, block in blocks:
         data[rows, : block.data.shape[1]] = block.data
         present[rows, : block.data.shape[1]] = block.present
-    return data[present].data, present.sum(axis=1, dtype=np.int64).cumsum()
+        lengths[rows] = block.lengths
+    return data[present].data, lengths.cumsum()
+
+
+def _loss_column(rows: NDArray[np.intp], losses: Mapping[int, bytes]) -> Block:
+    """Serialised losses for each of some rows."""
+    if not losses:
+        return nothing(len(rows))
+    values = [b""] * len(rows)
+    for row, value in losses.items():
+        values[int(np.searchsorted(rows, row))] = value
+    return packed(values)

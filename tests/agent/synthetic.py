@@ -1,7 +1,8 @@
 """Events and hosts made by hand."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,11 +10,12 @@ from agent.connections.logs import TrackedLogs
 from agent.connections.registry import ViewRegistry
 from agent.connections.table import ViewTable
 from agent.connections.tracker import Tracker
+from agent.conntrack.translation import Translation
 from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketScan
 from agent.discovery.naming import Naming
 from agent.discovery.owners import SocketOwners
 from agent.discovery.processes import ProcessTable
-from agent.events.layout import EVENT, EventFlag, EventKind, Events, Role
+from agent.events.layout import EVENT, EventFlag, EventKind, Events, Role, quality_of
 
 SECOND = 1_000_000_000
 TCP, UDP = 6, 17
@@ -42,7 +44,9 @@ def event(
     flags: int = 0,
     namespace: int = 1,
     command: bytes = b"curl",
+    **stages: int,
 ) -> Events:
+    """One event; further keywords name fields of STAGES, of QUALITY events fields of QUALITY."""
     one = np.zeros(1, dtype=EVENT)
     one["start_ns"], one["end_ns"] = at, at + 10 if end is None else end
     one["inode"], one["bytes"], one["process"], one["thread"] = inode, size, process, process
@@ -58,6 +62,17 @@ def event(
     one["local_address"] = np.frombuffer(address(local[0]), np.uint8)
     one["remote_address"] = np.frombuffer(address(remote[0]), np.uint8)
     one["command"][0, : len(command)] = np.frombuffer(command, np.uint8)
+    inner = quality_of(one) if kind is EventKind.QUALITY else one["stages"]
+    for name, value in stages.items():
+        inner[name] = value
+    return one
+
+
+def quality(drops: Mapping[int, int] | None = None, **fields: Any) -> Events:  # noqa: ANN401 - as `event` takes them
+    """A QUALITY event; `drops` are counts by reason."""
+    one = event(EventKind.QUALITY, descriptor=-1, **fields)
+    for slot, (reason, count) in enumerate((drops or {}).items()):
+        quality_of(one)["drops"][0, slot] = reason, count
     return one
 
 
@@ -77,6 +92,10 @@ class FakeHost:
         self.descriptors: dict[int, dict[int, int]] = {}
         self.scan = SocketScan((), {1: ()})
         self.asked: list[str] = []
+        self.learned: list[Translation] = []
+        self.watched: dict[int, int] = {}
+        self.namespace_interfaces: dict[int, tuple[Interface, ...]] = {}
+        self.drop_names = {2: "NOT_SPECIFIED", 11: "NETFILTER_DROP"}
 
     def process(self, pid: int) -> ProcessFacts | None:
         self.asked.append(f"process {pid}")
@@ -96,6 +115,22 @@ class FakeHost:
 
     def interfaces(self) -> tuple[Interface, ...]:
         return (Interface(1, 65536, "lo"),)
+
+    def network_namespace(self) -> int:
+        return 1
+
+    def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:
+        self.asked.append(f"interfaces_of {namespace} {process}")
+        return self.namespace_interfaces.get(namespace)
+
+    def drop_reasons(self) -> dict[int, str]:
+        self.asked.append("drop_reasons")
+        return self.drop_names
+
+    def translations(self, namespaces: Mapping[int, int]) -> list[Translation]:
+        self.watched.update(namespaces)
+        learned, self.learned = self.learned, []
+        return learned
 
     def boot_time_ns(self) -> int:
         return 1_700_000_000 * SECOND + 5

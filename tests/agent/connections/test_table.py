@@ -32,15 +32,34 @@ def test_an_evicted_view_is_not_looked_up_any_more() -> None:
     assert not world.registry.closing
 
 
-def test_an_ended_view_stays_for_two_flushes() -> None:
+def test_an_ended_view_stays_for_two_flushes_and_as_long_as_its_last_packages_may_take() -> None:
     world = World()
     (view,) = world.track(event(K.ACCEPT), released()).views.values()
-    assert list(world.table.between(view.local, view.remote)) == [view]
-    world.table.forget_ended()
-    assert list(world.table.between(view.local, view.remote)) == [view]
-    world.table.forget_ended()
+    for second in (2, 3, 60):
+        world.table.forget_ended(second * SECOND)
+        assert list(world.table.between(view.local, view.remote)) == [view]
+    world.table.forget_ended(61 * SECOND)
     assert list(world.table.between(view.local, view.remote)) == []
     assert len(world.table) == 0
+
+
+def test_an_ended_view_stays_for_two_flushes_however_long_these_take() -> None:
+    world = World()
+    world.track(event(K.ACCEPT), released())
+    world.table.forget_ended(100 * SECOND)
+    assert len(world.table) == 1
+    world.table.forget_ended(100 * SECOND)
+    assert len(world.table) == 0
+
+
+def test_only_some_ended_views_stay_longer_than_two_flushes() -> None:
+    world = World(capacity=80)
+    for inode in range(40):
+        world.track(event(K.ACCEPT, inode=inode), released(inode=inode))
+    world.table.forget_ended(2 * SECOND)
+    assert len(world.table) == 40
+    world.table.forget_ended(2 * SECOND)
+    assert {view.inode for view in world.table._views.values()} == set(range(30, 40))
 
 
 def test_a_view_is_touched_when_it_is_seen() -> None:

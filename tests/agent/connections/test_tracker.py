@@ -4,10 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.connections.logs import quality_of_supplements
 from agent.connections.state import ViewState
 from agent.connections.view import endpoint
 from agent.events.layout import EventFlag, EventKind, Role
-from tests.agent.synthetic import UDP, World, address, event, events, facts, released
+from tests.agent.synthetic import SECOND, UDP, World, address, event, events, facts, quality, released
 
 K = EventKind
 
@@ -24,7 +25,7 @@ def test_a_connection_from_connect_to_close_in_one_batch() -> None:
     assert logs["kind"].tolist() == [K.CONNECT, K.WRITE, K.READ, K.CLOSE]
     assert logs["start_ns"].tolist() == [100, 200, 300, 400]
     assert logs["end_ns"].tolist() == [110, 210, 310, 410]
-    assert logs["bytes"].tolist() == [0, 5, 7, 0]
+    assert logs["stages"]["package_bytes"].tolist() == [0, 5, 7, 0]
     assert logs["system_call"].tolist() == [0, 18, 3, 0]
     assert logs["success"].all()
     (view,) = tracked.views.values()
@@ -141,7 +142,7 @@ def test_an_inode_used_again_within_a_batch_splits_the_transfers() -> None:
     )
     remotes = [tracked.views[number].remote for number in tracked.logs["view"].tolist()]
     assert remotes == [endpoint(address("10.0.0.1"), 1)] * 3 + [endpoint(address("10.0.0.2"), 2)] * 3
-    assert tracked.logs["bytes"].tolist() == [0, 1, 0, 0, 2, 0]
+    assert tracked.logs["stages"]["package_bytes"].tolist() == [0, 1, 0, 0, 2, 0]
 
 
 def test_an_inode_used_again_after_a_close_that_was_missed() -> None:
@@ -212,6 +213,9 @@ _EVENT = st.builds(
 )
 
 
+_SUPPLEMENTS = (K.LATE_READ, K.LATE_WRITE, K.QUALITY)
+
+
 @settings(max_examples=300, deadline=None)
 @given(stream=st.lists(_EVENT, max_size=40), cuts=st.lists(st.integers(0, 40), max_size=4), capacity=st.integers(1, 12))
 def test_any_stream_keeps_every_transfer_and_stays_within_bounds(
@@ -219,18 +223,23 @@ def test_any_stream_keeps_every_transfer_and_stays_within_bounds(
 ) -> None:
     world = World(capacity)
     edges = [0, *sorted(cuts), len(stream)]
-    transfers = closes = 0
+    transfers = closes = said = known = 0
     for first, last in itertools.pairwise(edges):
         batch = events(*stream[first:last])
         tracked = world.tracker.process(batch, world.now_ns)
         logs = tracked.logs
         for kind in (K.READ, K.WRITE, K.CONNECT, K.ACCEPT):
             assert np.count_nonzero(logs["kind"] == kind) == np.count_nonzero(batch["kind"] == kind)
-        transfers += int(logs["bytes"][logs["kind"] == K.READ].sum())
+        transfers += int(logs["stages"]["package_bytes"][logs["kind"] == K.READ].sum())
         closes += np.count_nonzero(logs["kind"] == K.CLOSE)
-        assert set(np.unique(logs["view"]).tolist()) == set(tracked.views)
+        supplements = tracked.supplements
+        assert {*logs["view"].tolist(), *supplements["view"].tolist()} == set(tracked.views)
+        forgotten = sum(count for cause, count in world.registry.information.items() if "forgotten" in cause)
+        said += np.count_nonzero(np.isin(batch["kind"], _SUPPLEMENTS))
+        known += len(supplements)
+        assert known + forgotten == said
         assert len(world.table) <= capacity
-        world.table.forget_ended()
+        world.table.forget_ended(world.now_ns)
         _check_table(world)
     whole = events(*stream)
     assert transfers == int(whole["bytes"][whole["kind"] == K.READ].sum())
@@ -243,5 +252,66 @@ def _check_table(world: World) -> None:
     live = {view.number for view in views if view.state is not ViewState.ENDED}
     assert {number for index in table._by_process.values() for number in index} == live
     assert sum(map(len, table._by_ends.values())) == len(views)
-    assert {view.number for view in table._ended} == {view.number for view in views} - live
+    assert set(table._ended) == {view.number for view in views} - live
     assert set(world.registry.closing) <= live
+
+
+def test_what_the_stages_did_goes_along() -> None:
+    counted = EventFlag.PACKAGES_COUNTED
+    logs = (
+        World()
+        .track(
+            event(K.CONNECT, l4_ns=900, round_trip_us=40),
+            event(K.WRITE, size=7, flags=counted, packages=2, package_bytes=6, l4_ns=5, interface=3),
+            event(K.WRITE, size=7, flags=counted),  # queued, and nothing left yet
+            event(K.READ, size=9, l4_ns=4),  # without packages: none were counted
+        )
+        .logs
+    )
+    stages = logs["stages"]
+    assert stages["packages"].tolist() == [0, 2, 0, 1]
+    assert stages["package_bytes"].tolist() == [0, 6, 0, 9]
+    assert stages["l4_ns"].tolist() == [900, 5, 0, 4]
+    assert stages["interface"].tolist() == [0, 3, 0, 0]
+    assert stages["round_trip_us"].tolist() == [40, 0, 0, 0]
+
+
+def test_a_failed_connect_says_why() -> None:
+    logs = World().track(event(K.CONNECT, result=-111), event(K.CONNECT), released(result=-5)).logs
+    assert logs["error"].tolist() == [111, 0, 0]
+    assert logs["success"].tolist() == [False, True, False]
+
+
+def test_what_comes_before_its_connection_in_a_batch_is_not_lost() -> None:
+    world = World()
+    tracked = world.track(quality(segments_out=5), event(K.LATE_WRITE, packages=2), event(K.WRITE, size=1))
+    assert tracked.supplements["view"].tolist() == [1, 1]
+    assert tracked.supplements["kind"].tolist() == [K.QUALITY, K.LATE_WRITE]
+    assert tracked.supplements["stages"]["packages"][1] == 2
+    assert quality_of_supplements(tracked.supplements)["segments_out"][0] == 5
+    assert tracked.logs["kind"].tolist() == [K.WRITE]
+
+
+def test_what_comes_after_the_end_of_a_connection_belongs_to_it_for_a_while() -> None:
+    world = World()
+    (view,) = world.track(event(K.ACCEPT), released()).views.values()
+    world.table.forget_ended(20 * SECOND)
+    world.table.forget_ended(30 * SECOND)
+    assert world.track(event(K.LATE_READ, descriptor=-1, packages=1)).views == {view.number: view}
+    world.table.forget_ended(62 * SECOND)
+    for late in (event(K.LATE_READ), event(K.LATE_WRITE), quality()):
+        tracked = world.track(late)
+        assert (len(tracked.logs), len(tracked.supplements), tracked.views) == (0, 0, {})
+    assert world.registry.information == {
+        "late packages read of a forgotten connection": 1,
+        "late packages written of a forgotten connection": 1,
+        "quality of a forgotten connection": 1,
+    }
+
+
+def test_late_packages_are_never_those_of_another_connection_of_the_socket() -> None:
+    world = World()
+    world.track(event(K.CONNECT, remote=("10.0.0.1", 80)))
+    assert len(world.track(event(K.LATE_WRITE, remote=("10.0.0.2", 80), packages=1)).supplements) == 0
+    assert world.registry.information["late packages written of a forgotten connection"] == 1
+    assert len(world.track(event(K.LATE_WRITE, local=("10.0.0.1", 0), remote=("10.0.0.1", 80))).supplements) == 1

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.export.encoder import MessageEncoder, encode_varint, varints
+from agent.export.encoder import MessageEncoder, encode_varint, packed, varints
 from protos.common import common_pb2
 from protos.ebpf import accesslog_pb2 as wire
 
@@ -46,8 +46,8 @@ def test_bytes_are_those_of_the_message_built_field_by_field(
     arrays = {
         path: np.array([row[path] for row in rows], np.int64 if path in signed else np.uint64) for path in columns
     }
-    block = encoder.encode(arrays)
-    encoded, ends = block.data[block.present].tobytes(), np.cumsum(block.lengths()).tolist()
+    block = encoder.encode(arrays, len(rows))
+    encoded, ends = block.data[block.present].tobytes(), np.cumsum(block.lengths).tolist()
     for row, start, end in zip(rows, [0, *ends], ends, strict=False):
         expected = _field_by_field(row)
         assert wire.EBPFAccessLogMessage.FromString(encoded[start:end]) == expected
@@ -55,18 +55,48 @@ def test_bytes_are_those_of_the_message_built_field_by_field(
     assert ends[-1] == len(encoded)
 
 
+@given(st.lists(st.tuples(U64, U64, U64), min_size=1, max_size=20))
+def test_an_optional_message_is_there_where_something_below_it_is(rows: list[tuple[int, int, int]]) -> None:
+    paths = ("write.l4Metrics.totalDuration", "write.l3Metrics.totalDuration", "write.l3Metrics.totalNetFilterCount")
+    encoder = MessageEncoder(wire.EBPFAccessLogMessage, "kernelLogs", paths, optional=["write.l3Metrics"])
+    columns = {path: np.array([row[at] for row in rows], np.uint64) for at, path in enumerate(paths)}
+    block = encoder.encode(columns, len(rows))
+    received = wire.EBPFAccessLogMessage.FromString(block.data[block.present].tobytes()).kernelLogs
+    for log, (_, duration, count) in zip(received, rows, strict=True):
+        assert log.write.HasField("l4Metrics")
+        assert log.write.HasField("l3Metrics") == bool(duration or count)
+
+
+def test_a_repeated_field_is_given_serialised() -> None:
+    path = "write.l4Metrics.lossPackageMetrics"
+    lost = wire.AccessLogKernelWriteL4Metrics(lossPackageMetrics=[{"location": "a", "count": 1}, {"location": "b"}])
+    encoder = MessageEncoder(wire.EBPFAccessLogMessage, "kernelLogs", [path], optional=["write.l4Metrics"])
+    block = encoder.encode({path: packed([b"", lost.SerializeToString(), b""])}, 3)
+    received = wire.EBPFAccessLogMessage.FromString(block.data[block.present].tobytes()).kernelLogs
+    assert [log.write.HasField("l4Metrics") for log in received] == [False, True, False]
+    assert received[1].write.l4Metrics == lost
+
+
+@given(st.lists(st.binary(max_size=9)))
+def test_packed_bytes_come_back(values: list[bytes]) -> None:
+    block = packed(values)
+    assert block.data[block.present].tobytes() == b"".join(values)
+    assert block.lengths.tolist() == [len(value) for value in values]
+
+
 def test_paths_may_come_in_any_order() -> None:
     paths = list(CLOSE)
     columns = {path: np.array([7, 0], np.uint64) for path in paths}
     blocks = [
-        MessageEncoder(wire.EBPFAccessLogMessage, "kernelLogs", order).encode(columns) for order in (paths, paths[::-1])
+        MessageEncoder(wire.EBPFAccessLogMessage, "kernelLogs", order).encode(columns, 2)
+        for order in (paths, paths[::-1])
     ]
     assert blocks[0].data[blocks[0].present].tobytes() == blocks[1].data[blocks[1].present].tobytes()
 
 
 def test_no_rows_are_no_bytes() -> None:
     encoder = MessageEncoder(wire.EBPFAccessLogMessage, "kernelLogs", CLOSE)
-    block = encoder.encode({path: np.empty(0, np.uint64) for path in CLOSE})
+    block = encoder.encode({path: np.empty(0, np.uint64) for path in CLOSE}, 0)
     assert block.data[block.present].tobytes() == b""
 
 
@@ -79,6 +109,7 @@ def test_no_rows_are_no_bytes() -> None:
         "write.nothing",
         "write.syscall.deeper",
         "write.l4Metrics.lossPackageMetrics.count",
+        "write.l4Metrics.lossPackageMetrics.count.deeper",
         "write.",
     ],
 )
@@ -101,6 +132,7 @@ def test_a_field_that_holds_no_message_is_refused() -> None:
 def test_varints_are_those_of_single_numbers(values: list[int]) -> None:
     block = varints(np.array(values, np.uint64))
     assert block.data[block.present].tobytes() == b"".join(encode_varint(value) for value in values)
+    assert block.lengths.tolist() == [len(encode_varint(value)) for value in values]
 
 
 @pytest.mark.parametrize(("value", "encoded"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02")])
