@@ -16,7 +16,6 @@ mount -t overlay -o lowerdir=/mnt/host,upperdir=/mnt/upper,workdir=/mnt/work roo
 for folder in dev proc run sys; do
   mount --rbind "/$folder" "/mnt/root/$folder"
 done
-mount -t tmpfs tmp /mnt/root/tmp
 mkdir -p /mnt/root/lib/modules
 ln -sfn "$modules" "/mnt/root/lib/modules/$(uname -r)"
 ip link set lo up

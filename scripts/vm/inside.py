@@ -31,7 +31,7 @@ def pass_gate(mode: str) -> None:
     """Load and attach everything."""
     tell(Message(Step.BEGIN, mode, gate.NAME))
     begin = time.monotonic()
-    command = [PROGRAMS / "pyrover-agent", "doctor", "--json", "--attach", mode]
+    command: list[str | Path] = [PROGRAMS / "pyrover-agent", "doctor", "--json", "--attach", mode]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
         verdict = gate.judge(json.loads(done.stdout), mode)

@@ -51,10 +51,10 @@ def fetch(series: str, cache: Path = CACHE) -> Kernel:
         version = _offered(series)
         return Kernel(series, version, _unpacked(version, cache))
     except Skipped:
-        version = newest(series, (ready.parent.name for ready in cache.glob("*/ready")))
-        if version is None:
+        kept = newest(series, (ready.parent.name for ready in cache.glob("*/ready")))
+        if kept is None:
             raise
-        return Kernel(series, version, cache / version)
+        return Kernel(series, kept, cache / kept)
 
 
 def _offered(series: str) -> str:

@@ -39,7 +39,7 @@ def fetch_booter() -> Path:
     stamp = CACHE / "venv" / "made-from"
     if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
         subprocess.run([sys.executable, "-m", "venv", "--clear", CACHE / "venv"], check=True)
-        pip = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         if subprocess.run([*pip, "--require-hashes", "-r", REQUIREMENTS], check=False).returncode:
             raise Skipped("virtme-ng could not be installed (the reason is above)")
         stamp.write_text(REQUIREMENTS.read_text())
@@ -60,7 +60,17 @@ def lines(programs: Path, kernel: Kernel, plan: Path, console: Path, variables: 
         MachineError: The machine was silent, or worked, for too long.
     """
     inside = " ".join(f"{name}={value}" for name, value in variables.items())
-    command = [programs / "vng", "--run", kernel.image, "--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "3G"]
+    command: list[str | Path] = [
+        programs / "vng",
+        "--run",
+        kernel.image,
+        "--disable-kvm",
+        "--force-9p",
+        "--cpus",
+        "2",
+        "--memory",
+        "3G",
+    ]
     command += ["--verbose", f"--qemu-opts={_SHARE}", "--", f"env {inside} scripts/vm/enter.sh {plan}"]
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     with (
