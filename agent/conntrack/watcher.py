@@ -71,6 +71,8 @@ class ConntrackWatcher:
             end.settimeout(0)
         self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._closing = False
+        self.reviews = 0
+        """Times that it was looked what can be listened to."""
         self._thread = threading.Thread(target=self._run, name="conntrack", daemon=True)
 
     def start(self) -> None:
@@ -129,6 +131,7 @@ class ConntrackWatcher:
                     self._drain(key.data)
             if time.monotonic() >= due:
                 self._review()
+                self.reviews += 1
                 due = time.monotonic() + REVIEW_SECONDS
 
     def _review(self) -> None:

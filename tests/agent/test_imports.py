@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("bcc", "duckdb", "h2corn", "llvmlite", "numba", "polars", "psutil", "pyarrow", "rich", "starlette")
+HEAVY = ("bcc", "duckdb", "h2corn", "llvmlite", "numba", "polars", "psutil", "pyarrow", "pyroute2", "rich", "starlette")
 PROGRAM = """
 import sys
 import agent.cli
