@@ -8,7 +8,7 @@ The kernel, the ring and the network are not part of it.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent.config import Configuration
 from agent.connections.logs import Logs, TrackedLogs
+from agent.conntrack.translation import Translation
 from agent.discovery.host import Interface, ProcessFacts, SocketScan
 from agent.events.layout import EVENT, EventFlag, EventKind, Events
 from agent.export.accounting import Ledger
@@ -52,6 +53,22 @@ class Host:
     def interfaces(self) -> tuple[Interface, ...]:
         """As Host.interfaces."""
         return (Interface(1, 65536, "lo"),)
+
+    def network_namespace(self) -> int:
+        """As Host.network_namespace."""
+        return 1
+
+    def interfaces_of(self, _namespace: int, _process: int) -> tuple[Interface, ...] | None:
+        """As Host.interfaces_of."""
+        return None
+
+    def drop_reasons(self) -> Mapping[int, str]:
+        """As Host.drop_reasons."""
+        return {}
+
+    def translations(self, _namespaces: Mapping[int, int]) -> tuple[Translation, ...]:
+        """As Host.translations."""
+        return ()
 
     def boot_time_ns(self) -> int:
         """As Host.boot_time_ns."""

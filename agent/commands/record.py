@@ -22,7 +22,8 @@ from agent.config import Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.procfs import ProcHost
 from agent.discovery.recorded import RecordingHost
-from agent.events.recording import Header, RecordingWriter, event_layout
+from agent.events.recorded_layout import event_layout
+from agent.events.recording import Header, RecordingWriter
 from agent.events.source import EventSource
 from agent.export.accounting import Ledger
 from agent.kernel.loader import LoaderError

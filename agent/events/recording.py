@@ -18,6 +18,7 @@ import numpy as np
 
 from agent.discovery.recorded import Answer
 from agent.events.layout import EVENT, Events
+from agent.events.recorded_layout import Layout, LayoutError, RecordedLayout
 
 SIGNATURE = b"PYREVT\x00\x01"
 MAXIMUM_PAYLOAD = 64 * 1024 * 1024
@@ -65,8 +66,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name of the node it was made on."""
     agent_process: int
     """Process id of the agent that made it."""
-    layout: tuple[tuple[str, str], ...]
-    """Field names and numpy types of an event."""
+    layout: Layout
+    """Of the events in it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +82,6 @@ class Moment:
     """What the host answered at this moment."""
     losses: Mapping[str, int]
     """Events lost before they could be taken, by cause, since the start."""
-
-
-def event_layout() -> tuple[tuple[str, str], ...]:
-    """The layout of an event as the header states it."""
-    return tuple((name, f"{EVENT[name].base.str}{list(EVENT[name].shape) or ''}") for name in EVENT.names or ())
 
 
 class RecordingWriter:
@@ -146,8 +142,12 @@ class RecordingReader:
         if kind is not _FrameKind.HEADER:
             raise RecordingError(f"the recording is damaged: it begins with a frame of kind {kind.name}")
         self.header = _decode(payload, Header)
-        if self.header.layout != event_layout():
-            raise RecordingError("the recording holds events of another version's layout: record it again")
+        try:
+            self._layout = RecordedLayout(self.header.layout)
+        except LayoutError as error:
+            raise RecordingError(
+                f"the recording holds events of a layout that this version cannot read: {error}; record it again"
+            ) from error
 
     def moments(self) -> Iterator[Moment]:
         """The moments in order.
@@ -169,7 +169,7 @@ class RecordingReader:
                 raise RecordingError(f"the recording is damaged: a frame of kind {kind.name} where none belongs")
             else:
                 now_ns, count = _unpack_moment(payload)
-                found = _unpack_events(payload, count if kind is _FrameKind.STEP else 0)
+                found = self._events(payload, count if kind is _FrameKind.STEP else 0)
                 events += len(found)
                 if kind is _FrameKind.END and (count != events or self._file.read(1)):
                     raise RecordingError("the recording is damaged: its end does not fit what it holds")
@@ -178,6 +178,20 @@ class RecordingReader:
                     return
                 answers = []
                 expected = _FrameKind.STEP
+
+    def _events(self, payload: bytes, count: int) -> Events:
+        if count > STEP_EVENTS:
+            raise RecordingError(f"the recording is damaged: a step of {count} events")
+        if not count:
+            return np.empty(0, dtype=EVENT)
+        size = count * self._layout.itemsize
+        try:
+            data = zlib.decompressobj().decompress(payload[_MOMENT.size :], size + 1)
+        except zlib.error as error:
+            raise RecordingError(f"the recording is damaged: {error}") from error
+        if len(data) != size:
+            raise RecordingError("the recording is damaged: a step without its events")
+        return self._layout.read(data)
 
     def _frame(self) -> tuple[_FrameKind, bytes]:
         head = self._file.read(_FRAME.size)
@@ -210,18 +224,3 @@ def _unpack_moment(payload: bytes) -> tuple[int, int]:
         raise RecordingError("the recording is damaged: a moment that is too short")
     now_ns, count = _MOMENT.unpack_from(payload)
     return now_ns, count
-
-
-def _unpack_events(payload: bytes, count: int) -> Events:
-    if count > STEP_EVENTS:
-        raise RecordingError(f"the recording is damaged: a step of {count} events")
-    if not count:
-        return np.empty(0, dtype=EVENT)
-    size = count * EVENT.itemsize
-    try:
-        data = zlib.decompressobj().decompress(payload[_MOMENT.size :], size + 1)
-    except zlib.error as error:
-        raise RecordingError(f"the recording is damaged: {error}") from error
-    if len(data) != size:
-        raise RecordingError("the recording is damaged: a step without its events")
-    return np.frombuffer(data, dtype=EVENT)

@@ -11,7 +11,10 @@ from agent.discovery.host import Interface, ProcessFacts, SocketScan
 from agent.discovery.recorded import (
     Answer,
     BootTimeAnswer,
+    DropReasonsAnswer,
     InterfacesAnswer,
+    InterfacesOfAnswer,
+    NetworkNamespaceAnswer,
     ProcessAnswer,
     SocketDescriptorsAnswer,
     SocketInodeAnswer,
@@ -19,6 +22,7 @@ from agent.discovery.recorded import (
 )
 from agent.events import recording
 from agent.events.layout import EVENT, EventKind, Events
+from agent.events.recorded_layout import event_layout
 from agent.events.recording import (
     SIGNATURE,
     Header,
@@ -27,7 +31,6 @@ from agent.events.recording import (
     RecordingError,
     RecordingReader,
     RecordingWriter,
-    event_layout,
 )
 from tests.agent.synthetic import event, facts, socket_facts
 
@@ -41,6 +44,10 @@ ANSWERS: list[Answer] = [
     SocketDescriptorsAnswer(2, None),
     SocketsAnswer(SocketScan((socket_facts(1, ("127.0.0.1", 80), owners=((1, 3),)),), {1: (b"\0\xff" * 8,)})),
     InterfacesAnswer((Interface(1, 1500, "eth0"),)),
+    NetworkNamespaceAnswer(4026531840),
+    InterfacesOfAnswer(4026532000, (Interface(2, 1400, "eth0"),)),
+    InterfacesOfAnswer(4026532001, None),
+    DropReasonsAnswer({2: "NOT_SPECIFIED"}),
     BootTimeAnswer(2**60),
 ]
 
@@ -149,11 +156,41 @@ def test_frames_that_do_not_belong(frames: list[bytes], message: str) -> None:
         _read(_write([])[:_HEADER_END] + b"".join(frames))
 
 
-def test_another_layout_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        ((("start_ns", "<u4"),), "its field start_ns is not known, or not as <u4"),
+        ((("stages.nothing", "<u8"),), "stages.nothing is not known"),
+        ((("start_ns", "<u8"), ("start_ns", "<u8")), "twice"),
+        ((("stages", "|V120"),), "stages is not known"),
+    ],
+)
+def test_another_layout_is_refused(layout: tuple[tuple[str, str], ...], says: str) -> None:
     file = io.BytesIO()
-    RecordingWriter(file, Header("n", 1, (("start_ns", "<u4"),)))
-    with pytest.raises(RecordingError, match="layout"):
+    RecordingWriter(file, Header("n", 1, layout))
+    with pytest.raises(RecordingError, match=says):
         _read(file.getvalue())
+
+
+def test_a_recording_of_fewer_fields_is_read_with_zeros_for_the_others() -> None:
+    kept = ("start_ns", "inode", "local_address", "stages.packages")
+    older = tuple((name, kind) for name, kind in event_layout() if name in kept)
+    events = _random_events(1, 3)
+    recorded = np.zeros(3, dtype=[("start_ns", "u8"), ("inode", "u8"), ("local_address", "u1", 16), ("packages", "u4")])
+    for name in ("start_ns", "inode", "local_address"):
+        recorded[name] = events[name]
+    recorded["packages"] = events["stages"]["packages"]
+    file = io.BytesIO()
+    writer = RecordingWriter(file, Header("n", 1, older))
+    writer.begin(1, [])
+    writer.step(2, recorded, [], {})
+    writer.end(3, [])
+    found = _read(file.getvalue())[1].events
+    expected = np.zeros(3, dtype=EVENT)
+    for name in ("start_ns", "inode", "local_address"):
+        expected[name] = events[name]
+    expected["stages"]["packages"] = events["stages"]["packages"]
+    assert found.tobytes() == expected.tobytes()
 
 
 def test_facts_with_any_text_survive() -> None:

@@ -17,7 +17,7 @@ def test_any_record_reads_as_numpy_reads_it(data: bytes) -> None:
     for row in range(3):
         for name, value in zip(EVENT.names or (), records[row], strict=True):
             expected = events[name][row]
-            assert value == (expected.tobytes() if EVENT[name].subdtype else expected)
+            assert value == (expected.tobytes() if EVENT[name].subdtype or EVENT[name].fields else expected)
 
 
 def test_every_second_event_of_an_array_is_read_as_such() -> None:
