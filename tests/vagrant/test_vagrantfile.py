@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from backend.server.settings import Settings
-from tests.vagrant.machine import CHECKOUT, ROOT, Machine
+from tests.e2e.programs import ROOT
+from tests.vagrant.machine import CHECKOUT, Machine
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
