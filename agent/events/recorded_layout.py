@@ -60,7 +60,7 @@ class RecordedLayout:
         return events
 
 
-def _fields(structure: np.dtype[np.generic], prefix: str) -> Iterator[tuple[str, np.dtype[np.generic]]]:
+def _fields(structure: np.dtype[np.void], prefix: str) -> Iterator[tuple[str, np.dtype[np.generic]]]:
     """Name and type of each field that has none within it."""
     for name in structure.names or ():
         field = structure[name]

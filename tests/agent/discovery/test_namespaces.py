@@ -1,0 +1,84 @@
+"""Interfaces read from within real network namespaces, beside what `ip` says there."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.discovery.host import Interface
+from agent.discovery.namespaces import NamespaceReader
+from agent.discovery.procfs import ProcHost
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None,
+    reason="entering a network namespace needs root, and making one unshare and ip",
+)
+
+SETUP = """
+ip link set lo up && ip link add left mtu 1234 type veth peer name right && ip -json link show && echo && exec cat
+"""
+
+
+@contextmanager
+def _namespace() -> Iterator[tuple[int, int, tuple[Interface, ...]]]:
+    """(a process in a namespace of its own, the namespace, its interfaces as `ip` shows them)."""
+    command = ["unshare", "--net", "sh", "-c", SETUP]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        text = ""
+        while (line := process.stdout.readline().strip()) or not text:
+            text += line
+            if process.poll() is not None:
+                pytest.skip("this machine makes no network namespaces with interfaces")
+        shown = tuple(Interface(link["ifindex"], link["mtu"], link["ifname"]) for link in json.loads(text))
+        yield process.pid, Path(f"/proc/{process.pid}/ns/net").stat().st_ino, shown
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_the_interfaces_are_those_that_ip_shows_and_the_reader_stays_outside() -> None:
+    outside = socket.if_nameindex()
+    with _namespace() as (process, namespace, shown):
+        assert len(shown) == 3
+        assert ProcHost().interfaces_of(namespace, process) == shown
+    assert socket.if_nameindex() == outside
+    assert not [thread for thread in threading.enumerate() if thread.name == "namespace"]
+
+
+def test_another_namespace_than_the_one_asked_for_is_no_answer() -> None:
+    own = ProcHost().network_namespace()
+    with _namespace() as (process, namespace, _):
+        host = ProcHost()
+        assert namespace != own
+        assert host.interfaces_of(own, process) is None
+        assert NamespaceReader().interfaces(f"/proc/{process}/ns/net", own) is None
+        host.sockets()  # finds a process of each namespace
+        assert host.interfaces_of(own, process) == host.interfaces()
+
+
+def test_a_process_that_has_gone_is_no_answer() -> None:
+    with _namespace() as (process, namespace, _):
+        pass
+    assert ProcHost().interfaces_of(namespace, process) is None
+    assert NamespaceReader().interfaces(f"/proc/{process}/ns/net", namespace) is None
+
+
+def test_a_reader_waits_for_one_answer_at_a_time(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # opening it waits for its other end
+    reader = NamespaceReader(seconds=0.01)
+    assert reader.interfaces(str(pipe), 1) is None
+    assert reader.interfaces("/proc/self/ns/net", ProcHost().network_namespace()) is None
+    os.close(os.open(pipe, os.O_WRONLY))
+    assert reader._thread is not None
+    reader._thread.join()
+    own = ProcHost()
+    reader = NamespaceReader()
+    assert reader.interfaces("/proc/self/ns/net", own.network_namespace()) == own.interfaces()
