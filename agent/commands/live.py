@@ -28,6 +28,8 @@ class Figures:
     """Events and logs lost, by cause."""
     incomplete: Mapping[str, int]
     """Logs that lack something, by what they lack."""
+    troubles: Mapping[str, int]
+    """What went wrong on connections, and how often."""
     problem: str
     """Why the last attempt to deliver failed; empty when it did not."""
 
@@ -44,6 +46,8 @@ def format_figures(figures: Figures, rate: float) -> str:
         parts.append(f"lost: {losses}")
     if incomplete := format_counts(figures.incomplete):
         parts.append(f"incomplete: {incomplete}")
+    if troubles := format_counts(figures.troubles):
+        parts.append(troubles)
     if figures.problem:
         parts.append(figures.problem)
     return " | ".join(parts)

@@ -124,6 +124,7 @@ def _capture(
                 **pipeline.remotes.losses(),
                 **(conntrack.losses() if conntrack is not None else {}),
             },
+            troubles=pipeline.troubles,
             problem=sender.problem,
         )
 

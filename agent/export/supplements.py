@@ -183,4 +183,4 @@ def _troubles(reports: NDArray[np.void], drops: Mapping[int, Counter[str]]) -> d
     retransmits = sum(int(reports[name].sum()) for name in _COUNTERS.values() if name.startswith("retransmits"))
     windows = sum(int(reports[name].sum()) for name in _COUNTERS.values() if name.startswith("zero"))
     dropped = sum(counts.total() for counts in drops.values())
-    return {"packages sent again": retransmits, "packages dropped": dropped, "closed windows": windows}
+    return {"packages_sent_again": retransmits, "packages_dropped": dropped, "windows_closed": windows}

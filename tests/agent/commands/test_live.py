@@ -17,6 +17,7 @@ def _figures(**changes: object) -> Figures:
         "waiting": 0,
         "losses": {},
         "incomplete": {},
+        "troubles": {},
         "problem": "",
     }
     return Figures(**{**values, **changes})  # type: ignore[arg-type]
@@ -34,6 +35,11 @@ def test_losses_are_named_by_cause_and_left_out_when_there_are_none() -> None:
 def test_what_logs_lack_is_shown() -> None:
     line = format_figures(_figures(incomplete={"peer_unreadable": 2, "bytes_unreadable": 0}), 0)
     assert line.endswith("| incomplete: peer_unreadable 2")
+
+
+def test_what_went_wrong_on_connections_is_shown_where_something_did() -> None:
+    line = format_figures(_figures(troubles={"packages_sent_again": 1234, "packages_dropped": 0}), 0)
+    assert line.endswith("0 waiting | packages_sent_again 1,234")
 
 
 def test_a_problem_is_shown() -> None:

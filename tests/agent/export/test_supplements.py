@@ -97,7 +97,7 @@ def test_counters_of_qualities_add_up_and_of_states_the_last_one_known_holds() -
         segmentsSent=8,
         segmentsReceived=7,
     )
-    assert exporter.collected.troubles == {"packages sent again": 20, "packages dropped": 0, "closed windows": 11}
+    assert exporter.collected.troubles == {"packages_sent_again": 20, "packages_dropped": 0, "windows_closed": 11}
 
 
 def test_drops_are_named_in_the_last_write_of_the_flush() -> None:
@@ -115,7 +115,7 @@ def test_drops_are_named_in_the_last_write_of_the_flush() -> None:
     lost = {loss.location: loss.count for loss in last.write.l4Metrics.lossPackageMetrics}
     assert lost == {"R5": 5, "R7": 1, "OTHER": 9}
     assert not message.HasField("quality")
-    assert exporter.collected.troubles["packages dropped"] == 15
+    assert exporter.collected.troubles["packages_dropped"] == 15
 
 
 def test_drops_of_a_connection_that_wrote_nothing_stand_in_its_quality() -> None:
