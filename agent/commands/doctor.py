@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from agent.conntrack.examination import examine_conntrack
 from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES
 from agent.kernel.loader import LoaderError, find_interpreter
@@ -80,6 +81,8 @@ def examine(plan: Plan) -> Iterator[Finding]:
     yield _examine_bcc()
     yield Finding("kprobes", not offer.kprobe, offer.kprobe or "available", required=False)
     yield Finding("fentry", not offer.fentry, offer.fentry or "available", required=False)
+    conntrack = examine_conntrack()
+    yield Finding("conntrack", conntrack.good, conntrack.text, required=False, advice=conntrack.advice)
 
 
 def try_programs(mode: AttachMode) -> tuple[Plan, Finding]:

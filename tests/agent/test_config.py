@@ -39,14 +39,14 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(f
 
 
 def test_every_environment_variable_sets_its_key() -> None:
-    samples = {"enable_TLS": "true", "period": "250ms", "attach": "kprobe"}
+    samples = {"enable_TLS": "true", "enabled": "false", "period": "250ms", "attach": "kprobe"}
     for variable, key in ENVIRONMENT.items():
         name = key.rpartition(".")[2]
         value = samples.get(name, "4096")
         configuration: object = load_configuration(None, {variable: value})
         for part in key.split("."):
             configuration = getattr(configuration, part)
-        expected = {"enable_TLS": True, "period": 0.25}.get(name, value)
+        expected = {"enable_TLS": True, "enabled": False, "period": 0.25}.get(name, value)
         assert str(configuration) == str(expected), variable
 
 
