@@ -1,25 +1,27 @@
 /* accept and accept4: one event per accepted connection.
  *
- * What:  sys_enter_accept* notes the time when the descriptor is an internet socket; sys_exit_accept* follows the
- *        new descriptor, whose socket has both addresses by then. A failed accept makes no connection and no event.
- * Why tracepoints: system calls are the ABI.
+ * What:  the call's entry notes the time when the descriptor is an internet socket; its exit follows the new
+ *        descriptor, whose socket has both addresses by then. A failed accept makes no connection and no event.
+ * Why there: system calls are the ABI.
  * Lost without it: accept logs and the start of server connections; their transfers are still seen.
  */
 
-static __always_inline void begin_accept(int descriptor)
+static __always_inline int enter_accept(int descriptor)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct found_socket found;
     struct call call = {};
 
     if (!find_watched_socket(descriptor, pid_tgid, &found))
-        return;
+        return 0;
+    watch_listener(found.sk);
     call.event.start_ns = bpf_ktime_get_ns();
     call.event.kind = EVENT_ACCEPT;
     remember_call(pid_tgid, &call);
+    return 0;
 }
 
-static __always_inline void end_accept(long result)
+static __always_inline int exit_accept(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct call *call = calls.lookup(&pid_tgid);
@@ -27,7 +29,7 @@ static __always_inline void end_accept(long result)
     struct event event = {};
 
     if (!call)
-        return;
+        return 0;
     if (call->event.kind != EVENT_ACCEPT || result < 0)
         goto done;
     if (!find_socket(result, &found)) {
@@ -41,31 +43,10 @@ static __always_inline void end_accept(long result)
     describe_task(&event, pid_tgid);
     describe_socket(&event, found.inode, found.sk, found.protocol);
     event.role = ROLE_SERVER;
+    watch_socket(found.sk, found.inode, found.protocol, pid_tgid);
+    describe_round_trip(&event.stages, found.sk);
     send_event(&event);
 done:
     calls.delete(&pid_tgid);
-}
-
-#ifdef PROGRAM_enter_accept
-int enter_accept(struct tracepoint__syscalls__sys_enter_accept *args)
-{
-    begin_accept(args->fd);
     return 0;
 }
-#endif
-
-#ifdef PROGRAM_enter_accept4
-int enter_accept4(struct tracepoint__syscalls__sys_enter_accept4 *args)
-{
-    begin_accept(args->fd);
-    return 0;
-}
-#endif
-
-#ifdef PROGRAM_exit_accept
-int exit_accept(struct tracepoint__syscalls__sys_exit_accept *args)
-{
-    end_accept(args->ret);
-    return 0;
-}
-#endif

@@ -3,7 +3,7 @@
  * What:  close(fd), and dup2/dup3 onto an open socket, which close it without saying so: the socket is found at
  *        entry, the event is sent at exit with the result. close_range: one event with the first and the last
  *        descriptor, since looking at each would have no bound.
- * Why tracepoints: system calls are the ABI.
+ * Why there: system calls are the ABI.
  * Lost without it: the end of connections. Without close_range and dup: they stay open in user space until
  *        the process ends or the socket is found gone.
  * Not seen: descriptors that execve closes because of FD_CLOEXEC.
@@ -58,16 +58,13 @@ static __always_inline int is_close(const struct call *call)
     return call->event.kind == EVENT_CLOSE || call->event.kind == EVENT_LISTEN_END;
 }
 
-#ifdef PROGRAM_enter_close
-int enter_close(struct tracepoint__syscalls__sys_enter_close *args)
+static __always_inline int enter_close(int descriptor)
 {
-    begin_close(args->fd);
+    begin_close(descriptor);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_exit_close
-int exit_close(struct tracepoint__syscalls__sys_exit_close *args)
+static __always_inline int exit_close(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct call *call = calls.lookup(&pid_tgid);
@@ -76,60 +73,50 @@ int exit_close(struct tracepoint__syscalls__sys_exit_close *args)
         return 0;
     if (is_close(call)) {
         call->event.end_ns = bpf_ktime_get_ns();
-        call->event.result = args->ret;
+        call->event.result = result;
         send_event(&call->event);
     }
     calls.delete(&pid_tgid);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_enter_dup2
-int enter_dup2(struct tracepoint__syscalls__sys_enter_dup2 *args)
+static __always_inline int enter_dup2(int old_descriptor, int new_descriptor)
 {
-    if (args->oldfd != args->newfd)
-        begin_close(args->newfd);
+    if (old_descriptor != new_descriptor)
+        begin_close(new_descriptor);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_enter_dup3
-int enter_dup3(struct tracepoint__syscalls__sys_enter_dup3 *args)
+static __always_inline int enter_dup3(int new_descriptor)
 {
-    begin_close(args->newfd);
+    begin_close(new_descriptor);
     return 0;
 }
-#endif
 
 /* A dup that fails has closed nothing. */
-#ifdef PROGRAM_exit_dup
-int exit_dup(struct tracepoint__syscalls__sys_exit_dup3 *args)
+static __always_inline int exit_dup(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct call *call = calls.lookup(&pid_tgid);
 
     if (!call)
         return 0;
-    if (is_close(call) && args->ret >= 0) {
+    if (is_close(call) && result >= 0) {
         call->event.end_ns = bpf_ktime_get_ns();
         send_event(&call->event);
     }
     calls.delete(&pid_tgid);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_enter_close_range
-int enter_close_range(struct tracepoint__syscalls__sys_enter_close_range *args)
+static __always_inline int enter_close_range(u32 first, u32 last, u32 flags)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct call call = {};
-    u32 first = args->fd;
-    u32 last = args->max_fd;
 
     if (!is_watched(pid_tgid))
         return 0;
-    if (args->flags & CLOSE_ON_EXEC_ONLY || first > LARGEST_DESCRIPTOR)
+    if (flags & CLOSE_ON_EXEC_ONLY || first > LARGEST_DESCRIPTOR)
         return 0;
     call.event.start_ns = bpf_ktime_get_ns();
     call.event.kind = EVENT_CLOSE_RANGE;
@@ -139,21 +126,18 @@ int enter_close_range(struct tracepoint__syscalls__sys_enter_close_range *args)
     remember_call(pid_tgid, &call);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_exit_close_range
-int exit_close_range(struct tracepoint__syscalls__sys_exit_close_range *args)
+static __always_inline int exit_close_range(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct call *call = calls.lookup(&pid_tgid);
 
     if (!call)
         return 0;
-    if (call->event.kind == EVENT_CLOSE_RANGE && !args->ret) {
+    if (call->event.kind == EVENT_CLOSE_RANGE && !result) {
         call->event.end_ns = bpf_ktime_get_ns();
         send_event(&call->event);
     }
     calls.delete(&pid_tgid);
     return 0;
 }
-#endif

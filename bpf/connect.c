@@ -1,13 +1,13 @@
 /* connect: one event per attempt, when its outcome is known.
  *
- * What:  sys_enter_connect and sys_exit_connect bracket the call; inet_sock_set_state tells the outcome of a
- *        TCP attempt whose call returned first (non-blocking sockets, a signal) and the local address and port
- *        of one that failed: at sys_exit_connect a refused socket has lost both.
- * Why tracepoints: system calls are the ABI, and inet_sock_set_state exists since 4.16.
+ * What:  entry and exit of the system call bracket it; inet_sock_set_state tells the outcome of a TCP attempt
+ *        whose call returned first (non-blocking sockets, a signal) and the local address and port of one that
+ *        failed: at the exit a refused socket has lost both.
+ * Why there: system calls are the ABI, and inet_sock_set_state exists since 4.16.
  * Lost without it: connect logs and the role and start of client connections. Without inet_sock_set_state:
  *        the outcome of non-blocking connects, and the local side of failed ones.
  *
- * Exactly one event. The state change may come before sys_exit_connect (always on loopback) or after it, on
+ * Exactly one event. The state change may come before the call's exit (always on loopback) or after it, on
  * another CPU, and neither side can know. So both leave what they know in `connecting` and then take the
  * token in `connect_first`. Deleting a hash entry is atomic and the bucket's lock orders memory on every
  * architecture: one side gets the token, is first, and goes; the other finds it gone, knows that the first
@@ -57,8 +57,7 @@ static __always_inline void remember_attempt(u64 socket, struct event *event)
         connecting.delete(&socket);
 }
 
-#ifdef PROGRAM_enter_connect
-int enter_connect(struct tracepoint__syscalls__sys_enter_connect *args)
+static __always_inline int enter_connect(int descriptor, const void *address)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct found_socket found;
@@ -66,7 +65,7 @@ int enter_connect(struct tracepoint__syscalls__sys_enter_connect *args)
     u16 state = 0;
     int family;
 
-    if (!find_watched_socket(args->fd, pid_tgid, &found))
+    if (!find_watched_socket(descriptor, pid_tgid, &found))
         return 0;
     /* Asking again while an attempt is under way or its result is waiting is no new attempt. */
     bpf_probe_read_kernel(&state, sizeof(state), &found.socket->state);
@@ -75,22 +74,22 @@ int enter_connect(struct tracepoint__syscalls__sys_enter_connect *args)
 
     call.event.start_ns = bpf_ktime_get_ns();
     call.event.kind = EVENT_CONNECT;
-    call.event.descriptor = args->fd;
+    call.event.descriptor = descriptor;
     describe_task(&call.event, pid_tgid);
     describe_socket(&call.event, found.inode, found.sk, found.protocol);
     call.event.role = ROLE_CLIENT;
     call.socket = (u64)found.sk;
-    family = read_remote_address(&call.event, args->uservaddr);
+    family = read_remote_address(&call.event, address);
     if (family == FAMILY_UNSPECIFIED)
         return 0; /* dissolves an association, makes none */
+    watch_socket(found.sk, found.inode, found.protocol, pid_tgid);
     if (family < 0)
-        call.address = (u64)args->uservaddr; /* not in memory yet: the exit tries again */
+        call.address = (u64)address; /* not in memory yet: the exit tries again */
     if (found.protocol == PROTOCOL_TCP)
         remember_attempt(call.socket, &call.event);
     remember_call(pid_tgid, &call);
     return 0;
 }
-#endif
 
 static __always_inline void end_pending_connect(struct call *call)
 {
@@ -121,6 +120,7 @@ static __always_inline void end_connect(struct call *call, long result)
         event->remote_port = attempt->remote_port;
         __builtin_memcpy(event->local_address, attempt->local_address, ADDRESS_BYTES);
         __builtin_memcpy(event->remote_address, attempt->remote_address, ADDRESS_BYTES);
+        event->stages = attempt->stages;
     } else if (!result && find_socket(event->descriptor, &found) && (u64)found.sk == call->socket) {
         describe_addresses(event, found.sk);
     }
@@ -130,12 +130,10 @@ static __always_inline void end_connect(struct call *call, long result)
     forget_attempt(call->socket);
 }
 
-#ifdef PROGRAM_exit_connect
-int exit_connect(struct tracepoint__syscalls__sys_exit_connect *args)
+static __always_inline int exit_connect(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct call *call = calls.lookup(&pid_tgid);
-    long result = args->ret;
 
     if (!call)
         return 0;
@@ -157,7 +155,6 @@ done:
     calls.delete(&pid_tgid);
     return 0;
 }
-#endif
 
 /* The connection is at its end and was never seen to begin: when it did is not known. */
 static __always_inline void miss_outcome(u64 socket)
@@ -177,21 +174,22 @@ static __always_inline void settle_attempt(u64 socket, u8 state)
 
 /* inet_sock_set_state(sk, old state, new state): runs wherever the change happens, often in softirq on behalf of an
  * unrelated task, so nothing of the current task is used. */
-static __always_inline void note_outcome(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline void note_outcome(struct sock *sk, int old_state, int new_state)
 {
-    u64 socket = ctx->args[0];
-    struct sock *sk = (struct sock *)socket;
-    int old_state = ctx->args[1];
-    int new_state = ctx->args[2];
+    u64 socket = (u64)sk;
     struct event *attempt;
     __be16 remote_port = 0;
     int error = 0;
 
-    if (new_state != STATE_ESTABLISHED && new_state != STATE_CLOSE)
+    if (new_state != STATE_ESTABLISHED && new_state != STATE_CLOSE && new_state != STATE_SYN_SENT)
         return;
     attempt = connecting.lookup(&socket);
     if (!attempt || attempt->end_ns)
         return;
+    if (new_state == STATE_SYN_SENT) {
+        attempt->stages.l4_ns = bpf_ktime_get_ns(); /* becomes the time of the handshake */
+        return;
+    }
     if (old_state != STATE_SYN_SENT && old_state != STATE_SYN_RECEIVED) {
         miss_outcome(socket);
         return;
@@ -199,6 +197,11 @@ static __always_inline void note_outcome(struct bpf_raw_tracepoint_args *ctx)
     if (new_state == STATE_CLOSE) {
         bpf_probe_read_kernel(&error, sizeof(error), &sk->sk_err);
         attempt->result = error ? -error : -ERROR_CANCELED;
+        attempt->stages.l4_ns = 0;
+    } else {
+        if (attempt->stages.l4_ns)
+            attempt->stages.l4_ns = bpf_ktime_get_ns() - attempt->stages.l4_ns;
+        describe_round_trip(&attempt->stages, sk);
     }
     bpf_probe_read_kernel(&remote_port, sizeof(remote_port), &sk->__sk_common.skc_dport);
     if (remote_port)
@@ -212,21 +215,11 @@ static __always_inline void note_outcome(struct bpf_raw_tracepoint_args *ctx)
 
 /* The kernel leaves a program out when it is already running on this CPU, as when a packet arrives (softirq) while a
  * task changes the state of another socket: measured, 10 to 40 times in 40,000 changes. A second program at the same
- * place sees what the first one misses, and finds done what it did. Hardened kernels may run no program at all while
+ * place, with the same handler, sees what the first one misses, and finds done what it did. Hardened kernels may run no program at all while
  * certain tasks are current; an outcome that comes in softirq on top of one of those is missed, and counted when the
  * socket is closed. */
-#ifdef PROGRAM_change_state
-int change_state(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int change_state(struct sock *sk, int old_state, int new_state)
 {
-    note_outcome(ctx);
+    note_outcome(sk, old_state, new_state);
     return 0;
 }
-#endif
-
-#ifdef PROGRAM_change_state_again
-int change_state_again(struct bpf_raw_tracepoint_args *ctx)
-{
-    note_outcome(ctx);
-    return 0;
-}
-#endif

@@ -7,10 +7,8 @@
  * Lost without it: the end of connections that a process did not close itself.
  */
 
-#ifdef PROGRAM_exit_process
-int exit_process(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int exit_process(struct task_struct *task)
 {
-    struct task_struct *task = (struct task_struct *)ctx->args[0];
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct signal_struct *group = NULL;
     struct event event = {};
@@ -18,6 +16,7 @@ int exit_process(struct bpf_raw_tracepoint_args *ctx)
 
     calls.delete(&pid_tgid);
     transfers.delete(&pid_tgid);
+    sending_contexts.delete(&pid_tgid);
     if (!is_watched(pid_tgid))
         return 0;
     bpf_probe_read_kernel(&group, sizeof(group), &task->signal);
@@ -37,4 +36,3 @@ int exit_process(struct bpf_raw_tracepoint_args *ctx)
 #endif
     return 0;
 }
-#endif

@@ -204,11 +204,12 @@ static __always_inline struct watched *enter_socket(const struct sock *sk, u64 i
     u64 socket = (u64)sk;
     u32 zero = 0;
     struct watched *known = watched_sockets.lookup(&socket);
-    struct watched *empty = empty_watched.lookup(&zero);
+    struct watched *empty;
 
     /* What is there under another inode was left behind by a socket that lived at the same address. */
     if (known && inode && (!known->inode || known->inode == inode))
         return known;
+    empty = empty_watched.lookup(&zero);
     if (!empty)
         return NULL;
     if (watched_sockets.update(&socket, empty)) {

@@ -75,7 +75,7 @@ static __always_inline struct frame *top_of(struct sending *sending)
 {
     u64 depth = sending->depth;
 
-    return depth == 0 || depth > FRAMES ? NULL : &sending->frames[(depth - 1) & (FRAMES - 1)];
+    return depth ? &sending->frames[(depth - 1) & (FRAMES - 1)] : NULL;
 }
 
 static __always_inline struct frame *current_frame(void)

@@ -6,7 +6,7 @@
  *        read through the pointers noted at entry, so that calls which move nothing (EAGAIN) do not pay for it. The
  *        call held the socket until a moment before; only if another thread gave it up within that moment, and the
  *        memory already serves another socket, would the event name that one.
- * Why tracepoints: system calls are the ABI, and they exist in every kernel that traces system calls.
+ * Why there: system calls are the ABI.
  * Lost without it: the read and write logs of the calls that are not hooked.
  *
  * The peer of an unconnected UDP socket is in user memory and is read at exit: by then the kernel has touched it, so it
@@ -31,6 +31,7 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
 
     if (!find_watched_socket(descriptor, pid_tgid, &found))
         return 0;
+    watch_socket(found.sk, found.inode, found.protocol, pid_tgid);
     transfer.start_ns = bpf_ktime_get_ns();
     transfer.inode = found.inode;
     transfer.sk = found.sk;
@@ -68,6 +69,7 @@ static __always_inline void describe_transfer(struct event *event, const struct 
     event->kind = transfer->kind;
     event->system_call = transfer->system_call;
     event->flags = 0;
+    event->stages = transfer->stages;
     describe_task(event, pid_tgid);
     describe_socket(event, transfer->inode, transfer->sk, transfer->protocol);
 }
@@ -95,7 +97,7 @@ static __always_inline void read_header(struct event *event, const struct user_m
         read_named_address(event, name);
 }
 
-static __always_inline void end_transfer(const struct transfer *transfer, u64 pid_tgid, u64 bytes)
+static __always_inline void end_transfer(const struct transfer *transfer, u64 pid_tgid, u64 bytes, u32 messages)
 {
     struct event *event = events.ringbuf_reserve(sizeof(struct event));
 
@@ -111,7 +113,9 @@ static __always_inline void end_transfer(const struct transfer *transfer, u64 pi
         else if (transfer->peer == PEER_AT_HEADER)
             read_header(event, (void *)transfer->address);
     }
+    describe_stages(event, transfer->sk, messages);
     events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+    report_trouble(transfer->sk);
 }
 
 /* The sum grows in the map's memory, which the verifier does not track: in a register its bounds would grow with every
@@ -132,7 +136,7 @@ static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_t
     if (unreadable)
         count(INCOMPLETE_BYTES_UNREADABLE, 1);
     if (transfer->bytes)
-        end_transfer(transfer, pid_tgid, transfer->bytes);
+        end_transfer(transfer, pid_tgid, transfer->bytes, messages);
 }
 
 static __always_inline void end_messages_apart(struct transfer *transfer, struct event *event, long messages)
@@ -152,33 +156,30 @@ static __always_inline void end_messages_apart(struct transfer *transfer, struct
         event->remote_port = 0;
         read_header(event, &headers[i].msg_hdr);
         send_event(event);
+        __builtin_memset(&event->stages, 0, sizeof(event->stages)); /* told with the first message */
     }
     if (messages > MESSAGES_APART)
         count(LOST_MESSAGES_BEYOND_BOUND, messages - MESSAGES_APART);
 }
 
-/* Every sys_exit_* event has the same fields, so one program ends every call but those that return messages. */
-#ifdef PROGRAM_exit_transfer
-int exit_transfer(struct tracepoint__syscalls__sys_exit_read *args)
+/* Ends every call but those that return messages. */
+static __always_inline int exit_transfer(long result)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct transfer *transfer = transfers.lookup(&pid_tgid);
 
     if (!transfer)
         return 0;
-    if (args->ret > 0)
-        end_transfer(transfer, pid_tgid, args->ret);
+    if (result > 0)
+        end_transfer(transfer, pid_tgid, result, 1);
     transfers.delete(&pid_tgid);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_exit_messages
-int exit_messages(struct tracepoint__syscalls__sys_exit_recvmmsg *args)
+static __always_inline int exit_messages(long messages)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct transfer *transfer = transfers.lookup(&pid_tgid);
-    long messages = args->ret;
     struct event event = {};
 
     if (!transfer)
@@ -186,119 +187,92 @@ int exit_messages(struct tracepoint__syscalls__sys_exit_recvmmsg *args)
     if (messages <= 0 || transfer->peer != PEER_AT_HEADERS)
         goto done;
     describe_transfer(&event, transfer, pid_tgid);
-    if (event.protocol == PROTOCOL_UDP && !event.remote_port)
+    if (event.protocol == PROTOCOL_UDP && !event.remote_port) {
+        describe_stages(&event, transfer->sk, messages);
         end_messages_apart(transfer, &event, messages);
-    else
+    } else {
         end_message_sum(transfer, pid_tgid, messages);
+    }
 done:
     transfers.delete(&pid_tgid);
     return 0;
 }
-#endif
 
-#ifdef PROGRAM_enter_read
-int enter_read(struct tracepoint__syscalls__sys_enter_read *args)
+static __always_inline int enter_read(int descriptor)
 {
-    return begin_plain(args->fd, EVENT_READ, CALL_READ);
+    return begin_plain(descriptor, EVENT_READ, CALL_READ);
 }
-#endif
 
-#ifdef PROGRAM_enter_readv
-int enter_readv(struct tracepoint__syscalls__sys_enter_readv *args)
+static __always_inline int enter_readv(int descriptor)
 {
-    return begin_plain(args->fd, EVENT_READ, CALL_READV);
+    return begin_plain(descriptor, EVENT_READ, CALL_READV);
 }
-#endif
 
-#ifdef PROGRAM_enter_preadv2
-int enter_preadv2(struct tracepoint__syscalls__sys_enter_preadv2 *args)
+static __always_inline int enter_preadv2(int descriptor)
 {
-    return begin_plain(args->fd, EVENT_READ, CALL_PREADV2);
+    return begin_plain(descriptor, EVENT_READ, CALL_PREADV2);
 }
-#endif
 
-#ifdef PROGRAM_enter_recvfrom
-int enter_recvfrom(struct tracepoint__syscalls__sys_enter_recvfrom *args)
+static __always_inline int enter_recvfrom(int descriptor, u32 flags, const void *address)
 {
-    if (args->flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
+    if (flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_addressed(args->fd, EVENT_READ, CALL_RECVFROM, args->addr, PEER_AT_ADDRESS);
+    return begin_addressed(descriptor, EVENT_READ, CALL_RECVFROM, address, PEER_AT_ADDRESS);
 }
-#endif
 
-#ifdef PROGRAM_enter_recvmsg
-int enter_recvmsg(struct tracepoint__syscalls__sys_enter_recvmsg *args)
+static __always_inline int enter_recvmsg(int descriptor, const void *header, u32 flags)
 {
-    if (args->flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
+    if (flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_addressed(args->fd, EVENT_READ, CALL_RECVMSG, args->msg, PEER_AT_HEADER);
+    return begin_addressed(descriptor, EVENT_READ, CALL_RECVMSG, header, PEER_AT_HEADER);
 }
-#endif
 
-#ifdef PROGRAM_enter_recvmmsg
-int enter_recvmmsg(struct tracepoint__syscalls__sys_enter_recvmmsg *args)
+static __always_inline int enter_recvmmsg(int descriptor, const void *headers, u32 flags)
 {
-    if (args->flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
+    if (flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_addressed(args->fd, EVENT_READ, CALL_RECVMMSG, args->mmsg, PEER_AT_HEADERS);
+    return begin_addressed(descriptor, EVENT_READ, CALL_RECVMMSG, headers, PEER_AT_HEADERS);
 }
-#endif
 
-#ifdef PROGRAM_enter_write
-int enter_write(struct tracepoint__syscalls__sys_enter_write *args)
+static __always_inline int enter_write(int descriptor)
 {
-    return begin_plain(args->fd, EVENT_WRITE, CALL_WRITE);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_WRITE);
 }
-#endif
 
-#ifdef PROGRAM_enter_writev
-int enter_writev(struct tracepoint__syscalls__sys_enter_writev *args)
+static __always_inline int enter_writev(int descriptor)
 {
-    return begin_plain(args->fd, EVENT_WRITE, CALL_WRITEV);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_WRITEV);
 }
-#endif
 
-#ifdef PROGRAM_enter_pwritev2
-int enter_pwritev2(struct tracepoint__syscalls__sys_enter_pwritev2 *args)
+static __always_inline int enter_pwritev2(int descriptor)
 {
-    return begin_plain(args->fd, EVENT_WRITE, CALL_PWRITEV2);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_PWRITEV2);
 }
-#endif
 
-#ifdef PROGRAM_enter_sendto
-int enter_sendto(struct tracepoint__syscalls__sys_enter_sendto *args)
+static __always_inline int enter_sendto(int descriptor, const void *address)
 {
-    return begin_addressed(args->fd, EVENT_WRITE, CALL_SENDTO, args->addr, PEER_AT_ADDRESS);
+    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDTO, address, PEER_AT_ADDRESS);
 }
-#endif
 
-#ifdef PROGRAM_enter_sendmsg
-int enter_sendmsg(struct tracepoint__syscalls__sys_enter_sendmsg *args)
+static __always_inline int enter_sendmsg(int descriptor, const void *header)
 {
-    return begin_addressed(args->fd, EVENT_WRITE, CALL_SENDMSG, args->msg, PEER_AT_HEADER);
+    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDMSG, header, PEER_AT_HEADER);
 }
-#endif
 
-#ifdef PROGRAM_enter_sendmmsg
-int enter_sendmmsg(struct tracepoint__syscalls__sys_enter_sendmmsg *args)
+static __always_inline int enter_sendmmsg(int descriptor, const void *headers)
 {
-    return begin_addressed(args->fd, EVENT_WRITE, CALL_SENDMMSG, args->mmsg, PEER_AT_HEADERS);
+    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDMMSG, headers, PEER_AT_HEADERS);
 }
-#endif
 
-#ifdef PROGRAM_enter_sendfile
-int enter_sendfile(struct tracepoint__syscalls__sys_enter_sendfile64 *args)
+static __always_inline int enter_sendfile(int descriptor)
 {
-    return begin_plain(args->out_fd, EVENT_WRITE, CALL_SENDFILE);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_SENDFILE);
 }
-#endif
 
 /* One end of a splice is a pipe, so at most one is a socket. */
-#ifdef PROGRAM_enter_splice
-int enter_splice(struct tracepoint__syscalls__sys_enter_splice *args)
+static __always_inline int enter_splice(int descriptor_in, int descriptor_out)
 {
-    if (!begin_transfer(args->fd_in, EVENT_READ, CALL_SPLICE_READ, NULL, PEER_OF_SOCKET))
-        begin_plain(args->fd_out, EVENT_WRITE, CALL_SPLICE_WRITE);
+    if (!begin_transfer(descriptor_in, EVENT_READ, CALL_SPLICE_READ, NULL, PEER_OF_SOCKET))
+        begin_plain(descriptor_out, EVENT_WRITE, CALL_SPLICE_WRITE);
     return 0;
 }
-#endif

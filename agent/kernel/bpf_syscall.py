@@ -16,7 +16,11 @@ _NUMBER: Final = {"x86_64": 321, "aarch64": 280}
 
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROGRAM_LOAD, _INFO, _RAW_TRACEPOINT_OPEN = 1, 2, 3, 5, 15, 17
 _ENABLE_STATISTICS: Final = 32
-_TYPE_TRACING, _ATTACH_FENTRY = 26, 24
+_TYPE_TRACING, _ATTACH_FENTRY, _ATTACH_FEXIT = 26, 24, 25
+
+_INSTRUCTION_BYTES: Final = 8
+_RETURN_ZERO: Final = struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
+_LOG_BYTES: Final = 1 << 20
 
 _PROGRAM_INFO_BYTES: Final = 216  # up to and with recursion_misses (5.12)
 _MAP_INFO_BYTES: Final = 40  # up to and with the name
@@ -177,33 +181,51 @@ def enable_statistics() -> int:
     return _bpf(_ENABLE_STATISTICS, _attributes("=I", 0))
 
 
-def try_fentry(function_id: int) -> None:
-    """Attach an empty fentry program to one kernel function and take it off again.
+def load_tracing(name: str, instructions: bytes, function_id: int, *, at_return: bool) -> int:
+    """Load a program for the entry or the return of one kernel function (fentry, fexit).
 
     Args:
+        name: The kernel keeps its first 15 letters.
+        instructions: Of the program, whose maps are named by descriptors.
         function_id: The function's type id in the kernel's BTF.
+        at_return: Whether it runs when the function returns.
+
+    Returns:
+        A descriptor.
 
     Raises:
-        OSError: This kernel cannot do it; the error is the kernel's reason.
+        OSError: The kernel refused; the message ends with what its verifier says.
     """
-    instructions = ctypes.create_string_buffer(
-        struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
-    )
+    try:
+        return _load_tracing(name, instructions, function_id, at_return=at_return, log=None)
+    except OSError as error:
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        try:
+            return _load_tracing(name, instructions, function_id, at_return=at_return, log=log)
+        except OSError:
+            said = log.value.decode(errors="replace").strip()
+            raise OSError(error.errno, f"{os.strerror(error.errno or 0)}\n{said}".strip()) from error
+
+
+def _load_tracing(
+    name: str, instructions: bytes, function_id: int, *, at_return: bool, log: "ctypes.Array[ctypes.c_char] | None"
+) -> int:
+    program = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
-    attributes = _attributes(
+    attributes = struct.pack(
         "=IIQQIIQII16sIIIIQIIQII",
         _TYPE_TRACING,
-        2,
-        ctypes.addressof(instructions),
+        len(instructions) // _INSTRUCTION_BYTES,
+        ctypes.addressof(program),
         ctypes.addressof(licence),
+        0 if log is None else 1,  # log: level, bytes, address
+        0 if log is None else len(log),
+        0 if log is None else ctypes.addressof(log),
         0,
         0,
+        name.encode()[:15],
         0,
-        0,
-        0,
-        b"pyrover_probe",  # type: ignore[arg-type] # the one field that is text
-        0,
-        _ATTACH_FENTRY,
+        _ATTACH_FEXIT if at_return else _ATTACH_FENTRY,
         0,
         0,
         0,
@@ -213,8 +235,29 @@ def try_fentry(function_id: int) -> None:
         0,
         function_id,
     )
-    program = _bpf(_PROGRAM_LOAD, attributes)
+    return _bpf(_PROGRAM_LOAD, ctypes.create_string_buffer(attributes, len(attributes)))
+
+
+def attach_tracing(program: int) -> int:
+    """Attach a program that `load_tracing` loaded; a descriptor, with which it is detached.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    return _bpf(_RAW_TRACEPOINT_OPEN, _attributes("=QIxxxx", 0, program))
+
+
+def try_fentry(function_id: int) -> None:
+    """Attach an empty fentry program to one kernel function and take it off again.
+
+    Args:
+        function_id: The function's type id in the kernel's BTF.
+
+    Raises:
+        OSError: This kernel cannot do it; the error is the kernel's reason.
+    """
+    program = load_tracing("pyrover_probe", _RETURN_ZERO, function_id, at_return=False)
     try:
-        os.close(_bpf(_RAW_TRACEPOINT_OPEN, _attributes("=QIxxxx", 0, program)))
+        os.close(attach_tracing(program))
     finally:
         os.close(program)

@@ -9,7 +9,7 @@ gives a `BtfError`, never a wrong offset or an endless loop.
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,8 @@ _ARRAY: Final = struct.Struct("<III")
 _ENUMERATOR: Final = struct.Struct("<Ii")
 
 _INTEGER, _POINTER, _ARRAY_KIND, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
-_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNCTION, _FLOAT, _TYPE_TAG, _ENUM64 = 8, 9, 10, 11, 12, 16, 18, 19
+_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNCTION, _PROTOTYPE = 8, 9, 10, 11, 12, 13
+_FLOAT, _TYPE_TAG, _ENUM64 = 16, 18, 19
 _LARGEST_KIND: Final = 19
 _ALIASES: Final = frozenset((_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG))
 _SIZED: Final = frozenset((_INTEGER, _STRUCT, _UNION, _ENUM, _FLOAT, _ENUM64))
@@ -55,6 +56,16 @@ class Member:
     """For a bit field: its width. Otherwise 0."""
 
 
+@dataclass(frozen=True)
+class Function:
+    """One function of the kernel."""
+
+    type_id: int
+    """As attaching to it by BTF needs it."""
+    parameters: int
+    """How many it has."""
+
+
 class _Named:
     """Types of one kind: where their names are, and their ids, in the order of the file."""
 
@@ -66,9 +77,12 @@ class _Named:
         self._names.append(name_offset)
         self._ids.append(type_id)
 
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._names, self._ids, strict=True)
+
     def find(self, name_offsets: set[int]) -> int | None:
         """The first type with one of these names."""
-        return next((i for offset, i in zip(self._names, self._ids, strict=True) if offset in name_offsets), None)
+        return next((type_id for offset, type_id in self if offset in name_offsets), None)
 
 
 class Btf:
@@ -160,9 +174,18 @@ class Btf:
             type_id = found[0]
         return True
 
-    def function_id(self, name: str) -> int | None:
-        """The type id of a kernel function, as attaching to it by BTF needs it; None when there is none."""
-        return self._functions.find(self._name_offsets(name))
+    def functions(self, names: Iterable[str]) -> dict[str, Function]:
+        """Those of the kernel's functions `names` that the file knows, found in one pass.
+
+        Raises:
+            BtfError: The file is malformed.
+        """
+        wanted = {offset: name for name in names for offset in self._name_offsets(name)}
+        found: dict[str, Function] = {}
+        for offset, type_id in self._functions:
+            if offset in wanted:
+                found.setdefault(wanted[offset], Function(type_id, self._parameters(type_id)))
+        return found
 
     def enumerators(self, name: str) -> dict[int, str]:
         """The names of `enum name` by value, the first one of each; empty when there is no such enum.
@@ -179,6 +202,12 @@ class Btf:
             offset, value = _ENUMERATOR.unpack_from(self._data, position)
             names.setdefault(value, self._name(offset).decode(errors="replace"))
         return names
+
+    def _parameters(self, function: int) -> int:
+        kind, count, _, _, _ = self._type(self._type(function)[3])
+        if kind != _PROTOTYPE:
+            raise BtfError(f"function type {function} has no prototype")
+        return count
 
     def _structure(self, name: str) -> int:
         type_id = self._structs.find(self._name_offsets(name))

@@ -1,79 +1,26 @@
 """Every hook, declared once: what it feeds, where it can come from, what it costs, what is lost without it.
 
-The attach planner (`agent.kernel.plan`) chooses one source for each hook; docs/hooks.md is made from this file.
+The attach planner (`agent.kernel.plan`) chooses one source for each hook; docs/hooks.md is made from this.
 """
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
+from agent.kernel.hook import CALL_MARK, RESULT, Argument, Attachment, Cost, Hook, Source, SourceKind, Stage
+from agent.kernel.stage_hooks import STAGE_HOOKS
 
-class Stage(Enum):
-    """What a hook feeds."""
-
-    CONNECT = "connect"
-    LISTEN = "listen"
-    ACCEPT = "accept"
-    READ = "read"
-    WRITE = "write"
-    CLOSE = "close"
-    PROCESS = "process"
+_RESULT: Final = (Argument("long", RESULT),)
 
 
-class SourceKind(Enum):
-    """How a program is attached."""
-
-    FENTRY = "fentry"
-    KPROBE = "kprobe"
-    TRACEPOINT = "tracepoint"
-    RAW_TRACEPOINT = "raw_tracepoint"
+def _descriptor(position: int = 0) -> Argument:
+    return Argument("int", position)
 
 
-class Cost(Enum):
-    """How often a hook runs, which is what it costs."""
-
-    CALL = "every such call, on any descriptor"
-    CONNECTION = "a few times per connection"
-    PROCESS = "a few times per thread or process"
+def _user_pointer(position: int) -> Argument:
+    return Argument("const void *", position)
 
 
-@dataclass(frozen=True)
-class Attachment:
-    """One program at one place of the kernel."""
-
-    program: str
-    """The C function in bpf/."""
-    to: str
-    """A tracepoint ("category:name"), a raw tracepoint, or a kernel function."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One way to serve a hook: all of its attachments, or none."""
-
-    kind: SourceKind
-    attachments: tuple[Attachment, ...] = ()
-    """Empty while the source is planned but not built; the planner never picks such a source."""
-
-    @property
-    def is_built(self) -> bool:
-        """Whether there are programs for this source."""
-        return bool(self.attachments)
-
-
-@dataclass(frozen=True)
-class Hook:
-    """One thing of the kernel that is watched."""
-
-    name: str
-    stage: Stage
-    cost: Cost
-    sources: tuple[Source, ...]
-    """In order of preference."""
-    lost: tuple[str, ...]
-    """What the access logs lack without it."""
-    required: bool = False
-    """Whether a stage is blind without it; the agent still runs and says so."""
+def _number(position: int) -> Argument:
+    return Argument("u32", position)
 
 
 def _system_call(
@@ -82,40 +29,72 @@ def _system_call(
     cost: Cost,
     lost: str,
     *,
+    leaves: str,
+    enters: str | None = None,
     call: str | None = None,
-    leaves: str = "exit_transfer",
+    arguments: tuple[Argument, ...] = (_descriptor(),),
     required: bool = False,
 ) -> Hook:
-    """A hook on entry and exit of one system call, by tracepoint now, by function probes when they are built."""
-    entry = Attachment(f"enter_{name}", f"syscalls:sys_enter_{call or name}")
-    leave = Attachment(leaves, f"syscalls:sys_exit_{call or name}")
+    """A hook on entry and exit of one system call: by its tracepoints, or by the function that serves it."""
+    enters, call = enters or f"enter_{name}", call or name
+    function = f"{CALL_MARK}{call}"
+    by_function = (
+        Attachment(enters, function, arguments),
+        Attachment(leaves, function, _RESULT, at_return=True, sleeps=True),
+    )
+    by_tracepoint = (
+        Attachment(enters, f"syscalls:sys_enter_{call}", arguments),
+        Attachment(leaves, f"syscalls:sys_exit_{call}", _RESULT),
+    )
     sources = (
-        Source(SourceKind.FENTRY),
-        Source(SourceKind.KPROBE),
-        Source(SourceKind.TRACEPOINT, (entry, leave)),
+        Source(SourceKind.FENTRY, by_function),
+        Source(SourceKind.TRACEPOINT, by_tracepoint),
+        Source(SourceKind.KPROBE, by_function),
     )
     return Hook(name, stage, cost, sources, (lost,), required)
 
 
-def _transfer(name: str, stage: Stage, *, call: str | None = None, leaves: str = "exit_transfer") -> Hook:
+def _transfer(
+    name: str,
+    stage: Stage,
+    *,
+    call: str | None = None,
+    leaves: str = "exit_transfer",
+    arguments: tuple[Argument, ...] = (_descriptor(),),
+    lost: str = "",
+) -> Hook:
     return _system_call(
         name,
         stage,
         Cost.CALL,
-        f"kernelLogs.{stage.value} of {name}",
-        call=call,
+        lost or f"kernelLogs.{stage.value} of {name}",
         leaves=leaves,
+        call=call,
+        arguments=arguments,
         required=name == stage.value,
     )
 
 
-HOOKS: Final = (
+def _message_transfer(name: str, stage: Stage, *, leaves: str = "exit_transfer", flags: int | None = None) -> Hook:
+    """A transfer whose second argument points to headers; `flags` is the position of the argument with the flags."""
+    more = () if flags is None else (_number(flags),)
+    return _transfer(name, stage, leaves=leaves, arguments=(_descriptor(), _user_pointer(1), *more))
+
+
+_SOCKET_STATE_CHANGE: Final = (
+    Argument("struct sock *", 0),
+    Argument("int", 1),
+    Argument("int", 2),
+)
+
+SYSTEM_CALL_HOOKS: Final = (
     _system_call(
         "connect",
         Stage.CONNECT,
         Cost.CONNECTION,
         "kernelLogs.connect; connection.role and both addresses come from the first transfer instead",
         leaves="exit_connect",
+        arguments=(_descriptor(), _user_pointer(1)),
         required=True,
     ),
     Hook(
@@ -126,8 +105,8 @@ HOOKS: Final = (
             Source(
                 SourceKind.RAW_TRACEPOINT,
                 (
-                    Attachment("change_state", "inet_sock_set_state"),
-                    Attachment("change_state_again", "inet_sock_set_state"),
+                    Attachment("change_state", "inet_sock_set_state", _SOCKET_STATE_CHANGE),
+                    Attachment("change_state", "inet_sock_set_state", _SOCKET_STATE_CHANGE, again=True),
                 ),
             ),
         ),
@@ -147,7 +126,13 @@ HOOKS: Final = (
         "accept", Stage.ACCEPT, Cost.CONNECTION, "kernelLogs.accept of accept", leaves="exit_accept", required=True
     ),
     _system_call(
-        "accept4", Stage.ACCEPT, Cost.CONNECTION, "kernelLogs.accept of accept4", leaves="exit_accept", required=True
+        "accept4",
+        Stage.ACCEPT,
+        Cost.CONNECTION,
+        "kernelLogs.accept of accept4",
+        enters="enter_accept",
+        leaves="exit_accept",
+        required=True,
     ),
     _system_call("close", Stage.CLOSE, Cost.CALL, "kernelLogs.close", leaves="exit_close", required=True),
     _system_call(
@@ -156,44 +141,55 @@ HOOKS: Final = (
         Cost.PROCESS,
         "the close of sockets closed by close_range, until they are found gone",
         leaves="exit_close_range",
+        arguments=(_number(0), _number(1), _number(2)),
     ),
-    _system_call("dup2", Stage.CLOSE, Cost.CALL, "kernelLogs.close of sockets that dup2 replaces", leaves="exit_dup"),
-    _system_call("dup3", Stage.CLOSE, Cost.CALL, "kernelLogs.close of sockets that dup3 replaces", leaves="exit_dup"),
+    _system_call(
+        "dup2",
+        Stage.CLOSE,
+        Cost.CALL,
+        "kernelLogs.close of sockets that dup2 replaces",
+        leaves="exit_dup",
+        arguments=(_descriptor(0), _descriptor(1)),
+    ),
+    _system_call(
+        "dup3",
+        Stage.CLOSE,
+        Cost.CALL,
+        "kernelLogs.close of sockets that dup3 replaces",
+        leaves="exit_dup",
+        arguments=(_descriptor(1),),
+    ),
     Hook(
         "process_exit",
         Stage.PROCESS,
         Cost.PROCESS,
-        (Source(SourceKind.RAW_TRACEPOINT, (Attachment("exit_process", "sched_process_exit"),)),),
+        (
+            Source(
+                SourceKind.RAW_TRACEPOINT,
+                (Attachment("exit_process", "sched_process_exit", (Argument("struct task_struct *", 0),)),),
+            ),
+        ),
         ("the close of sockets that a process leaves open when it ends, until it is found gone",),
     ),
     _transfer("read", Stage.READ),
     _transfer("readv", Stage.READ),
     _transfer("preadv2", Stage.READ),
-    _transfer("recvfrom", Stage.READ),
-    _transfer("recvmsg", Stage.READ),
-    _transfer("recvmmsg", Stage.READ, leaves="exit_messages"),
+    _transfer("recvfrom", Stage.READ, arguments=(_descriptor(), _number(3), _user_pointer(4))),
+    _message_transfer("recvmsg", Stage.READ, flags=2),
+    _message_transfer("recvmmsg", Stage.READ, leaves="exit_messages", flags=3),
     _transfer("write", Stage.WRITE),
     _transfer("writev", Stage.WRITE),
     _transfer("pwritev2", Stage.WRITE),
-    _transfer("sendto", Stage.WRITE),
-    _transfer("sendmsg", Stage.WRITE),
-    _transfer("sendmmsg", Stage.WRITE, leaves="exit_messages"),
+    _transfer("sendto", Stage.WRITE, arguments=(_descriptor(), _user_pointer(4))),
+    _message_transfer("sendmsg", Stage.WRITE),
+    _message_transfer("sendmmsg", Stage.WRITE, leaves="exit_messages"),
     _transfer("sendfile", Stage.WRITE, call="sendfile64"),
-    Hook(
+    _transfer(
         "splice",
         Stage.WRITE,
-        Cost.CALL,
-        (
-            Source(SourceKind.FENTRY),
-            Source(SourceKind.KPROBE),
-            Source(
-                SourceKind.TRACEPOINT,
-                (
-                    Attachment("enter_splice", "syscalls:sys_enter_splice"),
-                    Attachment("exit_transfer", "syscalls:sys_exit_splice"),
-                ),
-            ),
-        ),
-        ("kernelLogs.read and kernelLogs.write of splice",),
+        arguments=(_descriptor(0), _descriptor(2)),
+        lost="kernelLogs.read and kernelLogs.write of splice",
     ),
 )
+
+HOOKS: Final = SYSTEM_CALL_HOOKS + STAGE_HOOKS

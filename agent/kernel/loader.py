@@ -3,6 +3,8 @@
 The agent's own interpreter need not have BCC, and never loads it: see `agent.kernel.loader_child`.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -10,25 +12,33 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from agent.events.layout import c_layout_assertions
-from agent.kernel.btf import VMLINUX
-from agent.kernel.hooks import SourceKind
-from agent.kernel.plan import Plan
+from agent.kernel.btf import VMLINUX, Function
+from agent.kernel.hook import FUNCTION_KINDS, Attachment, SourceKind
+from agent.kernel.plan import Plan, Refused
+from agent.kernel.return_probes import ReturnProbes
+from agent.kernel.tracefs import Tracefs, TracefsError
+from agent.kernel.wrappers import Program, render_programs, render_text
 
 SOURCES: Final = (
     "events.h",
     "maps.h",
     "sockets.h",
+    "stages.h",
+    "stages_report.c",
     "connect.c",
     "listen.c",
     "accept.c",
     "close.c",
     "transfer.c",
+    "stages_transmit.c",
+    "stages_receive.c",
+    "stages_drop.c",
     "process.c",
 )
 """Files of bpf/, in the order in which they are compiled as one text."""
@@ -37,6 +47,8 @@ PROGRAMS_FOLDER: Final = Path(__file__).resolve().parents[2] / "bpf"
 CHILD: Final = Path(__file__).with_name("loader_child.py")
 SECONDS: Final = 120.0
 """How long the child may take; under emulation a compilation takes ten seconds."""
+
+_groups: Final = itertools.count()
 
 _INTERPRETERS: Final = ("/usr/bin/python3", "python3")
 _HAS_BCC: Final = "import bcc; bcc.BPF"
@@ -51,11 +63,9 @@ class Loaded:
     """The kernel objects, each by a descriptor that the receiver owns."""
 
     maps: Mapping[str, int]
-    programs: Mapping[str, int]
-    attachments: Mapping[str, int]
-    """By "program place"."""
-    refused: Mapping[str, str]
-    """Reason by "program place", for what the kernel did not take."""
+    programs: Mapping[Program, int]
+    attachments: Mapping[tuple[SourceKind, Attachment], int]
+    refused: Refused
     structs_from: str
     """Where the layout of the kernel's structs came from."""
     interpreter: str
@@ -63,22 +73,15 @@ class Loaded:
     """What the child spent on its parts."""
     messages: str
     """What the compiler said, if anything."""
-
-    def keep(self, plan: Plan) -> "Loaded":
-        """Only the attachments of `plan`; the others are detached.
-
-        A hook that the kernel refused in part would cost and show nothing.
-        """
-        wanted = {f"{attachment.program} {attachment.to}" for _, attachment in plan.attachments}
-        for name, descriptor in self.attachments.items():
-            if name not in wanted:
-                os.close(descriptor)
-        return replace(self, attachments={name: fd for name, fd in self.attachments.items() if name in wanted})
+    return_probes: ReturnProbes | None
+    """Made in tracefs, to be removed in the end."""
 
     def close(self) -> None:
         """Close every descriptor: the programs are detached and everything is freed."""
         for descriptor in (*self.attachments.values(), *self.programs.values(), *self.maps.values()):
             os.close(descriptor)
+        if self.return_probes:
+            self.return_probes.close()
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,12 @@ class Options:
     """TCP connects that may be without an outcome at the same time."""
     filter_entries: int = 1024
     """Processes that may be excluded, or chosen."""
+    watched_entries: int = 16384
+    """Sockets whose packages may be watched at the same time."""
+    sending_entries: int = 4096
+    """Threads that may have sent a package of a watched socket."""
+    held_entries: int = 4096
+    """Packages that queueing disciplines may hold back; the oldest is forgotten."""
     only_chosen: bool = False
     """Whether only chosen processes are watched."""
     seconds: float = field(default=SECONDS)
@@ -110,6 +119,9 @@ class Options:
             "IN_FLIGHT_ENTRIES": str(self.in_flight_entries),
             "CONNECTING_ENTRIES": str(self.connecting_entries),
             "FILTER_ENTRIES": str(self.filter_entries),
+            "WATCHED_ENTRIES": str(self.watched_entries),
+            "SENDING_ENTRIES": str(self.sending_entries),
+            "HELD_ENTRIES": str(self.held_entries),
             **({"ONLY_CHOSEN_PROCESSES": "1"} if self.only_chosen else {}),
         }
 
@@ -150,40 +162,82 @@ def load(plan: Plan, options: Options) -> Loaded:
     maps = ["events", "counters", "calls", "transfers", "connecting", "excluded_processes"]
     if options.only_chosen:
         maps.append("chosen_processes")
-    programs: dict[str, dict[str, Any]] = {}
-    for kind, attachment in plan.attachments:
-        program = programs.setdefault(attachment.program, {"name": attachment.program, "attachments": []})
-        program["kind"] = "raw_tracepoint" if kind is SourceKind.RAW_TRACEPOINT else kind.value
-        program["attachments"].append(attachment.to)
-    request = {
-        "sources": [[f"bpf/{name}", (PROGRAMS_FOLDER / name).read_text()] for name in SOURCES]
-        + [["layout of struct event", c_layout_assertions()]],
-        "defines": options.defines(),
-        "programs": list(programs.values()),
-        "maps": maps,
-        "btf": str(VMLINUX),
+    functions = plan.offer.functions
+    programs = render_programs(plan.attachments, {name: function.parameters for name, function in functions.items()})
+    defines = options.defines() | {f"HOOK_{planned.hook.name}": "1" for planned in plan.hooks if planned.is_attached}
+    with contextlib.ExitStack() as stack:
+        return_probes = _return_probes(programs)
+        if return_probes:
+            stack.callback(return_probes.close)
+        request = {
+            "sources": [
+                *([f"bpf/{name}", (PROGRAMS_FOLDER / name).read_text()] for name in SOURCES),
+                ["programs", render_text(programs)],
+                ["layout of struct event", c_layout_assertions()],
+            ],
+            "defines": defines,
+            "programs": [_describe(program, functions) for program in programs],
+            "return_probes": return_probes.group if return_probes else "",
+            "maps": maps,
+            "btf": str(VMLINUX),
+        }
+        report, descriptors = _run_child(find_interpreter(), request, options.seconds)
+        stack.pop_all()
+    return _sort(report, descriptors, programs, return_probes)
+
+
+def _return_probes(programs: Iterable[Program]) -> ReturnProbes | None:
+    """A new group, when there is anything to put into it and tracefs can be reached."""
+    if not any(program.kind is SourceKind.KPROBE and program.at_return for program in programs):
+        return None
+    try:
+        return_probes = ReturnProbes(Tracefs(), f"pyrover_{os.getpid()}_{next(_groups)}")
+    except TracefsError:
+        return None
+    return_probes.remove_stale()
+    return return_probes
+
+
+def _describe(program: Program, functions: Mapping[str, Function]) -> dict[str, Any]:
+    """What the child is told of a program."""
+    by_function = program.kind in FUNCTION_KINDS
+    places = [attachment.function if by_function else attachment.to for attachment in program.attachments]
+    return {
+        "name": program.name,
+        "kind": program.kind.value,
+        "at_return": program.at_return,
+        "places": places,
+        "sleeps": any(attachment.sleeps for attachment in program.attachments),
+        "function": functions[places[0]].type_id if program.kind is SourceKind.FENTRY else 0,
     }
-    report, descriptors = _run_child(find_interpreter(), request, options.seconds)
-    return _sort(report, descriptors, plan)
 
 
-def _sort(report: dict[str, Any], descriptors: list[int], plan: Plan) -> Loaded:
-    found: dict[str, dict[str, int]] = {"map": {}, "program": {}, "attachment": {}}
-    for (kind, name, to), descriptor in zip(report["descriptors"], descriptors, strict=True):
-        found[kind][f"{name} {to}" if kind == "attachment" else name] = descriptor
-    refused = dict(report["refused_attachments"])
-    for _, attachment in plan.attachments:
-        if attachment.program in report["refused_programs"]:
-            refused[f"{attachment.program} {attachment.to}"] = report["refused_programs"][attachment.program]
+def _sort(
+    report: dict[str, Any], descriptors: list[int], programs: tuple[Program, ...], return_probes: ReturnProbes | None
+) -> Loaded:
+    maps: dict[str, int] = {}
+    loaded: dict[Program, int] = {}
+    attachments: dict[tuple[SourceKind, Attachment], int] = {}
+    for (kind, name, place), descriptor in zip(report["descriptors"], descriptors, strict=True):
+        if kind == "map":
+            maps[name] = descriptor
+        elif kind == "program":
+            loaded[programs[name]] = descriptor
+        else:
+            attachments[programs[name].kind, programs[name].attachments[place]] = descriptor
     return Loaded(
-        maps=found["map"],
-        programs=found["program"],
-        attachments=found["attachment"],
-        refused=refused,
+        maps=maps,
+        programs=loaded,
+        attachments=attachments,
+        refused={
+            (programs[name].kind, programs[name].attachments[place]): reason
+            for name, place, reason in report["refused"]
+        },
         structs_from=report["structs_from"],
         interpreter=report["interpreter"],
         seconds=report["seconds"],
         messages=report["messages"],
+        return_probes=return_probes,
     )
 
 

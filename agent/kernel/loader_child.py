@@ -25,7 +25,7 @@ DESCRIPTORS_PER_MESSAGE = 250  # the kernel's limit is 253 (SCM_MAX_FD)
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from agent.kernel import headers, tracefs  # noqa: E402 # the path above comes first
+from agent.kernel import bpf_syscall, headers, return_probes, tracefs  # noqa: E402 # the path above comes first
 from agent.kernel.btf import Btf, BtfError  # noqa: E402 # same
 
 
@@ -95,21 +95,67 @@ def kernel_structs(request: dict[str, Any], root: Path) -> tuple[str, str]:
 def compose(request: dict[str, Any], structs: str) -> str:
     """One C text of everything, with the names of the files for the compiler's messages."""
     parts = [f"#define {name} {value}" for name, value in request["defines"].items()]
-    parts += [f"#define PROGRAM_{program['name']} 1" for program in request["programs"]]
     for name, text in [["kernel structs", structs], *request["sources"]]:
         parts += [f'#line 1 "{name}"', text]
     return "\n".join(parts) + "\n"
 
 
-def attach(library: Any, program: int, kind: str, to: str) -> int:  # noqa: ANN401 # BCC ships no type information
-    """Attach one program; a descriptor, or a negative number.
+class Attacher:
+    """Attaches programs, each in its way; every method returns a descriptor, or a negative number.
 
-    BCC's methods for it keep one program per place; two of ours share one.
+    BCC's methods for it keep one program per place; two of ours may share one.
     """
-    if kind == "raw_tracepoint":
-        return int(library.bpf_attach_raw_tracepoint(program, to.encode()))
-    category, _, event = to.partition(":")
-    return int(library.bpf_attach_tracepoint(program, category.encode(), event.encode()))
+
+    def __init__(self, library: Any, request: dict[str, Any]) -> None:  # noqa: ANN401 # BCC ships no type information
+        self._library = library
+        group = request["return_probes"]
+        self._return_probes = return_probes.ReturnProbes(tracefs.Tracefs(), group) if group else None
+
+    def attach(self, descriptor: int, program: dict[str, Any], place: str) -> int:
+        """Attach one program to one place."""
+        if program["kind"] == "fentry":
+            return int(self._library.bpf_attach_kfunc(descriptor))
+        if program["kind"] == "raw_tracepoint":
+            return int(self._library.bpf_attach_raw_tracepoint(descriptor, place.encode()))
+        if program["kind"] == "tracepoint":
+            category, _, event = place.partition(":")
+            return self._attach_tracepoint(descriptor, category, event)
+        if program["at_return"]:
+            return self._attach_at_return(descriptor, place, sleeps=program["sleeps"])
+        return self._attach_kprobe(descriptor, place, at_return=False)
+
+    def _attach_tracepoint(self, descriptor: int, category: str, event: str) -> int:
+        return int(self._library.bpf_attach_tracepoint(descriptor, category.encode(), event.encode()))
+
+    def _attach_kprobe(self, descriptor: int, function: str, *, at_return: bool) -> int:
+        name = f"pyrover_{os.getpid()}_{function}".encode()  # used by kernels that make probes in tracefs only
+        return int(self._library.bpf_attach_kprobe(descriptor, int(at_return), name, function.encode(), 0, 0))
+
+    def _attach_at_return(self, descriptor: int, function: str, *, sleeps: bool) -> int:
+        if self._return_probes is not None:
+            most_inside = return_probes.MOST_INSIDE_SLEEPING if sleeps else return_probes.MOST_INSIDE
+            with contextlib.suppress(OSError):
+                name = self._return_probes.create(function, most_inside)
+                attached = self._attach_tracepoint(descriptor, self._return_probes.group, name)
+                if attached >= 0:
+                    return attached
+        return self._attach_kprobe(descriptor, function, at_return=True)
+
+
+def load_program(bpf: Any, program: dict[str, Any]) -> int:  # noqa: ANN401 # BCC ships no type information
+    """Load one program; its descriptor.
+
+    Raises:
+        Exception: The kernel refused it.
+    """
+    name = program["name"].encode()
+    if program["kind"] != "fentry":
+        kinds = {"tracepoint": bpf.TRACEPOINT, "raw_tracepoint": bpf.RAW_TRACEPOINT, "kprobe": bpf.KPROBE}
+        return int(bpf.load_func(name, kinds[program["kind"]]).fd)
+    # BCC would read the kernel's BTF anew for each program to find its function.
+    return bpf_syscall.load_tracing(
+        program["name"], bpf.dump_func(name), program["function"], at_return=program["at_return"]
+    )
 
 
 def load_programs(
@@ -117,28 +163,28 @@ def load_programs(
     library: Any,  # noqa: ANN401 # same
     request: dict[str, Any],
     messages: Messages,
-) -> tuple[list[Any], dict[str, Any], list[int]]:
+) -> tuple[list[Any], list[Any], list[int]]:
     """Load and attach each program by itself: what is refused is reported, the others stay."""
-    kinds = {"tracepoint": bpf.TRACEPOINT, "raw_tracepoint": bpf.RAW_TRACEPOINT}
+    attacher = Attacher(library, request)
     names: list[Any] = []
+    refused: list[Any] = []
     descriptors: list[int] = []
-    refused: dict[str, Any] = {"programs": {}, "attachments": {}}
-    for program in request["programs"]:
-        name, kind = program["name"], program["kind"]
+    for number, program in enumerate(request["programs"]):
         try:
-            loaded = bpf.load_func(name.encode(), kinds[kind])
+            loaded = load_program(bpf, program)
         except Exception as error:  # noqa: BLE001 # BCC raises bare Exception
-            refused["programs"][name] = f"{error}\n{messages.take()}".strip()
+            reason = f"{error}\n{messages.take()}".strip()
+            refused += [[number, place, reason] for place in range(len(program["places"]))]
             continue
-        names.append(["program", name, ""])
-        descriptors.append(loaded.fd)
-        for to in program["attachments"]:
-            descriptor = attach(library, loaded.fd, kind, to)
+        names.append(["program", number, None])
+        descriptors.append(loaded)
+        for position, place in enumerate(program["places"]):
+            descriptor = attacher.attach(loaded, program, place)
             if descriptor < 0:
-                reason = f"the kernel did not attach {name} to {to}\n{messages.take()}"
-                refused["attachments"][f"{name} {to}"] = reason.strip()
+                reason = f"the kernel did not attach {program['name']} to {place}\n{messages.take()}"
+                refused.append([number, position, reason.strip()])
                 continue
-            names.append(["attachment", name, to])
+            names.append(["attachment", number, position])
             descriptors.append(descriptor)
     return names, refused, descriptors
 
@@ -165,12 +211,11 @@ def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], l
                 ) from error
         with measured(seconds, "load"):
             names, refused, descriptors = load_programs(bpf, library, request, messages)
-    maps = [["map", name, ""] for name in request["maps"]]
+    maps = [["map", name, None] for name in request["maps"]]
     descriptors = [bpf[name.encode()].map_fd for name in request["maps"]] + descriptors
     report = {
         "descriptors": maps + names,
-        "refused_programs": refused["programs"],
-        "refused_attachments": refused["attachments"],
+        "refused": refused,
         "structs_from": structs_from,
         "seconds": seconds,
         "interpreter": sys.executable,

@@ -28,5 +28,5 @@ COUNTERS: Final = LOST + INCOMPLETE
 PROGRAM_SKIPPED: Final = "program_skipped"
 """Runs that the kernel refused because a BPF program was already running on that CPU: at most so many events lost."""
 
-SEEN_TWICE: Final = frozenset(("change_state", "change_state_again"))
-"""Programs at the same place, one of which sees what the other misses; what both miss is in outcome_missed."""
+RETURN_MISSED: Final = "return_missed"
+"""Returns of calls that kprobes did not follow because too many threads were inside: at most so many events lost."""

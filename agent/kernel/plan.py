@@ -3,7 +3,7 @@
 A source that is missing never stops the agent. The plan says what was chosen, why the rest was not, and what is lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from agent.kernel import bpf_syscall
-from agent.kernel.btf import VMLINUX, Btf, BtfError
-from agent.kernel.hooks import HOOKS, Attachment, Hook, Source, SourceKind
+from agent.kernel.btf import VMLINUX, Btf, BtfError, Function
+from agent.kernel.hook import FUNCTION_KINDS, Attachment, Hook, Source, SourceKind
+from agent.kernel.hooks import HOOKS
 from agent.kernel.tracefs import Tracefs, TracefsError
 
+SYMBOLS: Final = Path("/proc/kallsyms")
 KPROBE_PMU: Final = Path("/sys/bus/event_source/devices/kprobe/type")
 _FENTRY_EXAMPLE: Final = "tcp_sendmsg"
 
@@ -29,11 +31,16 @@ class AttachMode(Enum):
 
 
 _KINDS_OF_MODE: Final = {
-    AttachMode.AUTO: frozenset(SourceKind),
-    AttachMode.FENTRY: frozenset((SourceKind.FENTRY, SourceKind.RAW_TRACEPOINT)),
-    AttachMode.KPROBE: frozenset((SourceKind.KPROBE, SourceKind.RAW_TRACEPOINT)),
-    AttachMode.TRACEPOINT: frozenset((SourceKind.TRACEPOINT, SourceKind.RAW_TRACEPOINT)),
+    AttachMode.AUTO: FUNCTION_KINDS | {SourceKind.TRACEPOINT},
+    AttachMode.FENTRY: frozenset((SourceKind.FENTRY,)),
+    AttachMode.KPROBE: frozenset((SourceKind.KPROBE,)),
+    AttachMode.TRACEPOINT: frozenset((SourceKind.TRACEPOINT,)),
 }
+
+UNAVAILABLE: Final = "declared unavailable by the configuration"
+
+Refused = Mapping[tuple[SourceKind, Attachment], str]
+"""Why the kernel did not take what was to be attached."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +57,22 @@ class KernelOffer:
     """In words, how tracefs was reached."""
     tracepoints: frozenset[str] = frozenset()
     """Of the tracepoints that the hooks name, those that this kernel has."""
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    """Of the functions that the hooks name, those that the kernel's BTF knows."""
+    symbols: frozenset[str] = frozenset()
+    """Of the functions that the hooks name, those that kprobes find."""
 
     def reason_against(self, source: Source) -> str:
         """Why `source` cannot be used on this kernel, or ""."""
-        if source.kind is SourceKind.FENTRY:
-            return self.fentry
-        if source.kind is SourceKind.KPROBE:
-            return self.kprobe
         if source.kind is SourceKind.RAW_TRACEPOINT:
             return ""  # shown by attaching it
-        if self.tracepoint:
-            return self.tracepoint
-        missing = [a.to for a in source.attachments if a.to not in self.tracepoints]
-        return f"this kernel has no {', '.join(missing)}" if missing else ""
+        unusable, known, where = {
+            SourceKind.FENTRY: (self.fentry, self.functions, "the kernel's BTF has no function"),
+            SourceKind.KPROBE: (self.kprobe, self.symbols, "this kernel has no function"),
+            SourceKind.TRACEPOINT: (self.tracepoint, self.tracepoints, "this kernel has no"),
+        }[source.kind]
+        missing = [place for place in source.places if place not in known]
+        return unusable or (f"{where} {', '.join(missing)}" if missing else "")
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,11 @@ class Plan:
 
     hooks: tuple[PlannedHook, ...]
     offer: KernelOffer
+    mode: AttachMode
+
+    def has(self, name: str) -> bool:
+        """Whether the hook `name` has a source."""
+        return any(planned.hook.name == name and planned.is_attached for planned in self.hooks)
 
     @property
     def attachments(self) -> Iterator[tuple[SourceKind, Attachment]]:
@@ -116,79 +131,126 @@ class Plan:
         ]
         return tuple(dict.fromkeys(reasons))
 
-    def without(self, refused: Mapping[str, str]) -> "Plan":
-        """The plan after the kernel refused some attachments.
+    def without(self, refused: Refused) -> "Plan":
+        """The plan after the kernel refused some attachments: their hooks get their next source, or none."""
+        return replace(self, hooks=tuple(self._without(planned, refused) for planned in self.hooks))
 
-        Args:
-            refused: Reason by "program place".
-        """
-        hooks = []
-        for planned in self.hooks:
-            reason = "; ".join(
-                refused[f"{attachment.program} {attachment.to}"]
-                for attachment in (planned.source.attachments if planned.source else ())
-                if f"{attachment.program} {attachment.to}" in refused
-            )
-            if planned.source is not None and reason:
-                reasons = {**planned.reasons, planned.source.kind: reason}
-                hooks.append(replace(planned, source=None, reasons=reasons))
-            else:
-                hooks.append(planned)
-        return replace(self, hooks=tuple(hooks))
+    def _without(self, planned: PlannedHook, refused: Refused) -> PlannedHook:
+        source = planned.source
+        if source is None:
+            return planned
+        keys = [(source.kind, attachment) for attachment in source.attachments]
+        reason = "; ".join(dict.fromkeys(refused[key] for key in keys if key in refused))
+        if not reason:
+            return planned
+        later = planned.hook.sources[planned.hook.sources.index(source) + 1 :]
+        return _choose(planned.hook, later, self.offer, self.mode, _with(planned.reasons, source, reason))
 
 
-def examine_kernel() -> KernelOffer:
-    """Probe what this kernel offers. Changes nothing that others see."""
-    wanted = {
-        attachment.to
-        for hook in HOOKS
-        for source in hook.sources
-        if source.kind is SourceKind.TRACEPOINT
-        for attachment in source.attachments
-    }
+def examine_kernel(hooks: tuple[Hook, ...] = HOOKS) -> KernelOffer:
+    """Probe what this kernel offers to `hooks`. Changes nothing that others see."""
     tracepoint, reached, found = "", "", frozenset[str]()
     try:
         with closing(Tracefs()) as tracefs:
             reached = (
                 f"mounted at {tracefs.root}" if tracefs.is_mounted else "not mounted; the agent uses its own mount"
             )
-            found = frozenset(name for name in wanted if tracefs.has(name))
+            found = frozenset(name for name in _places(hooks, SourceKind.TRACEPOINT) if tracefs.has(name))
     except TracefsError as error:
         tracepoint = reached = str(error)
     if not found and not tracepoint:
         tracepoint = "this kernel traces no system calls (CONFIG_FTRACE_SYSCALLS)"
-    kprobe = "" if KPROBE_PMU.exists() else "this kernel has no kprobes (CONFIG_KPROBES)"
-    return KernelOffer(_reason_against_fentry(), kprobe, tracepoint, reached, found)
+    fentry, functions = _examine_fentry(_places(hooks, SourceKind.FENTRY))
+    kprobe, symbols = _examine_kprobes(_places(hooks, SourceKind.KPROBE))
+    return KernelOffer(fentry, kprobe, tracepoint, reached, found, functions, symbols)
 
 
-def _reason_against_fentry() -> str:
+def _places(hooks: tuple[Hook, ...], kind: SourceKind) -> frozenset[str]:
+    return frozenset(
+        place for hook in hooks for source in hook.sources if source.kind is kind for place in source.places
+    )
+
+
+def _examine_fentry(wanted: frozenset[str]) -> tuple[str, Mapping[str, Function]]:
+    """Why fentry programs cannot be attached, or "" and those of the functions that they can be attached to."""
     try:
-        function = Btf.read(VMLINUX).function_id(_FENTRY_EXAMPLE)
+        functions = Btf.read(VMLINUX).functions(wanted | {_FENTRY_EXAMPLE})
     except BtfError as error:
-        return f"no BTF: {error}"
-    if function is None:
-        return f"the kernel's BTF does not know {_FENTRY_EXAMPLE}"
+        return f"no BTF: {error}", {}
+    if _FENTRY_EXAMPLE not in functions:
+        return f"the kernel's BTF does not know {_FENTRY_EXAMPLE}", {}
     try:
-        bpf_syscall.try_fentry(function)
+        bpf_syscall.try_fentry(functions[_FENTRY_EXAMPLE].type_id)
     except OSError as error:
-        return f"the kernel refuses fentry programs ({error.strerror})"
-    return ""
+        return f"the kernel refuses fentry programs ({error.strerror})", {}
+    return "", functions
 
 
-def make_plan(offer: KernelOffer, mode: AttachMode = AttachMode.AUTO, hooks: tuple[Hook, ...] = HOOKS) -> Plan:
-    """Choose a source for each hook: the first that is asked for, built and offered."""
-    return Plan(tuple(_choose(hook, offer, mode) for hook in hooks), offer)
+def _examine_kprobes(wanted: frozenset[str]) -> tuple[str, frozenset[str]]:
+    """Why kprobes cannot be attached, or "" and those of the functions that they can be attached to."""
+    if not KPROBE_PMU.exists():
+        return "this kernel has no kprobes (CONFIG_KPROBES)", frozenset()
+    try:
+        with SYMBOLS.open() as lines:
+            names = {line.split(None, 3)[2] for line in lines}
+    except OSError as error:
+        return f"cannot read {SYMBOLS}: {error.strerror}", frozenset()
+    return "", wanted & names
 
 
-def _choose(hook: Hook, offer: KernelOffer, mode: AttachMode) -> PlannedHook:
-    reasons: dict[SourceKind, str] = {}
-    for source in hook.sources:
-        if source.kind not in _KINDS_OF_MODE[mode]:
-            reasons[source.kind] = f"not asked for (--attach {mode.value})"
-        elif not source.is_built:
-            reasons[source.kind] = "not built yet"
-        elif reason := offer.reason_against(source):
-            reasons[source.kind] = reason
+def make_plan(
+    offer: KernelOffer,
+    mode: AttachMode = AttachMode.AUTO,
+    hooks: tuple[Hook, ...] = HOOKS,
+    unavailable: Collection[str] = (),
+) -> Plan:
+    """Choose a source for each hook: the first that is asked for and offered.
+
+    Args:
+        offer: What the kernel has.
+        mode: The kind asked for.
+        hooks: What is to be watched.
+        unavailable: Names of hooks that get no source.
+
+    Raises:
+        ValueError: No hook has such a name.
+    """
+    unknown = set(unavailable) - {hook.name for hook in hooks}
+    if unknown:
+        raise ValueError(f"no hook is named {', '.join(sorted(unknown))}; docs/hooks.md names all")
+    return Plan(
+        tuple(
+            PlannedHook(hook, None, {source.kind: UNAVAILABLE for source in hook.sources})
+            if hook.name in unavailable
+            else _choose(hook, hook.sources, offer, mode, {})
+            for hook in hooks
+        ),
+        offer,
+        mode,
+    )
+
+
+def _choose(
+    hook: Hook, sources: tuple[Source, ...], offer: KernelOffer, mode: AttachMode, reasons: Mapping[SourceKind, str]
+) -> PlannedHook:
+    for source in sources:
+        if not _is_asked_for(source, hook, mode):
+            reason = f"not asked for (--attach {mode.value})"
         else:
+            reason = offer.reason_against(source)
+        if not reason:
             return PlannedHook(hook, source, reasons)
+        reasons = _with(reasons, source, reason)
     return PlannedHook(hook, None, reasons)
+
+
+def _with(reasons: Mapping[SourceKind, str], source: Source, reason: str) -> dict[SourceKind, str]:
+    before = reasons.get(source.kind)
+    return {**reasons, source.kind: f"{before}; {reason}" if before else reason}
+
+
+def _is_asked_for(source: Source, hook: Hook, mode: AttachMode) -> bool:
+    """Raw tracepoints belong to every mode, and tracepoints where no function tells the same."""
+    if source.kind is SourceKind.RAW_TRACEPOINT or source.kind in _KINDS_OF_MODE[mode]:
+        return True
+    return source.kind is SourceKind.TRACEPOINT and not any(other.kind in FUNCTION_KINDS for other in hook.sources)

@@ -9,7 +9,7 @@ from typing import Final, Self
 from agent.events.layout import Events
 from agent.kernel import bpf_syscall
 from agent.kernel.loader import Loaded, Options, load
-from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, SEEN_TWICE
+from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from agent.kernel.ring import Ring
 
@@ -43,6 +43,7 @@ class KernelSource:
         attach: AttachMode | str = AttachMode.AUTO,
         excluded_processes: Collection[int] = (),
         only_processes: Collection[int] | None = None,
+        unavailable: Collection[str] = (),
         options: Options | None = None,
     ) -> Self:
         """Attach to the running kernel.
@@ -52,6 +53,7 @@ class KernelSource:
             attach: Kind of source to use; "auto" takes the best that the kernel offers.
             excluded_processes: Process ids that are never watched; the agent gives its own.
             only_processes: When given, only these are watched; more can be chosen later.
+            unavailable: Names of hooks that are not to be used.
             options: Bounds of the maps, for those who need others; ring size and filter are taken from above.
 
         Raises:
@@ -67,10 +69,14 @@ class KernelSource:
             only_chosen=only_processes is not None,
             seconds=base.seconds,
         )
-        plan = make_plan(examine_kernel(), AttachMode(attach))
+        plan = make_plan(examine_kernel(), AttachMode(attach), unavailable=unavailable)
         loaded = load(plan, wanted)
-        coverage = plan.without(loaded.refused)
-        source = cls(loaded.keep(coverage), coverage)
+        while loaded.refused:
+            # A hook that the kernel took in part would cost and show nothing; it may take another source of it.
+            plan = plan.without(loaded.refused)
+            loaded.close()
+            loaded = load(plan, wanted)
+        source = cls(loaded, plan)
         try:
             for process in excluded_processes:
                 source.exclude(process)
@@ -132,9 +138,11 @@ class KernelSource:
         lost = self._read_counters(LOST)
         lost[PROGRAM_SKIPPED] = sum(
             bpf_syscall.program_information(descriptor).skipped
-            for name, descriptor in self._loaded.programs.items()
-            if name not in SEEN_TWICE
+            for program, descriptor in self._loaded.programs.items()
+            if not program.seen_twice
         )
+        probes = self._loaded.return_probes
+        lost[RETURN_MISSED] = probes.missed() if probes else 0
         return lost
 
     def incomplete(self) -> Mapping[str, int]:

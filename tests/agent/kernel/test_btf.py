@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kernel.btf import VMLINUX, Btf, BtfError, Member
+from agent.kernel.btf import VMLINUX, Btf, BtfError, Function, Member
 from tests.agent.kernel.btf_writer import ARRAY, CONST, FUNCTION, POINTER, PROTOTYPE, STRUCT, TYPEDEF, UNION, Writer
 from tests.agent.kernel.workloads import IoVector, MessageHeader, MessagesHeader
 
@@ -50,8 +50,7 @@ def test_members() -> None:
     assert btf.has("outer", "kept.second")
     assert not btf.has("outer", "kept.third")
     assert not btf.has("nothing", "a")
-    assert btf.function_id("do_work") == len(btf)
-    assert btf.function_id("work") is None
+    assert btf.functions(["do_work", "work"]) == {"do_work": Function(len(btf), 1)}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_damaged_files_give_an_answer_or_an_error(data: st.DataObject) -> None:
                 except BtfError:
                     continue
                 assert found.byte_offset >= 0
-        btf.function_id("do_work")
+        btf.functions(["do_work"])
         btf.enumerators("colour")
     except BtfError:
         pass
@@ -164,5 +163,4 @@ def test_the_kernel_agrees_with_the_c_library() -> None:
 @needs_btf
 def test_the_kernel_describes_its_functions() -> None:
     btf = Btf.read()
-    assert btf.function_id("tcp_sendmsg") is not None
-    assert btf.function_id("no_such_function_at_all") is None
+    assert btf.functions(["tcp_sendmsg", "no_such_function_at_all"])["tcp_sendmsg"].parameters == 3

@@ -1,0 +1,190 @@
+"""The programs around the handlers: each finds its handler's arguments where its way of attaching has them.
+
+Where they are is the kernel's ABI with its programs:
+
+* A system call's tracepoint hands over 8 bytes that nobody may read, the call's number, and its arguments or its result
+  in 8 bytes each (`struct syscall_tp_t` in kernel/trace/trace_syscalls.c).
+* A raw tracepoint hands over its arguments in 8 bytes each.
+* A kprobe hands over the processor's registers; at a function's return only its result is left in them.
+* A fentry program gets a function's arguments in 8 bytes each; at its return they are followed by the result.
+* A function that serves a system call has one argument: the registers with which user space called the kernel
+  (`struct pt_regs`), which hold the call's arguments in the order of the machine's system call ABI.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self
+
+from agent.kernel.hook import CALL_MARK, FUNCTION_KINDS, RESULT, Argument, Attachment, SourceKind
+
+_CALL_REGISTERS: Final = {
+    "x86_64": ("di", "si", "dx", "r10", "r8", "r9"),
+    "aarch64": tuple(f"regs[{number}]" for number in range(6)),
+}
+_MOST_REGISTERS: Final = 6
+_MOST_ARGUMENTS: Final = 12
+"""Of a raw tracepoint, or of a function with a fentry program."""
+
+_PREAMBLE: Final = """\
+struct call_entry {
+    u64 hidden;
+    long number;
+    unsigned long arguments[6];
+};
+
+struct call_exit {
+    u64 hidden;
+    long number;
+    long result;
+};
+
+static __always_inline u64 call_argument(u64 registers, u64 offset)
+{
+    u64 value = 0;
+
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)(registers + offset));
+    return value;
+}
+"""
+
+_CONTEXT: Final = {
+    SourceKind.FENTRY: "u64 *",
+    SourceKind.KPROBE: "struct pt_regs *",
+    SourceKind.RAW_TRACEPOINT: "struct bpf_raw_tracepoint_args *",
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program, to be loaded once and attached to one or more places."""
+
+    name: str
+    """Of its C function, and so of the program."""
+    kind: SourceKind
+    at_return: bool
+    attachments: tuple[Attachment, ...]
+    text: str
+    """Its C function."""
+    seen_twice: bool
+    """Whether another program at the same place sees what this one misses."""
+
+
+class _Shape(NamedTuple):
+    """What the text of a program depends on: attachments that share it share a program."""
+
+    kind: SourceKind
+    handler: str
+    arguments: tuple[Argument, ...]
+    at_return: bool
+    again: bool
+    place: str
+    """A fentry program is made for one function; and the function of a system call has its arguments elsewhere."""
+
+    @classmethod
+    def of(cls, kind: SourceKind, attachment: Attachment) -> Self:
+        place = ""
+        if kind is SourceKind.FENTRY:
+            place = attachment.function
+        elif attachment.to.startswith(CALL_MARK):
+            place = CALL_MARK
+        return cls(kind, attachment.handler, attachment.arguments, attachment.at_return, attachment.again, place)
+
+
+def render_programs(
+    attachments: Iterable[tuple[SourceKind, Attachment]], parameters: Mapping[str, int]
+) -> tuple[Program, ...]:
+    """A program for each handler and way of attaching it; one serves several places where it can.
+
+    Args:
+        attachments: What is to be attached; the same thing twice is attached once.
+        parameters: How many parameters each function has that a fentry program is attached to.
+
+    Raises:
+        ValueError: A handler wants an argument that is not to be had there.
+    """
+    groups: dict[_Shape, list[Attachment]] = {}
+    doubled = set()
+    for kind, attachment in dict.fromkeys(attachments):
+        groups.setdefault(_Shape.of(kind, attachment), []).append(attachment)
+        if attachment.again:
+            doubled.add((attachment.handler, attachment.to))
+    programs: dict[str, Program] = {}
+    for shape, group in groups.items():
+        name = _name(shape, set(programs))
+        programs[name] = Program(
+            name,
+            shape.kind,
+            shape.at_return,
+            tuple(group),
+            _render(name, shape.kind, group[0], parameters),
+            seen_twice=(shape.handler, group[0].to) in doubled,
+        )
+    return tuple(programs.values())
+
+
+def render_text(programs: Iterable[Program]) -> str:
+    """The C text of all programs, to be compiled after the handlers."""
+    return _PREAMBLE + "".join(f"\n{program.text}" for program in programs)
+
+
+def _name(shape: _Shape, taken: set[str]) -> str:
+    """A name for the C function; the kernel shows its first 15 letters, so the handler's name comes first."""
+    name = "__".join([shape.handler, shape.kind.value, *([shape.place] if shape.kind is SourceKind.FENTRY else [])])
+    candidates = [name, *(f"{name}__{number}" for number in range(2, len(taken) + 2))]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _render(name: str, kind: SourceKind, attachment: Attachment, parameters: Mapping[str, int]) -> str:
+    context = _CONTEXT.get(kind) or _call_context(attachment)
+    values = ", ".join(
+        f"({argument.c_type})({_value(kind, attachment, argument, parameters)})" for argument in attachment.arguments
+    )
+    # The kernel gives meaning to what some programs return; 0 is the one value that means nothing.
+    return f"int {name}({context}ctx)\n{{\n    {attachment.handler}({values});\n    return 0;\n}}\n"
+
+
+def _call_context(attachment: Attachment) -> str:
+    if not attachment.to.startswith("syscalls:sys_"):
+        raise ValueError(f"{attachment.to}: where this tracepoint has its fields is not known here")
+    return "struct call_exit *" if attachment.to.startswith("syscalls:sys_exit_") else "struct call_entry *"
+
+
+def _value(kind: SourceKind, attachment: Attachment, argument: Argument, parameters: Mapping[str, int]) -> str:
+    """The C expression of one argument, as a number."""
+    position = argument.position
+    value = None
+    if position == RESULT:
+        value = _result(kind, attachment, parameters)
+    elif kind in FUNCTION_KINDS and attachment.to.startswith(CALL_MARK) and position < _MOST_REGISTERS:
+        registers = _value_of_function(kind, attachment, 0)
+        register = _CALL_REGISTERS[platform.machine()][position]
+        value = registers and f"call_argument({registers}, __builtin_offsetof(struct pt_regs, {register}))"
+    elif kind in FUNCTION_KINDS:
+        value = _value_of_function(kind, attachment, position)
+    elif kind is SourceKind.RAW_TRACEPOINT and position < _MOST_ARGUMENTS:
+        value = f"ctx->args[{position}]"
+    elif kind is SourceKind.TRACEPOINT and position < _MOST_REGISTERS and ":sys_enter_" in attachment.to:
+        value = f"ctx->arguments[{position}]"
+    if value is None:
+        what = "what it returns" if position == RESULT else f"argument {position}"
+        raise ValueError(f"{attachment.handler} at {attachment.to} by {kind.value}: {what} is not to be had there")
+    return value
+
+
+def _result(kind: SourceKind, attachment: Attachment, parameters: Mapping[str, int]) -> str | None:
+    if kind is SourceKind.FENTRY and attachment.at_return:
+        return f"ctx[{parameters[attachment.function]}]"
+    if kind is SourceKind.KPROBE and attachment.at_return:
+        return "PT_REGS_RC(ctx)"
+    if kind is SourceKind.TRACEPOINT and ":sys_exit_" in attachment.to:
+        return "ctx->result"
+    return None
+
+
+def _value_of_function(kind: SourceKind, attachment: Attachment, position: int) -> str | None:
+    if kind is SourceKind.FENTRY and position < _MOST_ARGUMENTS:
+        return f"ctx[{position}]"
+    if kind is SourceKind.KPROBE and not attachment.at_return and position < _MOST_REGISTERS:
+        return f"PT_REGS_PARM{position + 1}(ctx)"
+    return None
