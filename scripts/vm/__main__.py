@@ -25,8 +25,14 @@ from scripts.vm.skipped import Skipped
 
 NEEDED = ("qemu-system-x86_64", "depmod", "busybox")
 COMPILED = CACHE / "numba"
-# Compiled for any processor of this architecture, so that a machine finds what was compiled here.
-ENVIRONMENT = {"NUMBA_CACHE_DIR": str(COMPILED), "NUMBA_CPU_NAME": "generic", "PYROVER_PATIENCE_SECONDS": "300"}
+ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT),
+    # Compiled for any processor of this architecture, so that a machine finds what was compiled here.
+    "NUMBA_CACHE_DIR": str(COMPILED),
+    "NUMBA_CPU_NAME": "generic",
+    # An emulated processor is some 20 times slower.
+    "PYROVER_PATIENCE_SECONDS": "300",
+}
 
 _printing = threading.Lock()
 

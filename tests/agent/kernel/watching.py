@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from agent.events.layout import EVENT, EventKind, Events
 from agent.kernel.source import KernelSource
 
 WORKLOADS = Path(__file__).with_name("workloads.py")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "60"))
+"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
 Argument = str | int | bool | list[int]
 """What a workload is told."""
