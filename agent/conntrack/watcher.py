@@ -97,7 +97,9 @@ class ConntrackWatcher:
             self._queue.clear()
             fresh = namespaces.keys() - self._subscriptions.keys()
             for namespace, pid in namespaces.items():
-                if namespace in self._wanted or len(self._wanted) <= self._capacity:
+                if namespace == self._host_namespace:
+                    continue
+                if namespace in self._wanted or len(self._wanted) < self._capacity:
                     self._wanted[namespace] = pid
                 else:
                     self._losses["too many network namespaces"] += 1
@@ -143,7 +145,7 @@ class ConntrackWatcher:
         with self._lock:
             wanted = dict(self._wanted)
         gone = {namespace for namespace, pid in wanted.items() if _namespace_of(self._root, pid) != namespace}
-        for namespace in gone - {self._host_namespace}:
+        for namespace in gone:
             self._forget(namespace)
             if namespace in self._subscriptions:
                 self._leave(self._subscriptions[namespace])

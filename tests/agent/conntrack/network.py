@@ -13,13 +13,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
 from pyroute2 import NFCTSocket
+from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
+
+from agent.connections.view import endpoint_port
+from agent.conntrack.watcher import dump, open_sockets
+from agent.events.layout import ADDRESS_BYTES
+from agent.export.heads import address_text
 
 PROGRAM = Path(__file__).with_name("endpoints.py")
 TABLE = "pyrover_conntrack_test"
@@ -116,6 +122,9 @@ def translation() -> Iterator[None]:
         yield
     finally:
         run("nft", "delete", "table", "inet", TABLE)
+        for places in (SERVICE, NODE_PORT):
+            for place in places.values():
+                forget_connections(place)
 
 
 @dataclass(frozen=True)
@@ -193,18 +202,24 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def forget_connections(exchanges: list[Exchange]) -> None:
-    """Have the kernel's connection tracking forget these connections of the pod."""
-    with NFCTSocket() as conntrack:
-        for one in exchanges:
-            source, destination = one.local, one.remote
-            conntrack.entry(
-                "del",
-                tuple_orig=NFCTAttrTuple(
-                    saddr=source[0],
-                    daddr=destination[0],
-                    proto=socket.IPPROTO_TCP,
-                    sport=source[1],
-                    dport=destination[1],
-                ),
+def forget_connections(to: tuple[str, int]) -> None:
+    """Have the kernel's connection tracking forget all connections to a translated address.
+
+    Datagrams from the same port would go on with one of them for minutes.
+    """
+    events, requests = open_sockets()
+    with events, requests:
+        tracked = [one for part in dump(requests) for one in part if one.destination == as_bytes(to)]
+    family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
+    with NFCTSocket(nfgen_family=family) as conntrack:
+        for one in tracked:
+            ends = NFCTAttrTuple(
+                family=family,
+                saddr=address_text(one.source[:ADDRESS_BYTES]),
+                daddr=to[0],
+                proto=one.protocol,
+                sport=endpoint_port(one.source),
+                dport=to[1],
             )
+            with suppress(NetlinkError):  # forgotten by now
+                conntrack.entry("del", tuple_orig=ends)

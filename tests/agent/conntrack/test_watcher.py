@@ -96,6 +96,6 @@ def test_the_kernels_forgetting_is_told(watching: Watching) -> None:
         made = client.exchanges()
         wait_until(lambda: len(watching.of(made)) == 3)
         before = watching.of(made)
-    network.forget_connections(made)
+    network.forget_connections(network.SERVICE[4])
     wait_until(lambda: len(watching.of(made, ended=True)) == 3)
     assert sorted(one.id for one in watching.of(made, ended=True)) == sorted(one.id for one in before)
