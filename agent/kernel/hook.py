@@ -28,6 +28,9 @@ class Stage(Enum):
     WRITE = "write"
     CLOSE = "close"
     PROCESS = "process"
+    TRANSMIT = "transmit"
+    RECEIVE = "receive"
+    SOCKET = "socket"
 
 
 class SourceKind(Enum):
@@ -49,6 +52,11 @@ class Cost(Enum):
     CALL = "every such call, on any descriptor"
     CONNECTION = "a few times per connection"
     PROCESS = "a few times per thread or process"
+    TRANSFER = "every send on a TCP or UDP socket"
+    PACKAGE_SENT = "every package that the node sends"
+    PACKAGE_RECEIVED = "every package that the node receives for itself"
+    PACKAGE = "every package that the node sends, receives or forwards"
+    TROUBLE = "every package that is dropped or sent again"
 
 
 @dataclass(frozen=True)
