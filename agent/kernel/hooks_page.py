@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.kernel.hooks import HOOKS, Cost, Hook, Source, Stage
+from agent.kernel.hook import Cost, Hook, Source, Stage
+from agent.kernel.hooks import HOOKS
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "hooks.md"

@@ -151,6 +151,7 @@ def load_program(bpf: Any, program: dict[str, Any]) -> int:  # noqa: ANN401 # BC
     name = program["name"].encode()
     if program["kind"] != "fentry":
         kinds = {"tracepoint": bpf.TRACEPOINT, "raw_tracepoint": bpf.RAW_TRACEPOINT, "kprobe": bpf.KPROBE}
+        bpf.funcs.pop(name, None)  # or BCC would return the program that it loaded from this function before
         return int(bpf.load_func(name, kinds[program["kind"]]).fd)
     # BCC would read the kernel's BTF anew for each program to find its function.
     return bpf_syscall.load_tracing(

@@ -57,38 +57,54 @@ _CONTEXT: Final = {
 
 @dataclass(frozen=True)
 class Program:
-    """One program, to be loaded once and attached to one or more places."""
+    """One program, to be loaded once and attached to one or more places.
+
+    Programs that differ in nothing but their places share a C function, so that it is compiled once.
+    """
 
     name: str
-    """Of its C function, and so of the program."""
+    """Of the C function."""
     kind: SourceKind
     at_return: bool
     attachments: tuple[Attachment, ...]
     text: str
-    """Its C function."""
+    """The C function."""
     seen_twice: bool
     """Whether another program at the same place sees what this one misses."""
 
 
 class _Shape(NamedTuple):
-    """What the text of a program depends on: attachments that share it share a program."""
+    """What the text of a C function depends on."""
 
     kind: SourceKind
     handler: str
     arguments: tuple[Argument, ...]
     at_return: bool
-    again: bool
-    place: str
-    """A fentry program is made for one function; and the function of a system call has its arguments elsewhere."""
+    is_call: bool
+    """Whether the arguments are those of a system call, which its function has elsewhere."""
+    parameters: int
+    """Of a function, behind which a fentry program finds its result."""
 
     @classmethod
-    def of(cls, kind: SourceKind, attachment: Attachment) -> Self:
-        place = ""
-        if kind is SourceKind.FENTRY:
-            place = attachment.function
-        elif attachment.to.startswith(CALL_MARK):
-            place = CALL_MARK
-        return cls(kind, attachment.handler, attachment.arguments, attachment.at_return, attachment.again, place)
+    def of(cls, kind: SourceKind, attachment: Attachment, parameters: Mapping[str, int]) -> Self:
+        behind = kind is SourceKind.FENTRY and attachment.at_return
+        return cls(
+            kind,
+            attachment.handler,
+            attachment.arguments,
+            attachment.at_return,
+            attachment.to.startswith(CALL_MARK),
+            parameters[attachment.function] if behind else 0,
+        )
+
+
+class _Load(NamedTuple):
+    """What tells programs apart that share a C function."""
+
+    shape: _Shape
+    again: bool
+    function: str
+    """A fentry program is loaded for one function."""
 
 
 def render_programs(
@@ -103,45 +119,43 @@ def render_programs(
     Raises:
         ValueError: A handler wants an argument that is not to be had there.
     """
-    groups: dict[_Shape, list[Attachment]] = {}
+    groups: dict[_Load, list[Attachment]] = {}
+    functions: dict[_Shape, tuple[str, str]] = {}
     doubled = set()
     for kind, attachment in dict.fromkeys(attachments):
-        groups.setdefault(_Shape.of(kind, attachment), []).append(attachment)
+        shape = _Shape.of(kind, attachment, parameters)
+        function = attachment.function if kind is SourceKind.FENTRY else ""
+        groups.setdefault(_Load(shape, attachment.again, function), []).append(attachment)
+        if shape not in functions:
+            name = _name(shape, {name for name, _ in functions.values()})
+            functions[shape] = name, _render(name, shape, attachment)
         if attachment.again:
             doubled.add((attachment.handler, attachment.to))
-    programs: dict[str, Program] = {}
-    for shape, group in groups.items():
-        name = _name(shape, set(programs))
-        programs[name] = Program(
-            name,
-            shape.kind,
-            shape.at_return,
-            tuple(group),
-            _render(name, shape.kind, group[0], parameters),
-            seen_twice=(shape.handler, group[0].to) in doubled,
-        )
-    return tuple(programs.values())
+    programs = []
+    for load, group in groups.items():
+        name, text = functions[load.shape]
+        seen_twice = any((attachment.handler, attachment.to) in doubled for attachment in group)
+        programs.append(Program(name, load.shape.kind, load.shape.at_return, tuple(group), text, seen_twice))
+    return tuple(programs)
 
 
 def render_text(programs: Iterable[Program]) -> str:
     """The C text of all programs, to be compiled after the handlers."""
-    return _PREAMBLE + "".join(f"\n{program.text}" for program in programs)
+    return _PREAMBLE + "".join(f"\n{text}" for text in dict.fromkeys(program.text for program in programs))
 
 
 def _name(shape: _Shape, taken: set[str]) -> str:
     """A name for the C function; the kernel shows its first 15 letters, so the handler's name comes first."""
-    name = "__".join([shape.handler, shape.kind.value, *([shape.place] if shape.kind is SourceKind.FENTRY else [])])
+    name = f"{shape.handler}__{shape.kind.value}"
     candidates = [name, *(f"{name}__{number}" for number in range(2, len(taken) + 2))]
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _render(name: str, kind: SourceKind, attachment: Attachment, parameters: Mapping[str, int]) -> str:
-    context = _CONTEXT.get(kind) or _call_context(attachment)
-    values = ", ".join(
-        f"({argument.c_type})({_value(kind, attachment, argument, parameters)})" for argument in attachment.arguments
-    )
+def _render(name: str, shape: _Shape, attachment: Attachment) -> str:
+    context = _CONTEXT.get(shape.kind) or _call_context(attachment)
+    values = ", ".join(f"({argument.c_type})({_value(shape, attachment, argument)})" for argument in shape.arguments)
     # The kernel gives meaning to what some programs return; 0 is the one value that means nothing.
-    return f"int {name}({context}ctx)\n{{\n    {attachment.handler}({values});\n    return 0;\n}}\n"
+    return f"int {name}({context}ctx)\n{{\n    {shape.handler}({values});\n    return 0;\n}}\n"
 
 
 def _call_context(attachment: Attachment) -> str:
@@ -150,41 +164,47 @@ def _call_context(attachment: Attachment) -> str:
     return "struct call_exit *" if attachment.to.startswith("syscalls:sys_exit_") else "struct call_entry *"
 
 
-def _value(kind: SourceKind, attachment: Attachment, argument: Argument, parameters: Mapping[str, int]) -> str:
+def _value(shape: _Shape, attachment: Attachment, argument: Argument) -> str:
     """The C expression of one argument, as a number."""
-    position = argument.position
+    kind, position = shape.kind, argument.position
     value = None
     if position == RESULT:
-        value = _result(kind, attachment, parameters)
-    elif kind in FUNCTION_KINDS and attachment.to.startswith(CALL_MARK) and position < _MOST_REGISTERS:
-        registers = _value_of_function(kind, attachment, 0)
-        register = _CALL_REGISTERS[platform.machine()][position]
-        value = registers and f"call_argument({registers}, __builtin_offsetof(struct pt_regs, {register}))"
+        value = _result(shape, attachment)
+    elif kind in FUNCTION_KINDS and shape.is_call:
+        value = _argument_of_call(shape, position)
     elif kind in FUNCTION_KINDS:
-        value = _value_of_function(kind, attachment, position)
+        value = _argument_of_function(shape, position)
     elif kind is SourceKind.RAW_TRACEPOINT and position < _MOST_ARGUMENTS:
         value = f"ctx->args[{position}]"
     elif kind is SourceKind.TRACEPOINT and position < _MOST_REGISTERS and ":sys_enter_" in attachment.to:
         value = f"ctx->arguments[{position}]"
     if value is None:
         what = "what it returns" if position == RESULT else f"argument {position}"
-        raise ValueError(f"{attachment.handler} at {attachment.to} by {kind.value}: {what} is not to be had there")
+        raise ValueError(f"{shape.handler} at {attachment.to} by {kind.value}: {what} is not to be had there")
     return value
 
 
-def _result(kind: SourceKind, attachment: Attachment, parameters: Mapping[str, int]) -> str | None:
-    if kind is SourceKind.FENTRY and attachment.at_return:
-        return f"ctx[{parameters[attachment.function]}]"
-    if kind is SourceKind.KPROBE and attachment.at_return:
+def _result(shape: _Shape, attachment: Attachment) -> str | None:
+    if shape.kind is SourceKind.FENTRY and shape.at_return:
+        return f"ctx[{shape.parameters}]"
+    if shape.kind is SourceKind.KPROBE and shape.at_return:
         return "PT_REGS_RC(ctx)"
-    if kind is SourceKind.TRACEPOINT and ":sys_exit_" in attachment.to:
+    if shape.kind is SourceKind.TRACEPOINT and ":sys_exit_" in attachment.to:
         return "ctx->result"
     return None
 
 
-def _value_of_function(kind: SourceKind, attachment: Attachment, position: int) -> str | None:
-    if kind is SourceKind.FENTRY and position < _MOST_ARGUMENTS:
+def _argument_of_call(shape: _Shape, position: int) -> str | None:
+    registers = _argument_of_function(shape, 0)
+    if registers is None or position >= _MOST_REGISTERS:
+        return None
+    register = _CALL_REGISTERS[platform.machine()][position]
+    return f"call_argument({registers}, __builtin_offsetof(struct pt_regs, {register}))"
+
+
+def _argument_of_function(shape: _Shape, position: int) -> str | None:
+    if shape.kind is SourceKind.FENTRY and position < _MOST_ARGUMENTS:
         return f"ctx[{position}]"
-    if kind is SourceKind.KPROBE and not attachment.at_return and position < _MOST_REGISTERS:
+    if shape.kind is SourceKind.KPROBE and not shape.at_return and position < _MOST_REGISTERS:
         return f"PT_REGS_PARM{position + 1}(ctx)"
     return None
