@@ -19,7 +19,7 @@ from agent.config import Configuration
 from agent.connections.logs import Logs, TrackedLogs
 from agent.conntrack.translation import Translation
 from agent.discovery.host import Interface, ProcessFacts, SocketScan
-from agent.events.layout import EVENT, EventFlag, EventKind, Events
+from agent.events.layout import EVENT, STAGES, EventFlag, EventKind, Events
 from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.export.heads import encode_connection
@@ -75,8 +75,11 @@ class Host:
         return 1_700_000_000_000_000_000
 
 
-def make_events(count: int, per_connection: int) -> Events:
-    """`count` events of connections that live for `per_connection` events each, a hundred of them at a time."""
+def make_events(count: int, per_connection: int, *, stages: bool = False) -> Events:
+    """`count` events of connections that live for `per_connection` events each, a hundred of them at a time.
+
+    With `stages` each transfer says what every stage did.
+    """
     events = np.zeros(count, dtype=EVENT)
     at = np.arange(count)
     lane, turn = at % 100, at // 100
@@ -97,6 +100,10 @@ def make_events(count: int, per_connection: int) -> Events:
     events["local_port"], events["remote_port"] = 80, 10_000 + connection % 50_000
     for name in ("local_address", "remote_address"):
         events[name][:, 10:12] = 255
+    if stages:
+        events["flags"] |= np.uint32(EventFlag.PACKAGES_COUNTED)
+        for name in STAGES.names or ():
+            events["stages"][name] = at % (200_000 if name.endswith("_ns") else 3) + 1
     events["local_address"][:, 12:] = (10, 0, 0, 1)
     events["remote_address"][:, 12:] = (10, 0, 0, 2)
     return events
@@ -148,21 +155,23 @@ def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
     print("whole way, events to bytes")
-    for per_connection in (4, 20, 200):
-        events = make_events(count, per_connection)
+    for per_connection, stages in ((4, False), (20, False), (200, False), (20, True), (200, True)):
+        events = make_events(count, per_connection, stages=stages)
         for step in (100, 1_000, 10_000):
             seconds, size = min(run(events, step) for _ in range(2))
             print(
-                f"  {per_connection:4} events a connection, {step:6} a step: {seconds / count * 1e6:6.2f} us an event,"
+                f"  {per_connection:4} events a connection, {'all stages' if stages else 'no stages'},"
+                f" {step:6} a step: {seconds / count * 1e6:6.2f} us an event,"
                 f" {count / seconds:9,.0f} events/s, {size / count:4.0f} bytes an event"
             )
     print("encoding alone")
-    for rows in (10, 100, 1_000, 10_000):
-        tracked = track(make_events(rows, 20))
+    for rows, stages in [(rows, stages) for stages in (False, True) for rows in (10, 100, 1_000, 10_000)]:
+        tracked = track(make_events(rows, 20, stages=stages))
         columns = best(lambda tracked=tracked: encode_kernel_logs(tracked.logs)) / len(tracked.logs)
         fields = best(lambda tracked=tracked: plain(tracked.logs)) / len(tracked.logs)
         print(
-            f"  {rows:6} logs: columns {columns * 1e6:6.2f} us a log, field by field {fields * 1e6:6.2f} us a log,"
+            f"  {rows:6} logs, {'all stages' if stages else 'no stages'}: columns {columns * 1e6:6.2f} us a log,"
+            f" field by field {fields * 1e6:6.2f} us a log,"
             f" {fields / columns:5.1f} times"
         )
     tracked = track(make_events(10_000, 4))

@@ -16,6 +16,7 @@ from agent.connections.state import ViewInput, ViewState
 from agent.connections.view import View, endpoint
 from agent.events.layout import EventFlag, EventKind, Events, Role
 from agent.events.records import EventRecord, EventRecords
+from agent.events.rows import as_bytes
 
 _TRANSFERS = (EventKind.READ, EventKind.WRITE)
 _SUPPLEMENTS = (EventKind.LATE_READ, EventKind.LATE_WRITE, EventKind.QUALITY)
@@ -227,30 +228,32 @@ class _Batch:
             self._views[view.number] = view
         supplements = np.zeros(len(known), dtype=SUPPLEMENT)
         supplements["view"] = numbers
-        for name in ("kind", "stages"):
-            supplements[name] = self._events[name][known]
+        supplements["kind"] = self._events["kind"][known]
+        as_bytes(supplements["stages"])[:] = as_bytes(self._events["stages"])[known]
         return supplements
 
     def _merge(self, transfers: NDArray[np.intp], numbers: NDArray[np.int64]) -> Logs:
         """All logs in order of arrival."""
         rows = np.concatenate([transfers, np.array(self._rows, dtype=np.intp)])
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        kinds = np.concatenate([self._events["kind"][transfers], np.array(self._kinds, dtype=np.uint8)])[order]
         logs = np.zeros(len(rows), dtype=LOG)
-        for name in ("start_ns", "end_ns", "system_call", "stages"):
+        logs["view"] = np.concatenate([numbers, np.array(self._numbers, dtype=np.int64)])[order]
+        logs["success"] = np.concatenate([np.ones(len(transfers), bool), np.array(self._success, dtype=bool)])[order]
+        for name in ("start_ns", "end_ns", "system_call"):
             logs[name] = self._events[name][rows]
-        logs["view"] = np.concatenate([numbers, np.array(self._numbers, dtype=np.int64)])
-        logs["kind"][: len(transfers)] = self._events["kind"][transfers]
-        logs["kind"][len(transfers) :] = self._kinds
-        logs["success"][: len(transfers)] = True
-        logs["success"][len(transfers) :] = self._success
-        uncounted = np.flatnonzero(self._events["flags"][transfers] & EventFlag.PACKAGES_COUNTED == 0)
+        as_bytes(logs["stages"])[:] = as_bytes(self._events["stages"]).take(rows)
+        counted = self._events["flags"][rows] & EventFlag.PACKAGES_COUNTED
+        uncounted = np.flatnonzero(np.isin(kinds, _TRANSFERS) & (counted == 0))
         logs["stages"]["packages"][uncounted] = 1
-        logs["stages"]["package_bytes"][uncounted] = self._events["bytes"][transfers[uncounted]]
+        logs["stages"]["package_bytes"][uncounted] = self._events["bytes"][rows[uncounted]]
         result = self._events["result"][rows].astype(np.int64)
-        logs["error"] = np.where((logs["kind"] == EventKind.CONNECT) & (result < 0), -result, 0)
-        exited = logs["kind"] == EventKind.PROCESS_EXIT
+        logs["error"] = np.where((kinds == EventKind.CONNECT) & (result < 0), -result, 0)
+        exited = kinds == EventKind.PROCESS_EXIT
         logs["start_ns"][exited] = logs["end_ns"][exited]  # the kernel closes them at that moment
-        logs["kind"][exited] = EventKind.CLOSE
-        return logs[np.argsort(rows, kind="stable")]
+        logs["kind"] = np.where(exited, EventKind.CLOSE, kinds)
+        return logs
 
 
 def _is_another(view: View, record: EventRecord) -> bool:

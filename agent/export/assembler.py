@@ -12,6 +12,7 @@ from agent.connections.logs import LOG, SUPPLEMENT, Logs, Supplements, TrackedLo
 from agent.connections.view import View
 from agent.discovery.interfaces import NodeInterfaces
 from agent.events.layout import EventKind
+from agent.events.rows import join, take
 from agent.export.kernel_logs import encode_kernel_logs
 from agent.export.supplements import settle
 
@@ -80,11 +81,10 @@ class Assembler:
         """
         if not self.size:
             return
-        logs = np.concatenate([np.empty(0, dtype=LOG), *self._logs])
-        supplements = np.concatenate([np.empty(0, dtype=SUPPLEMENT), *self._supplements])
+        logs, supplements = join(self._logs, LOG), join(self._supplements, SUPPLEMENT)
         views = self._views
         self._logs, self._supplements, self._views, self.count, self.size = [], [], {}, 0, 0
-        logs = logs[np.argsort(logs["view"], kind="stable")]
+        logs = take(logs, np.argsort(logs["view"], kind="stable"))
         late = supplements["kind"] != EventKind.QUALITY
         _number_interfaces(logs, np.ones(len(logs), dtype=np.bool_), views, interfaces)
         _number_interfaces(supplements, late, views, interfaces)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from agent.connections.logs import Logs
 from agent.events.layout import EventKind, SystemCall
+from agent.events.rows import take
 from agent.export.encoder import Block, Column, MessageEncoder, nothing, packed
 from agent.export.metrics import OPTIONAL_METRICS, READ_METRICS, WRITE_METRICS, prefixed
 from protos.ebpf import accesslog_pb2 as wire
@@ -102,7 +103,7 @@ def encode_kernel_logs(logs: Logs, losses: Mapping[int, bytes] | None = None) ->
     for kind, values in _OPERATIONS.items():
         rows = np.flatnonzero(logs["kind"] == kind)
         if len(rows):
-            chosen = logs[rows]
+            chosen = take(logs, rows)
             columns: dict[str, Column] = {path: value(chosen) for path, value in values.items()}
             if kind is EventKind.WRITE:
                 columns[_LOSSES] = _loss_column(rows, losses or {})

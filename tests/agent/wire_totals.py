@@ -19,7 +19,11 @@ def totals_by_service(messages: Iterable[bytes]) -> dict[str, Counter[str]]:
         for log in message.kernelLogs:
             assert service is not None
             _add(totals[service], log)
-    return dict(totals)
+        if message.HasField("quality"):
+            assert service is not None
+            totals[service]["bytes_written"] += message.quality.lateWrite.l4Metrics.totalPackageSize
+            totals[service]["bytes_read"] += message.quality.lateRead.l2Metrics.totalPackageSize
+    return {service: +counts for service, counts in totals.items()}
 
 
 def _add(totals: Counter[str], log: wire.AccessLogKernelLog) -> None:

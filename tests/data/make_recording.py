@@ -19,11 +19,15 @@ from agent.discovery.host import Interface, ProcessFacts, SocketScan
 from agent.discovery.recorded import (
     Answer,
     BootTimeAnswer,
+    DropReasonsAnswer,
     InterfacesAnswer,
+    InterfacesOfAnswer,
+    NetworkNamespaceAnswer,
     ProcessAnswer,
     SocketDescriptorsAnswer,
     SocketInodeAnswer,
     SocketsAnswer,
+    TranslationsAnswer,
 )
 from agent.events.recording import MomentKind, RecordingReader, RecordingWriter
 
@@ -90,8 +94,10 @@ def _keep(answer: Answer, pids: set[int]) -> Answer | None:
             return SocketsAnswer(SocketScan(kept, dict.fromkeys(answer.scan.own_addresses, ())))
         case InterfacesAnswer():
             return InterfacesAnswer((Interface(1, 65536, "lo"),))
-        case BootTimeAnswer():
+        case BootTimeAnswer() | NetworkNamespaceAnswer() | DropReasonsAnswer():
             return answer
+        case InterfacesOfAnswer() | TranslationsAnswer():
+            return None
 
 
 def keep_only(source: Path, target: Path, pids: set[int]) -> None:
