@@ -45,8 +45,8 @@ SOURCES: Final = (
 
 PROGRAMS_FOLDER: Final = Path(__file__).resolve().parents[2] / "bpf"
 CHILD: Final = Path(__file__).with_name("loader_child.py")
-SECONDS: Final = 120.0
-"""How long the child may take; under emulation a compilation takes ten seconds."""
+SECONDS: Final = 300.0
+"""How long the child may take; under emulation it takes a minute."""
 
 _groups: Final = itertools.count()
 
