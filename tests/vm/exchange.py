@@ -1,0 +1,204 @@
+"""One end of a connection, told by JSON lines on standard input what to do; each is answered by one line.
+
+Runs with `python -I exchange.py VERSION`, VERSION 4 or 6. Sockets are named by the one who asks.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import struct
+import sys
+import termios
+import time
+from typing import Any
+
+sockets: dict[str, socket.socket] = {}
+FAMILY = {"4": socket.AF_INET, "6": socket.AF_INET6}[sys.argv[1]]
+
+
+def information(name: str) -> dict[str, int]:
+    """What the kernel counts for a TCP connection (struct tcp_info, include/uapi/linux/tcp.h)."""
+    raw = sockets[name].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    words = struct.unpack_from("=8B24I", raw)[8:]
+    segs_out, segs_in = struct.unpack_from("=II", raw, 8 + 24 * 4 + 4 * 8)
+    return {
+        "rtt": words[15],
+        "rtt_variation": words[16],
+        "mss": words[2],
+        "total_retransmits": words[23],
+        "segments_out": segs_out,
+        "segments_in": segs_in,
+        "retransmitted_bytes": struct.unpack_from("=Q", raw, 208)[0],
+        "send_window": struct.unpack_from("=I", raw, 228)[0],
+        "state": raw[0],
+    }
+
+
+def inode(name: str) -> int:
+    """The socket's inode number."""
+    return os.fstat(sockets[name].fileno()).st_ino
+
+
+def listen(host: str, receive_buffer: int = 0, name: str = "listener") -> dict[str, Any]:
+    """Listen on a port of the kernel's choice."""
+    sockets[name] = socket.socket(FAMILY, socket.SOCK_STREAM)
+    if receive_buffer:
+        sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sockets[name].bind((host, 0))
+    sockets[name].listen()
+    return {"port": sockets[name].getsockname()[1]}
+
+
+def accept(name: str = "connection", listener: str = "listener") -> dict[str, Any]:
+    """Take the next connection."""
+    sockets[name], address = sockets[listener].accept()
+    return {"inode": inode(name), "port": address[1]}
+
+
+def connect(host: str, port: int, name: str = "connection", send_buffer: int = 0) -> dict[str, Any]:
+    """Connect, blocking; "error" is the errno of a failure."""
+    sockets[name] = socket.socket(FAMILY, socket.SOCK_STREAM)
+    if send_buffer:
+        sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    sockets[name].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    answer = {"inode": inode(name)}
+    try:
+        sockets[name].connect((host, port))
+    except OSError as error:
+        return {**answer, "error": error.errno}
+    return {**answer, "port": sockets[name].getsockname()[1], **information(name)}
+
+
+def datagrams(host: str, port: int, sizes: list[int], name: str = "datagrams") -> dict[str, Any]:
+    """Send datagrams from one socket, each by a call of its own."""
+    sockets.setdefault(name, socket.socket(FAMILY, socket.SOCK_DGRAM))
+    for size in sizes:
+        sockets[name].sendto(bytes(size), (host, port))
+    return {"inode": inode(name), "port": sockets[name].getsockname()[1]}
+
+
+def bind(host: str, name: str = "datagrams") -> dict[str, Any]:
+    """Wait for datagrams on a port of the kernel's choice."""
+    sockets[name] = socket.socket(FAMILY, socket.SOCK_DGRAM)
+    sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sockets[name].bind((host, 0))
+    return {"inode": inode(name), "port": sockets[name].getsockname()[1]}
+
+
+def receive(count: int, name: str = "datagrams") -> dict[str, Any]:
+    """Receive datagrams."""
+    return {"bytes": [len(sockets[name].recv(65536)) for _ in range(count)]}
+
+
+def write(size: int, name: str = "connection", times: int = 1) -> dict[str, Any]:
+    """Send by calls that each move all of it."""
+    data = bytes(size)
+    moved = [sockets[name].send(data) for _ in range(times)]
+    return {"moved": moved}
+
+
+def write_until_full(size: int, name: str = "connection") -> dict[str, Any]:
+    """Send without waiting until the socket takes no more."""
+    data = bytes(size)
+    moved = 0
+    while True:
+        try:
+            moved += sockets[name].send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return {"moved": moved}
+
+
+def read(size: int, name: str = "connection") -> dict[str, Any]:
+    """Read so many bytes; how many calls it took."""
+    left, calls = size, 0
+    while left:
+        data = sockets[name].recv(min(left, 1 << 20))
+        assert data, f"the peer closed with {left} bytes to come"
+        left -= len(data)
+        calls += 1
+    return {"calls": calls}
+
+
+def read_to_end(name: str = "connection") -> dict[str, Any]:
+    """Read until the peer has closed."""
+    total = 0
+    while data := sockets[name].recv(1 << 20):
+        total += len(data)
+    return {"bytes": total}
+
+
+def shut(name: str = "connection") -> dict[str, Any]:
+    """Say that nothing more will be sent."""
+    sockets[name].shutdown(socket.SHUT_WR)
+    return {}
+
+
+def close(name: str = "connection") -> dict[str, Any]:
+    """Close; TCP_INFO as it was then."""
+    known = information(name) if sockets[name].type == socket.SOCK_STREAM else {}
+    sockets.pop(name).close()
+    return known
+
+
+def await_information(field: str, least: int, name: str = "connection") -> dict[str, Any]:
+    """Wait until the kernel has counted so many."""
+    deadline = time.monotonic() + 60
+    while information(name)[field] < least:
+        assert time.monotonic() < deadline, f"{field} stays at {information(name)[field]}"
+        time.sleep(0.01)
+    return information(name)
+
+
+def await_closed_window(name: str = "connection") -> dict[str, Any]:
+    """Wait until the peer has said that it takes no more."""
+    deadline = time.monotonic() + 60
+    while information(name)["send_window"]:
+        assert time.monotonic() < deadline, "the peer's window stays open"
+        time.sleep(0.01)
+    return information(name)
+
+
+def await_sent(name: str = "connection") -> dict[str, Any]:
+    """Wait until the peer has acknowledged everything."""
+    deadline = time.monotonic() + 60
+    while struct.unpack("i", fcntl.ioctl(sockets[name], termios.TIOCOUTQ, b"\0" * 4))[0]:
+        assert time.monotonic() < deadline, "the peer does not acknowledge"
+        time.sleep(0.01)
+    return information(name)
+
+
+def await_queued(size: int, name: str = "connection") -> dict[str, Any]:
+    """Wait until so many bytes wait to be read."""
+    deadline = time.monotonic() + 60
+    while struct.unpack("i", fcntl.ioctl(sockets[name], termios.FIONREAD, b"\0" * 4))[0] < size:
+        assert time.monotonic() < deadline, "nothing comes"
+        time.sleep(0.01)
+    return {}
+
+
+def pause(seconds: float) -> dict[str, Any]:
+    """Let time pass: for durations that are to be at least so long."""
+    time.sleep(seconds)
+    return {}
+
+
+ACTIONS = {
+    action.__name__: action
+    for action in (
+        listen, accept, connect, datagrams, bind, receive, write, write_until_full, read, read_to_end, shut, close,
+        await_information, await_closed_window, await_sent, await_queued, pause, information,
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    """Serve standard input until it ends."""
+    print(json.dumps({"process": os.getpid()}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(ACTIONS[request.pop("action")](**request)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
