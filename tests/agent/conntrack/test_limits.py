@@ -17,6 +17,8 @@ from agent.conntrack.watcher import ConntrackWatcher
 from tests.agent.conntrack import network
 from tests.agent.conntrack.network import as_bytes, wait_until
 
+pytestmark = pytest.mark.kernel
+
 if reason := network.reason_to_skip():
     pytest.skip(reason, allow_module_level=True)
 

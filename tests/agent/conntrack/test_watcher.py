@@ -1,7 +1,10 @@
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPVS, IPVSDest, IPVSService
 
 from agent.conntrack.translation import Translation
 from agent.conntrack.watcher import ConntrackWatcher
@@ -9,6 +12,8 @@ from tests.agent.conntrack import network
 from tests.agent.conntrack.network import Exchange, as_bytes, wait_until
 
 COUNT = 40
+
+pytestmark = pytest.mark.kernel
 
 if reason := network.reason_to_skip():
     pytest.skip(reason, allow_module_level=True)
@@ -99,3 +104,35 @@ def test_the_kernels_forgetting_is_told(watching: Watching) -> None:
     network.forget_connections(network.SERVICE[4])
     wait_until(lambda: len(watching.of(made, ended=True)) == 3)
     assert sorted(one.id for one in watching.of(made, ended=True)) == sorted(one.id for one in before)
+
+
+@pytest.fixture
+def virtual_service() -> Iterator[tuple[str, int]]:
+    """A service of IPVS with every backend, as kube-proxy makes them in that mode."""
+    subprocess.run(["modprobe", "ip_vs_rr"], capture_output=True, check=False)
+    setting = Path("/proc/sys/net/ipv4/vs/conntrack")
+    if not setting.exists():
+        pytest.skip("this kernel has no IPVS")
+    before, place = setting.read_text(), ("10.213.98.1", 80)
+    setting.write_text("1")
+    network.run("ip", "addr", "add", f"{place[0]}/32", "dev", "lo")
+    service = IPVSService(addr=place[0], port=place[1], protocol=socket.IPPROTO_TCP, sched_name="rr")
+    with IPVS() as ipvs:
+        ipvs.service("add", service=service)
+        for address in network.BACKEND_ADDRESSES[4]:
+            for port in network.BACKEND_PORTS:
+                ipvs.dest("add", service=service, dest=IPVSDest(addr=address, port=port, fwd_method=0))
+        yield place
+        ipvs.service("del", service=service)
+    network.run("ip", "addr", "delete", f"{place[0]}/32", "dev", "lo")
+    setting.write_text(before)
+
+
+def test_what_ipvs_translates_is_told(watching: Watching, virtual_service: tuple[str, int]) -> None:
+    with network.servers(4) as server, network.client(network.POD, virtual_service, COUNT) as client:
+        made, accepted = client.exchanges(), server.exchanges()
+        wait_until(lambda: len(watching.of(made)) == COUNT)
+    told = {one.source: one.new_destination for one in watching.of(made)}
+    there = {one.number: one for one in accepted}
+    assert told == {as_bytes(one.local): as_bytes(there[one.number].local) for one in made}
+    assert len(set(told.values())) == 6
