@@ -110,6 +110,7 @@ class Btf:
         self._structs = _Named()
         self._functions = _Named()
         self._enums = _Named()
+        self._aliases = _Named()
         self._index(header + types, header + types + types_length)
 
     @classmethod
@@ -187,6 +188,26 @@ class Btf:
                 found.setdefault(wanted[offset], Function(type_id, self._parameters(type_id)))
         return found
 
+    def tracepoints(self, names: Iterable[str]) -> dict[str, int]:
+        """How many arguments each of the raw tracepoints `names` has that the file knows.
+
+        The kernel declares `btf_trace_NAME`, the type of the functions that it calls there; the first argument of those
+        is their own (`__DEFINE_EVENT` in include/trace/bpf_probe.h).
+
+        Raises:
+            BtfError: The file is malformed.
+        """
+        wanted = {offset: name for name in names for offset in self._name_offsets(f"btf_trace_{name}")}
+        found: dict[str, int] = {}
+        for offset, alias in self._aliases:
+            if offset in wanted:
+                kind, _, _, target, _ = self._type(self._resolve(alias))
+                prototype, parameters, _, _, _ = self._type(target)
+                if kind != _POINTER or prototype != _PROTOTYPE:
+                    raise BtfError(f"tracepoint {wanted[offset]} has no prototype")
+                found.setdefault(wanted[offset], parameters - 1)
+        return found
+
     def enumerators(self, name: str) -> dict[int, str]:
         """The names of `enum name` by value, the first one of each; empty when there is no such enum.
 
@@ -228,6 +249,8 @@ class Btf:
                 self._structs.add(name, len(self._starts))
             elif name and kind == _FUNCTION:
                 self._functions.add(name, len(self._starts))
+            elif name and kind == _TYPEDEF:
+                self._aliases.add(name, len(self._starts))
             elif name and kind == _ENUM:
                 self._enums.add(name, len(self._starts))
             self._starts.append(at)

@@ -61,11 +61,13 @@ class KernelOffer:
     """Of the functions that the hooks name, those that the kernel's BTF knows."""
     symbols: frozenset[str] = frozenset()
     """Of the functions that the hooks name, those that kprobes find."""
+    arguments: Mapping[str, int] = field(default_factory=dict)
+    """Of the raw tracepoints that the hooks name, how many arguments each has; empty without BTF."""
 
     def reason_against(self, source: Source) -> str:
         """Why `source` cannot be used on this kernel, or ""."""
         if source.kind is SourceKind.RAW_TRACEPOINT:
-            return ""  # shown by attaching it
+            return self._reason_against_arguments(source)
         unusable, known, where = {
             SourceKind.FENTRY: (self.fentry, self.functions, "the kernel's BTF has no function"),
             SourceKind.KPROBE: (self.kprobe, self.symbols, "this kernel has no function"),
@@ -73,6 +75,15 @@ class KernelOffer:
         }[source.kind]
         missing = [place for place in source.places if place not in known]
         return unusable or (f"{where} {', '.join(missing)}" if missing else "")
+
+    def _reason_against_arguments(self, source: Source) -> str:
+        """Whether there is such a raw tracepoint is shown by attaching to it, which is too late to find it shorter."""
+        for attachment in source.attachments:
+            there = self.arguments.get(attachment.to)
+            needed = 1 + max((argument.position for argument in attachment.arguments), default=-1)
+            if there is not None and there < needed:
+                return f"{attachment.to} of this kernel has {there} arguments instead of {needed}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +173,8 @@ def examine_kernel(hooks: tuple[Hook, ...] = HOOKS) -> KernelOffer:
         tracepoint = "this kernel traces no system calls (CONFIG_FTRACE_SYSCALLS)"
     fentry, functions = _examine_fentry(_places(hooks, SourceKind.FENTRY))
     kprobe, symbols = _examine_kprobes(_places(hooks, SourceKind.KPROBE))
-    return KernelOffer(fentry, kprobe, tracepoint, reached, found, functions, symbols)
+    arguments = _examine_raw_tracepoints(_places(hooks, SourceKind.RAW_TRACEPOINT))
+    return KernelOffer(fentry, kprobe, tracepoint, reached, found, functions, symbols, arguments)
 
 
 def _places(hooks: tuple[Hook, ...], kind: SourceKind) -> frozenset[str]:
@@ -184,6 +196,13 @@ def _examine_fentry(wanted: frozenset[str]) -> tuple[str, Mapping[str, Function]
     except OSError as error:
         return f"the kernel refuses fentry programs ({error.strerror})", {}
     return "", functions
+
+
+def _examine_raw_tracepoints(wanted: frozenset[str]) -> Mapping[str, int]:
+    try:
+        return Btf.read(VMLINUX).tracepoints(wanted)
+    except BtfError:
+        return {}
 
 
 def _examine_kprobes(wanted: frozenset[str]) -> tuple[str, frozenset[str]]:

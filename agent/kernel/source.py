@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -60,15 +61,7 @@ class KernelSource:
             LoaderError: The programs could not be loaded; the message says why and what to do.
             ValueError: An argument is out of range.
         """
-        base = options or Options()
-        wanted = Options(
-            ring_bytes=ring_bytes,
-            in_flight_entries=base.in_flight_entries,
-            connecting_entries=base.connecting_entries,
-            filter_entries=base.filter_entries,
-            only_chosen=only_processes is not None,
-            seconds=base.seconds,
-        )
+        wanted = replace(options or Options(), ring_bytes=ring_bytes, only_chosen=only_processes is not None)
         plan = make_plan(examine_kernel(), AttachMode(attach), unavailable=unavailable)
         loaded = load(plan, wanted)
         while loaded.refused:

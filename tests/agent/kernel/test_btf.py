@@ -164,3 +164,17 @@ def test_the_kernel_agrees_with_the_c_library() -> None:
 def test_the_kernel_describes_its_functions() -> None:
     btf = Btf.read()
     assert btf.functions(["tcp_sendmsg", "no_such_function_at_all"])["tcp_sendmsg"].parameters == 3
+
+
+def test_arguments_of_raw_tracepoints() -> None:
+    writer = Writer()
+    integer = writer.integer("int", 4)
+    parameters = struct.pack("<II", 0, integer) * 3
+    prototype = writer.add(PROTOTYPE, "", 0, parameters, count=3)
+    pointer = writer.add(POINTER, "", prototype)
+    writer.add(TYPEDEF, "btf_trace_kfree_skb", pointer)
+    writer.add(TYPEDEF, "btf_trace_odd", integer)
+    btf = Btf(writer.file())
+    assert btf.tracepoints(["kfree_skb", "unknown"]) == {"kfree_skb": 2}  # the first parameter is the kernel's own
+    with pytest.raises(BtfError, match="tracepoint odd has no prototype"):
+        btf.tracepoints(["odd"])
