@@ -5,7 +5,7 @@ Which column stands in which field is written out here once more, on purpose: th
 
 import numpy as np
 
-from agent.events.layout import EventKind, SystemCall
+from agent.events.layout import STAGES, EventKind, SystemCall
 from protos.ebpf import accesslog_pb2 as wire
 
 WIRE_CALL = {
@@ -30,7 +30,7 @@ WIRE_CALL = {
 def plain_kernel_log(log: np.void) -> wire.AccessLogKernelLog:
     """A row of LOG as the message that it is to become."""
     times = {"startTime": _offset(int(log["start_ns"])), "endTime": _offset(int(log["end_ns"]))}
-    stages = {name: int(log["stages"][name]) for name in log["stages"].dtype.names}
+    stages = dict(zip(STAGES.names or (), log["stages"].item(), strict=True))
     success = bool(log["success"])
     match EventKind(log["kind"]):
         case EventKind.CONNECT:
