@@ -227,9 +227,14 @@ static __always_inline void watch_socket(const struct sock *sk, struct inode *in
     unsigned long number = 0;
     struct watched *watched;
 
+    /* Without these hooks nothing would tell when the socket is gone. */
 #ifndef HOOK_udp_destroy
     if (protocol == PROTOCOL_UDP)
-        return; /* nothing would tell when it is gone */
+        return;
+#endif
+#ifndef HOOK_tcp_destroy
+    if (protocol == PROTOCOL_TCP)
+        return;
 #endif
     bpf_probe_read_kernel(&number, sizeof(number), &inode->i_ino);
     watched = enter_socket(sk, number);
