@@ -9,6 +9,7 @@ skipped with the reason.
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -107,8 +108,13 @@ def main() -> int:
     compile_backend()
     plan = make_plan(modes, tests)
     # One machine for each processor here; each has two, and is rarely busy on both.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ThreadPoolExecutor(len(kernels)) as pool:
-        results = list(pool.map(lambda kernel: run_machine(programs, kernel, plan), kernels))
+        try:
+            results = list(pool.map(lambda kernel: run_machine(programs, kernel, plan), kernels))
+        except BaseException:  # Ctrl-C, or being ended
+            machine.end_all()
+            raise
     print("\n".join(line for result in results for line in result.failures()))
     print("\n".join(["", *(line for result in results for line in result.summary())]))
     failed = sum(len(result.failed) for result in results)

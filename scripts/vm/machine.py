@@ -1,5 +1,6 @@
 """Booting a kernel with virtme-ng in QEMU: this machine's file system, copy on write, and an emulated processor."""
 
+import contextlib
 import os
 import select
 import signal
@@ -18,11 +19,15 @@ SILENCE_SECONDS: Final = 600.0
 """A machine that says nothing for so long is ended."""
 LIMIT_SECONDS: Final = 3600.0
 """And so is one that works for so long."""
+END_SECONDS: Final = 30.0
+"""What a machine gets to end in after its last line."""
 # Mounted by enter.sh.
 _SHARE: Final = (
     "-fsdev local,id=pyrover,path=/,security_model=none,readonly=on,multidevs=remap "
     "-device virtio-9p-pci,fsdev=pyrover,mount_tag=pyrover-root"
 )
+
+_running: Final[set[subprocess.Popen[bytes]]] = set()
 
 
 class MachineError(Exception):
@@ -60,18 +65,17 @@ def lines(programs: Path, kernel: Kernel, plan: Path, console: Path, variables: 
         MachineError: The machine was silent, or worked, for too long.
     """
     inside = " ".join(f"{name}={value}" for name, value in variables.items())
-    command: list[str | Path] = [
-        programs / "vng",
-        "--run",
-        kernel.image,
-        "--disable-kvm",
-        "--force-9p",
+    command: list[str | Path] = [programs / "vng", "--run", kernel.image, "--disable-kvm", "--force-9p"]
+    command += [
         "--cpus",
         "2",
         "--memory",
         "3G",
+        "--verbose",
+        f"--qemu-opts={_SHARE}",
+        "--",
+        f"env {inside} scripts/vm/enter.sh {plan}",
     ]
-    command += ["--verbose", f"--qemu-opts={_SHARE}", "--", f"env {inside} scripts/vm/enter.sh {plan}"]
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     with (
         console.open("wb") as log,
@@ -81,12 +85,26 @@ def lines(programs: Path, kernel: Kernel, plan: Path, console: Path, variables: 
         ) as machine,
     ):  # fmt: skip
         assert machine.stdout is not None  # noqa: S101 - a pipe, as asked
+        _running.add(machine)
         try:
             yield from _lines_of(machine.stdout.fileno())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                machine.wait(END_SECONDS)  # virtme-ng removes its files
         finally:
             # Also when the one who reads stops early: nothing goes on in the background.
-            if machine.poll() is None:
-                os.killpg(machine.pid, signal.SIGKILL)
+            _end(machine)
+            _running.discard(machine)
+
+
+def end_all() -> None:
+    """End every machine, whoever reads from it: that one sees the end of its lines."""
+    for machine in tuple(_running):
+        _end(machine)
+
+
+def _end(machine: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(machine.pid, signal.SIGKILL)
 
 
 def _lines_of(descriptor: int) -> Iterator[str]:
