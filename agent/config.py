@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from agent.config_durations import Duration
 from agent.discovery.naming import ServiceRule
+from agent.kernel.hooks import HOOKS
 from common.yaml_file import YamlFileError, read_mapping
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -92,6 +93,8 @@ class Kernel(_Section, frozen=True):
 
     attach: Literal["auto", "fentry", "kprobe", "tracepoint"] = "auto"
     ring_bytes: Positive = 4 * 1024 * 1024
+    unavailable_hooks: tuple[str, ...] = ()
+    """Hooks that are not to be used, by name; what is lost without them is in docs/hooks.md."""
 
 
 class Conntrack(_Section, frozen=True):
@@ -152,6 +155,7 @@ ENVIRONMENT = {
     "ROVER_HOST_PROC_MAPPING": "discovery.proc",
     "ROVER_KERNEL_ATTACH": "kernel.attach",
     "ROVER_KERNEL_RING_BYTES": "kernel.ring_bytes",
+    "ROVER_KERNEL_UNAVAILABLE_HOOKS": "kernel.unavailable_hooks",
     "ROVER_CONNTRACK_ENABLED": "conntrack.enabled",
     "ROVER_LIMITS_CONNECTIONS": "limits.connections",
     "ROVER_LIMITS_PROCESSES": "limits.processes",
@@ -162,6 +166,9 @@ ENVIRONMENT = {
     "ROVER_LIMITS_QUEUE_BYTES": "limits.queue_bytes",
 }
 """Key by environment variable. An empty variable counts as unset; of two for one key the later line wins."""
+
+_LISTS = frozenset(("kernel.unavailable_hooks",))
+"""Keys whose values are lists; a variable holds them separated by commas."""
 
 _VARIABLE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(.*))?\}$")
 _UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
@@ -181,7 +188,7 @@ def load_configuration(
     origins: dict[str, str] = {}
     for variable, key in ENVIRONMENT.items():
         if environment.get(variable):
-            _set(tree, key, environment[variable])
+            _set(tree, key, _listed(environment[variable]) if key in _LISTS else environment[variable])
             origins[key] = f"environment variable {variable}"
     for key, value in (flags or {}).items():
         if value is not None:
@@ -191,6 +198,8 @@ def load_configuration(
         configuration = msgspec.convert(tree, Configuration, strict=False, dec_hook=_decode)
         for at, rule in enumerate(configuration.discovery.service_rules):
             _check_rule(f"discovery.service_rules[{at}]", rule)
+        for name in configuration.kernel.unavailable_hooks:
+            _check_hook(name)
     except msgspec.ValidationError as error:
         raise ConfigurationError(_explain(str(error), origins, str(path or "configuration"))) from error
     return configuration
@@ -226,6 +235,10 @@ def _set(tree: dict[str, Any], key: str, value: object) -> None:
     tree[name] = value
 
 
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _decode(wanted: type, value: object) -> object:
     if wanted is Duration:
         return Duration.parse(value)
@@ -245,6 +258,15 @@ def _check_rule(where: str, rule: Rule) -> None:
         re.compile(f"{expression.pattern}|", expression.flags).match("").expand(rule.service)  # type: ignore[union-attr] # the empty alternative matches
     except (re.error, IndexError) as error:
         raise msgspec.ValidationError(f"Not a template of its groups: {error} - at `$.{where}.service`") from error
+
+
+def _check_hook(name: str) -> None:
+    names = [hook.name for hook in HOOKS]
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else "docs/hooks.md names all"
+    raise msgspec.ValidationError(f"No hook is named {name!r}; {hint} - at `$.kernel.unavailable_hooks`")
 
 
 def _explain(message: str, origins: Mapping[str, str], file: str) -> str:

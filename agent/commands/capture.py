@@ -51,6 +51,7 @@ def open_kernel(configuration: Configuration) -> KernelSource:
         ring_bytes=configuration.kernel.ring_bytes,
         attach=configuration.kernel.attach,
         excluded_processes={os.getpid()},
+        unavailable=configuration.kernel.unavailable_hooks,
     )
 
 
@@ -79,12 +80,14 @@ def monotonic_ns() -> int:
 
 
 def describe_start(source: KernelSource, configuration: Configuration, destination: str) -> str:
-    """One line on what is watched, how, and where the logs go."""
+    """One line on what is watched, how, and where the logs go; one more on what is lost, if anything."""
     hooks = source.coverage.hooks
     attached = [planned for planned in hooks if planned.is_attached]
     missing = [planned.hook.name for planned in hooks if not planned.is_attached]
     summary = f"{len(attached)} of {len(hooks)} hooks" + (f", without {', '.join(missing)}" if missing else "")
-    return f"kernel {platform.release()}, attach {configuration.kernel.attach}: {summary}; {destination}"
+    first = f"kernel {platform.release()}, attach {configuration.kernel.attach}: {summary}; {destination}"
+    lost = source.coverage.lost
+    return f"{first}\nlost without them: {'; '.join(lost)}" if lost else first
 
 
 def follow(source: EventSource, step: Callable[[int], None], stop: Stop) -> None:

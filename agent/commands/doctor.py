@@ -7,10 +7,14 @@ import platform
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from agent.commands.arguments import configuration
+from agent.commands.capture import fail
+from agent.config import ConfigurationError
 from agent.conntrack.examination import examine_conntrack
 from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES
@@ -43,18 +47,21 @@ class Finding:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the agent's configuration, as for run")
     parser.add_argument(
         "--attach",
         choices=[mode.value for mode in AttachMode],
-        default=AttachMode.AUTO.value,
         help="plan with this kind of source only (default: the best that the kernel offers)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 0 when the agent can run at all, 1 otherwise."""
-    mode = AttachMode(arguments.attach)
-    plan, trial = try_programs(mode)
+    try:
+        kernel = configuration(arguments).kernel
+    except ConfigurationError as error:
+        return fail(str(error))
+    plan, trial = try_programs(AttachMode(kernel.attach), kernel.unavailable_hooks)
     findings = [*examine(plan), trial]
     can_run = plan.can_run and all(finding.good for finding in findings if finding.required)
     if arguments.json:
@@ -85,18 +92,19 @@ def examine(plan: Plan) -> Iterator[Finding]:
     yield Finding("conntrack", conntrack.good, conntrack.text, required=False, advice=conntrack.advice)
 
 
-def try_programs(mode: AttachMode) -> tuple[Plan, Finding]:
+def try_programs(mode: AttachMode, unavailable: Collection[str]) -> tuple[Plan, Finding]:
     """Load and attach everything for a moment, watching no process: what the kernel then refuses is seen here."""
     begin = time.monotonic()
     try:
-        with KernelSource.open(attach=mode, only_processes=(), ring_bytes=_TRIAL_RING_BYTES) as source:
-            count, refused = len(source.loaded.programs), len(source.loaded.refused)
-            text = f"{count} loaded with structs from {source.loaded.structs_from}"
-            if refused:
-                text += f"; {refused} attachments refused"
+        with KernelSource.open(
+            attach=mode, only_processes=(), ring_bytes=_TRIAL_RING_BYTES, unavailable=unavailable
+        ) as source:
+            text = f"{len(source.loaded.programs)} loaded with structs from {source.loaded.structs_from}"
             return source.coverage, Finding("programs", good=True, text=f"{text} in {time.monotonic() - begin:.1f} s")
     except LoaderError as error:
-        return make_plan(examine_kernel(), mode), Finding("programs", good=False, text=str(error))
+        return make_plan(examine_kernel(), mode, unavailable=unavailable), Finding(
+            "programs", good=False, text=str(error)
+        )
 
 
 def _examine_privileges() -> Finding:
@@ -188,7 +196,7 @@ def _render_hook(planned: PlannedHook) -> Iterator[str]:
     if planned.source is None:
         yield from _entry(planned.hook.name, "NO" if planned.hook.required else "no", "no source")
         return
-    places = ", ".join(item.to.rpartition(":")[2] for item in planned.source.attachments)
+    places = ", ".join(place.rpartition(":")[2] for place in planned.source.places)
     yield from _entry(planned.hook.name, "yes", f"{planned.source.kind.value.replace('_', ' ')} {places}")
 
 

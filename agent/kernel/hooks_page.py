@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.kernel.hook import Cost, Hook, Source, Stage
+from agent.kernel.hook import Cost, Hook, SourceKind, Stage
 from agent.kernel.hooks import HOOKS
-from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED
+from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "hooks.md"
 
@@ -20,6 +20,7 @@ _COUNTERS: Final = {
     "messages_beyond_bound": "messages of one `recvmmsg` or `sendmmsg` on an unconnected socket, beyond the 64th",
     "accepted_not_found": "accepts whose new descriptor was closed by another thread before the call returned",
     "outcome_missed": "connects that ended in a state change which no program saw",
+    RETURN_MISSED: "returns that kprobes did not follow, because too many threads were inside; at most one event each",
     PROGRAM_SKIPPED: "runs that the kernel left out because a program was running on that CPU; at most one event each",
     "peer_unreadable": "events sent without the peer that user memory should have named",
     "bytes_unreadable": "events sent without the bytes of a message whose header could not be read",
@@ -30,15 +31,26 @@ _COUNTERS: Final = {
 _HEAD: Final = """\
 # Hooks
 
-<!-- Made by `python -m agent.kernel.hooks_page`. Do not edit: change agent/kernel/hooks.py and make it again. -->
+<!-- Made by `python -m agent.kernel.hooks_page`. Do not edit: change what it is made from and make it again. -->
 
-Everything the agent watches in the kernel is declared once, in `agent/kernel/hooks.py`. A hook names the stage
-that it feeds, its sources in order of preference, what it costs and what the access logs lack without it. At start
-the agent looks at what the kernel offers and takes the first source that is built and offered. A hook without any
-source never stops the agent: `pyrover-agent doctor` lists it with the reasons and with what is lost.
+Everything the agent watches in the kernel is declared once, in `agent/kernel/hooks.py` and `stage_hooks.py`. A hook
+names the stage that it feeds, the ways in which it can be attached in order of preference, what it costs and what the
+access logs lack without it. At start the agent looks at what the kernel offers and takes the first way that is offered.
+A hook without any never stops the agent: `pyrover-agent doctor` lists it with the reasons and with what is lost.
 
 `--attach fentry`, `--attach kprobe` and `--attach tracepoint` restrict the choice to one kind. Raw tracepoints are part
-of every choice: nothing else tells what they tell.
+of every choice: nothing else tells what they tell. `kernel.unavailable_hooks` of the configuration names hooks that are
+not to be used.
+
+The handler is the same C function whichever way is taken (`agent/kernel/wrappers.py`).
+
+## System calls
+
+A function `*_sys_read` is named `__x64_sys_read` or `__arm64_sys_read`, as the machine has it.
+
+The kernel follows a bounded number of calls to their return when a kprobe waits there. The agent asks for 4096 of
+functions that may sleep, which is the most that can be had, and counts the returns that are missed beyond. A fentry
+program has no such bound.
 """
 
 _TAIL: Final = """\
@@ -65,8 +77,8 @@ def _lines() -> Iterator[str]:
     for stage in Stage:
         hooks = [hook for hook in HOOKS if hook.stage is stage]
         yield f"## Stage: {stage.value}\n"
-        yield "| Hook | Sources, best first | Lost without it |"
-        yield "|---|---|---|"
+        yield "| Hook | Order | fentry | kprobe | tracepoint | Lost without it |"
+        yield "|---|---|---|---|---|---|"
         yield from map(_row, hooks)
         yield ""
     yield "## Cost\n"
@@ -77,7 +89,7 @@ def _lines() -> Iterator[str]:
     yield "\n`.venv/bin/python bench/kernel_cost.py` measures what they cost on the machine at hand.\n"
     yield "## What is counted\n"
     yield "Lost events, by cause (`KernelSource.losses()`):\n"
-    for name in (*LOST, PROGRAM_SKIPPED):
+    for name in (*LOST, PROGRAM_SKIPPED, RETURN_MISSED):
         yield f"* `{name}`: {_COUNTERS[name]}."
     yield "\nEvents that were sent, but lack something (`KernelSource.incomplete()`):\n"
     for name in INCOMPLETE:
@@ -86,16 +98,22 @@ def _lines() -> Iterator[str]:
 
 
 def _row(hook: Hook) -> str:
-    sources = "<br>".join(_source(source) for source in hook.sources)
-    return f"| `{hook.name}` | {sources} | {'<br>'.join(hook.lost)} |"
+    order = ", ".join(dict.fromkeys(source.kind.value.replace("_", " ") for source in hook.sources))
+    columns = (
+        _places(hook, SourceKind.FENTRY),
+        _places(hook, SourceKind.KPROBE),
+        _places(hook, SourceKind.TRACEPOINT, SourceKind.RAW_TRACEPOINT),
+    )
+    return f"| `{hook.name}` | {order} | {' | '.join(columns)} | {'<br>'.join(hook.lost)} |"
 
 
-def _source(source: Source) -> str:
-    kind = source.kind.value.replace("_", " ")
-    if not source.is_built:
-        return f"{kind} (planned)"
-    places = (attachment.to.rpartition(":")[2] for attachment in source.attachments)
-    return f"{kind} {', '.join(f'`{place}`' for place in places)}"
+def _places(hook: Hook, *kinds: SourceKind) -> str:
+    """The places of each source of these kinds, a line each; functions by the name that no machine's prefix is in."""
+    return "<br>or ".join(
+        ", ".join(dict.fromkeys(f"`{attachment.to.rpartition(':')[2]}`" for attachment in source.attachments))
+        for source in hook.sources
+        if source.kind in kinds
+    )
 
 
 def main() -> None:

@@ -123,8 +123,10 @@ class Plan:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """What the access logs lack on this kernel."""
-        return tuple(text for planned in self.hooks if planned.source is None for text in planned.hook.lost)
+        """What the access logs lack on this kernel, each thing once."""
+        return tuple(
+            dict.fromkeys(text for planned in self.hooks if planned.source is None for text in planned.hook.lost)
+        )
 
     @property
     def can_run(self) -> bool:
@@ -171,9 +173,8 @@ def examine_kernel(hooks: tuple[Hook, ...] = HOOKS) -> KernelOffer:
         tracepoint = reached = str(error)
     if not found and not tracepoint:
         tracepoint = "this kernel traces no system calls (CONFIG_FTRACE_SYSCALLS)"
-    fentry, functions = _examine_fentry(_places(hooks, SourceKind.FENTRY))
+    fentry, functions, arguments = _examine_btf(hooks)
     kprobe, symbols = _examine_kprobes(_places(hooks, SourceKind.KPROBE))
-    arguments = _examine_raw_tracepoints(_places(hooks, SourceKind.RAW_TRACEPOINT))
     return KernelOffer(fentry, kprobe, tracepoint, reached, found, functions, symbols, arguments)
 
 
@@ -183,26 +184,21 @@ def _places(hooks: tuple[Hook, ...], kind: SourceKind) -> frozenset[str]:
     )
 
 
-def _examine_fentry(wanted: frozenset[str]) -> tuple[str, Mapping[str, Function]]:
-    """Why fentry programs cannot be attached, or "" and those of the functions that they can be attached to."""
+def _examine_btf(hooks: tuple[Hook, ...]) -> tuple[str, Mapping[str, Function], Mapping[str, int]]:
+    """Why fentry programs cannot be attached, or ""; the functions and the raw tracepoints that BTF knows."""
     try:
-        functions = Btf.read(VMLINUX).functions(wanted | {_FENTRY_EXAMPLE})
+        btf = Btf.read(VMLINUX)
+        functions = btf.functions(_places(hooks, SourceKind.FENTRY) | {_FENTRY_EXAMPLE})
+        arguments = btf.tracepoints(_places(hooks, SourceKind.RAW_TRACEPOINT))
     except BtfError as error:
-        return f"no BTF: {error}", {}
+        return f"no BTF: {error}", {}, {}
     if _FENTRY_EXAMPLE not in functions:
-        return f"the kernel's BTF does not know {_FENTRY_EXAMPLE}", {}
+        return f"the kernel's BTF does not know {_FENTRY_EXAMPLE}", {}, arguments
     try:
         bpf_syscall.try_fentry(functions[_FENTRY_EXAMPLE].type_id)
     except OSError as error:
-        return f"the kernel refuses fentry programs ({error.strerror})", {}
-    return "", functions
-
-
-def _examine_raw_tracepoints(wanted: frozenset[str]) -> Mapping[str, int]:
-    try:
-        return Btf.read(VMLINUX).tracepoints(wanted)
-    except BtfError:
-        return {}
+        return f"the kernel refuses fentry programs ({error.strerror})", {}, arguments
+    return "", functions, arguments
 
 
 def _examine_kprobes(wanted: frozenset[str]) -> tuple[str, frozenset[str]]:

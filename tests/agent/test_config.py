@@ -39,14 +39,22 @@ def test_the_command_line_goes_before_the_environment_and_that_before_the_file(f
 
 
 def test_every_environment_variable_sets_its_key() -> None:
-    samples = {"enable_TLS": "true", "enabled": "false", "period": "250ms", "attach": "kprobe"}
+    samples = {
+        "enable_TLS": "true",
+        "enabled": "false",
+        "period": "250ms",
+        "attach": "kprobe",
+        "unavailable_hooks": "dup2, splice",
+    }
     for variable, key in ENVIRONMENT.items():
         name = key.rpartition(".")[2]
         value = samples.get(name, "4096")
         configuration: object = load_configuration(None, {variable: value})
         for part in key.split("."):
             configuration = getattr(configuration, part)
-        expected = {"enable_TLS": True, "enabled": False, "period": 0.25}.get(name, value)
+        expected = {"enable_TLS": True, "enabled": False, "period": 0.25, "unavailable_hooks": ("dup2", "splice")}.get(
+            name, value
+        )
         assert str(configuration) == str(expected), variable
 
 
@@ -166,3 +174,14 @@ def test_any_tree_is_a_configuration_or_a_configuration_error(
     except ConfigurationError as error:
         problem = str(error)
     assert problem.startswith(f"{file}: ")
+
+
+def test_hooks_that_are_not_to_be_used(file: Path) -> None:
+    file.write_text("kernel: {unavailable_hooks: [close_range, dup3]}\n")
+    assert load_configuration(file, {}).kernel.unavailable_hooks == ("close_range", "dup3")
+    assert load_configuration(file, {"ROVER_KERNEL_UNAVAILABLE_HOOKS": "read,"}).kernel.unavailable_hooks == ("read",)
+    said = _error(file, "kernel: {unavailable_hooks: [closerange]}")
+    assert "kernel.unavailable_hooks: No hook is named 'closerange'; did you mean 'close_range'?" in said
+    assert "docs/hooks.md" in _error(file, "kernel: {unavailable_hooks: [xyz]}")
+    said = _error(file, "", ROVER_KERNEL_UNAVAILABLE_HOOKS="rea")
+    assert said.startswith("environment variable ROVER_KERNEL_UNAVAILABLE_HOOKS: kernel.unavailable_hooks: ")
