@@ -77,7 +77,7 @@ struct watched {
     u32 network_namespace;
     u8 protocol;
     u8 role;
-    u16 unused;
+    u16 has_unseen;
     char command[COMMAND_BYTES];
     struct sent sent;
     struct received received;
@@ -87,6 +87,8 @@ struct watched {
     u32 waiting_next;  /* grows with each group that came */
     u32 datagrams_in;
     u32 datagrams_read;
+    u32 unseen_end; /* sequence number behind what came before the watch began */
+    u32 unused;
 };
 
 /* struct sock * -> what is known of it. */
@@ -221,6 +223,18 @@ static __always_inline struct watched *enter_socket(const struct sock *sk, u64 i
     return watched_sockets.lookup(&socket);
 }
 
+/* A connection that is found open: what waits to be read came unseen. */
+static __always_inline void note_unseen(struct watched *watched, const struct sock *sk)
+{
+    u8 state = 0;
+
+    bpf_probe_read_kernel(&state, sizeof(state), &sk->__sk_common.skc_state);
+    if (state != STATE_ESTABLISHED)
+        return;
+    bpf_probe_read_kernel(&watched->unseen_end, sizeof(u32), &((struct tcp_sock *)sk)->rcv_nxt);
+    watched->has_unseen = 1;
+}
+
 /* Begins to watch a socket that the current process uses, or says that it does. */
 static __always_inline void watch_socket(const struct sock *sk, struct inode *inode, u8 protocol, u64 pid_tgid)
 {
@@ -240,6 +254,8 @@ static __always_inline void watch_socket(const struct sock *sk, struct inode *in
     watched = enter_socket(sk, number);
     if (!watched || watched->process)
         return;
+    if (!watched->protocol)
+        note_unseen(watched, sk);
     watched->inode = number;
     watched->network_namespace = namespace_of(sk);
     watched->protocol = protocol;

@@ -67,15 +67,35 @@ static __always_inline u64 take_waiting(struct watched *watched, u32 reached, u6
     return waited;
 }
 
-static __always_inline u64 take_waiting_segments(struct watched *watched, const struct sock *sk, u64 now)
+/* Up to where the reader has come; whether any of that came while the socket was watched. */
+static __always_inline int take_stream(struct event *event, struct watched *watched, const struct sock *sk)
 {
     u32 reached = 0;
 
     bpf_probe_read_kernel(&reached, sizeof(reached), &((struct tcp_sock *)sk)->copied_seq);
-    return take_waiting(watched, reached, now);
+    event->stages.l2_device_ns = take_waiting(watched, reached, event->end_ns);
+    if (watched->has_unseen && (s32)(reached - watched->unseen_end) > 0)
+        watched->has_unseen = 0;
+    return !watched->has_unseen;
 }
 
-/* Completes the event of a transfer. Its times and counts are those of `transfer`, which the caller has copied. */
+/* The event of a read. What came before the watch began is not known: such a read leaves what came since to the next. */
+static __always_inline void describe_read(struct event *event, struct watched *watched, struct sock *sk, u32 messages)
+{
+    if (event->protocol == PROTOCOL_TCP) {
+        if (!take_stream(event, watched, sk))
+            return;
+    } else {
+        watched->datagrams_read += messages;
+        event->stages.l2_device_ns = take_waiting(watched, watched->datagrams_read, event->end_ns);
+    }
+    take_received(&event->stages, watched);
+#ifdef HOOK_hand_over
+    event->flags |= FLAG_PACKAGES_COUNTED;
+#endif
+}
+
+/* Completes the event of a transfer. Of a write it has what its own call did already. */
 static __always_inline void describe_stages(struct event *event, struct sock *sk, u32 messages)
 {
     struct watched *watched = watched_of(sk);
@@ -84,21 +104,12 @@ static __always_inline void describe_stages(struct event *event, struct sock *sk
         describe_round_trip(&event->stages, sk);
     if (!watched)
         return;
-    if (event->kind == EVENT_WRITE) {
-        take_sent(&event->stages, watched);
-#ifdef HOOK_transmit
-        event->flags |= FLAG_PACKAGES_COUNTED;
-#endif
+    if (event->kind == EVENT_READ) {
+        describe_read(event, watched, sk, messages);
         return;
     }
-    take_received(&event->stages, watched);
-    if (event->protocol == PROTOCOL_TCP) {
-        event->stages.l2_device_ns = take_waiting_segments(watched, sk, event->end_ns);
-    } else {
-        watched->datagrams_read += messages;
-        event->stages.l2_device_ns = take_waiting(watched, watched->datagrams_read, event->end_ns);
-    }
-#ifdef HOOK_hand_over
+    take_sent(&event->stages, watched);
+#ifdef HOOK_transmit
     event->flags |= FLAG_PACKAGES_COUNTED;
 #endif
 }
