@@ -35,6 +35,7 @@ struct transfer {
     struct sock *sk;
     u64 address; /* user pointer, see `peer`; 0 when the call names none */
     u64 bytes;   /* sum of the messages of a recvmmsg or sendmmsg */
+    u64 messages;
     s32 descriptor;
     u8 kind;
     u8 system_call;

@@ -97,7 +97,7 @@ static __always_inline void read_header(struct event *event, const struct user_m
         read_named_address(event, name);
 }
 
-static __always_inline void end_transfer(const struct transfer *transfer, u64 pid_tgid, u64 bytes, u32 messages)
+static __always_inline void end_transfer(const struct transfer *transfer, u64 pid_tgid, u64 bytes)
 {
     struct event *event = events.ringbuf_reserve(sizeof(struct event));
 
@@ -113,18 +113,19 @@ static __always_inline void end_transfer(const struct transfer *transfer, u64 pi
         else if (transfer->peer == PEER_AT_HEADER)
             read_header(event, (void *)transfer->address);
     }
-    describe_stages(event, transfer->sk, messages);
+    describe_stages(event, transfer->sk, transfer->messages);
     events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
     report_trouble(transfer->sk);
 }
 
-/* The sum grows in the map's memory, which the verifier does not track: in a register its bounds would grow with every
- * turn, and each way out of the loop would be verified again. */
+/* Sum and number are kept in the map's memory, which the verifier does not track: in a register their bounds would change
+ * with every turn, and each way out of the loop would be verified again. */
 static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_tgid, long messages)
 {
     const struct mmsghdr *headers = (const void *)transfer->address;
     int unreadable = 0;
 
+    transfer->messages = messages;
     for (int i = 0; i < MESSAGES_SUMMED; i++) {
         u32 length = 0;
 
@@ -136,7 +137,7 @@ static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_t
     if (unreadable)
         count(INCOMPLETE_BYTES_UNREADABLE, 1);
     if (transfer->bytes)
-        end_transfer(transfer, pid_tgid, transfer->bytes, messages);
+        end_transfer(transfer, pid_tgid, transfer->bytes);
 }
 
 static __always_inline void end_messages_apart(struct transfer *transfer, struct event *event, long messages)
@@ -170,29 +171,46 @@ static __always_inline int exit_transfer(long result)
 
     if (!transfer)
         return 0;
-    if (result > 0)
-        end_transfer(transfer, pid_tgid, result, 1);
+    if (result > 0) {
+        transfer->messages = 1;
+        end_transfer(transfer, pid_tgid, result);
+    }
     transfers.delete(&pid_tgid);
     return 0;
+}
+
+/* The event is built in the map's memory: on the stack the verifier would track each of its fields, and verify the loop
+ * again for each way of describing the stages. A thread that is in a transfer is in no other call. */
+static __always_inline void end_messages_of_peers(struct transfer *transfer, u64 pid_tgid, long messages)
+{
+    struct call call = {};
+    struct call *kept;
+
+    describe_transfer(&call.event, transfer, pid_tgid);
+    remember_call(pid_tgid, &call);
+    kept = calls.lookup(&pid_tgid);
+    if (!kept)
+        return;
+    describe_stages(&kept->event, transfer->sk, messages);
+    end_messages_apart(transfer, &kept->event, messages);
+    calls.delete(&pid_tgid);
 }
 
 static __always_inline int exit_messages(long messages)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct transfer *transfer = transfers.lookup(&pid_tgid);
-    struct event event = {};
+    __be16 remote_port = 0;
 
     if (!transfer)
         return 0;
     if (messages <= 0 || transfer->peer != PEER_AT_HEADERS)
         goto done;
-    describe_transfer(&event, transfer, pid_tgid);
-    if (event.protocol == PROTOCOL_UDP && !event.remote_port) {
-        describe_stages(&event, transfer->sk, messages);
-        end_messages_apart(transfer, &event, messages);
-    } else {
+    bpf_probe_read_kernel(&remote_port, sizeof(remote_port), &transfer->sk->__sk_common.skc_dport);
+    if (transfer->protocol == PROTOCOL_UDP && !remote_port)
+        end_messages_of_peers(transfer, pid_tgid, messages);
+    else
         end_message_sum(transfer, pid_tgid, messages);
-    }
 done:
     transfers.delete(&pid_tgid);
     return 0;
