@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from agent.kernel.source import KernelSource
-from tests.agent.kernel.watching import Watch
+from tests.agent.kernel.watching import Watch, open_source
 
 
 @pytest.fixture(scope="session")
 def shared_source() -> Iterator[KernelSource]:
-    with KernelSource.open(only_processes=(), ring_bytes=4 << 20) as source:
+    # Large enough for a workload whose events are taken when it has ended.
+    with open_source(only_processes=(), ring_bytes=32 << 20) as source:
         yield source
 
 

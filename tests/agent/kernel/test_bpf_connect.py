@@ -55,16 +55,16 @@ def test_nonblocking_connects_and_asking_again(watch: Watch, host: str) -> None:
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a race needs two CPUs")
-def test_at_most_one_event_whichever_comes_first_and_the_rest_is_counted() -> None:
-    with KernelSource.open(only_processes=(), ring_bytes=16 << 20) as source:
-        run = Watch(source).run("nonblocking_between_cpus", count=5003)
-        connects = run.of(EventKind.CONNECT)
-        assert len(set(connects["inode"])) == len(connects)
-        assert set(connects["inode"]) <= set(run.result["inodes"])
-        assert set(connects["result"]) == {0}
-        assert set(connects["flags"]) == {EventFlag.NONBLOCKING}
-        assert set(connects["network_namespace"]) == {run.result["namespace"]}
-        assert len(connects) + source.losses()["outcome_missed"] == 5003
+def test_at_most_one_event_whichever_comes_first_and_the_rest_is_counted(shared_source: KernelSource) -> None:
+    before = shared_source.losses()
+    run = Watch(shared_source).run("nonblocking_between_cpus", count=5003)
+    connects = run.of(EventKind.CONNECT)
+    assert len(set(connects["inode"])) == len(connects)
+    assert set(connects["inode"]) <= set(run.result["inodes"])
+    assert set(connects["result"]) == {0}
+    assert set(connects["flags"]) == {EventFlag.NONBLOCKING}
+    assert set(connects["network_namespace"]) == {run.result["namespace"]}
+    assert len(connects) + shared_source.losses()["outcome_missed"] - before["outcome_missed"] == 5003
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -81,25 +81,25 @@ def test_refused(watch: Watch, host: str, blocking: bool) -> None:  # noqa: FBT0
     assert event["local_port"] not in (0, run.result["port"])
 
 
-def run_until_shown(name: str, **arguments: str | bool) -> Run:
+def run_until_shown(source: KernelSource, name: str, **arguments: str | bool) -> Run:
     """Run a workload whose outcome comes from a timer, until the kernel shows the outcome.
 
     Timers run on top of whatever task is current. Hardened kernels may run no program while certain tasks are.
     """
     for _ in range(4):
-        with KernelSource.open(only_processes=()) as source:
-            run = Watch(source).run(name, **arguments)
-            connects = run.of_socket(run.result["inode"], EventKind.CONNECT)
-            if len(connects) and connects[0]["local_port"]:
-                return run
-            assert len(connects) + source.losses()["outcome_missed"] == 1
+        before = source.losses()["outcome_missed"]
+        run = Watch(source).run(name, **arguments)
+        connects = run.of_socket(run.result["inode"], EventKind.CONNECT)
+        if len(connects) and connects[0]["local_port"]:
+            return run
+        assert len(connects) + source.losses()["outcome_missed"] - before == 1
     raise AssertionError("the outcome was missed four times in a row")
 
 
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_timed_out(host: str, blocking: bool) -> None:  # noqa: FBT001 # pytest gives it by name
-    run = run_until_shown("timed_out", host=host, blocking=blocking)
+def test_timed_out(shared_source: KernelSource, host: str, blocking: bool) -> None:  # noqa: FBT001 # pytest gives it by name
+    run = run_until_shown(shared_source, "timed_out", host=host, blocking=blocking)
     assert run.result["outcome"] == errno.ETIMEDOUT
     event = the_connect(run, run.result["inode"])
     assert event["result"] == -errno.ETIMEDOUT
@@ -120,8 +120,8 @@ def test_abandoned(watch: Watch) -> None:
     assert len(closes) == 1
 
 
-def test_interrupted_by_a_signal() -> None:
-    run = run_until_shown("interrupted", host="127.0.0.1")
+def test_interrupted_by_a_signal(shared_source: KernelSource) -> None:
+    run = run_until_shown(shared_source, "interrupted", host="127.0.0.1")
     assert (run.result["code"], run.result["outcome"]) == (errno.EINTR, errno.ETIMEDOUT)
     event = the_connect(run, run.result["inode"])
     assert (event["result"], event["flags"]) == (-errno.ETIMEDOUT, EventFlag.NONBLOCKING)

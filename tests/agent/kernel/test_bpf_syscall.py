@@ -12,13 +12,14 @@ from agent.kernel import bpf_syscall
 from agent.kernel.loader import Options
 from agent.kernel.losses import COUNTERS
 from agent.kernel.source import KernelSource
+from tests.agent.kernel.watching import open_source
 
 pytestmark = pytest.mark.kernel
 
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[KernelSource]:
-    with KernelSource.open(only_processes=(), options=Options(filter_entries=3)) as source:
+    with open_source(only_processes=(), options=Options(filter_entries=3)) as source:
         yield source
 
 
@@ -67,7 +68,11 @@ def test_shapes(source: KernelSource) -> None:
 
 
 def test_statistics_count_runs(source: KernelSource) -> None:
-    program = source.loaded.programs["enter_read"]
+    program = next(
+        descriptor
+        for program, descriptor in source.loaded.programs.items()
+        if any(attachment.handler == "enter_read" for attachment in program.attachments)
+    )
     statistics = bpf_syscall.enable_statistics()
     try:
         before = bpf_syscall.program_information(program)

@@ -8,9 +8,10 @@ import pytest
 
 from agent.events.layout import EVENT
 from agent.events.source import EventSource
-from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED
-from agent.kernel.plan import AttachMode
+from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
+from agent.kernel.plan import UNAVAILABLE
 from agent.kernel.source import KernelSource
+from tests.agent.kernel.watching import NO_STAGES, open_source
 
 pytestmark = pytest.mark.kernel
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.kernel
 @pytest.fixture(scope="module")
 def quiet() -> KernelSource:
     """A source that watches nobody, closed by the last test."""
-    return KernelSource.open(only_processes=())
+    return open_source(only_processes=())
 
 
 def test_it_is_an_event_source(quiet: KernelSource) -> None:
@@ -31,17 +32,20 @@ def test_it_is_an_event_source(quiet: KernelSource) -> None:
 def test_nothing_happens(quiet: KernelSource) -> None:
     assert quiet.wait(0)
     assert len(quiet.take()) == 0
-    assert quiet.losses() == dict.fromkeys((*LOST, PROGRAM_SKIPPED), 0)
+    assert quiet.losses() == dict.fromkeys((*LOST, PROGRAM_SKIPPED, RETURN_MISSED), 0)
     assert quiet.incomplete() == dict.fromkeys(INCOMPLETE, 0)
 
 
-def test_everything_is_covered_on_a_kernel_with_tracepoints(quiet: KernelSource) -> None:
+def test_every_system_call_is_covered(quiet: KernelSource) -> None:
     assert quiet.coverage.can_run
-    assert quiet.coverage.lost == ()
+    missing = [planned for planned in quiet.coverage.hooks if not planned.is_attached]
+    assert {planned.hook.name for planned in missing} == NO_STAGES
+    assert {reason for planned in missing for reason in planned.reasons.values()} == {UNAVAILABLE}
+    assert set(quiet.coverage.lost) == {text for planned in missing for text in planned.hook.lost}
 
 
 def test_all_processes_cannot_be_chosen_from() -> None:
-    with KernelSource.open(attach=AttachMode.TRACEPOINT) as source:
+    with open_source() as source:
         with pytest.raises(ValueError, match="open with only_processes"):
             source.choose(1)
         source.exclude(os.getpid())
@@ -50,6 +54,11 @@ def test_all_processes_cannot_be_chosen_from() -> None:
 def test_a_mode_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         KernelSource.open(attach="nonsense")
+
+
+def test_a_hook_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="no hook is named reed"):
+        KernelSource.open(unavailable=["reed"])
 
 
 def test_after_close_there_is_nothing(quiet: KernelSource) -> None:

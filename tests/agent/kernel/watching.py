@@ -15,14 +15,27 @@ from typing import Any
 import numpy as np
 
 from agent.events.layout import EVENT, EventKind, Events
+from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
+from agent.kernel.stage_hooks import STAGE_HOOKS
 
 WORKLOADS = Path(__file__).with_name("workloads.py")
 PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "60"))
 """A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
+ATTACH = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
+"""The kind of source that tests attach by."""
+
+NO_STAGES = frozenset(hook.name for hook in STAGE_HOOKS)
+"""Without these only system calls and the outcome of connects make events, so that each can be counted."""
+
 Argument = str | int | bool | list[int]
 """What a workload is told."""
+
+
+def open_source(**arguments: Any) -> KernelSource:  # noqa: ANN401 # passed on as they are
+    """The programs at the system calls, attached in the way that the tests are run for."""
+    return KernelSource.open(**{"attach": ATTACH, "unavailable": NO_STAGES, **arguments})
 
 
 def address(raw: Iterable[int]) -> str:
