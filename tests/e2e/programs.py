@@ -17,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = Path(sys.executable).parent
 WORKLOAD = Path(__file__).with_name("workload.py")
+ATTACH = os.environ.get("PYROVER_ATTACH", "auto")
+"""The kind of kernel hooks that the tests are run for."""
 PATIENCE = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "60"))
 """A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
@@ -100,7 +102,7 @@ def backend(data: Path, log: Path, grpc_port: int = 0) -> Iterator[Backend]:
 @contextmanager
 def agent(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     """An agent that is attached to the kernel; what it says on standard output is piped."""
-    command = [PROGRAMS / "pyrover-agent", "run", *arguments]
+    command = [PROGRAMS / "pyrover-agent", "run", "--attach", ATTACH, *arguments]
     with program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         started = read_line(process.stderr.fileno(), "the agent")

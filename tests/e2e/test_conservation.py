@@ -22,7 +22,7 @@ from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
-from tests.agent.kernel.watching import Watch
+from tests.agent.kernel.watching import Watch, open_source
 from tests.e2e.programs import PATIENCE, Backend, agent, backend
 
 pytestmark = pytest.mark.kernel
@@ -61,7 +61,7 @@ class Capture:
 
 @contextmanager
 def capture(address: str, limits: Limits, ring_bytes: int) -> Iterator[tuple[Watch, Capture]]:
-    with KernelSource.open(only_processes=(), ring_bytes=ring_bytes) as source:
+    with open_source(only_processes=(), ring_bytes=ring_bytes) as source:
         yield Watch(source), Capture(source, address, limits)
 
 
@@ -146,7 +146,7 @@ def test_the_agent_says_what_it_lost(store: Backend, tmp_path: Path) -> None:
     """The same sum from the program's own final figures, on a machine where everything is watched."""
     report = tmp_path / "figures.json"
     with (
-        KernelSource.open(only_processes=()) as source,
+        open_source(only_processes=()) as source,
         agent("--backend", store.grpc, "--ring-bytes", str(PAGE), "--figures", report) as watching,
     ):
         with Watch(source).started("flood", count=FLOOD) as flood:
