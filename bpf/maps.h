@@ -6,8 +6,9 @@
  *        or of the ring is counted by cause, so that user space can say what it did not see.
  * Lost without it: everything.
  *
- * The loader defines RING_PAGES, IN_FLIGHT_ENTRIES, CONNECTING_ENTRIES, FILTER_ENTRIES and, when only chosen
- * processes are watched, ONLY_CHOSEN_PROCESSES.
+ * The loader gives each map its size when it makes it, whatever is written here, so that one compiled text serves every
+ * size: SIZED_AT_LOAD. It defines ONLY_CHOSEN_PROCESSES when only chosen processes are watched, and HOOK_name for each
+ * hook that is attached.
  */
 #ifndef PYROVER_MAPS_H
 #define PYROVER_MAPS_H
@@ -47,6 +48,8 @@ struct transfer {
     struct stages stages; /* of the packages that it sends */
 };
 
+#define SIZED_AT_LOAD 1
+
 /* What is counted, per CPU. The names are in agent/kernel/losses.py, in this order. */
 enum counter {
     LOST_RING_FULL = 0,              /* events */
@@ -62,24 +65,24 @@ enum counter {
     COUNTERS = 10,
 };
 
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+BPF_RINGBUF_OUTPUT(events, SIZED_AT_LOAD);
 
 /* pid_tgid -> the call, or the transfer, that this thread is in. */
-BPF_HASH(calls, u64, struct call, IN_FLIGHT_ENTRIES);
-BPF_HASH(transfers, u64, struct transfer, IN_FLIGHT_ENTRIES);
+BPF_HASH(calls, u64, struct call, SIZED_AT_LOAD);
+BPF_HASH(transfers, u64, struct transfer, SIZED_AT_LOAD);
 
 /* struct sock * -> the connect that has not come to its outcome. See connect.c. */
-BPF_HASH(connecting, u64, struct event, CONNECTING_ENTRIES);
+BPF_HASH(connecting, u64, struct event, SIZED_AT_LOAD);
 
 /* struct sock * -> present until the first of system call exit and state change has passed. See connect.c. */
-BPF_HASH(connect_first, u64, u8, CONNECTING_ENTRIES);
+BPF_HASH(connect_first, u64, u8, SIZED_AT_LOAD);
 
 /* tgid -> present when this process is never watched (the agent itself). */
-BPF_HASH(excluded_processes, u32, u8, FILTER_ENTRIES);
+BPF_HASH(excluded_processes, u32, u8, SIZED_AT_LOAD);
 
 #ifdef ONLY_CHOSEN_PROCESSES
 /* tgid -> present when this process is watched; all others are not. */
-BPF_HASH(chosen_processes, u32, u8, FILTER_ENTRIES);
+BPF_HASH(chosen_processes, u32, u8, SIZED_AT_LOAD);
 #endif
 
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);

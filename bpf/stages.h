@@ -92,7 +92,7 @@ struct watched {
 };
 
 /* struct sock * -> what is known of it. */
-BPF_HASH(watched_sockets, u64, struct watched, WATCHED_ENTRIES);
+BPF_HASH(watched_sockets, u64, struct watched, SIZED_AT_LOAD);
 
 /* What a new entry is made from: too long for a program's stack. */
 BPF_ARRAY(empty_watched, struct watched, 1);
@@ -106,7 +106,7 @@ struct listening {
 };
 
 /* Where watched processes listen: whoever connects there is watched from its first packet on, before it is accepted. */
-BPF_HASH(listeners, struct listening, u8, FILTER_ENTRIES);
+BPF_HASH(listeners, struct listening, u8, SIZED_AT_LOAD);
 
 static __always_inline int is_anything_watched(void)
 {

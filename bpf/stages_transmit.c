@@ -42,7 +42,7 @@ struct sending {
 };
 
 /* Context -> the packages that it has in L3. Entries stay until the thread ends. */
-BPF_HASH(sending_contexts, u64, struct sending, SENDING_ENTRIES);
+BPF_HASH(sending_contexts, u64, struct sending, SIZED_AT_LOAD);
 
 BPF_ARRAY(empty_sending, struct sending, 1);
 
@@ -53,7 +53,7 @@ struct held {
 };
 
 /* struct sk_buff * -> a package that a queueing discipline holds back. */
-BPF_TABLE("lru_hash", u64, struct held, held_packages, HELD_ENTRIES);
+BPF_TABLE("lru_hash", u64, struct held, held_packages, SIZED_AT_LOAD);
 
 /* The package that this processor's driver has in hand, when it is not one of the context's own frame. */
 struct driving {

@@ -16,9 +16,13 @@ _NUMBER: Final = {"x86_64": 321, "aarch64": 280}
 
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROGRAM_LOAD, _INFO, _RAW_TRACEPOINT_OPEN = 1, 2, 3, 5, 15, 17
 _ENABLE_STATISTICS: Final = 32
-_TYPE_TRACING, _ATTACH_FENTRY, _ATTACH_FEXIT = 26, 24, 25
+_MAP_CREATE: Final = 0
+_ATTACH_FENTRY, _ATTACH_FEXIT = 24, 25
 
-_INSTRUCTION_BYTES: Final = 8
+TYPE_KPROBE, TYPE_TRACEPOINT, TYPE_RAW_TRACEPOINT, TYPE_TRACING = 2, 5, 17, 26
+"""Of `enum bpf_prog_type`."""
+
+INSTRUCTION_BYTES: Final = 8
 _RETURN_ZERO: Final = struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
 _LOG_BYTES: Final = 1 << 20
 
@@ -50,6 +54,9 @@ class MapInformation:
     key_bytes: int
     value_bytes: int
     entries: int
+    kind: int
+    """Of `enum bpf_map_type`."""
+    flags: int
 
 
 def _bpf(command: int, attributes: "ctypes.Array[ctypes.c_char]") -> int:
@@ -164,8 +171,8 @@ def map_information(descriptor: int) -> MapInformation:
         OSError: It is not a map.
     """
     raw = _information(descriptor, _MAP_INFO_BYTES)
-    key_bytes, value_bytes, entries = struct.unpack_from("=III", raw, 8)
-    return MapInformation(_text(raw[24:40]), key_bytes, value_bytes, entries)
+    kind, _, key_bytes, value_bytes, entries, flags = struct.unpack_from("=IIIIII", raw)
+    return MapInformation(_text(raw[24:40]), key_bytes, value_bytes, entries, kind, flags)
 
 
 def _text(raw: bytes) -> str:
@@ -181,14 +188,35 @@ def enable_statistics() -> int:
     return _bpf(_ENABLE_STATISTICS, _attributes("=I", 0))
 
 
-def load_tracing(name: str, instructions: bytes, function_id: int, *, at_return: bool) -> int:
-    """Load a program for the entry or the return of one kernel function (fentry, fexit).
+def create_map(shape: MapInformation) -> int:
+    """Make a map; its descriptor.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    attributes = struct.pack(
+        "=IIIIIII16s",
+        shape.kind,
+        shape.key_bytes,
+        shape.value_bytes,
+        shape.entries,
+        shape.flags,
+        0,
+        0,
+        shape.name.encode()[:15],
+    )
+    return _bpf(_MAP_CREATE, ctypes.create_string_buffer(attributes, len(attributes)))
+
+
+def load_program(kind: int, name: str, instructions: bytes, *, function_id: int = 0, at_return: bool = False) -> int:
+    """Load a program.
 
     Args:
+        kind: Of `enum bpf_prog_type`.
         name: The kernel keeps its first 15 letters.
         instructions: Of the program, whose maps are named by descriptors.
-        function_id: The function's type id in the kernel's BTF.
-        at_return: Whether it runs when the function returns.
+        function_id: Of a tracing program (fentry, fexit): its function's type id in the kernel's BTF.
+        at_return: Of a tracing program: whether it runs when the function returns.
 
     Returns:
         A descriptor.
@@ -196,26 +224,32 @@ def load_tracing(name: str, instructions: bytes, function_id: int, *, at_return:
     Raises:
         OSError: The kernel refused; the message ends with what its verifier says.
     """
+    attach = 0 if kind != TYPE_TRACING else _ATTACH_FEXIT if at_return else _ATTACH_FENTRY
     try:
-        return _load_tracing(name, instructions, function_id, at_return=at_return, log=None)
+        return _load_program(kind, name, instructions, (function_id, attach), None)
     except OSError as error:
         log = ctypes.create_string_buffer(_LOG_BYTES)
         try:
-            return _load_tracing(name, instructions, function_id, at_return=at_return, log=log)
+            return _load_program(kind, name, instructions, (function_id, attach), log)
         except OSError:
             said = log.value.decode(errors="replace").strip()
             raise OSError(error.errno, f"{os.strerror(error.errno or 0)}\n{said}".strip()) from error
 
 
-def _load_tracing(
-    name: str, instructions: bytes, function_id: int, *, at_return: bool, log: "ctypes.Array[ctypes.c_char] | None"
+def _load_program(
+    kind: int,
+    name: str,
+    instructions: bytes,
+    traced: tuple[int, int],
+    log: "ctypes.Array[ctypes.c_char] | None",
 ) -> int:
+    function_id, attach = traced
     program = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
     attributes = struct.pack(
         "=IIQQIIQII16sIIIIQIIQII",
-        _TYPE_TRACING,
-        len(instructions) // _INSTRUCTION_BYTES,
+        kind,
+        len(instructions) // INSTRUCTION_BYTES,
         ctypes.addressof(program),
         ctypes.addressof(licence),
         0 if log is None else 1,  # log: level, bytes, address
@@ -225,7 +259,7 @@ def _load_tracing(
         0,
         name.encode()[:15],
         0,
-        _ATTACH_FEXIT if at_return else _ATTACH_FENTRY,
+        attach,
         0,
         0,
         0,
@@ -239,7 +273,7 @@ def _load_tracing(
 
 
 def attach_tracing(program: int) -> int:
-    """Attach a program that `load_tracing` loaded; a descriptor, with which it is detached.
+    """Attach a tracing program; a descriptor, with which it is detached.
 
     Raises:
         OSError: The kernel refused.
@@ -256,7 +290,7 @@ def try_fentry(function_id: int) -> None:
     Raises:
         OSError: This kernel cannot do it; the error is the kernel's reason.
     """
-    program = load_tracing("pyrover_probe", _RETURN_ZERO, function_id, at_return=False)
+    program = load_program(TYPE_TRACING, "pyrover_probe", _RETURN_ZERO, function_id=function_id)
     try:
         os.close(attach_tracing(program))
     finally:

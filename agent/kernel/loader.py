@@ -48,6 +48,9 @@ CHILD: Final = Path(__file__).with_name("loader_child.py")
 SECONDS: Final = 300.0
 """How long the child may take; under emulation it takes a minute."""
 
+OBJECTS: Final = Path(os.environ.get("PYROVER_OBJECTS", "/var/cache/pyrover/objects"))
+"""Compiling is nine tenths of a start, and gives the same each time."""
+
 _groups: Final = itertools.count()
 
 _INTERPRETERS: Final = ("/usr/bin/python3", "python3")
@@ -86,7 +89,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Options:
-    """What the programs are compiled with."""
+    """What the programs and their maps are made with."""
 
     ring_bytes: int = 4 << 20
     in_flight_entries: int = 16384
@@ -103,10 +106,12 @@ class Options:
     """Packages that queueing disciplines may hold back; the oldest is forgotten."""
     only_chosen: bool = False
     """Whether only chosen processes are watched."""
+    objects: Path | None = OBJECTS
+    """Where compiled programs are kept for the next start; None keeps none."""
     seconds: float = field(default=SECONDS)
 
-    def defines(self) -> dict[str, str]:
-        """Macros of the C text.
+    def entries(self) -> dict[str, int]:
+        """Sizes of maps; that of the ring in bytes.
 
         Raises:
             ValueError: The ring is not a power of two, or smaller than a page.
@@ -115,15 +120,22 @@ class Options:
         if self.ring_bytes < page or self.ring_bytes & (self.ring_bytes - 1):
             raise ValueError(f"ring of {self.ring_bytes} bytes: give a power of two, at least {page}")
         return {
-            "RING_PAGES": str(self.ring_bytes // page),
-            "IN_FLIGHT_ENTRIES": str(self.in_flight_entries),
-            "CONNECTING_ENTRIES": str(self.connecting_entries),
-            "FILTER_ENTRIES": str(self.filter_entries),
-            "WATCHED_ENTRIES": str(self.watched_entries),
-            "SENDING_ENTRIES": str(self.sending_entries),
-            "HELD_ENTRIES": str(self.held_entries),
-            **({"ONLY_CHOSEN_PROCESSES": "1"} if self.only_chosen else {}),
+            "events": self.ring_bytes,
+            "calls": self.in_flight_entries,
+            "transfers": self.in_flight_entries,
+            "connecting": self.connecting_entries,
+            "connect_first": self.connecting_entries,
+            "excluded_processes": self.filter_entries,
+            "listeners": self.filter_entries,
+            "watched_sockets": self.watched_entries,
+            "sending_contexts": self.sending_entries,
+            "held_packages": self.held_entries,
+            **({"chosen_processes": self.filter_entries} if self.only_chosen else {}),
         }
+
+    def defines(self) -> dict[str, str]:
+        """Macros of the C text."""
+        return {"ONLY_CHOSEN_PROCESSES": "1"} if self.only_chosen else {}
 
 
 def find_interpreter() -> str:
@@ -162,6 +174,7 @@ def load(plan: Plan, options: Options) -> Loaded:
     maps = ["events", "counters", "calls", "transfers", "connecting", "excluded_processes"]
     if options.only_chosen:
         maps.append("chosen_processes")
+    entries = options.entries()
     functions = plan.offer.functions
     programs = render_programs(plan.attachments, {name: function.parameters for name, function in functions.items()})
     defines = options.defines() | {f"HOOK_{planned.hook.name}": "1" for planned in plan.hooks if planned.is_attached}
@@ -176,6 +189,8 @@ def load(plan: Plan, options: Options) -> Loaded:
                 ["layout of struct event", c_layout_assertions()],
             ],
             "defines": defines,
+            "entries": entries,
+            "objects": str(options.objects or ""),
             "programs": [_describe(program, functions) for program in programs],
             "return_probes": return_probes.group if return_probes else "",
             "maps": maps,

@@ -11,6 +11,8 @@ the descriptors.
 """
 
 import contextlib
+import ctypes
+import dataclasses
 import json
 import os
 import socket
@@ -27,6 +29,14 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from agent.kernel import bpf_syscall, headers, return_probes, tracefs  # noqa: E402 # the path above comes first
 from agent.kernel.btf import Btf, BtfError  # noqa: E402 # same
+from agent.kernel.objects import CompiledObject, Function, ObjectFolder, digest  # noqa: E402 # same
+
+PROGRAM_TYPES = {
+    "kprobe": bpf_syscall.TYPE_KPROBE,
+    "tracepoint": bpf_syscall.TYPE_TRACEPOINT,
+    "raw_tracepoint": bpf_syscall.TYPE_RAW_TRACEPOINT,
+    "fentry": bpf_syscall.TYPE_TRACING,
+}
 
 
 class ChildError(Exception):
@@ -62,16 +72,16 @@ def measured(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = round(time.monotonic() - begin, 4)
 
 
-def import_bcc() -> tuple[Any, Any]:
-    """The class BPF of the real BCC, and the C library below it."""
+def import_bcc() -> Any:  # noqa: ANN401 # BCC ships no type information
+    """The package of the real BCC."""
     try:
-        from bcc import BPF, lib  # noqa: PLC0415 # after the environment is complete
+        import bcc  # noqa: PLC0415 # after the environment is complete
     except ImportError as error:
         raise ChildError(
             f"{sys.executable} cannot import bcc: {error}",
             "install the distribution's package: apt-get install python3-bpfcc",
         ) from error
-    return BPF, lib
+    return bcc
 
 
 def kernel_structs(request: dict[str, Any], root: Path) -> tuple[str, str]:
@@ -142,39 +152,55 @@ class Attacher:
         return self._attach_kprobe(descriptor, function, at_return=True)
 
 
-def load_program(bpf: Any, program: dict[str, Any]) -> int:  # noqa: ANN401 # BCC ships no type information
-    """Load one program; its descriptor.
-
-    Raises:
-        Exception: The kernel refused it.
-    """
-    name = program["name"].encode()
-    if program["kind"] != "fentry":
-        kinds = {"tracepoint": bpf.TRACEPOINT, "raw_tracepoint": bpf.RAW_TRACEPOINT, "kprobe": bpf.KPROBE}
-        bpf.funcs.pop(name, None)  # or BCC would return the program that it loaded from this function before
-        return int(bpf.load_func(name, kinds[program["kind"]]).fd)
-    # BCC would read the kernel's BTF anew for each program to find its function.
-    return bpf_syscall.load_tracing(
-        program["name"], bpf.dump_func(name), program["function"], at_return=program["at_return"]
-    )
+def compile_text(
+    bcc: Any,  # noqa: ANN401 # BCC ships no type information
+    text: str,
+    names: list[str],
+    messages: Messages,
+    structs_from: str,
+) -> CompiledObject:
+    """Compile a text with the functions `names`."""
+    try:
+        bpf = bcc.BPF(text=text.encode(), cflags=["-Wno-unused-function"])
+    except Exception as error:
+        raise ChildError(
+            f"the programs do not compile for this kernel ({structs_from}):\n{messages.take() or error}",
+            "please report this with the output of: pyrover-agent doctor",
+        ) from error
+    name_of = bcc.lib.bpf_table_name  # BCC itself does not use it, and so does not declare it
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_size_t]
+    maps, descriptors = {}, {}
+    for number in range(bcc.lib.bpf_num_tables(bpf.module)):
+        name = name_of(bpf.module, number).decode()
+        descriptor = bcc.lib.bpf_table_fd_id(bpf.module, number)
+        maps[name] = dataclasses.replace(bpf_syscall.map_information(descriptor), name=name)  # the kernel cuts it off
+        descriptors[descriptor] = name
+    functions = {name: Function.of(bpf.dump_func(name.encode()), descriptors) for name in names}
+    return CompiledObject(maps, functions)
 
 
 def load_programs(
-    bpf: Any,  # noqa: ANN401 # BCC ships no type information
-    library: Any,  # noqa: ANN401 # same
+    compiled: CompiledObject,
+    maps: dict[str, int],
+    attacher: Attacher,
     request: dict[str, Any],
     messages: Messages,
 ) -> tuple[list[Any], list[Any], list[int]]:
     """Load and attach each program by itself: what is refused is reported, the others stay."""
-    attacher = Attacher(library, request)
     names: list[Any] = []
     refused: list[Any] = []
     descriptors: list[int] = []
     for number, program in enumerate(request["programs"]):
         try:
-            loaded = load_program(bpf, program)
-        except Exception as error:  # noqa: BLE001 # BCC raises bare Exception
-            reason = f"{error}\n{messages.take()}".strip()
+            loaded = bpf_syscall.load_program(
+                PROGRAM_TYPES[program["kind"]],
+                program["name"],
+                compiled.functions[program["name"]].bound_to(maps),
+                function_id=program["function"],
+                at_return=program["at_return"],
+            )
+        except OSError as error:
+            reason = f"the kernel did not load {program['name']}: {error.strerror}"
             refused += [[number, place, reason] for place in range(len(program["places"]))]
             continue
         names.append(["program", number, None])
@@ -201,21 +227,24 @@ def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], l
         except (tracefs.TracefsError, headers.HeadersError) as error:
             raise ChildError(str(error)) from error
         with measured(seconds, "import"):
-            BPF, library = import_bcc()  # noqa: N806 # a class
+            bcc = import_bcc()
+        text = compose(request, structs)
+        folder = ObjectFolder(Path(request["objects"]) if request["objects"] else None)
+        name = digest(text, bcc.__version__)
         with measured(seconds, "compile"):
-            try:
-                bpf = BPF(text=compose(request, structs).encode(), cflags=["-Wno-unused-function"])
-            except Exception as error:
-                raise ChildError(
-                    f"the programs do not compile for this kernel ({structs_from}):\n{messages.take() or error}",
-                    "please report this with the output of: pyrover-agent doctor",
-                ) from error
+            compiled = folder.find(name)
+            if compiled is None:
+                functions = [program["name"] for program in request["programs"]]
+                compiled = compile_text(bcc, text, functions, messages, structs_from)
+                folder.keep(name, compiled)
         with measured(seconds, "load"):
-            names, refused, descriptors = load_programs(bpf, library, request, messages)
-    maps = [["map", name, None] for name in request["maps"]]
-    descriptors = [bpf[name.encode()].map_fd for name in request["maps"]] + descriptors
+            maps = compiled.create_maps(request["entries"])
+            attacher = Attacher(bcc.lib, request)
+            names, refused, descriptors = load_programs(compiled, maps, attacher, request, messages)
+    named = [["map", name, None] for name in request["maps"]]
+    descriptors = [maps[name] for name in request["maps"]] + descriptors
     report = {
-        "descriptors": maps + names,
+        "descriptors": named + names,
         "refused": refused,
         "structs_from": structs_from,
         "seconds": seconds,

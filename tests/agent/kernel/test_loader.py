@@ -163,4 +163,4 @@ def test_an_interpreter_without_bcc_is_not_taken(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("size", [0, 100, 4095, 12288])
 def test_a_ring_of_an_impossible_size(size: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
-        Options(ring_bytes=size).defines()
+        Options(ring_bytes=size).entries()
