@@ -30,7 +30,7 @@ def example() -> bytes:
     )
     writer.aggregate(STRUCT, "bits", 4, [("low", u8, 3 << 24), ("high", u8, 4 << 24 | 3), ("plain", u8, 8)], flag=1)
     writer.enum("colour", {"RED": 0, "GREEN": -1, "ALSO_RED": 0})
-    prototype = writer.add(PROTOTYPE, "", 0)
+    prototype = writer.add(PROTOTYPE, "", u32, struct.pack("<IIII", 0, u32, 0, pointer), count=2)
     writer.add(FUNCTION, "do_work", prototype)
     return writer.file()
 
@@ -50,7 +50,7 @@ def test_members() -> None:
     assert btf.has("outer", "kept.second")
     assert not btf.has("outer", "kept.third")
     assert not btf.has("nothing", "a")
-    assert btf.functions(["do_work", "work"]) == {"do_work": Function(len(btf), 1)}
+    assert btf.functions(["do_work", "work"]) == {"do_work": Function(len(btf), 2)}
 
 
 @pytest.mark.parametrize(
