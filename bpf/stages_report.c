@@ -86,6 +86,8 @@ static __always_inline void describe_read(struct event *event, struct watched *w
         if (!take_stream(event, watched, sk))
             return;
     } else {
+        if ((s32)(watched->datagrams_in - watched->datagrams_read) < (s32)messages)
+            return;
         watched->datagrams_read += messages;
         event->stages.l2_device_ns = take_waiting(watched, watched->datagrams_read, event->end_ns);
     }

@@ -412,7 +412,8 @@ static __always_inline int enter_neighbour(struct sk_buff *skb)
     if (!frame)
         return 0;
     is_own = (u64)socket_of_package(skb) == frame->socket;
-    if (is_own)
+    /* The answer may come while the package that asked is still inside, and sends it. */
+    if (is_own && !frame->neighbour.enter_ns)
         frame->stages.neighbours++;
     enter_passage(&frame->neighbour, is_own);
     return 0;

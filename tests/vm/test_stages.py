@@ -70,15 +70,14 @@ def test_every_package_of_known_writes(
     assert sent["packages"] == out["output dport"][0]
     assert sent["netfilters"] == out["output dport"][0] + out["postrouting dport"][0]
     assert sent["queued"] == out["postrouting dport"][0]
-    assert sent["package_bytes"] == total
-    assert sent["retransmits"] == at_client["total_retransmits"] == 0
+    assert sent["package_bytes"] == total + at_client["retransmitted_bytes"]
     assert answered["packages"] == back["output sport"][0] - 1  # the SYN-ACK
     assert answered["package_bytes"] == 777
 
     # What arrived.
     assert received["packages"] == back["input dport"][0] - HANDSHAKE_BEFORE_SOCKET
     assert received["netfilters"] == sum(back[f"{hook} dport"][0] for hook in ("prerouting", "input")) - 4
-    assert received["package_bytes"] == total
+    assert total <= received["package_bytes"] <= sent["package_bytes"]
     assert heard["packages"] == out["input sport"][0]
     assert heard["netfilters"] == out["prerouting sport"][0] + out["input sport"][0]
     assert heard["package_bytes"] == 777
@@ -86,9 +85,10 @@ def test_every_package_of_known_writes(
     if not large:
         segments = [line for line in captured.lines if f".{port}:" in line]
         assert sent["packages"] == len(segments) == at_client["segments_out"]
-        assert sent["packages"] == after["OutSegs"] - before["OutSegs"]
+        assert sent["packages"] == after["OutSegs"] - before["OutSegs"] + at_client["total_retransmits"]
+        assert sent["retransmits"] == at_client["total_retransmits"]
         assert heard["packages"] == len(captured.lines) - len(segments) == at_client["segments_in"]
-    assert at_server["segments_in"] - 1 == story.troubles(accepted["inode"])["segments_in"] - 1
+    assert story.troubles(accepted["inode"])["segments_in"] >= at_server["segments_in"]
 
     writes = story.of(opened["inode"], EventKind.WRITE)
     assert len(writes) == 4

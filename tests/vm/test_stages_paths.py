@@ -74,6 +74,13 @@ def test_datagrams(story: Story, hosts: tuple[Host, Host], version: int) -> None
         for exchange in (sender, receiver):
             story.source.choose(exchange.process)
         bound = receiver.do("bind", host=server.address(version))
+        # A datagram socket is watched from the first call on it.
+        sender.do("datagrams", host=server.address(version), port=bound["port"], sizes=[7])
+        assert receiver.do("receive", count=1) == {"bytes": [7]}
+        while not len(story.of(bound["inode"], EventKind.READ)):
+            assert story.source.wait(1)
+            story.collect()
+        story.events = story.events[:0]
         for host in hosts:
             host.count_port(bound["port"])
         sent = sender.do("datagrams", host=server.address(version), port=bound["port"], sizes=sizes)
