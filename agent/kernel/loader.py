@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -171,12 +171,10 @@ def load(plan: Plan, options: Options) -> Loaded:
     """
     if not plan.can_run:
         raise LoaderError("nothing can be attached to this kernel:\n" + "\n".join(plan.obstacles))
-    maps = ["events", "counters", "calls", "transfers", "connecting", "excluded_processes"]
-    if options.only_chosen:
-        maps.append("chosen_processes")
     entries = options.entries()
     functions = plan.offer.functions
-    programs = render_programs(plan.attachments, {name: function.parameters for name, function in functions.items()})
+    compiled = render_programs(plan.compiled, {name: function.parameters for name, function in functions.items()})
+    programs = _wanted(compiled, frozenset(plan.attachments))
     defines = options.defines() | {f"HOOK_{planned.hook.name}": "1" for planned in plan.hooks if planned.is_attached}
     with contextlib.ExitStack() as stack:
         return_probes = _return_probes(programs)
@@ -185,20 +183,32 @@ def load(plan: Plan, options: Options) -> Loaded:
         request = {
             "sources": [
                 *([f"bpf/{name}", (PROGRAMS_FOLDER / name).read_text()] for name in SOURCES),
-                ["programs", render_text(programs)],
+                ["programs", render_text(compiled)],
                 ["layout of struct event", c_layout_assertions()],
             ],
             "defines": defines,
             "entries": entries,
             "objects": str(options.objects or ""),
+            "functions": [program.name for program in compiled],
             "programs": [_describe(program, functions) for program in programs],
             "return_probes": return_probes.group if return_probes else "",
-            "maps": maps,
+            "maps": ["counters", *entries],
             "btf": str(VMLINUX),
         }
         report, descriptors = _run_child(find_interpreter(), request, options.seconds)
         stack.pop_all()
     return _sort(report, descriptors, programs, return_probes)
+
+
+def _wanted(programs: Iterable[Program], attachments: frozenset[tuple[SourceKind, Attachment]]) -> tuple[Program, ...]:
+    """What is to be loaded of the programs, with the places that it is to be attached to."""
+    kept = (
+        replace(
+            program, attachments=tuple(place for place in program.attachments if (program.kind, place) in attachments)
+        )
+        for program in programs
+    )
+    return tuple(program for program in kept if program.attachments)
 
 
 def _return_probes(programs: Iterable[Program]) -> ReturnProbes | None:

@@ -234,8 +234,7 @@ def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], l
         with measured(seconds, "compile"):
             compiled = folder.find(name)
             if compiled is None:
-                functions = [program["name"] for program in request["programs"]]
-                compiled = compile_text(bcc, text, functions, messages, structs_from)
+                compiled = compile_text(bcc, text, request["functions"], messages, structs_from)
                 folder.keep(name, compiled)
         with measured(seconds, "load"):
             maps = compiled.create_maps(request["entries"])

@@ -94,6 +94,8 @@ class PlannedHook:
     source: Source | None
     reasons: Mapping[SourceKind, str] = field(default_factory=dict)
     """Why each source that was passed over could not be used."""
+    withheld: Source | None = None
+    """What a hook that is declared unavailable would have."""
 
     @property
     def is_attached(self) -> bool:
@@ -120,6 +122,15 @@ class Plan:
             if planned.source is not None:
                 for attachment in planned.source.attachments:
                     yield planned.source.kind, attachment
+
+    @property
+    def compiled(self) -> Iterator[tuple[SourceKind, Attachment]]:
+        """Everything to compile: also what is withheld, so that one compiled text serves every such choice."""
+        for planned in self.hooks:
+            source = planned.source or planned.withheld
+            if source is not None:
+                for attachment in source.attachments:
+                    yield source.kind, attachment
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -235,14 +246,17 @@ def make_plan(
         raise ValueError(f"no hook is named {', '.join(sorted(unknown))}; docs/hooks.md names all")
     return Plan(
         tuple(
-            PlannedHook(hook, None, {source.kind: UNAVAILABLE for source in hook.sources})
-            if hook.name in unavailable
-            else _choose(hook, hook.sources, offer, mode, {})
-            for hook in hooks
+            _withhold(planned) if planned.hook.name in unavailable else planned
+            for planned in (_choose(hook, hook.sources, offer, mode, {}) for hook in hooks)
         ),
         offer,
         mode,
     )
+
+
+def _withhold(planned: PlannedHook) -> PlannedHook:
+    reasons = {source.kind: UNAVAILABLE for source in planned.hook.sources}
+    return PlannedHook(planned.hook, None, reasons, withheld=planned.source)
 
 
 def _choose(

@@ -134,6 +134,25 @@ def shut(name: str = "connection") -> dict[str, Any]:
     return {}
 
 
+def serve(count: int, listener: str = "listener") -> dict[str, Any]:
+    """Accept connections one after the other; each brings a byte, and is closed from here first."""
+    for _ in range(count):
+        connection, _ = sockets[listener].accept()
+        with connection:
+            assert connection.recv(1) == b"x"
+    return {}
+
+
+def churn(host: str, port: int, count: int) -> dict[str, Any]:
+    """Connect, send a byte, and wait until the peer has closed, again and again."""
+    for _ in range(count):
+        with socket.socket(FAMILY, socket.SOCK_STREAM) as connection:
+            connection.connect((host, port))
+            connection.send(b"x")
+            assert connection.recv(1) == b""
+    return {}
+
+
 def close(name: str = "connection") -> dict[str, Any]:
     """Close; TCP_INFO as it was then."""
     known = information(name) if sockets[name].type == socket.SOCK_STREAM else {}
@@ -187,7 +206,7 @@ ACTIONS = {
     action.__name__: action
     for action in (
         listen, accept, connect, datagrams, bind, receive, write, write_until_full, read, read_to_end, shut, close,
-        await_information, await_closed_window, await_sent, await_queued, pause, information,
+        serve, churn, await_information, await_closed_window, await_sent, await_queued, pause, information,
     )
 }  # fmt: skip
 

@@ -59,7 +59,7 @@ class Host:
     @property
     def inode(self) -> int:
         """Inode number of the namespace: how events name it."""
-        return os.stat(f"/run/netns/{self.name}").st_ino
+        return Path(f"/run/netns/{self.name}").stat().st_ino
 
     @property
     def interface_index(self) -> int:

@@ -1,4 +1,4 @@
-"""The other ways of a package: datagrams, lists, queueing disciplines, unresolved neighbours; and the order of times."""
+"""The other ways of a package: datagrams, lists, queueing disciplines, unresolved neighbours; and times in order."""
 
 import pytest
 

@@ -1,0 +1,126 @@
+"""What is kept in the kernel is given back: every map after many short connections, and at its bound."""
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from agent.events.layout import EventFlag, EventKind
+from agent.kernel import bpf_syscall
+from agent.kernel.loader import Options
+from agent.kernel.plan import AttachMode
+from agent.kernel.source import KernelSource
+from tests.vm.hosts import Exchange, Host
+from tests.vm.watching import SENT, Story
+
+pytestmark = pytest.mark.kernel
+
+IS_EMULATED = "PYROVER_PATIENCE_SECONDS" in os.environ
+CONNECTIONS = 2_000 if IS_EMULATED else 100_000
+NEXT_KEY = 4  # BPF_MAP_GET_NEXT_KEY
+BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+MODE = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
+KEPT_PER_SOCKET = ("watched_sockets", "connecting", "connect_first", "transfers", "calls")
+
+
+def keys(descriptor: int, key_bytes: int) -> Iterator[bytes]:
+    """Every key of a map."""
+    library = ctypes.CDLL(None, use_errno=True)
+    key: ctypes.Array[ctypes.c_char] | None = None
+    while True:
+        following = ctypes.create_string_buffer(key_bytes)
+        attributes = struct.pack(
+            "=IxxxxQQ", descriptor, ctypes.addressof(key) if key else 0, ctypes.addressof(following)
+        )
+        if library.syscall(ctypes.c_long(BPF), ctypes.c_long(NEXT_KEY), attributes, ctypes.c_long(len(attributes))):
+            return
+        yield following.raw
+        key = following
+
+
+def held(source: KernelSource) -> dict[str, int]:
+    """Entries of every map that grows, by name."""
+    return {
+        name: sum(1 for _ in keys(descriptor, bpf_syscall.map_information(descriptor).key_bytes))
+        for name, descriptor in source.loaded.maps.items()
+        if name not in {"events", "counters", "chosen_processes", "excluded_processes"}
+    }
+
+
+def memory(source: KernelSource) -> dict[str, int]:
+    """Bytes that the kernel charges for each map."""
+    found = {}
+    for name, descriptor in source.loaded.maps.items():
+        with open(f"/proc/self/fdinfo/{descriptor}") as lines:  # noqa: PTH123 # a Path says no more
+            found[name] = next(int(line.split()[1]) for line in lines if line.startswith("memlock"))
+    return found
+
+
+def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host]) -> None:
+    client, server = hosts
+    source = story.source
+    with Exchange(client, 4) as sender, Exchange(server, 4) as receiver:
+        for exchange in (sender, receiver):
+            source.choose(exchange.process)
+        port = receiver.do("listen", host=server.address(4))["port"]
+        before, charged = held(source), memory(source)
+        receiver.begin("serve", count=CONNECTIONS)
+        sender.begin("churn", host=server.address(4), port=port, count=CONNECTIONS)
+        opened = ended = 0
+        while ended < 2 * CONNECTIONS:
+            assert source.wait(1)
+            events = source.take()
+            opened += int(np.isin(events["kind"], (EventKind.CONNECT, EventKind.ACCEPT)).sum())
+            ended += int((events["kind"] == EventKind.QUALITY).sum())
+        assert sender.end() == receiver.end() == {}
+        after = held(source)
+        assert opened == ended == 2 * CONNECTIONS
+        assert {name: after[name] for name in KEPT_PER_SOCKET} == {name: before[name] for name in KEPT_PER_SOCKET}
+        assert memory(source) == charged
+    # Threads and listeners go with their processes.
+    finish(source, sender.process, receiver.process)
+    gone = held(source)
+    assert gone["sending_contexts"] <= before["sending_contexts"]
+    assert gone["listeners"] <= before["listeners"]
+
+
+def finish(source: KernelSource, *processes: int) -> None:
+    """Wait for the exits of these processes."""
+    left = set(processes)
+    while left:
+        assert source.wait(1)
+        events = source.take()
+        left -= set(events["process"][events["kind"] == EventKind.PROCESS_EXIT].tolist())
+
+
+def test_more_sockets_than_can_be_watched(hosts: tuple[Host, Host]) -> None:
+    """Those beyond the bound have no stages, are counted, and disturb nobody else."""
+    client, server = hosts
+    options = Options(watched_entries=2)
+    with (
+        KernelSource.open(only_processes=(), attach=MODE, options=options) as source,
+        Exchange(client, 4) as sender,
+        Exchange(server, 4) as receiver,
+    ):
+        story = Story(source)
+        source.choose(sender.process)
+        port = receiver.do("listen", host=server.address(4))["port"]
+        inodes = []
+        for number in range(3):
+            inodes.append(sender.do("connect", host=server.address(4), port=port, name=f"{number}")["inode"])
+            receiver.do("accept", name=f"{number}")
+        for number in range(3):
+            sender.do("write", size=1000, name=f"{number}")
+            receiver.do("read", size=1000, name=f"{number}")
+        while len(story.of(inodes[-1], EventKind.WRITE)) < 1:
+            assert source.wait(1)
+            story.collect()
+        for inode in inodes[:2]:
+            assert story.sums(inode, *SENT)["package_bytes"] == 1000
+        (last,) = story.of(inodes[2], EventKind.WRITE)
+        assert last["stages"]["packages"] == 0
+        assert not last["flags"] & EventFlag.PACKAGES_COUNTED
+        assert source.incomplete()["stages_full"] >= 1
