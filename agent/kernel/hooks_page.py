@@ -10,6 +10,7 @@ from typing import Final
 from agent.kernel.hook import Cost, Hook, SourceKind, Stage
 from agent.kernel.hooks import HOOKS
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
+from agent.kernel.stage_hooks import STAGE_FIELDS, Point
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "hooks.md"
 
@@ -81,6 +82,7 @@ def _lines() -> Iterator[str]:
         yield "|---|---|---|---|---|---|"
         yield from map(_row, hooks)
         yield ""
+    yield from _fields()
     yield "## Cost\n"
     yield "| Runs | Hooks |"
     yield "|---|---|"
@@ -95,6 +97,21 @@ def _lines() -> Iterator[str]:
     for name in INCOMPLETE:
         yield f"* `{name}`: {_COUNTERS[name]}."
     yield ""
+
+
+def _fields() -> Iterator[str]:
+    yield "## Fields\n"
+    yield "Below `kernelLogs`. A time runs from the first point to the second; a count is made at the first."
+    yield "[stages.md](stages.md) says whose packages are meant.\n"
+    yield "| Field | From | To | |"
+    yield "|---|---|---|---|"
+    for field in STAGE_FIELDS:
+        yield f"| `{field.path}` | {_point(field.begin)} | {_point(field.end) if field.end else 'counted'} | {field.note} |"
+    yield ""
+
+
+def _point(point: Point) -> str:
+    return f"{'return' if point.at_return else 'entry'} of `{point.hook}`"
 
 
 def _row(hook: Hook) -> str:

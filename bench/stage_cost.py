@@ -1,0 +1,145 @@
+"""What watching costs a write and a read over TCP, for each way of attaching that this machine has.
+
+    sudo .venv/bin/python -m bench.stage_cost [--rounds 5] [--modes "fentry kprobe tracepoint"]
+
+A small C program sends bytes over a loopback connection and reads them, in turn without programs, with those at the
+system calls only, and with those at all stages. Beside the time of a round there is the time that the kernel itself
+counts inside the programs (bpf_stats). Needs root, BCC and a C compiler. Run it on an idle machine.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.kernel import bpf_syscall
+from agent.kernel.plan import AttachMode, examine_kernel
+from agent.kernel.source import KernelSource
+from agent.kernel.stage_hooks import STAGE_HOOKS
+
+CALLS = 20_000
+SIZES = (1, 16384)
+RING_FOR_ALL = 64 << 20  # nothing is taken while the calls are timed, and a lost event would be cheaper
+MODES = ("fentry", "kprobe", "tracepoint")
+SOURCE = r"""
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+int main(int count, char **words)
+{
+    long calls = atol(words[1]), size = atol(words[2]), failed = 0;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    struct timespec begin, end;
+    char *data = calloc(1, size);
+
+    bind(listener, (void *)&address, length);
+    listen(listener, 1);
+    getsockname(listener, (void *)&address, &length);
+    connect(client, (void *)&address, length);
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    int server = accept(listener, NULL, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (long i = 0; i < calls; i++)
+        failed += send(client, data, size, 0) != size || recv(server, data, size, MSG_WAITALL) != size;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    printf("%f\n", ((end.tv_sec - begin.tv_sec) * 1e9 + end.tv_nsec - begin.tv_nsec) / calls);
+    return count != 3 || failed;
+}
+"""
+
+
+def build(folder: Path) -> Path:
+    """The C program, compiled."""
+    source, program = folder / "exchange.c", folder / "exchange"
+    source.write_text(SOURCE)
+    subprocess.run([shutil.which("cc") or "cc", "-O2", "-o", program, source], check=True)
+    return program
+
+
+def nanoseconds(program: Path, size: int) -> float:
+    """Nanoseconds for a write and the read of it."""
+    answer = subprocess.run([program, str(CALLS), str(size)], capture_output=True, text=True, check=True)
+    return float(answer.stdout)
+
+
+def inside(source: KernelSource) -> int:
+    """Nanoseconds that the kernel has counted inside the programs."""
+    return sum(bpf_syscall.program_information(descriptor).run_ns for descriptor in source.loaded.programs.values())
+
+
+@contextmanager
+def statistics_on() -> Iterator[None]:
+    """Let the kernel time every program."""
+    descriptor = bpf_syscall.enable_statistics()
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def measure(program: Path, source: KernelSource, size: int) -> tuple[float, float]:
+    """(ns a round, ns inside the programs a round), the second with the kernel's own timing on."""
+    spent = nanoseconds(program, size)
+    source.take()
+    with statistics_on():
+        before = inside(source)
+        nanoseconds(program, size)
+        counted = inside(source) - before
+    source.take()
+    return spent, counted / CALLS
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--modes", default=" ".join(MODES))
+    arguments = parser.parse_args()
+    offer = examine_kernel()
+    refused = {"fentry": offer.fentry, "kprobe": offer.kprobe, "tracepoint": offer.tracepoint}
+    modes = [mode for mode in arguments.modes.split() if not refused[mode]]
+    without: dict[int, list[float]] = defaultdict(list)
+    watched: dict[tuple[int, str, str], list[tuple[float, float]]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        program = build(Path(folder))
+        for _ in range(arguments.rounds):
+            for size in SIZES:
+                without[size].append(nanoseconds(program, size))
+            for mode in modes:
+                for what, unavailable in (("calls", [hook.name for hook in STAGE_HOOKS]), ("stages", [])):
+                    with KernelSource.open(
+                        attach=AttachMode(mode),
+                        unavailable=unavailable,
+                        excluded_processes={os.getpid()},
+                        ring_bytes=RING_FOR_ALL,
+                    ) as source:
+                        for size in SIZES:
+                            watched[size, mode, what].append(measure(program, source, size))
+    print(f"{arguments.rounds} rounds of {CALLS:,} writes and reads, medians, on Linux {os.uname().release}\n")
+    print(f"{'bytes':>6}  {'attached by':12}{'watched':8}{'a round':>12}{'more':>12}{'ratio':>8}{'in programs':>14}")
+    for size in SIZES:
+        base = statistics.median(without[size])
+        print(f"{size:6}  {'nothing':12}{'-':8}{base:10.0f}ns")
+        for mode in modes:
+            for what in ("calls", "stages"):
+                spent = statistics.median(time for time, _ in watched[size, mode, what])
+                counted = statistics.median(time for _, time in watched[size, mode, what])
+                costs = f"{spent - base:10.0f}ns{spent / base:8.2f}{counted:12.0f}ns"
+                print(f"{size:6}  {mode:12}{what:8}{spent:10.0f}ns{costs}")
+
+
+if __name__ == "__main__":
+    main()
