@@ -106,7 +106,8 @@ def _fields() -> Iterator[str]:
     yield "| Field | From | To | |"
     yield "|---|---|---|---|"
     for field in STAGE_FIELDS:
-        yield f"| `{field.path}` | {_point(field.begin)} | {_point(field.end) if field.end else 'counted'} | {field.note} |"
+        end = _point(field.end) if field.end else "counted"
+        yield f"| `{field.path}` | {_point(field.begin)} | {end} | {field.note} |"
     yield ""
 
 

@@ -31,7 +31,7 @@ ENVIRONMENT = {
     # Compiled for any processor of this architecture, so that a machine finds what was compiled here.
     "NUMBA_CACHE_DIR": str(COMPILED),
     "NUMBA_CPU_NAME": "generic",
-    # An emulated processor is some 20 times slower.
+    # An emulated processor is many times slower.
     "PYROVER_PATIENCE_SECONDS": "300",
 }
 
@@ -106,12 +106,13 @@ def main() -> int:
     if not kernels:
         return 0
     compile_backend()
-    plan = make_plan(modes, tests)
     # One machine for each processor here; each has two, and is rarely busy on both.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ThreadPoolExecutor(len(kernels)) as pool:
         try:
-            results = list(pool.map(lambda kernel: run_machine(programs, kernel, plan), kernels))
+            results = list(
+                pool.map(lambda kernel: run_machine(programs, kernel, make_plan(kernel.series, modes, tests)), kernels)
+            )
         except BaseException:  # Ctrl-C, or being ended
             machine.end_all()
             raise

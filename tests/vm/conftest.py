@@ -2,32 +2,76 @@
 
 import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
+from _pytest.runner import runtestprotocol
 
+from agent.kernel.losses import RETURN_MISSED
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
 from tests.vm.hosts import Host, two_hosts
 from tests.vm.watching import Story
 
+MODE: Final = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
+TRIES: Final = 4
+
+_opened: list[KernelSource] = []
+
 
 @pytest.fixture(scope="session")
 def stages_source() -> Iterator[KernelSource]:
-    mode = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
-    with KernelSource.open(only_processes=(), ring_bytes=32 << 20, attach=mode) as source:
+    with KernelSource.open(only_processes=(), ring_bytes=32 << 20, attach=MODE) as source:
+        _opened.append(source)
         yield source
+        _opened.clear()
 
 
 @pytest.fixture
 def story(stages_source: KernelSource) -> Iterator[Story]:
     """What is told from now on; nothing may be lost."""
     stages_source.take()
-    before = {**stages_source.losses(), **stages_source.incomplete()}
+    before = lost(stages_source)
     yield Story(stages_source)
-    assert {**stages_source.losses(), **stages_source.incomplete()} == before
+    assert lost(stages_source) == before
 
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
     with two_hosts() as pair:
         yield pair
+
+
+def lost(source: KernelSource) -> dict[str, int]:
+    """What is lost, but for what `missed` counts."""
+    counts = {**source.losses(), **source.incomplete()}
+    return {name: count for name, count in counts.items() if name != RETURN_MISSED}
+
+
+def missed() -> int:
+    """Returns that the kernel left out, so far."""
+    return sum(source.losses()[RETURN_MISSED] for source in _opened)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """With kprobes, run a test again in which the kernel left probes out.
+
+    A kprobe that is hit in an interrupt, while another one's handler is running on that processor, is left out. The
+    kernel counts it (`return_missed`), and the counts of packages are short by that much. On an emulated processor the
+    handlers take long, so it happens to one package in some thousands. A failure without that is a failure.
+    """
+    if MODE is not AttachMode.KPROBE:
+        return None
+    for attempt in range(TRIES):
+        before = missed()
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        if attempt:
+            item._initrequest()  # type: ignore[attr-defined] # as pytest does before the first run
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        if missed() == before or not any(report.failed for report in reports):
+            break
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True

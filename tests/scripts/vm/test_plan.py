@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scripts.vm.kernels import ROOT
+from scripts.vm.kernels import ROOT, SERIES
 from scripts.vm.plan import MARKER, Plan, kernel_tests, make_plan
 
 
@@ -21,19 +21,20 @@ def test_files_with_kernel_tests_are_found_by_their_text() -> None:
 
 
 def test_everything_runs_with_fentry_and_with_kprobes_and_loads_in_every_mode() -> None:
-    plan = make_plan()
-    assert plan.modes == ("fentry", "kprobe", "tracepoint", "auto")
-    assert plan.modes_of_tests == ("fentry", "kprobe")
-    assert plan.tests == kernel_tests()
+    plans = [make_plan(series) for series in SERIES]
+    for plan in plans:
+        assert plan.modes == ("fentry", "kprobe", "tracepoint", "auto")
+        assert plan.tests == kernel_tests()
+    assert {mode for plan in plans for mode in plan.modes_of_tests} == {"fentry", "kprobe"}
 
 
 def test_what_is_asked_for_is_what_runs() -> None:
-    assert make_plan(("tracepoint",), ("tests/vm", "-k", "netfilter")) == Plan(
+    assert make_plan("6.1", ("tracepoint",), ("tests/vm", "-k", "netfilter")) == Plan(
         ("tracepoint",), ("tracepoint",), ("tests/vm", "-k", "netfilter")
     )
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    plan = make_plan()
+    plan = make_plan("6.12")
     plan.write(tmp_path / "plan.json")
     assert Plan.read(tmp_path / "plan.json") == plan
