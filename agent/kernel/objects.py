@@ -126,7 +126,7 @@ class ObjectFolder:
                 },
             )
             path.touch()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return found
 

@@ -15,7 +15,7 @@ from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from agent.kernel.ring import Ring
 
 RING_BYTES: Final = 4 << 20
-"""Default size of the ring: room for 34,952 events, which is what 700,000 a second leave between two looks."""
+"""Default size of the ring: room for 17,476 events, which is what 350,000 a second leave between two looks."""
 
 POLL_SECONDS: Final = 0.01
 """How often `wait` looks. The programs wake nobody: a wake-up costs more than an event."""
