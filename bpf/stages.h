@@ -72,7 +72,7 @@ struct trouble {
 
 struct watched {
     u64 inode;
-    u32 process; /* 0 until somebody has accepted the connection */
+    u32 process; /* that used it last; 0 until somebody has accepted the connection */
     u32 thread;
     u32 network_namespace;
     u8 protocol;
@@ -252,8 +252,8 @@ static __always_inline void watch_socket(const struct sock *sk, struct inode *in
 #endif
     bpf_probe_read_kernel(&number, sizeof(number), &inode->i_ino);
     watched = enter_socket(sk, number);
-    if (!watched || watched->process)
-        return;
+    if (!watched || watched->process == pid_tgid >> 32)
+        return; /* the usual case; another process may go on with a socket that it has inherited */
     if (!watched->protocol)
         note_unseen(watched, sk);
     watched->inode = number;

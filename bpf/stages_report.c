@@ -225,18 +225,22 @@ static __always_inline int destroy_udp(struct sock *sk)
     return 0;
 }
 
+static __always_inline void describe_listening(struct listening *place, const struct sock *sk)
+{
+    u16 port = 0;
+
+    bpf_probe_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
+    place->port = port;
+    place->network_namespace = namespace_of(sk);
+}
+
 /* A connection that is complete and waits to be accepted, where a watched process listens. */
-static __always_inline void establish(struct sock *sk, int old_state, int new_state)
+static __always_inline void establish(struct sock *sk)
 {
     struct listening place = {};
-    u16 port = 0;
     struct watched *watched;
 
-    if (old_state != STATE_SYN_RECEIVED || new_state != STATE_ESTABLISHED)
-        return;
-    place.network_namespace = namespace_of(sk);
-    bpf_probe_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
-    place.port = port;
+    describe_listening(&place, sk);
     if (!listeners.lookup(&place))
         return;
     watched = enter_socket(sk, 0);
@@ -245,15 +249,6 @@ static __always_inline void establish(struct sock *sk, int old_state, int new_st
     watched->network_namespace = place.network_namespace;
     watched->protocol = PROTOCOL_TCP;
     watched->role = ROLE_SERVER;
-}
-
-static __always_inline void describe_listening(struct listening *place, const struct sock *sk)
-{
-    u16 port = 0;
-
-    bpf_probe_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
-    place->port = port;
-    place->network_namespace = namespace_of(sk);
 }
 
 /* A watched process listens, or waits for a connection, there. */
@@ -269,14 +264,19 @@ static __always_inline void watch_listener(const struct sock *sk)
 #endif
 }
 
+static __always_inline void forget_listener(const struct sock *sk)
+{
+    struct listening place = {};
+
+    describe_listening(&place, sk);
+    listeners.delete(&place);
+}
+
 static __always_inline int change_socket_state(struct sock *sk, int old_state, int new_state)
 {
-    establish(sk, old_state, new_state);
-    if (old_state == STATE_LISTEN && new_state == STATE_CLOSE) {
-        struct listening place = {};
-
-        describe_listening(&place, sk);
-        listeners.delete(&place);
-    }
+    if (old_state == STATE_SYN_RECEIVED && new_state == STATE_ESTABLISHED)
+        establish(sk);
+    else if (old_state == STATE_LISTEN && new_state == STATE_CLOSE)
+        forget_listener(sk);
     return 0;
 }
