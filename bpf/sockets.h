@@ -152,20 +152,33 @@ static __always_inline u8 role_of(struct sock *sk, u32 protocol)
     return ROLE_CLIENT;
 }
 
+/* Inode number of a network namespace; 0 where the kernel has but one. */
+static __always_inline u32 number_of_namespace(const struct net *net)
+{
+    unsigned int number = 0;
+#ifdef HAVE_NETWORK_NAMESPACES
+    bpf_probe_read_kernel(&number, sizeof(number), &net->ns.inum);
+#endif
+    return number;
+}
+
+static __always_inline u32 namespace_of(const struct sock *sk)
+{
+    struct net *net = NULL;
+#ifdef HAVE_NETWORK_NAMESPACES
+    bpf_probe_read_kernel(&net, sizeof(net), &sk->__sk_common.skc_net.net);
+#endif
+    return number_of_namespace(net);
+}
+
 /* Everything an event says about its socket, as of this moment. */
 static __always_inline void describe_socket(struct event *event, struct inode *inode, struct sock *sk, u32 protocol)
 {
     unsigned long number = 0;
-    unsigned int namespace = 0;
-#ifdef HAVE_NETWORK_NAMESPACES
-    struct net *net = NULL;
 
-    bpf_probe_read_kernel(&net, sizeof(net), &sk->__sk_common.skc_net.net);
-    bpf_probe_read_kernel(&namespace, sizeof(namespace), &net->ns.inum);
-#endif
     bpf_probe_read_kernel(&number, sizeof(number), &inode->i_ino);
     event->inode = number;
-    event->network_namespace = namespace;
+    event->network_namespace = namespace_of(sk);
     event->protocol = protocol;
     event->role = role_of(sk, protocol);
     describe_addresses(event, sk);

@@ -176,28 +176,13 @@ static __always_inline void read_transport_header(const struct sk_buff *skb, voi
     bpf_probe_read_kernel(header, size, head + offset);
 }
 
-static __always_inline u32 namespace_of(const struct sock *sk)
-{
-    unsigned int number = 0;
-#ifdef HAVE_NETWORK_NAMESPACES
-    struct net *net = NULL;
-
-    bpf_probe_read_kernel(&net, sizeof(net), &sk->__sk_common.skc_net.net);
-    bpf_probe_read_kernel(&number, sizeof(number), &net->ns.inum);
-#endif
-    return number;
-}
-
 static __always_inline u32 namespace_of_device(const struct net_device *device)
 {
-    unsigned int number = 0;
-#ifdef HAVE_NETWORK_NAMESPACES
     struct net *net = NULL;
-
+#ifdef HAVE_NETWORK_NAMESPACES
     bpf_probe_read_kernel(&net, sizeof(net), &device->nd_net.net);
-    bpf_probe_read_kernel(&number, sizeof(number), &net->ns.inum);
 #endif
-    return number;
+    return number_of_namespace(net);
 }
 
 /* An entry for a socket, new unless this very socket has one. `inode` is 0 while nobody has accepted the connection. */
