@@ -20,6 +20,7 @@ from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES
 from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, make_plan
+from agent.kernel.privileges import NEEDED, missing_capabilities
 from agent.kernel.source import KernelSource
 
 _WIDTH: Final = 96
@@ -27,9 +28,6 @@ _NAME_WIDTH: Final = 17
 _TRIAL_RING_BYTES: Final = 1 << 16
 _NAMES_SHOWN: Final = 4
 _REASON_LINES: Final = 6
-
-# Bits of /proc/PID/status CapEff: include/uapi/linux/capability.h.
-_CAPABILITIES: Final = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
 
 @dataclass(frozen=True)
@@ -108,10 +106,8 @@ def try_programs(mode: AttachMode, unavailable: Collection[str]) -> tuple[Plan, 
 
 
 def _examine_privileges() -> Finding:
-    with open("/proc/self/status") as status:  # noqa: PTH123 # a kernel file, not a path of ours
-        effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
-    missing = [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
-    text = f"user id {os.geteuid()}, " + (f"without {', '.join(missing)}" if missing else ", ".join(_CAPABILITIES))
+    missing = missing_capabilities()
+    text = f"user id {os.geteuid()}, " + (f"without {', '.join(missing)}" if missing else ", ".join(NEEDED))
     return Finding("privileges", not missing, text, advice="run as root: sudo pyrover-agent ...")
 
 

@@ -28,8 +28,15 @@ class TracefsError(Exception):
 
 
 def mounted() -> Path | None:
-    """Where tracefs is mounted; None when it is not."""
-    return next((place for place in USUAL_PLACES if (place / "events").is_dir()), None)
+    """Where tracefs is mounted; None when it is not.
+
+    Raises:
+        TracefsError: It is closed to this user.
+    """
+    try:
+        return next((place for place in USUAL_PLACES if (place / "events").is_dir()), None)
+    except PermissionError as error:
+        raise TracefsError(f"{error.filename} is closed to this user; run as root") from error
 
 
 class Tracefs:

@@ -123,9 +123,11 @@ def test_what_agents_that_are_gone_have_left_is_removed() -> None:
 @pytest.mark.kernel
 def test_a_source_removes_its_probes_and_may_have_many_threads_inside() -> None:
     with open_source(attach=AttachMode.KPROBE, only_processes=()) as source:
-        lines = [line for line in probes_now().splitlines() if f":pyrover_{os.getpid()}_" in line]
+        assert source.loaded.return_probes is not None
+        group = source.loaded.return_probes.group
+        lines = [line for line in probes_now().splitlines() if f":{group}/" in line]
         returns = {a for kind, a in source.loaded.attachments if kind is SourceKind.KPROBE and a.at_return}
         assert len(lines) == len(returns) > 20
         assert all(line.startswith("r4096:") for line in lines)
         assert source.losses()["return_missed"] == 0
-    assert f":pyrover_{os.getpid()}_" not in probes_now()
+    assert f":{group}/" not in probes_now()
