@@ -115,9 +115,8 @@ class ObjectFolder:
         """The object kept under a digest."""
         if self._folder is None:
             return None
-        path = self._folder / f"{name}.json"
         try:
-            kept = json.loads(path.read_text())
+            kept = json.loads((self._folder / f"{name}.json").read_text())
             found = CompiledObject(
                 {name: MapInformation(**shape) for name, shape in kept["maps"].items()},
                 {
@@ -125,7 +124,6 @@ class ObjectFolder:
                     for name, function in kept["functions"].items()
                 },
             )
-            path.touch()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return found
