@@ -1,6 +1,6 @@
 /* The way of a package from the socket to the wire.
  *
- * What:  tcp_sendmsg (L4) > __tcp_transmit_skb (a package) > __ip_queue_xmit, ip6_xmit, ip_send_skb, ip6_send_skb
+ * What:  tcp_sendmsg (L4) > __tcp_transmit_skb (a package) > __ip_queue_xmit, inet6_csk_xmit, ip_send_skb, ip6_send_skb
  *        (L3) > ip_output, ip_finish_output2, neighbour, netfilter > __dev_queue_xmit (L2) > the driver.
  * Why:   what a write costs is known by stage; packages that leave later, by acknowledgements, timers or in other
  *        threads, are counted for the connection that they belong to.
@@ -295,7 +295,8 @@ static __always_inline int enter_network_of_socket(struct sock *sk, struct sk_bu
     return enter_network(sk, skb, 0);
 }
 
-/* ip6_xmit does by itself what __ip_local_out does for others. */
+/* inet6_csk_xmit routes and calls ip6_xmit, which does by itself what __ip_local_out does for others. (ip6_xmit has seven
+ * arguments: before 6.12 that is one too many for fentry.) */
 static __always_inline int enter_network_and_local_out(struct sock *sk, struct sk_buff *skb)
 {
     return enter_network(sk, skb, 1);

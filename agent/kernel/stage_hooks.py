@@ -156,8 +156,8 @@ STAGE_HOOKS: Final = (
         _probes(
             _enters("enter_network_of_socket", "__ip_queue_xmit", _socket(0), _package(1)),
             _leaves("leave_network", "__ip_queue_xmit"),
-            _enters("enter_network_and_local_out", "ip6_xmit", _socket(0), _package(1)),
-            _leaves("leave_network", "ip6_xmit"),
+            _enters("enter_network_and_local_out", "inet6_csk_xmit", _socket(0), _package(1)),
+            _leaves("leave_network", "inet6_csk_xmit"),
             _enters("enter_network_of_package", "ip_send_skb", _package(1)),
             _leaves("leave_network", "ip_send_skb"),
             _enters("enter_network_of_package", "ip6_send_skb", _package(0)),
