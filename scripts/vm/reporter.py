@@ -1,6 +1,7 @@
 """A pytest plugin that tells how each test went, as messages. Loaded inside the machine with `-p`."""
 
 import os
+from pathlib import Path
 from typing import TextIO
 
 import pytest
@@ -9,6 +10,8 @@ from scripts.vm.messages import Message, Outcome, Step, write
 
 DESCRIPTOR = "PYROVER_VM_DESCRIPTOR"
 """Names the environment variable with the descriptor to write to: pytest catches the usual ones."""
+FAILED = "PYROVER_VM_FAILED"
+"""Names the environment variable with the file that gets the ids of tests that failed."""
 _ENOUGH = 20_000  # characters of a failure
 
 
@@ -22,6 +25,7 @@ class Reporter:
         self._seconds = 0.0
         self._failure = ""
         self._skip: str | None = None
+        self.failed: list[str] = []
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A test begins."""
@@ -40,6 +44,7 @@ class Reporter:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """All phases ended."""
         if self._failure:
+            self.failed.append(nodeid)
             self._end(nodeid, Outcome.FAILED, self._failure[-_ENOUGH:])
         elif self._skip is not None:
             self._end(nodeid, Outcome.SKIPPED, self._skip)
@@ -59,6 +64,13 @@ class Reporter:
     def _tell(self, message: Message) -> None:
         self._output.write(write(message))
         self._output.flush()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave word of what failed."""
+    reporter = session.config.pluginmanager.get_plugin("vm-reporter")
+    if isinstance(reporter, Reporter) and FAILED in os.environ:
+        Path(os.environ[FAILED]).write_text("\n".join(reporter.failed))
 
 
 def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:

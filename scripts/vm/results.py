@@ -38,21 +38,28 @@ class Results:
         return line
 
     @property
+    def final(self) -> list[Message]:
+        """What was said last of each check or test: those that fail run twice."""
+        return list({(message.mode, message.name): message for message in self.ended}.values())
+
+    @property
     def failed(self) -> list[Message]:
         """What went wrong."""
-        return [message for message in self.ended if message.outcome is Outcome.FAILED]
+        return [message for message in self.final if message.outcome is Outcome.FAILED]
 
     def summary(self) -> list[str]:
         """A line for each mode."""
         found = []
         for mode in dict.fromkeys(message.mode for message in self.ended):
-            of_mode = [message for message in self.ended if message.mode == mode]
+            of_mode = [message for message in self.final if message.mode == mode]
             counts = [
                 f"{sum(message.outcome is outcome for message in of_mode)} {outcome.value}"
                 for outcome in (Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED)
             ]
-            minutes = sum(message.seconds for message in of_mode) / 60
-            found.append(f"{self.series:<5} {mode:<11}{', '.join(counts)} in {minutes:.1f} min")
+            tries = [message for message in self.ended if message.mode == mode]
+            minutes = sum(message.seconds for message in tries) / 60
+            again = f", {len(tries) - len(of_mode)} ran twice" if len(tries) > len(of_mode) else ""
+            found.append(f"{self.series:<5} {mode:<11}{', '.join(counts)}{again} in {minutes:.1f} min")
         return found
 
     def failures(self) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.vm.kernels import ROOT
 from scripts.vm.messages import Message, Outcome, Step, read
-from scripts.vm.reporter import DESCRIPTOR
+from scripts.vm.reporter import DESCRIPTOR, FAILED
 
 TESTS = """
 import pytest
@@ -42,10 +42,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[Message]:
     command = [sys.executable, "-m", "pytest", "-p", "scripts.vm.reporter", "-p", "no:cacheprovider", "-q"]
     command += ["--continue-on-collection-errors", "--rootdir", str(folder), str(folder)]
     environment = {**os.environ, "PYROVER_ATTACH": "kprobe", DESCRIPTOR: str(write_end), "PYTHONPATH": str(ROOT)}
+    failed = tmp_path_factory.mktemp("failed") / "failed"
+    environment[FAILED] = str(failed)
     done = subprocess.run(
         command, cwd=folder, env=environment, pass_fds=(write_end,), capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stdout + done.stderr
+    assert [name.partition("::")[2] for name in failed.read_text().splitlines()] == ["test_bad", "test_end"]
     os.close(write_end)
     with os.fdopen(read_end) as output:
         return [message for line in output if (message := read(line))]

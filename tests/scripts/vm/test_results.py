@@ -54,10 +54,19 @@ def test_what_runs_is_known_until_it_ends() -> None:
 
 def test_the_summary_counts_by_mode() -> None:
     results = Results("6.1")
-    for outcome in (Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED):
-        results.add(ended("tests/a.py::test_b", outcome))
+    for number, outcome in enumerate((Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED)):
+        results.add(ended(f"tests/a.py::test_{number}", outcome))
     results.add(ended("gate", Outcome.PASSED, mode="fentry"))
     assert results.summary() == [
         "6.1   kprobe     2 passed, 1 failed, 1 skipped in 0.1 min",
         "6.1   fentry     1 passed, 0 failed, 0 skipped in 0.0 min",
     ]
+
+
+def test_what_fails_once_is_not_failed_and_is_told() -> None:
+    results = Results("6.1")
+    for name, second in (("tests/a.py::test_b", Outcome.PASSED), ("tests/a.py::test_c", Outcome.FAILED)):
+        results.add(ended(name, Outcome.FAILED, "first"))
+        results.add(ended(name, second, "second"))
+    assert [(message.name, message.text) for message in results.failed] == [("tests/a.py::test_c", "second")]
+    assert results.summary() == ["6.1   kprobe     1 passed, 1 failed, 0 skipped, 2 ran twice in 0.1 min"]
