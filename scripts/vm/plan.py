@@ -11,7 +11,8 @@ MODES: Final = ("fentry", "kprobe", "tracepoint", "auto")
 TESTED: Final = {"6.1": ("kprobe",), "6.12": ("fentry",)}
 """The modes in which a kernel runs the tests unless others are asked for: each mode once, in half the time of both on
 both. `make test` runs them with tracepoints, and auto is a mixture of the rest."""
-FOLDERS: Final = ("tests/agent", "tests/e2e", "tests/vm")
+FOLDERS: Final = ("tests/agent/kernel", "tests/vm")
+"""Whole agents and backends (tests/e2e, tests/agent/commands) take most of an hour on an emulated processor: on demand."""
 MARKER: Final = "pytest.mark.kernel"
 
 

@@ -15,7 +15,7 @@ def test_every_file_that_was_written_for_the_machines_carries_the_marker() -> No
 def test_files_with_kernel_tests_are_found_by_their_text() -> None:
     found = kernel_tests()
     assert "tests/agent/kernel/test_bpf_connect.py" in found
-    assert "tests/e2e/test_exact_counts.py" in found
+    assert "tests/vm/test_stages.py" in found
     assert "tests/agent/kernel/test_btf.py" not in found  # arithmetic
     assert not [name for name in found if name.startswith(("tests/scripts", "tests/backend"))]
 
