@@ -12,7 +12,7 @@ TESTED: Final = {"6.1": ("kprobe",), "6.12": ("fentry",)}
 """The modes in which a kernel runs the tests unless others are asked for: each mode once, in half the time of both on
 both. `make test` runs them with tracepoints, and auto is a mixture of the rest."""
 FOLDERS: Final = ("tests/agent/kernel", "tests/vm")
-"""Whole agents and backends (tests/e2e, tests/agent/commands) take most of an hour on an emulated processor: on demand."""
+"""Whole agents and backends (tests/e2e, tests/agent/commands) take most of an hour on an emulated processor."""
 MARKER: Final = "pytest.mark.kernel"
 
 
