@@ -65,6 +65,10 @@ _TAIL: Final = """\
 * Reads with `MSG_PEEK` and of the error queue (`MSG_ERRQUEUE`): they take nothing from the stream.
 * The side of multipath TCP connections that were open before the agent started: they count as clients.
 * On a kernel without BTF every UDP socket counts as a client.
+* With kprobes: what a probe would show that is hit in an interrupt while another one's handler is running on that
+  processor. The kernel leaves it out; returns that are lost so are in `return_missed`. fentry has no such gap.
+* With tracepoints on hardened kernels that run no program while certain tasks of theirs are current: what happens in
+  softirq on top of those. Nothing counts it but `outcome_missed`.
 """
 
 
