@@ -1,6 +1,7 @@
 """agent/kernel/loader.py and its child: what is handed over, and every way in which that can fail."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -99,7 +100,9 @@ def test_a_program_that_does_not_compile_is_shown_with_its_line(programs: Path, 
 )
 def test_a_kernel_without_btf_and_headers(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "VMLINUX", tmp_path / "vmlinux")
-    with pytest.raises(LoaderError, match=f"(?s)does not describe itself.*linux-headers-{os.uname().release}"):
+    with pytest.raises(
+        LoaderError, match=f"(?s)does not describe itself.*linux-headers-{re.escape(os.uname().release)}"
+    ):
         load(plan, Options())
 
 
