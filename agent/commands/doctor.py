@@ -182,7 +182,7 @@ def render(findings: list[Finding], plan: Plan, *, can_run: bool) -> Iterator[st
 
 
 def _entry(name: str, mark: str, text: str) -> Iterator[str]:
-    indent = f"  {name:<{_NAME_WIDTH}}{mark:<5}"
+    indent = f"  {name:<{_NAME_WIDTH - 1}} {mark:<5}"
     for line in text.splitlines():
         yield from textwrap.wrap(line, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
         indent = " " * len(indent)

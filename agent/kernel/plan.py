@@ -278,7 +278,7 @@ def _choose(
 
 def _with(reasons: Mapping[SourceKind, str], source: Source, reason: str) -> dict[SourceKind, str]:
     before = reasons.get(source.kind)
-    return {**reasons, source.kind: f"{before}; {reason}" if before else reason}
+    return {**reasons, source.kind: f"{before}; {reason}" if before and before != reason else reason}
 
 
 def _is_asked_for(source: Source, hook: Hook, mode: AttachMode) -> bool:
