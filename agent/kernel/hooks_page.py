@@ -66,8 +66,8 @@ _TAIL: Final = """\
 * The side of multipath TCP connections that were open before the agent started: they count as clients.
 * On a kernel without BTF every UDP socket counts as a client.
 * With kprobes: what a probe would show that is hit in an interrupt while another one's handler is running on that
-  processor. The kernel leaves it out; returns that are lost so are in `return_missed`. A fentry program is only left out
-  where it is running itself, which is in `program_skipped`.
+  processor. The kernel leaves it out; returns that are lost so are in `return_missed`. A fentry program is only left
+  out where it is running itself, which is in `program_skipped`.
 * With tracepoints on hardened kernels that run no program while certain tasks of theirs are current: what happens in
   softirq on top of those. Nothing counts it but `outcome_missed`.
 """

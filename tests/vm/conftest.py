@@ -64,9 +64,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Run a test again in which the kernel left programs out.
 
     A kprobe that is hit in an interrupt, while another one's handler is running on that processor, is left out; so is a
-    fentry program that is running there itself. The kernel counts it (`return_missed`, `program_skipped`), and the counts
-    of packages are short by that much. On an emulated processor the handlers take long, so it happens to one package in
-    some thousands. A failure without that is a failure.
+    fentry program that is running there itself. The kernel counts it (`return_missed`, `program_skipped`), and the
+    counts of packages are short by that much. On an emulated processor the handlers take long, so it happens to one
+    package in some thousands. A failure without that is a failure.
 
     Where tracepoints are all there is, hardened kernels run no program while certain tasks of theirs are current, and
     count nothing (docs/hooks.md): there a test has three more tries.
