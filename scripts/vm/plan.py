@@ -14,6 +14,8 @@ both. `make test` runs them with tracepoints, and auto is a mixture of the rest.
 FOLDERS: Final = ("tests/agent/kernel", "tests/vm")
 """Whole agents and backends (tests/e2e, tests/agent/commands) take most of an hour on an emulated processor."""
 MARKER: Final = "pytest.mark.kernel"
+NO_TESTS: Final = ("none",)
+"""Asks for the gate alone."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Plan:
 
 def make_plan(series: str, modes: tuple[str, ...] = (), tests: tuple[str, ...] = ()) -> Plan:
     """A plan for one kernel, of what was asked for; empty: the usual."""
-    return Plan(modes or MODES, modes or TESTED[series], tests or kernel_tests())
+    return Plan(modes or MODES, modes or TESTED[series], () if tests == NO_TESTS else tests or kernel_tests())
 
 
 def kernel_tests(root: Path = ROOT) -> tuple[str, ...]:

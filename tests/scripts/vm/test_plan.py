@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from scripts.vm.kernels import ROOT, SERIES
-from scripts.vm.plan import MARKER, Plan, kernel_tests, make_plan
+from scripts.vm.plan import MARKER, NO_TESTS, Plan, kernel_tests, make_plan
 
 
 def test_every_file_that_was_written_for_the_machines_carries_the_marker() -> None:
@@ -32,6 +32,10 @@ def test_what_is_asked_for_is_what_runs() -> None:
     assert make_plan("6.1", ("tracepoint",), ("tests/vm", "-k", "netfilter")) == Plan(
         ("tracepoint",), ("tracepoint",), ("tests/vm", "-k", "netfilter")
     )
+
+
+def test_the_gate_alone_can_be_asked_for() -> None:
+    assert make_plan("6.1", (), NO_TESTS).tests == ()
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
