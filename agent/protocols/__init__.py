@@ -1,0 +1,1 @@
+"""What the bytes of a connection say: the application's calls, read out of captured payload."""
