@@ -236,44 +236,54 @@ class AccessLogProtocolLogs(_message.Message):
     def __init__(self, http: _Optional[_Union[AccessLogHTTPProtocol, _Mapping]] = ...) -> None: ...
 
 class AccessLogHTTPProtocol(_message.Message):
-    __slots__ = ("startTime", "endTime", "version", "request", "response")
+    __slots__ = ("startTime", "endTime", "version", "request", "response", "callerEndpoint", "slice", "isContinued")
     STARTTIME_FIELD_NUMBER: _ClassVar[int]
     ENDTIME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    CALLERENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    SLICE_FIELD_NUMBER: _ClassVar[int]
+    ISCONTINUED_FIELD_NUMBER: _ClassVar[int]
     startTime: EBPFTimestamp
     endTime: EBPFTimestamp
     version: AccessLogHTTPProtocolVersion
     request: AccessLogHTTPProtocolRequest
     response: AccessLogHTTPProtocolResponse
-    def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., version: _Optional[_Union[AccessLogHTTPProtocolVersion, str]] = ..., request: _Optional[_Union[AccessLogHTTPProtocolRequest, _Mapping]] = ..., response: _Optional[_Union[AccessLogHTTPProtocolResponse, _Mapping]] = ...) -> None: ...
+    callerEndpoint: str
+    slice: int
+    isContinued: bool
+    def __init__(self, startTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., endTime: _Optional[_Union[EBPFTimestamp, _Mapping]] = ..., version: _Optional[_Union[AccessLogHTTPProtocolVersion, str]] = ..., request: _Optional[_Union[AccessLogHTTPProtocolRequest, _Mapping]] = ..., response: _Optional[_Union[AccessLogHTTPProtocolResponse, _Mapping]] = ..., callerEndpoint: _Optional[str] = ..., slice: _Optional[int] = ..., isContinued: _Optional[bool] = ...) -> None: ...
 
 class AccessLogHTTPProtocolRequest(_message.Message):
-    __slots__ = ("method", "path", "sizeOfHeadersBytes", "sizeOfBodyBytes", "trace", "host")
+    __slots__ = ("method", "path", "sizeOfHeadersBytes", "sizeOfBodyBytes", "trace", "host", "methodName")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIZEOFHEADERSBYTES_FIELD_NUMBER: _ClassVar[int]
     SIZEOFBODYBYTES_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
+    METHODNAME_FIELD_NUMBER: _ClassVar[int]
     method: AccessLogHTTPProtocolRequestMethod
     path: str
     sizeOfHeadersBytes: int
     sizeOfBodyBytes: int
     trace: AccessLogTraceInfo
     host: str
-    def __init__(self, method: _Optional[_Union[AccessLogHTTPProtocolRequestMethod, str]] = ..., path: _Optional[str] = ..., sizeOfHeadersBytes: _Optional[int] = ..., sizeOfBodyBytes: _Optional[int] = ..., trace: _Optional[_Union[AccessLogTraceInfo, _Mapping]] = ..., host: _Optional[str] = ...) -> None: ...
+    methodName: str
+    def __init__(self, method: _Optional[_Union[AccessLogHTTPProtocolRequestMethod, str]] = ..., path: _Optional[str] = ..., sizeOfHeadersBytes: _Optional[int] = ..., sizeOfBodyBytes: _Optional[int] = ..., trace: _Optional[_Union[AccessLogTraceInfo, _Mapping]] = ..., host: _Optional[str] = ..., methodName: _Optional[str] = ...) -> None: ...
 
 class AccessLogHTTPProtocolResponse(_message.Message):
-    __slots__ = ("statusCode", "sizeOfHeadersBytes", "sizeOfBodyBytes")
+    __slots__ = ("statusCode", "sizeOfHeadersBytes", "sizeOfBodyBytes", "grpcStatus")
     STATUSCODE_FIELD_NUMBER: _ClassVar[int]
     SIZEOFHEADERSBYTES_FIELD_NUMBER: _ClassVar[int]
     SIZEOFBODYBYTES_FIELD_NUMBER: _ClassVar[int]
+    GRPCSTATUS_FIELD_NUMBER: _ClassVar[int]
     statusCode: int
     sizeOfHeadersBytes: int
     sizeOfBodyBytes: int
-    def __init__(self, statusCode: _Optional[int] = ..., sizeOfHeadersBytes: _Optional[int] = ..., sizeOfBodyBytes: _Optional[int] = ...) -> None: ...
+    grpcStatus: int
+    def __init__(self, statusCode: _Optional[int] = ..., sizeOfHeadersBytes: _Optional[int] = ..., sizeOfBodyBytes: _Optional[int] = ..., grpcStatus: _Optional[int] = ...) -> None: ...
 
 class AccessLogTraceInfo(_message.Message):
     __slots__ = ("provider", "traceId", "traceSegmentId", "spanId")
