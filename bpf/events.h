@@ -11,6 +11,7 @@
 #define ADDRESS_BYTES 16
 #define COMMAND_BYTES 16
 #define DROPS 6
+#define SIZED_AT_LOAD 1 /* see maps.h */
 
 /* What the stages between system call and wire did: sums in ns, bytes and counts. */
 struct stages {

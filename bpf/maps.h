@@ -16,9 +16,10 @@
 /* Where a transfer's peer is named when the socket itself does not know it: what `address` of a transfer points to. */
 enum peer_source {
     PEER_OF_SOCKET = 0,
-    PEER_AT_ADDRESS = 1, /* a struct sockaddr */
-    PEER_AT_HEADER = 2,  /* a struct msghdr */
-    PEER_AT_HEADERS = 3, /* an array of struct mmsghdr */
+    PEER_AT_ADDRESS = 1,       /* a struct sockaddr */
+    PEER_AT_HEADER = 2,        /* a struct msghdr */
+    PEER_AT_HEADERS = 3,       /* an array of struct mmsghdr */
+    PEER_AT_HIDDEN_HEADER = 4, /* a struct msghdr whose buffers do not get what is received */
 };
 
 /* A connect, accept, close or close_range between its entry and its exit: the event under construction. */
@@ -43,26 +44,28 @@ struct transfer {
     u8 protocol;
     u8 peer; /* enum peer_source */
     /* Of a write: see stages_transmit.c. */
-    u64 send_ns;          /* when this thread entered the protocol's sendmsg */
-    u64 send_depth;       /* how often it is inside */
-    struct stages stages; /* of the packages that it sends */
+    u64 send_ns;            /* when this thread entered the protocol's sendmsg */
+    u64 send_depth;         /* how often it is inside */
+    struct stages stages;   /* of the packages that it sends */
+    struct capture capture; /* see payload.c; its buffers are set at entry, the rest at exit */
 };
-
-#define SIZED_AT_LOAD 1
 
 /* What is counted, per CPU. The names are in agent/kernel/losses.py, in this order. */
 enum counter {
-    LOST_RING_FULL = 0,              /* events */
-    LOST_IN_FLIGHT_FULL = 1,         /* calls that would have made an event */
-    LOST_CONNECTING_FULL = 2,        /* connects whose later outcome cannot be known */
-    LOST_MESSAGES_BEYOND_BOUND = 3,  /* messages of one recvmmsg or sendmmsg, each an event */
-    LOST_ACCEPTED_NOT_FOUND = 4,     /* accepts whose new descriptor was gone or unreadable at exit */
-    LOST_OUTCOME_MISSED = 5,         /* connects that ended in a state change which no program saw */
-    INCOMPLETE_PEER_UNREADABLE = 6,  /* events sent without the peer that user memory should have named */
-    INCOMPLETE_BYTES_UNREADABLE = 7, /* events sent without the bytes of a message whose header was unreadable */
-    INCOMPLETE_STAGES_FULL = 8,      /* sockets and listeners whose packages are not watched */
-    INCOMPLETE_SENDING_FULL = 9,     /* packages of which only count and size are known */
-    COUNTERS = 10,
+    LOST_RING_FULL = 0,                 /* events */
+    LOST_IN_FLIGHT_FULL = 1,            /* calls that would have made an event */
+    LOST_CONNECTING_FULL = 2,           /* connects whose later outcome cannot be known */
+    LOST_MESSAGES_BEYOND_BOUND = 3,     /* messages of one recvmmsg or sendmmsg, each an event */
+    LOST_ACCEPTED_NOT_FOUND = 4,        /* accepts whose new descriptor was gone or unreadable at exit */
+    LOST_OUTCOME_MISSED = 5,            /* connects that ended in a state change which no program saw */
+    INCOMPLETE_PEER_UNREADABLE = 6,     /* events sent without the peer that user memory should have named */
+    INCOMPLETE_BYTES_UNREADABLE = 7,    /* events sent without the bytes of a message whose header was unreadable */
+    INCOMPLETE_STAGES_FULL = 8,         /* sockets and listeners whose packages are not watched */
+    INCOMPLETE_SENDING_FULL = 9,        /* packages of which only count and size are known */
+    INCOMPLETE_PAYLOAD_FULL = 10,       /* fragments of payload that the ring had no room for */
+    INCOMPLETE_PAYLOAD_CUT = 11,        /* calls of which not all was captured that should have been */
+    INCOMPLETE_PAYLOAD_UNREADABLE = 12, /* fragments whose bytes user memory did not give */
+    COUNTERS = 13,
 };
 
 BPF_RINGBUF_OUTPUT(events, SIZED_AT_LOAD);

@@ -89,6 +89,7 @@ struct watched {
     u32 datagrams_read;
     u32 unseen_end; /* sequence number behind what came before the watch began */
     u32 unused;
+    struct conversation conversation;
 };
 
 /* struct sock * -> what is known of it. */
@@ -254,6 +255,7 @@ static __always_inline void forget_socket(const struct sock *sk)
 {
     u64 socket = (u64)sk;
 
+    muted_sockets.delete(&socket);
     if (!watched_sockets.delete(&socket))
         add_watched(-1);
 }

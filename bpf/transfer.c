@@ -19,11 +19,35 @@
 
 #define MESSAGE_PEEK 0x2
 #define MESSAGE_ERROR_QUEUE 0x2000
+#define MESSAGE_OUT_OF_BAND 0x1
+#define MESSAGE_TRUNCATE 0x20 /* TCP: what is received is thrown away */
+#define PLAIN_BUFFER 0
 #define MESSAGES_SUMMED 1024 /* the kernel takes no more: UIO_MAXIOV */
 #define MESSAGES_APART 64    /* one event each; the rest is counted as lost. 6.1 refuses 128 as too complex */
 
+/* Where a call has its bytes: a buffer, or an array of struct iovec. NULL: in no buffer of this process, or in those of a
+ * header that `address` of the transfer points to. */
+struct buffers {
+    const void *at;
+    u64 vectors; /* PLAIN_BUFFER, or how many */
+};
+
+static __always_inline void note_buffers(struct capture *capture, const struct buffers *buffers)
+{
+    if (!buffers->at)
+        return;
+    if (buffers->vectors) {
+        capture->vector = (u64)buffers->at;
+        capture->vectors = buffers->vectors;
+    } else {
+        capture->segment = (u64)buffers->at;
+        capture->segment_bytes = LONGEST_BUFFER;
+    }
+}
+
 /* Notes a transfer; returns whether the descriptor is a socket that is watched. */
-static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_call, const void *address, u8 peer)
+static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_call, const void *address, u8 peer,
+                                          struct buffers buffers)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct found_socket found;
@@ -41,20 +65,22 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
     transfer.system_call = system_call;
     transfer.protocol = found.protocol;
     transfer.peer = address ? peer : PEER_OF_SOCKET;
+    note_buffers(&transfer.capture, &buffers);
     if (transfers.update(&pid_tgid, &transfer))
         count(LOST_IN_FLIGHT_FULL, 1);
     return 1;
 }
 
-static __always_inline int begin_plain(int descriptor, u8 kind, u8 system_call)
+static __always_inline int begin_plain(int descriptor, u8 kind, u8 system_call, const void *at, u64 vectors)
 {
-    begin_transfer(descriptor, kind, system_call, NULL, PEER_OF_SOCKET);
+    begin_transfer(descriptor, kind, system_call, NULL, PEER_OF_SOCKET, (struct buffers){at, vectors});
     return 0;
 }
 
-static __always_inline int begin_addressed(int descriptor, u8 kind, u8 system_call, const void *address, u8 peer)
+static __always_inline int begin_addressed(int descriptor, u8 kind, u8 system_call, const void *address, u8 peer,
+                                           const void *buffer)
 {
-    begin_transfer(descriptor, kind, system_call, address, peer);
+    begin_transfer(descriptor, kind, system_call, address, peer, (struct buffers){buffer, PLAIN_BUFFER});
     return 0;
 }
 
@@ -97,10 +123,13 @@ static __always_inline void read_header(struct event *event, const struct user_m
         read_named_address(event, name);
 }
 
-static __always_inline void end_transfer(const struct transfer *transfer, u64 pid_tgid, u64 bytes)
+static __always_inline void end_transfer(struct transfer *transfer, u64 pid_tgid, u64 bytes, int has_buffers)
 {
-    struct event *event = events.ringbuf_reserve(sizeof(struct event));
+    struct event *event;
 
+    /* First, so that who takes an event finds its bytes. */
+    capture_transfer(transfer, bytes, has_buffers);
+    event = events.ringbuf_reserve(sizeof(struct event));
     if (!event) {
         count(LOST_RING_FULL, 1);
         return;
@@ -110,7 +139,7 @@ static __always_inline void end_transfer(const struct transfer *transfer, u64 pi
     if (is_peer_named(event)) {
         if (transfer->peer == PEER_AT_ADDRESS)
             read_named_address(event, (void *)transfer->address);
-        else if (transfer->peer == PEER_AT_HEADER)
+        else if (transfer->peer == PEER_AT_HEADER || transfer->peer == PEER_AT_HIDDEN_HEADER)
             read_header(event, (void *)transfer->address);
     }
     describe_stages(event, transfer->sk, transfer->messages);
@@ -137,7 +166,7 @@ static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_t
     if (unreadable)
         count(INCOMPLETE_BYTES_UNREADABLE, 1);
     if (transfer->bytes)
-        end_transfer(transfer, pid_tgid, transfer->bytes);
+        end_transfer(transfer, pid_tgid, transfer->bytes, 0);
 }
 
 static __always_inline void end_messages_apart(struct transfer *transfer, struct event *event, long messages)
@@ -173,7 +202,7 @@ static __always_inline int exit_transfer(long result)
         return 0;
     if (result > 0) {
         transfer->messages = 1;
-        end_transfer(transfer, pid_tgid, result);
+        end_transfer(transfer, pid_tgid, result, 1);
     }
     transfers.delete(&pid_tgid);
     return 0;
@@ -216,81 +245,89 @@ done:
     return 0;
 }
 
-static __always_inline int enter_read(int descriptor)
+static __always_inline int enter_read(int descriptor, const void *buffer)
 {
-    return begin_plain(descriptor, EVENT_READ, CALL_READ);
+    return begin_plain(descriptor, EVENT_READ, CALL_READ, buffer, PLAIN_BUFFER);
 }
 
-static __always_inline int enter_readv(int descriptor)
+static __always_inline int enter_readv(int descriptor, const void *vector, u32 vectors)
 {
-    return begin_plain(descriptor, EVENT_READ, CALL_READV);
+    return begin_plain(descriptor, EVENT_READ, CALL_READV, vector, vectors);
 }
 
-static __always_inline int enter_preadv2(int descriptor)
+static __always_inline int enter_preadv2(int descriptor, const void *vector, u32 vectors)
 {
-    return begin_plain(descriptor, EVENT_READ, CALL_PREADV2);
+    return begin_plain(descriptor, EVENT_READ, CALL_PREADV2, vector, vectors);
 }
 
-static __always_inline int enter_recvfrom(int descriptor, u32 flags, const void *address)
+static __always_inline int enter_recvfrom(int descriptor, const void *buffer, u32 flags, const void *address)
 {
     if (flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_addressed(descriptor, EVENT_READ, CALL_RECVFROM, address, PEER_AT_ADDRESS);
+    if (flags & (MESSAGE_TRUNCATE | MESSAGE_OUT_OF_BAND))
+        buffer = NULL;
+    return begin_addressed(descriptor, EVENT_READ, CALL_RECVFROM, address, PEER_AT_ADDRESS, buffer);
 }
 
 static __always_inline int enter_recvmsg(int descriptor, const void *header, u32 flags)
 {
     if (flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_addressed(descriptor, EVENT_READ, CALL_RECVMSG, header, PEER_AT_HEADER);
+    return begin_addressed(descriptor, EVENT_READ, CALL_RECVMSG, header,
+                           flags & (MESSAGE_TRUNCATE | MESSAGE_OUT_OF_BAND) ? PEER_AT_HIDDEN_HEADER : PEER_AT_HEADER,
+                           NULL);
 }
 
 static __always_inline int enter_recvmmsg(int descriptor, const void *headers, u32 flags)
 {
     if (flags & (MESSAGE_PEEK | MESSAGE_ERROR_QUEUE))
         return 0;
-    return begin_addressed(descriptor, EVENT_READ, CALL_RECVMMSG, headers, PEER_AT_HEADERS);
+    return begin_addressed(descriptor, EVENT_READ, CALL_RECVMMSG, headers, PEER_AT_HEADERS, NULL);
 }
 
-static __always_inline int enter_write(int descriptor)
+static __always_inline int enter_write(int descriptor, const void *buffer)
 {
-    return begin_plain(descriptor, EVENT_WRITE, CALL_WRITE);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_WRITE, buffer, PLAIN_BUFFER);
 }
 
-static __always_inline int enter_writev(int descriptor)
+static __always_inline int enter_writev(int descriptor, const void *vector, u32 vectors)
 {
-    return begin_plain(descriptor, EVENT_WRITE, CALL_WRITEV);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_WRITEV, vector, vectors);
 }
 
-static __always_inline int enter_pwritev2(int descriptor)
+static __always_inline int enter_pwritev2(int descriptor, const void *vector, u32 vectors)
 {
-    return begin_plain(descriptor, EVENT_WRITE, CALL_PWRITEV2);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_PWRITEV2, vector, vectors);
 }
 
-static __always_inline int enter_sendto(int descriptor, const void *address)
+static __always_inline int enter_sendto(int descriptor, const void *buffer, u32 flags, const void *address)
 {
-    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDTO, address, PEER_AT_ADDRESS);
+    if (flags & MESSAGE_OUT_OF_BAND)
+        buffer = NULL;
+    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDTO, address, PEER_AT_ADDRESS, buffer);
 }
 
 static __always_inline int enter_sendmsg(int descriptor, const void *header)
 {
-    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDMSG, header, PEER_AT_HEADER);
+    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDMSG, header, PEER_AT_HEADER, NULL);
 }
 
 static __always_inline int enter_sendmmsg(int descriptor, const void *headers)
 {
-    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDMMSG, headers, PEER_AT_HEADERS);
+    return begin_addressed(descriptor, EVENT_WRITE, CALL_SENDMMSG, headers, PEER_AT_HEADERS, NULL);
 }
 
 static __always_inline int enter_sendfile(int descriptor)
 {
-    return begin_plain(descriptor, EVENT_WRITE, CALL_SENDFILE);
+    return begin_plain(descriptor, EVENT_WRITE, CALL_SENDFILE, NULL, PLAIN_BUFFER);
 }
 
 /* One end of a splice is a pipe, so at most one is a socket. */
 static __always_inline int enter_splice(int descriptor_in, int descriptor_out)
 {
-    if (!begin_transfer(descriptor_in, EVENT_READ, CALL_SPLICE_READ, NULL, PEER_OF_SOCKET))
-        begin_plain(descriptor_out, EVENT_WRITE, CALL_SPLICE_WRITE);
+    struct buffers none = {};
+
+    if (!begin_transfer(descriptor_in, EVENT_READ, CALL_SPLICE_READ, NULL, PEER_OF_SOCKET, none))
+        begin_plain(descriptor_out, EVENT_WRITE, CALL_SPLICE_WRITE, NULL, PLAIN_BUFFER);
     return 0;
 }

@@ -98,6 +98,7 @@ VIEWS: Final = (
             Field("segs_out", "u32", 4),
             Field("rcv_nxt", "u32", 4),
             Field("copied_seq", "u32", 4),
+            Field("write_seq", "u32", 4),
         ),
     ),
     View(
@@ -117,7 +118,14 @@ VIEWS: Final = (
     ),
     View("nf_hook_state", (Field("hook", "u8", 1), Field("pf", "u8", 1))),
     View("socket", (Field("state", "u32", 4), Field("sk", "struct sock *", 8))),
-    View("user_msghdr", (Field("msg_name", "void *", 8),)),
+    View(
+        "user_msghdr",
+        (
+            Field("msg_name", "void *", 8),
+            Field("msg_iov", "void *", 8),
+            Field("msg_iovlen", "unsigned long", 8),
+        ),
+    ),
     View("mmsghdr", (Field("msg_hdr", "struct user_msghdr", 0), Field("msg_len", "unsigned int", 4)), whole=True),
 )
 

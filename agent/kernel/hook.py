@@ -12,6 +12,12 @@ from typing import Final
 RESULT: Final = -1
 """Position of what a function or system call returns."""
 
+STACK: Final = -2
+"""Position of the stack pointer that a function of a program was entered with, told at its entry and at its return."""
+
+GOROUTINE: Final = -3
+"""Position of the goroutine that is in a function of a Go program."""
+
 CALL_MARK: Final = "*_sys_"
 """Begins the place of a function that serves a system call, whatever prefix the machine gives it."""
 
@@ -31,6 +37,7 @@ class Stage(Enum):
     TRANSMIT = "transmit"
     RECEIVE = "receive"
     SOCKET = "socket"
+    TLS = "tls"
 
 
 class SourceKind(Enum):
@@ -40,6 +47,7 @@ class SourceKind(Enum):
     KPROBE = "kprobe"
     TRACEPOINT = "tracepoint"
     RAW_TRACEPOINT = "raw_tracepoint"
+    UPROBE = "uprobe"
 
 
 FUNCTION_KINDS: Final = frozenset((SourceKind.FENTRY, SourceKind.KPROBE))
@@ -57,6 +65,16 @@ class Cost(Enum):
     PACKAGE_RECEIVED = "every package that the node receives for itself"
     PACKAGE = "every package that the node sends, receives or forwards"
     TROUBLE = "every package that is dropped or sent again"
+    PLAINTEXT = "every such call of a program"
+
+
+class Convention(Enum):
+    """Where a function of a program has its arguments and its result."""
+
+    C = "c"
+    """As the machine's C compilers have them (psABI)."""
+    GO = "go"
+    """As Go's compiler has them since 1.17 (ABIInternal)."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +94,8 @@ class Attachment:
     handler: str
     """A `static __always_inline` function in bpf/."""
     to: str
-    """A system call's tracepoint ("syscalls:sys_enter_read"), a raw tracepoint, a kernel function, or the function of a
-    system call ("*_sys_read", see `CALL_MARK`)."""
+    """A system call's tracepoint ("syscalls:sys_enter_read"), a raw tracepoint, a kernel function, the function of a
+    system call ("*_sys_read", see `CALL_MARK`), or a function of programs and libraries ("SSL_read")."""
     arguments: tuple[Argument, ...] = ()
     """What the handler is called with."""
     at_return: bool = False
@@ -87,6 +105,8 @@ class Attachment:
     again: bool = False
     """A second program with the same handler at the same place, which sees what the first one misses when the kernel
     leaves it out."""
+    convention: Convention = Convention.C
+    """Of a function of programs and libraries."""
 
     @property
     def function(self) -> str:

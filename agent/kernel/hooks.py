@@ -60,7 +60,7 @@ def _transfer(
     *,
     call: str | None = None,
     leaves: str = "exit_transfer",
-    arguments: tuple[Argument, ...] = (_descriptor(),),
+    arguments: tuple[Argument, ...] = (_descriptor(), _user_pointer(1)),
     lost: str = "",
 ) -> Hook:
     return _system_call(
@@ -86,6 +86,9 @@ _SOCKET_STATE_CHANGE: Final = (
     Argument("int", 1),
     Argument("int", 2),
 )
+
+_VECTORS: Final = (_descriptor(), _user_pointer(1), _number(2))
+_BUFFER_AND_ADDRESS: Final = (_descriptor(), _user_pointer(1), _number(3), _user_pointer(4))
 
 SYSTEM_CALL_HOOKS: Final = (
     _system_call(
@@ -172,18 +175,18 @@ SYSTEM_CALL_HOOKS: Final = (
         ("the close of sockets that a process leaves open when it ends, until it is found gone",),
     ),
     _transfer("read", Stage.READ),
-    _transfer("readv", Stage.READ),
-    _transfer("preadv2", Stage.READ),
-    _transfer("recvfrom", Stage.READ, arguments=(_descriptor(), _number(3), _user_pointer(4))),
+    _transfer("readv", Stage.READ, arguments=_VECTORS),
+    _transfer("preadv2", Stage.READ, arguments=_VECTORS),
+    _transfer("recvfrom", Stage.READ, arguments=_BUFFER_AND_ADDRESS),
     _message_transfer("recvmsg", Stage.READ, flags=2),
     _message_transfer("recvmmsg", Stage.READ, leaves="exit_messages", flags=3),
     _transfer("write", Stage.WRITE),
-    _transfer("writev", Stage.WRITE),
-    _transfer("pwritev2", Stage.WRITE),
-    _transfer("sendto", Stage.WRITE, arguments=(_descriptor(), _user_pointer(4))),
+    _transfer("writev", Stage.WRITE, arguments=_VECTORS),
+    _transfer("pwritev2", Stage.WRITE, arguments=_VECTORS),
+    _transfer("sendto", Stage.WRITE, arguments=_BUFFER_AND_ADDRESS),
     _message_transfer("sendmsg", Stage.WRITE),
     _message_transfer("sendmmsg", Stage.WRITE, leaves="exit_messages"),
-    _transfer("sendfile", Stage.WRITE, call="sendfile64"),
+    _transfer("sendfile", Stage.WRITE, call="sendfile64", arguments=(_descriptor(),)),
     _transfer(
         "splice",
         Stage.WRITE,

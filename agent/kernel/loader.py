@@ -27,6 +27,7 @@ from agent.kernel.wrappers import Program, render_programs, render_text
 
 SOURCES: Final = (
     "events.h",
+    "payload.h",
     "maps.h",
     "sockets.h",
     "stages.h",
@@ -35,6 +36,7 @@ SOURCES: Final = (
     "listen.c",
     "accept.c",
     "close.c",
+    "payload.c",
     "transfer.c",
     "stages_transmit.c",
     "stages_receive.c",
@@ -104,6 +106,10 @@ class Options:
     """Threads that may have sent a package of a watched socket."""
     held_entries: int = 4096
     """Packages that queueing disciplines may hold back; the oldest is forgotten."""
+    payload_bytes: int = 4 << 20
+    """Of the ring of captured payload; a power of two, at least a page."""
+    muted_entries: int = 4096
+    """Connections that may wait to be told that no more of their bytes are wanted."""
     only_chosen: bool = False
     """Whether only chosen processes are watched."""
     objects: Path | None = OBJECTS
@@ -111,16 +117,19 @@ class Options:
     seconds: float = field(default=SECONDS)
 
     def entries(self) -> dict[str, int]:
-        """Sizes of maps; that of the ring in bytes.
+        """Sizes of maps; those of the rings in bytes.
 
         Raises:
-            ValueError: The ring is not a power of two, or smaller than a page.
+            ValueError: A ring is not a power of two, or smaller than a page.
         """
         page = os.sysconf("SC_PAGE_SIZE")
-        if self.ring_bytes < page or self.ring_bytes & (self.ring_bytes - 1):
-            raise ValueError(f"ring of {self.ring_bytes} bytes: give a power of two, at least {page}")
+        for size in (self.ring_bytes, self.payload_bytes):
+            if size < page or size & (size - 1):
+                raise ValueError(f"ring of {size} bytes: give a power of two, at least {page}")
         return {
             "events": self.ring_bytes,
+            "payloads": self.payload_bytes,
+            "muted_sockets": self.muted_entries,
             "calls": self.in_flight_entries,
             "transfers": self.in_flight_entries,
             "connecting": self.connecting_entries,

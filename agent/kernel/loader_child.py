@@ -35,6 +35,7 @@ PROGRAM_TYPES = {
     "kprobe": bpf_syscall.TYPE_KPROBE,
     "tracepoint": bpf_syscall.TYPE_TRACEPOINT,
     "raw_tracepoint": bpf_syscall.TYPE_RAW_TRACEPOINT,
+    "uprobe": bpf_syscall.TYPE_KPROBE,
     "fentry": bpf_syscall.TYPE_TRACING,
 }
 
@@ -205,6 +206,8 @@ def load_programs(
             continue
         names.append(["program", number, None])
         descriptors.append(loaded)
+        if program["kind"] == "uprobe":
+            continue  # the agent attaches it, to each library and program that comes to be used
         for position, place in enumerate(program["places"]):
             descriptor = attacher.attach(loaded, program, place)
             if descriptor < 0:

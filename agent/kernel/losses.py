@@ -20,8 +20,11 @@ INCOMPLETE: Final = (
     "bytes_unreadable",
     "stages_full",
     "sending_full",
+    "payload_full",
+    "payload_cut",
+    "payload_unreadable",
 )
-"""Each is a number of events, sockets or packages that user space hears less of than it should."""
+"""Each is a number of events, sockets, packages, calls or fragments of payload that user space hears less of than it should."""
 
 COUNTERS: Final = LOST + INCOMPLETE
 

@@ -19,6 +19,7 @@ from agent.kernel.tracefs import Tracefs, TracefsError
 
 SYMBOLS: Final = Path("/proc/kallsyms")
 KPROBE_PMU: Final = Path("/sys/bus/event_source/devices/kprobe/type")
+UPROBE_PMU: Final = Path("/sys/bus/event_source/devices/uprobe/type")
 _FENTRY_EXAMPLE: Final = "tcp_sendmsg"
 
 
@@ -37,6 +38,8 @@ _KINDS_OF_MODE: Final = {
     AttachMode.KPROBE: frozenset((SourceKind.KPROBE,)),
     AttachMode.TRACEPOINT: frozenset((SourceKind.TRACEPOINT,)),
 }
+
+_KINDS_OF_EVERY_MODE: Final = frozenset((SourceKind.RAW_TRACEPOINT, SourceKind.UPROBE))
 
 UNAVAILABLE: Final = "declared unavailable by the configuration"
 
@@ -64,11 +67,15 @@ class KernelOffer:
     """Of the functions that the hooks name, those that kprobes find."""
     arguments: Mapping[str, int] = field(default_factory=dict)
     """Of the raw tracepoints that the hooks name, how many arguments each has; empty without BTF."""
+    uprobe: str = ""
+    """Why functions of programs cannot be attached to. Which programs have them is seen when they run."""
 
     def reason_against(self, source: Source) -> str:
         """Why `source` cannot be used on this kernel, or ""."""
         if source.kind is SourceKind.RAW_TRACEPOINT:
             return self._reason_against_arguments(source)
+        if source.kind is SourceKind.UPROBE:
+            return self.uprobe
         unusable, known, where = {
             SourceKind.FENTRY: (self.fentry, self.functions, "the kernel's BTF has no function"),
             SourceKind.KPROBE: (self.kprobe, self.symbols, "this kernel has no function"),
@@ -187,7 +194,8 @@ def examine_kernel(hooks: tuple[Hook, ...] = HOOKS) -> KernelOffer:
         tracepoint = "this kernel traces no system calls (CONFIG_FTRACE_SYSCALLS)"
     fentry, functions, arguments = _examine_btf(hooks)
     kprobe, symbols = _examine_kprobes(_places(hooks, SourceKind.KPROBE))
-    return KernelOffer(fentry, kprobe, tracepoint, reached, found, functions, symbols, arguments)
+    uprobe = "" if UPROBE_PMU.exists() else "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)"
+    return KernelOffer(fentry, kprobe, tracepoint, reached, found, functions, symbols, arguments, uprobe)
 
 
 def _places(hooks: tuple[Hook, ...], kind: SourceKind) -> frozenset[str]:
@@ -282,7 +290,7 @@ def _with(reasons: Mapping[SourceKind, str], source: Source, reason: str) -> dic
 
 
 def _is_asked_for(source: Source, hook: Hook, mode: AttachMode) -> bool:
-    """Raw tracepoints belong to every mode, and tracepoints where no function tells the same."""
-    if source.kind is SourceKind.RAW_TRACEPOINT or source.kind in _KINDS_OF_MODE[mode]:
+    """Raw tracepoints and uprobes belong to every mode, and tracepoints where no function tells the same."""
+    if source.kind in _KINDS_OF_EVERY_MODE or source.kind in _KINDS_OF_MODE[mode]:
         return True
     return source.kind is SourceKind.TRACEPOINT and not any(other.kind in FUNCTION_KINDS for other in hook.sources)

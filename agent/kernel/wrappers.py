@@ -7,6 +7,9 @@ Where they are is the kernel's ABI with its programs:
 * A raw tracepoint hands over its arguments in 8 bytes each.
 * A kprobe hands over the processor's registers; at a function's return only its result is left in them.
 * A fentry program gets a function's arguments in 8 bytes each; at its return they are followed by the result.
+* A uprobe hands over the processor's registers as well, of the program; the stack pointer is that at the function's
+  entry, or one return address further at its return. Go passes arguments and results in registers of its own choice,
+  and keeps the goroutine in another (the Go sources' src/cmd/compile/abi-internal.md).
 * A function that serves a system call has one argument: the registers with which user space called the kernel
   (`struct pt_regs`), which hold the call's arguments in the order of the machine's system call ABI.
 """
@@ -16,12 +19,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
-from agent.kernel.hook import CALL_MARK, FUNCTION_KINDS, RESULT, Argument, Attachment, SourceKind
+from agent.kernel.hook import (
+    CALL_MARK,
+    FUNCTION_KINDS,
+    GOROUTINE,
+    RESULT,
+    STACK,
+    Argument,
+    Attachment,
+    Convention,
+    SourceKind,
+)
 
 _CALL_REGISTERS: Final = {
     "x86_64": ("di", "si", "dx", "r10", "r8", "r9"),
     "aarch64": tuple(f"regs[{number}]" for number in range(6)),
 }
+_GO_REGISTERS: Final = {
+    "x86_64": ("ax", "bx", "cx", "di", "si", "r8", "r9", "r10", "r11"),
+    "aarch64": tuple(f"regs[{number}]" for number in range(16)),
+}
+_GOROUTINE_REGISTER: Final = {"x86_64": "r14", "aarch64": "regs[28]"}
+_RETURN_ADDRESS_BYTES: Final = {"x86_64": 8, "aarch64": 0}
+"""Of a return address on the stack."""
+
 _MOST_REGISTERS: Final = 6
 _MOST_ARGUMENTS: Final = 12
 """Of a raw tracepoint, or of a function with a fentry program."""
@@ -52,6 +73,7 @@ _CONTEXT: Final = {
     SourceKind.FENTRY: "u64 *",
     SourceKind.KPROBE: "struct pt_regs *",
     SourceKind.RAW_TRACEPOINT: "struct bpf_raw_tracepoint_args *",
+    SourceKind.UPROBE: "struct pt_regs *",
 }
 
 
@@ -84,6 +106,7 @@ class _Shape(NamedTuple):
     """Whether the arguments are those of a system call, which its function has elsewhere."""
     parameters: int
     """Of a function, behind which a fentry program finds its result."""
+    convention: Convention
 
     @classmethod
     def of(cls, kind: SourceKind, attachment: Attachment, parameters: Mapping[str, int]) -> Self:
@@ -95,6 +118,7 @@ class _Shape(NamedTuple):
             attachment.at_return,
             attachment.to.startswith(CALL_MARK),
             parameters[attachment.function] if behind else 0,
+            attachment.convention,
         )
 
 
@@ -168,7 +192,9 @@ def _value(shape: _Shape, attachment: Attachment, argument: Argument) -> str:
     """The C expression of one argument, as a number."""
     kind, position = shape.kind, argument.position
     value = None
-    if position == RESULT:
+    if kind is SourceKind.UPROBE:
+        value = _value_of_program(shape, position)
+    elif position == RESULT:
         value = _result(shape, attachment)
     elif kind in FUNCTION_KINDS and shape.is_call:
         value = _argument_of_call(shape, position)
@@ -179,7 +205,9 @@ def _value(shape: _Shape, attachment: Attachment, argument: Argument) -> str:
     elif kind is SourceKind.TRACEPOINT and position < _MOST_REGISTERS and ":sys_enter_" in attachment.to:
         value = f"ctx->arguments[{position}]"
     if value is None:
-        what = "what it returns" if position == RESULT else f"argument {position}"
+        what = {RESULT: "what it returns", STACK: "the stack", GOROUTINE: "the goroutine"}.get(
+            position, f"argument {position}"
+        )
         raise ValueError(f"{shape.handler} at {attachment.to} by {kind.value}: {what} is not to be had there")
     return value
 
@@ -191,6 +219,26 @@ def _result(shape: _Shape, attachment: Attachment) -> str | None:
         return "PT_REGS_RC(ctx)"
     if shape.kind is SourceKind.TRACEPOINT and ":sys_exit_" in attachment.to:
         return "ctx->result"
+    return None
+
+
+def _value_of_program(shape: _Shape, position: int) -> str | None:
+    """Of a function of a program; C functions are left through the kernel, Go's at each of their returns."""
+    machine = platform.machine()
+    if shape.convention is Convention.GO:
+        registers = _GO_REGISTERS[machine]
+        if position == GOROUTINE:
+            return f"ctx->{_GOROUTINE_REGISTER[machine]}"
+        if position == RESULT and shape.at_return:
+            return f"ctx->{registers[0]}"
+        return f"ctx->{registers[position]}" if 0 <= position < len(registers) and not shape.at_return else None
+    if position == RESULT and shape.at_return:
+        return "PT_REGS_RC(ctx)"
+    if position == STACK:
+        passed = _RETURN_ADDRESS_BYTES[machine] if shape.at_return else 0
+        return f"PT_REGS_SP(ctx) - {passed}" if passed else "PT_REGS_SP(ctx)"
+    if 0 <= position < _MOST_REGISTERS and not shape.at_return:
+        return f"PT_REGS_PARM{position + 1}(ctx)"
     return None
 
 
