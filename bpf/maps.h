@@ -65,7 +65,10 @@ enum counter {
     INCOMPLETE_PAYLOAD_FULL = 10,       /* fragments of payload that the ring had no room for */
     INCOMPLETE_PAYLOAD_CUT = 11,        /* calls of which not all was captured that should have been */
     INCOMPLETE_PAYLOAD_UNREADABLE = 12, /* fragments whose bytes user memory did not give */
-    COUNTERS = 13,
+    INCOMPLETE_TLS_SOCKET_UNKNOWN = 13, /* calls whose plain text is of a connection that is not known */
+    INCOMPLETE_TLS_SESSIONS_FULL = 14,  /* calls of TLS sessions that found no room */
+    INCOMPLETE_TLS_CALLS_FULL = 15,     /* calls of TLS libraries that found no room */
+    COUNTERS = 16,
 };
 
 BPF_RINGBUF_OUTPUT(events, SIZED_AT_LOAD);

@@ -1,7 +1,7 @@
 /* The end of a process: one event when its last thread leaves.
  *
  * What:  sched_process_exit runs for every thread that ends; only the one that leaves its group without live threads
- *        makes an event. Every thread's own entry in `calls` and `transfers` is removed: a thread killed where the
+ *        makes an event. Every thread's own entry in `calls`, `transfers` and others is removed: a thread killed where the
  *        exit of its system call is not traced would leave it behind.
  * Why a raw tracepoint: its first argument, the task, is all that is needed and has not changed since 4.17.
  * Lost without it: the end of connections that a process did not close itself.
@@ -17,6 +17,7 @@ static __always_inline int exit_process(struct task_struct *task)
     calls.delete(&pid_tgid);
     transfers.delete(&pid_tgid);
     sending_contexts.delete(&pid_tgid);
+    forget_tls_thread(pid_tgid);
     if (!is_watched(pid_tgid))
         return 0;
     bpf_probe_read_kernel(&group, sizeof(group), &task->signal);

@@ -87,8 +87,9 @@ struct watched {
     u32 waiting_next;  /* grows with each group that came */
     u32 datagrams_in;
     u32 datagrams_read;
-    u32 unseen_end; /* sequence number behind what came before the watch began */
-    u32 unused;
+    u32 unseen_end;  /* sequence number behind what came before the watch began */
+    u32 tls_process; /* of `tls_session` */
+    u64 tls_session; /* that was last seen to use this socket, as the process knows it; 0: none. See tls.c */
     struct conversation conversation;
 };
 
@@ -254,7 +255,10 @@ static __always_inline void watch_socket(const struct sock *sk, struct inode *in
 static __always_inline void forget_socket(const struct sock *sk)
 {
     u64 socket = (u64)sk;
+    struct watched *watched = watched_sockets.lookup(&socket);
 
+    if (watched && watched->tls_session)
+        forget_tls_session(watched->tls_session, watched->tls_process);
     muted_sockets.delete(&socket);
     if (!watched_sockets.delete(&socket))
         add_watched(-1);

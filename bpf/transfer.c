@@ -56,6 +56,7 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
     if (!find_watched_socket(descriptor, pid_tgid, &found))
         return 0;
     watch_socket(found.sk, found.inode, found.protocol, pid_tgid);
+    note_tls_socket(pid_tgid, &found);
     transfer.start_ns = bpf_ktime_get_ns();
     transfer.inode = found.inode;
     transfer.sk = found.sk;
@@ -127,6 +128,7 @@ static __always_inline void end_transfer(struct transfer *transfer, u64 pid_tgid
 {
     struct event *event;
 
+    note_tls_records(transfer, pid_tgid);
     /* First, so that who takes an event finds its bytes. */
     capture_transfer(transfer, bytes, has_buffers);
     event = events.ringbuf_reserve(sizeof(struct event));

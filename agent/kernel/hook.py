@@ -6,7 +6,7 @@ of attaching it `agent.kernel.wrappers` writes the program that finds those argu
 
 import platform
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Final
 
 RESULT: Final = -1
@@ -68,7 +68,7 @@ class Cost(Enum):
     PLAINTEXT = "every such call of a program"
 
 
-class Convention(Enum):
+class Convention(StrEnum):
     """Where a function of a program has its arguments and its result."""
 
     C = "c"

@@ -7,6 +7,7 @@ from typing import Final
 
 from agent.kernel.hook import CALL_MARK, RESULT, Argument, Attachment, Cost, Hook, Source, SourceKind, Stage
 from agent.kernel.stage_hooks import STAGE_HOOKS
+from agent.kernel.tls_hooks import TLS_HOOKS
 
 _RESULT: Final = (Argument("long", RESULT),)
 
@@ -195,4 +196,4 @@ SYSTEM_CALL_HOOKS: Final = (
     ),
 )
 
-HOOKS: Final = SYSTEM_CALL_HOOKS + STAGE_HOOKS
+HOOKS: Final = SYSTEM_CALL_HOOKS + STAGE_HOOKS + TLS_HOOKS

@@ -26,6 +26,12 @@ _COUNTERS: Final = {
     "peer_unreadable": "events sent without the peer that user memory should have named",
     "bytes_unreadable": "events sent without the bytes of a message whose header could not be read",
     "stages_full": "sockets and listeners whose packages are not watched, because too many others are",
+    "payload_full": "fragments of payload that found no room in their ring, because they were not taken fast enough",
+    "payload_cut": "calls of which less was captured than parsers need",
+    "payload_unreadable": "fragments of payload, or lengths of it, that user memory should have given",
+    "tls_socket_unknown": "calls of TLS libraries whose plain text is of a connection that is not known (yet)",
+    "tls_sessions_full": "calls of TLS sessions that found no room, because too many others were open",
+    "tls_calls_full": "calls of TLS libraries that found no room, because too many threads had called one",
     "sending_full": "packages of which only count and size are known, because too many were on their way at once",
 }
 
@@ -39,9 +45,9 @@ names the stage that it feeds, the ways in which it can be attached in order of 
 access logs lack without it. At start the agent looks at what the kernel offers and takes the first way that is offered.
 A hook without any never stops the agent: `pyrover-agent doctor` lists it with the reasons and with what is lost.
 
-`--attach fentry`, `--attach kprobe` and `--attach tracepoint` restrict the choice to one kind. Raw tracepoints are part
-of every choice: nothing else tells what they tell. `kernel.unavailable_hooks` of the configuration names hooks that are
-not to be used.
+`--attach fentry`, `--attach kprobe` and `--attach tracepoint` restrict the choice to one kind. Raw tracepoints and
+uprobes are part of every choice: nothing else tells what they tell. `kernel.unavailable_hooks` of the configuration
+names hooks that are not to be used.
 
 The handler is the same C function whichever way is taken (`agent/kernel/wrappers.py`).
 
@@ -73,6 +79,18 @@ _TAIL: Final = """\
 """
 
 
+_KERNEL_TABLE: Final = (
+    "| Hook | Order | fentry | kprobe | tracepoint | Lost without it |",
+    "|---|---|---|---|---|---|",
+)
+_PROGRAM_TABLE: Final = (
+    "Functions of programs and libraries, where plain text goes in and comes out (uprobes). [tls.md](tls.md) says",
+    "which programs are found, and what is not seen of them.\n",
+    "| Hook | Functions | Lost without it |",
+    "|---|---|---|",
+)
+
+
 def render() -> str:
     """The whole page."""
     return "\n".join(_lines()) + "\n" + _TAIL
@@ -83,9 +101,8 @@ def _lines() -> Iterator[str]:
     for stage in Stage:
         hooks = [hook for hook in HOOKS if hook.stage is stage]
         yield f"## Stage: {stage.value}\n"
-        yield "| Hook | Order | fentry | kprobe | tracepoint | Lost without it |"
-        yield "|---|---|---|---|---|---|"
-        yield from map(_row, hooks)
+        yield from _PROGRAM_TABLE if stage is Stage.TLS else _KERNEL_TABLE
+        yield from map(_program_row if stage is Stage.TLS else _row, hooks)
         yield ""
     yield from _fields()
     yield "## Cost\n"
@@ -128,6 +145,10 @@ def _row(hook: Hook) -> str:
         _places(hook, SourceKind.TRACEPOINT, SourceKind.RAW_TRACEPOINT),
     )
     return f"| `{hook.name}` | {order} | {' | '.join(columns)} | {'<br>'.join(hook.lost)} |"
+
+
+def _program_row(hook: Hook) -> str:
+    return f"| `{hook.name}` | {_places(hook, SourceKind.UPROBE)} | {'<br>'.join(hook.lost)} |"
 
 
 def _places(hook: Hook, *kinds: SourceKind) -> str:

@@ -28,6 +28,7 @@ from agent.kernel.wrappers import Program, render_programs, render_text
 SOURCES: Final = (
     "events.h",
     "payload.h",
+    "tls.h",
     "maps.h",
     "sockets.h",
     "stages.h",
@@ -37,6 +38,7 @@ SOURCES: Final = (
     "accept.c",
     "close.c",
     "payload.c",
+    "tls.c",
     "transfer.c",
     "stages_transmit.c",
     "stages_receive.c",
@@ -110,6 +112,10 @@ class Options:
     """Of the ring of captured payload; a power of two, at least a page."""
     muted_entries: int = 4096
     """Connections that may wait to be told that no more of their bytes are wanted."""
+    tls_threads: int = 4096
+    """Threads that may have called a TLS library, and goroutines that may be inside a call."""
+    tls_sessions: int = 16384
+    """TLS sessions whose sockets are known at the same time."""
     only_chosen: bool = False
     """Whether only chosen processes are watched."""
     objects: Path | None = OBJECTS
@@ -139,6 +145,9 @@ class Options:
             "watched_sockets": self.watched_entries,
             "sending_contexts": self.sending_entries,
             "held_packages": self.held_entries,
+            "tls_threads": self.tls_threads,
+            "go_calls": self.tls_threads,
+            "tls_sessions": self.tls_sessions,
             **({"chosen_processes": self.filter_entries} if self.only_chosen else {}),
         }
 

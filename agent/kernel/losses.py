@@ -23,8 +23,12 @@ INCOMPLETE: Final = (
     "payload_full",
     "payload_cut",
     "payload_unreadable",
+    "tls_socket_unknown",
+    "tls_sessions_full",
+    "tls_calls_full",
 )
-"""Each is a number of events, sockets, packages, calls or fragments of payload that user space hears less of than it should."""
+"""Each is a number of events, sockets, packages, calls or fragments of payload of which user space hears less than it
+should."""
 
 COUNTERS: Final = LOST + INCOMPLETE
 

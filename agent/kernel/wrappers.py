@@ -226,12 +226,8 @@ def _value_of_program(shape: _Shape, position: int) -> str | None:
     """Of a function of a program; C functions are left through the kernel, Go's at each of their returns."""
     machine = platform.machine()
     if shape.convention is Convention.GO:
-        registers = _GO_REGISTERS[machine]
-        if position == GOROUTINE:
-            return f"ctx->{_GOROUTINE_REGISTER[machine]}"
-        if position == RESULT and shape.at_return:
-            return f"ctx->{registers[0]}"
-        return f"ctx->{registers[position]}" if 0 <= position < len(registers) and not shape.at_return else None
+        register = _go_register(shape, position)
+        return register and f"ctx->{register}"
     if position == RESULT and shape.at_return:
         return "PT_REGS_RC(ctx)"
     if position == STACK:
@@ -240,6 +236,15 @@ def _value_of_program(shape: _Shape, position: int) -> str | None:
     if 0 <= position < _MOST_REGISTERS and not shape.at_return:
         return f"PT_REGS_PARM{position + 1}(ctx)"
     return None
+
+
+def _go_register(shape: _Shape, position: int) -> str | None:
+    registers = _GO_REGISTERS[platform.machine()]
+    if position == GOROUTINE:
+        return _GOROUTINE_REGISTER[platform.machine()]
+    if position == RESULT and shape.at_return:
+        return registers[0]
+    return registers[position] if 0 <= position < len(registers) and not shape.at_return else None
 
 
 def _argument_of_call(shape: _Shape, position: int) -> str | None:

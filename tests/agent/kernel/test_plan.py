@@ -14,6 +14,7 @@ from agent.kernel.tracefs import TracefsError
 
 FENTRY, KPROBE = SourceKind.FENTRY, SourceKind.KPROBE
 TRACEPOINT, RAW_TRACEPOINT = SourceKind.TRACEPOINT, SourceKind.RAW_TRACEPOINT
+UPROBE = SourceKind.UPROBE
 
 
 def places(kind: SourceKind) -> frozenset[str]:
@@ -23,11 +24,14 @@ def places(kind: SourceKind) -> frozenset[str]:
 EVERYTHING = KernelOffer(
     "", "", "", "mounted", places(TRACEPOINT), {name: Function(1, 3) for name in places(FENTRY)}, places(KPROBE)
 )
-TRACEPOINTS_ONLY = replace(EVERYTHING, fentry="no fentry", kprobe="no kprobes", functions={}, symbols=frozenset())
-NOTHING = KernelOffer("no fentry", "no kprobes", "no tracefs", "not mounted")
+TRACEPOINTS_ONLY = replace(
+    EVERYTHING, fentry="no fentry", kprobe="no kprobes", uprobe="no uprobes", functions={}, symbols=frozenset()
+)
+NOTHING = KernelOffer("no fentry", "no kprobes", "no tracefs", "not mounted", uprobe="no uprobes")
 
 BY_RAW_TRACEPOINT = {hook.name for hook in HOOKS if all(s.kind is RAW_TRACEPOINT for s in hook.sources)}
 WITH_TRACEPOINT = {hook.name for hook in HOOKS if any(s.kind in (TRACEPOINT, RAW_TRACEPOINT) for s in hook.sources)}
+BY_UPROBE = {hook.name for hook in HOOKS if any(s.kind is UPROBE for s in hook.sources)}
 
 
 def chosen(offer: KernelOffer, mode: AttachMode = AttachMode.AUTO) -> dict[str, SourceKind | None]:
@@ -48,13 +52,14 @@ def test_tracepoints_serve_every_system_call() -> None:
 def test_every_mode_serves_every_hook_where_everything_is_offered(mode: AttachMode) -> None:
     kinds = chosen(EVERYTHING, mode)
     served = {name for name, kind in kinds.items() if kind}
-    assert served == (WITH_TRACEPOINT if mode is AttachMode.TRACEPOINT else set(kinds))
+    assert served == (WITH_TRACEPOINT | BY_UPROBE if mode is AttachMode.TRACEPOINT else set(kinds))
     assert all(kinds[name] is RAW_TRACEPOINT for name in BY_RAW_TRACEPOINT)
+    assert all(kinds[name] is UPROBE for name in BY_UPROBE)
     if mode is not AttachMode.AUTO:
         hooks = {hook.name: hook for hook in HOOKS}
         for name, kind in kinds.items():
             offered = {source.kind for source in hooks[name].sources}
-            assert kind in (SourceKind(mode.value), RAW_TRACEPOINT, None), name
+            assert kind in (SourceKind(mode.value), RAW_TRACEPOINT, UPROBE, None), name
             assert kind is not RAW_TRACEPOINT or SourceKind(mode.value) not in offered, name
 
 
