@@ -110,6 +110,7 @@ class Limits(_Section, frozen=True):
     processes: Positive = 8_192
     listeners: Positive = 16_384
     translations: Positive = 65_536
+    conversations: Positive = 16_384
     network_namespaces: Positive = 256
     queue_logs: Positive = 200_000
     queue_bytes: Positive = 16 * 1024 * 1024
@@ -161,6 +162,7 @@ ENVIRONMENT = {
     "ROVER_LIMITS_PROCESSES": "limits.processes",
     "ROVER_LIMITS_LISTENERS": "limits.listeners",
     "ROVER_LIMITS_TRANSLATIONS": "limits.translations",
+    "ROVER_LIMITS_CONVERSATIONS": "limits.conversations",
     "ROVER_LIMITS_NETWORK_NAMESPACES": "limits.network_namespaces",
     "ROVER_LIMITS_QUEUE_LOGS": "limits.queue_logs",
     "ROVER_LIMITS_QUEUE_BYTES": "limits.queue_bytes",

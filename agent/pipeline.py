@@ -3,12 +3,13 @@
 `run`, `record` and `replay` drive this same object. It asks nothing but its host, and reads no clock.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.config import Configuration
 from agent.connections.peers import Peers
 from agent.connections.registry import ViewRegistry
 from agent.connections.startup import adopt_open_connections
+from agent.connections.state import ViewState
 from agent.connections.table import ViewTable
 from agent.connections.tracker import Tracker
 from agent.connections.verification import Verification
@@ -20,10 +21,13 @@ from agent.discovery.interfaces import NodeInterfaces
 from agent.discovery.naming import Naming
 from agent.discovery.owners import SocketOwners
 from agent.discovery.processes import ProcessTable
+from agent.events.fragments import Fragment
 from agent.events.layout import Events
 from agent.export.accounting import Ledger
 from agent.export.assembler import Assembler, Batch
 from agent.export.heads import encode_connection, encode_node
+from agent.export.holding import NOTHING_HELD, Holds
+from agent.protocols.conversations import Conversations, Told
 
 AGENT_SERVICE = "pyrover-agent"
 """The service name of the agent itself."""
@@ -45,6 +49,7 @@ class Pipeline:
         host: Host,
         ledger: Ledger,
         deliver: Callable[[Batch], None],
+        mute: Callable[[int], None] = lambda _socket: None,
     ) -> None:
         """Start with nothing known.
 
@@ -55,6 +60,7 @@ class Pipeline:
             host: Answers questions about processes and sockets.
             ledger: Where captured logs are booked.
             deliver: Takes each finished batch.
+            mute: Tells the kernel that no more bytes of a socket are wanted.
         """
         self._configuration = configuration
         self._node_name = node_name
@@ -75,6 +81,7 @@ class Pipeline:
         self._interfaces = NodeInterfaces(host)
         self._drop_reasons = DropReasons(host)
         self._assembler = Assembler()
+        self.conversations = Conversations(self.table, limits.conversations, mute)
         self._flushed_ns = 0
         self._scanned_ns = 0
         self._rescan_pause = RESCAN_SECONDS[0]
@@ -96,10 +103,17 @@ class Pipeline:
         self._flushed_ns = now_ns
         adopt_open_connections(self._scan(now_ns), self.registry, now_ns)
 
-    def step(self, events: Events, now_ns: int) -> None:
-        """Take events in, and flush when there are enough logs or it is time to."""
+    def step(self, events: Events, now_ns: int, fragments: Sequence[Fragment] = ()) -> None:
+        """Take events in, and flush when there are enough logs or it is time to.
+
+        Args:
+            events: In order of arrival.
+            now_ns: CLOCK_MONOTONIC.
+            fragments: Captured payload, taken after the events.
+        """
         self.remotes.learn(self._host.translations(self.remotes.namespaces()), now_ns)
         flush = self._configuration.access_log.flush
+        ended: list[View] = []
         for first in range(0, len(events), flush.max_count):
             portion = events[first : first + flush.max_count]
             self.events += len(portion)
@@ -107,20 +121,37 @@ class Pipeline:
             self.remotes.follow(tracked)
             self._ledger.capture(len(tracked.logs))
             self._assembler.append(tracked)
-            if self._assembler.size >= flush.max_count:
+            ended += [view for view in tracked.views.values() if view.state is ViewState.ENDED]
+            if self._assembler.size >= flush.max_count and first + flush.max_count < len(events):
                 self.flush(now_ns)
+        self._tell(self.conversations.process(fragments, ended))
         self._verification.tick(now_ns)
-        if now_ns - self._flushed_ns >= flush.period * 1e9:
+        if self._assembler.size >= flush.max_count or now_ns - self._flushed_ns >= flush.period * 1e9:
             self.flush(now_ns)
 
     def flush(self, now_ns: int) -> None:
-        """Hand on everything collected so far."""
+        """Hand on everything collected so far, except what waits for the exchange that it is part of."""
         self._flushed_ns = now_ns
-        if self._assembler.size:
+        self._tell(self.conversations.due(now_ns))
+        self._hand_on(now_ns, Holds(now_ns, self.conversations.is_busy))
+
+    def finish(self, now_ns: int) -> None:
+        """Hand on everything: nothing comes after it."""
+        self._tell(self.conversations.due(now_ns))
+        self._hand_on(now_ns, NOTHING_HELD)
+
+    def _tell(self, told: Sequence[Told]) -> None:
+        self._ledger.capture(len(told))
+        self._assembler.tell(told)
+
+    def _hand_on(self, now_ns: int, holds: Holds) -> None:
+        if self._assembler.count or self._assembler.size:
             self._rescan(now_ns)
             self._peers.unresolved = False
             self._interfaces.begin(now_ns)
-            for batch in self._assembler.flush(self._node, self._head, self._interfaces, self._drop_reasons.name):
+            for batch in self._assembler.flush(
+                self._node, self._head, self._interfaces, self._drop_reasons.name, holds
+            ):
                 self._deliver(batch)
         self.table.forget_ended(now_ns)
 
@@ -153,7 +184,8 @@ class Pipeline:
         """The serialised connection of a view, made anew only when a name has changed."""
         remote = self._peers.find(view)
         names = (view.process.identity, remote.identity if remote else None, view.role, view.translated)
-        if view.head_names != names:
+        says = (*names, view.is_tls, view.protocol_read)
+        if view.head_names != says:
             view.head = encode_connection(view, names[1])
-            view.head_names = names
+            view.head_names = says
         return view.head

@@ -386,10 +386,9 @@ static __always_inline void capture_call(struct capture *capture, struct convers
     for (int i = 0; has_buffers && i < STEPS && capture->left; i++) {
         if (i == STEPS - RAW_STEPS)
             direction->is_lost = 1; /* too many frames to follow: all the rest, user space finds them in it */
-        if (capture->segment_bytes)
-            step(capture, direction);
-        else if (!next_segment(capture))
+        if (!capture->segment_bytes && !next_segment(capture))
             break;
+        step(capture, direction);
     }
     if (capture->left) {
         direction->is_lost = 1;

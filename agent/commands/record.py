@@ -72,12 +72,14 @@ def _record(
     node = node_name(configuration)
     host = RecordingHost(ProcHost(configuration.discovery.proc, translations=conntrack))
     writer = RecordingWriter(file, Header(node=node, agent_process=os.getpid(), layout=event_layout()))
-    pipeline = Pipeline(configuration, node, os.getpid(), host=host, ledger=Ledger(), deliver=lambda _: None)
+    pipeline = Pipeline(
+        configuration, node, os.getpid(), host=host, ledger=Ledger(), deliver=lambda _: None, mute=source.mute
+    )
 
     def step(now_ns: int) -> None:
-        events = source.take()
-        pipeline.step(events, now_ns)
-        writer.step(now_ns, events, host.collect(), source.losses())
+        events, fragments = source.take(), source.take_payload()
+        pipeline.step(events, now_ns, fragments)
+        writer.step(now_ns, events, host.collect(), source.losses(), fragments)
         file.flush()  # what was recorded stays when the recorder is killed
 
     begin_ns = monotonic_ns()
@@ -86,6 +88,6 @@ def _record(
     follow(source, step, stop)
     # The replay ends with a flush, whose questions must have answers.
     end_ns = monotonic_ns()
-    pipeline.flush(end_ns)
+    pipeline.finish(end_ns)
     writer.end(end_ns, host.collect())
     return pipeline.events

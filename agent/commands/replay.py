@@ -81,9 +81,9 @@ def play(
         if moment.kind is MomentKind.BEGIN:
             pipeline.start(moment.now_ns)
         elif moment.kind is MomentKind.STEP:
-            pipeline.step(moment.events, moment.now_ns)
+            pipeline.step(moment.events, moment.now_ns, moment.fragments)
         else:
-            pipeline.flush(moment.now_ns)
+            pipeline.finish(moment.now_ns)
         if stop:
             return
 

@@ -105,7 +105,13 @@ def _capture(
     ledger = Ledger()
     sender = Sender(transport, ledger, limits)
     pipeline = Pipeline(
-        configuration, node_name(configuration), os.getpid(), host=host, ledger=ledger, deliver=sender.submit
+        configuration,
+        node_name(configuration),
+        os.getpid(),
+        host=host,
+        ledger=ledger,
+        deliver=sender.submit,
+        mute=source.mute,
     )
     trimmer = MemoryTrimmer()
     sender.start()
@@ -122,6 +128,7 @@ def _capture(
             incomplete={
                 **source.incomplete(),
                 **pipeline.remotes.losses(),
+                **pipeline.conversations.losses,
                 **(conntrack.losses() if conntrack is not None else {}),
             },
             troubles=pipeline.troubles,
@@ -129,7 +136,8 @@ def _capture(
         )
 
     def step(now_ns: int) -> None:
-        pipeline.step(source.take(), now_ns)
+        events = source.take()  # before the payload: what belongs to them is there then
+        pipeline.step(events, now_ns, source.take_payload())
         trimmer.trim()
         if live is not None and live.due():
             live.show(figures())
@@ -140,7 +148,7 @@ def _capture(
         print(describe_start(source, configuration, backend), file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
         follow(source, step, stop)
     finally:
-        pipeline.flush(monotonic_ns())
+        pipeline.finish(monotonic_ns())
         sender.stop(SHUTDOWN_SECONDS)
         transport.close()
     final = figures()

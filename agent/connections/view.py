@@ -2,6 +2,7 @@
 
 from agent.connections.state import ViewState
 from agent.discovery.processes import Process
+from agent.events.fragments import ConversationProtocol
 from agent.events.layout import Role
 
 ENDPOINT_BYTES = 18
@@ -16,11 +17,13 @@ class View:
 
     __slots__ = (
         "connected_ns",
+        "conversations",
         "descriptors",
         "followed",
         "head",
         "head_names",
         "inode",
+        "is_tls",
         "key",
         "last_seen_ns",
         "listener",
@@ -29,6 +32,7 @@ class View:
         "number",
         "process",
         "protocol",
+        "protocol_read",
         "remote",
         "role",
         "state",
@@ -72,6 +76,12 @@ class View:
         self.descriptors: tuple[int, ...] = ()
         """Descriptors of the process that are known to refer to the socket."""
         self.last_seen_ns = now_ns
+        self.conversations: tuple[int, ...] = ()
+        """What is read of its payload: TLS sessions, 0 for plain text."""
+        self.protocol_read = ConversationProtocol.UNKNOWN
+        """What its payload is read as."""
+        self.is_tls = False
+        """Whether its bytes are those of TLS."""
         self.head: bytes = b""
         """The serialised connection as last sent."""
         self.head_names: object = None

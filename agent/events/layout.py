@@ -9,6 +9,8 @@ from enum import IntEnum, IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.events.fragments import FRAGMENT
+
 ADDRESS_BYTES = 16
 COMMAND_BYTES = 16
 
@@ -160,10 +162,9 @@ def quality_of(events: Events) -> NDArray[np.void]:
 
 
 def c_layout_assertions() -> str:
-    """C static assertions that the structs of bpf/events.h have exactly the layouts declared here."""
-    return (
-        "\n".join(_assertions("event", EVENT) + _assertions("stages", STAGES) + _assertions("quality", QUALITY)) + "\n"
-    )
+    """C static assertions that the structs of bpf/events.h and bpf/payload.h have exactly the layouts declared here."""
+    structs = {"event": EVENT, "stages": STAGES, "quality": QUALITY, "fragment": FRAGMENT}
+    return "".join(f"{line}\n" for name, dtype in structs.items() for line in _assertions(name, dtype))
 
 
 def _assertions(structure: str, dtype: np.dtype[np.void]) -> list[str]:

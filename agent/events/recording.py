@@ -1,14 +1,14 @@
 """Files of recorded kernel events, with everything else that a replay needs.
 
-A signature, then frames: a kind (1 byte), a length (4 bytes, little-endian), a CRC-32 of the payload (4 bytes), the
-payload. First comes a header. Then, for each moment of the recorded run, the answers of the host that it asked for, and
-the moment itself: the beginning, then steps with their events, then the end. The end also says how many events there
-are, so that a file cut between two frames is noticed as well.
+A signature, then frames: a kind (1 byte), a length (4 bytes, little-endian), a CRC-32 of the content (4 bytes), the
+content. First comes a header. Then, for each moment of the recorded run, the answers of the host that it asked for, the
+payload that was captured, and the moment itself: the beginning, then steps with their events, then the end. The end also
+says how many events there are, so that a file cut between two frames is noticed as well.
 """
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from agent.discovery.recorded import Answer
+from agent.events.fragments import Fragment, FragmentError, pack_fragments, unpack_fragments
 from agent.events.layout import EVENT, Events
 from agent.events.recorded_layout import Layout, LayoutError, RecordedLayout
 
@@ -25,6 +26,9 @@ MAXIMUM_PAYLOAD = 64 * 1024 * 1024
 """Bytes of a frame."""
 STEP_EVENTS = 65_536
 """Events of a step at most; more are written as several steps of the same time."""
+
+STEP_FRAGMENTS = 4_096
+"""Fragments of payload in a frame at most: 17 MB."""
 
 _FRAME = struct.Struct("<BII")
 _MOMENT = struct.Struct("<QQ")
@@ -42,6 +46,7 @@ class _FrameKind(IntEnum):
     BEGIN = 4
     STEP = 5
     END = 6
+    FRAGMENTS = 7
 
 
 class MomentKind(Enum):
@@ -82,6 +87,8 @@ class Moment:
     """What the host answered at this moment."""
     losses: Mapping[str, int]
     """Events lost before they could be taken, by cause, since the start."""
+    fragments: tuple[Fragment, ...] = ()
+    """Payload that was taken after the events."""
 
 
 class RecordingWriter:
@@ -99,9 +106,19 @@ class RecordingWriter:
         self._answers(answers)
         self._frame(_FrameKind.BEGIN, _MOMENT.pack(now_ns, 0))
 
-    def step(self, now_ns: int, events: Events, answers: Iterable[Answer], losses: Mapping[str, int]) -> None:
+    def step(
+        self,
+        now_ns: int,
+        events: Events,
+        answers: Iterable[Answer],
+        losses: Mapping[str, int],
+        fragments: Sequence[Fragment] = (),
+    ) -> None:
         """Append a step."""
         self._answers(answers)
+        for first in range(0, len(fragments), STEP_FRAGMENTS):
+            packed = pack_fragments(fragments[first : first + STEP_FRAGMENTS])
+            self._frame(_FrameKind.FRAGMENTS, zlib.compress(packed, _COMPRESSION))
         if dict(losses) != self._losses:
             self._losses = dict(losses)
             self._frame(_FrameKind.LOSSES, msgspec.json.encode(self._losses))
@@ -156,6 +173,7 @@ class RecordingReader:
             RecordingError: the file is damaged or was cut short; the moments before that have been given.
         """
         answers: list[Answer] = []
+        fragments: list[Fragment] = []
         losses: dict[str, int] = {}
         events = 0
         expected = _FrameKind.BEGIN
@@ -165,6 +183,8 @@ class RecordingReader:
                 answers.append(_decode(payload, Answer))
             elif kind is _FrameKind.LOSSES:
                 losses = _decode(payload, dict[str, int])
+            elif kind is _FrameKind.FRAGMENTS:
+                fragments += _fragments(payload)
             elif kind not in _MOMENT_KINDS or (kind is _FrameKind.BEGIN) != (expected is _FrameKind.BEGIN):
                 raise RecordingError(f"the recording is damaged: a frame of kind {kind.name} where none belongs")
             else:
@@ -173,10 +193,10 @@ class RecordingReader:
                 events += len(found)
                 if kind is _FrameKind.END and (count != events or self._file.read(1)):
                     raise RecordingError("the recording is damaged: its end does not fit what it holds")
-                yield Moment(_MOMENT_KINDS[kind], now_ns, found, tuple(answers), losses)
+                yield Moment(_MOMENT_KINDS[kind], now_ns, found, tuple(answers), losses, tuple(fragments))
                 if kind is _FrameKind.END:
                     return
-                answers = []
+                answers, fragments = [], []
                 expected = _FrameKind.STEP
 
     def _events(self, payload: bytes, count: int) -> Events:
@@ -185,10 +205,7 @@ class RecordingReader:
         if not count:
             return np.empty(0, dtype=EVENT)
         size = count * self._layout.itemsize
-        try:
-            data = zlib.decompressobj().decompress(payload[_MOMENT.size :], size + 1)
-        except zlib.error as error:
-            raise RecordingError(f"the recording is damaged: {error}") from error
+        data = _decompress(payload[_MOMENT.size :], size + 1)
         if len(data) != size:
             raise RecordingError("the recording is damaged: a step without its events")
         return self._layout.read(data)
@@ -215,6 +232,21 @@ def _decode(payload: bytes, wanted: Any) -> Any:  # noqa: ANN401 - msgspec takes
     try:
         return msgspec.json.decode(payload, type=wanted)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordingError(f"the recording is damaged: {error}") from error
+
+
+def _decompress(content: bytes, most: int) -> bytes:
+    """At most so many bytes of what was compressed."""
+    try:
+        return zlib.decompressobj().decompress(content, most)
+    except zlib.error as error:
+        raise RecordingError(f"the recording is damaged: {error}") from error
+
+
+def _fragments(content: bytes) -> Iterator[Fragment]:
+    try:
+        yield from unpack_fragments(_decompress(content, MAXIMUM_PAYLOAD))
+    except FragmentError as error:
         raise RecordingError(f"the recording is damaged: {error}") from error
 
 

@@ -7,6 +7,7 @@ at the time, and both have to stay in step.
 from collections.abc import Mapping
 from typing import Protocol
 
+from agent.events.fragments import Fragment
 from agent.events.layout import Events
 
 
@@ -15,6 +16,17 @@ class EventSource(Protocol):
 
     def take(self) -> Events:
         """Every event that has arrived since the last call, in order of arrival; empty when there is none."""
+        ...
+
+    def take_payload(self) -> list[Fragment]:
+        """Every fragment of payload that has arrived since the last call, in order of arrival.
+
+        What belongs to events that were taken before is among them, or was.
+        """
+        ...
+
+    def mute(self, socket: int) -> None:
+        """Capture no more of the bytes of a connection, as a fragment names it."""
         ...
 
     def wait(self, seconds: float) -> bool:

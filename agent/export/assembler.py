@@ -13,8 +13,13 @@ from agent.connections.view import View
 from agent.discovery.interfaces import NodeInterfaces
 from agent.events.layout import EventKind
 from agent.events.rows import join, take
+from agent.export.arrangement import Arranged, arrange
+from agent.export.claims import claim_logs
+from agent.export.holding import NOTHING_HELD, Holds
 from agent.export.kernel_logs import encode_kernel_logs
+from agent.export.protocol_logs import encode_protocol_log
 from agent.export.supplements import settle
+from agent.protocols.conversations import Told
 
 STREAM_CONNECTIONS = 10_000
 """Connections per stream at most; as receivers of this wire are used to."""
@@ -38,17 +43,29 @@ class Batch:
         return sum(map(len, self.messages))
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One message of a stream."""
+
+    data: bytes
+    logs: int
+    """Logs in it, of the kernel and of exchanges."""
+    begins: bool
+    """Whether it names its connection."""
+
+
 class Assembler:
     """The logs since the last flush."""
 
     def __init__(self) -> None:
         self._logs: list[Logs] = []
         self._supplements: list[Supplements] = []
+        self._told: list[Told] = []
         self._views: dict[int, View] = {}
         self.count = 0
-        """Logs that wait for the next flush."""
+        """Logs, of the kernel and of exchanges, that wait for the next flush."""
         self.size = 0
-        """Logs, and what else is known of connections, that wait for the next flush."""
+        """Logs, and what else is known of connections, that wait for the next flush; those held back not."""
         self.troubles: Counter[str] = Counter()
         """What went wrong on connections so far, and how often."""
 
@@ -62,47 +79,57 @@ class Assembler:
         self.size += len(tracked.logs) + len(tracked.supplements)
         self._views.update(tracked.views)
 
+    def tell(self, told: Sequence[Told]) -> None:
+        """Take exchanges on."""
+        self._told += told
+        self._views.update((item.view.number, item.view) for item in told)
+        self.count += len(told)
+        self.size += len(told)
+
     def flush(
         self,
         node: Callable[[], bytes],
         head: Callable[[View], bytes],
         interfaces: NodeInterfaces,
         reason_name: Callable[[int], str],
+        holds: Holds = NOTHING_HELD,
     ) -> Iterator[Batch]:
-        """Everything collected, as streams; logs of a connection keep their order.
+        """Everything collected, as streams; plain logs of a connection keep their order.
 
-        The collection is empty once the first batch was asked for.
+        What is held back stays for the next flush; everything else is gone once the first batch was asked for.
 
         Args:
             node: Gives the serialised message that begins each stream, once the interfaces that the logs use are known.
             head: Gives a view's serialised connection.
             interfaces: The network interfaces of this node.
             reason_name: What the kernel calls a reason for dropping a package.
+            holds: Which logs wait for the exchange that they are part of.
         """
-        if not self.size:
+        if not self.count and not self.size:
             return
         logs, supplements = join(self._logs, LOG), join(self._supplements, SUPPLEMENT)
-        views = self._views
-        self._logs, self._supplements, self._views, self.count, self.size = [], [], {}, 0, 0
-        logs = take(logs, np.argsort(logs["view"], kind="stable"))
+        told, views = self._told, self._views
+        claims = claim_logs(logs, told)
+        held = holds.held(logs, claims, views)
+        self._hold(take(logs, np.flatnonzero(held)), views)
+        rows = np.flatnonzero(~held)
+        rows = rows[np.lexsort((claims[rows], logs["view"][rows]))]
+        logs, claims = take(logs, rows), claims[rows]
         late = supplements["kind"] != EventKind.QUALITY
         _number_interfaces(logs, np.ones(len(logs), dtype=np.bool_), views, interfaces)
         _number_interfaces(supplements, late, views, interfaces)
         settled = settle(logs, supplements, reason_name)
         self.troubles.update(settled.troubles)
         encoded, ends = encode_kernel_logs(logs, settled.losses)
-        numbers = np.unique(np.concatenate([logs["view"], np.array(list(settled.quality), dtype=np.int64)]))
-        bounds = np.searchsorted(logs["view"], np.append(numbers, np.iinfo(np.int64).max))
-        yield from _streams(
-            node,
-            _connections(
-                [(views[number], settled.quality.get(number, b"")) for number in numbers.tolist()],
-                bounds.tolist(),
-                ends.tolist(),
-                encoded,
-                head,
-            ),
-        )
+        connections = arrange(logs["view"], claims, told, settled.quality)
+        if connections:
+            yield from _streams(node, _messages(connections, views, ends.tolist(), encoded, head))
+
+    def _hold(self, logs: Logs, views: Mapping[int, View]) -> None:
+        """Begin the next collection with the logs that are held back."""
+        self._logs = [logs] if len(logs) else []
+        self._views = {number: views[number] for number in np.unique(logs["view"]).tolist()}
+        self._supplements, self._told, self.count, self.size = [], [], len(logs), 0
 
 
 def _number_interfaces(
@@ -126,37 +153,36 @@ def _number_interfaces(
     )[pair]
 
 
-def _connections(
-    connections: list[tuple[View, bytes]],
-    bounds: list[int],
+def _messages(
+    connections: list[Arranged],
+    views: Mapping[int, View],
     ends: list[int],
     encoded: memoryview,
     head: Callable[[View], bytes],
-) -> Iterator[tuple[bytes, int]]:
-    """(serialised message, logs in it); a connection with too many logs for one message goes on in further ones."""
-    for index, (view, quality) in enumerate(connections):
-        prefix, suffix = head(view), quality
-        first, last = bounds[index], bounds[index + 1]
-        for start in range(first, last, MESSAGE_LOGS) or (first,):
-            end = min(start + MESSAGE_LOGS, last)
-            logs = encoded[ends[start - 1] if start else 0 : ends[end - 1]] if end > start else b""
-            yield b"".join((prefix, logs, suffix)), end - start
-            prefix, suffix = b"", b""  # the receiver goes on with the connection it was told last
+) -> Iterator[_Message]:
+    """Messages of every connection; plain logs that are too many for one go on in further ones."""
+    for connection in connections:
+        prefix = head(views[connection.view])
+        for part in connection.parts:
+            suffix = part.suffix if part.told is None else encode_protocol_log(part.told.exchange)
+            exchanges = part.told is not None
+            for start in range(part.first, part.last, MESSAGE_LOGS) or (part.first,):
+                end = min(start + MESSAGE_LOGS, part.last)
+                logs = encoded[ends[start - 1] if start else 0 : ends[end - 1]] if end > start else b""
+                yield _Message(b"".join((prefix, logs, suffix)), end - start + exchanges, begins=bool(prefix))
+                # The receiver goes on with the connection it was told last.
+                prefix, suffix, exchanges = b"", b"", False
 
 
-def _streams(node: Callable[[], bytes], connections: Iterator[tuple[bytes, int]]) -> Iterator[Batch]:
+def _streams(node: Callable[[], bytes], messages: Iterator[_Message]) -> Iterator[Batch]:
     beginning = node()
-    messages, logs, opened = [beginning], 0, 0
-    for message, count in connections:
-        begins = message[:1] != _LOGS_TAG
-        if begins and (opened >= STREAM_CONNECTIONS or logs >= STREAM_LOGS):
-            yield Batch(messages, logs)
-            messages, logs, opened = [beginning], 0, 0
-        messages.append(message)
-        logs += count
-        opened += begins
-    if len(messages) > 1:
-        yield Batch(messages, logs)
-
-
-_LOGS_TAG = b"\x1a"
+    stream, logs, opened = [beginning], 0, 0
+    for message in messages:
+        if message.begins and (opened >= STREAM_CONNECTIONS or logs >= STREAM_LOGS):
+            yield Batch(stream, logs)
+            stream, logs, opened = [beginning], 0, 0
+        stream.append(message.data)
+        logs += message.logs
+        opened += message.begins
+    if len(stream) > 1:
+        yield Batch(stream, logs)

@@ -6,12 +6,14 @@ from agent.connections.view import View, endpoint_port
 from agent.discovery.host import Interface
 from agent.discovery.naming import Identity
 from agent.discovery.socket_table import MAPPED_PREFIX
+from agent.events.fragments import ConversationProtocol
 from agent.events.layout import ADDRESS_BYTES
 from agent.export.encoder import encode_varint
 from protos.common import common_pb2
 from protos.ebpf import accesslog_pb2 as wire
 
 _SECOND = 1_000_000_000
+_PROTOCOLS = {ConversationProtocol.HTTP1: wire.HTTP_1, ConversationProtocol.HTTP2: wire.HTTP_2}
 _CONNECTION_TAG = encode_varint(
     wire.EBPFAccessLogMessage.DESCRIPTOR.fields_by_name["connection"].number << 3 | 2  # length-delimited
 )
@@ -53,6 +55,8 @@ def encode_connection(view: View, remote: Identity | None) -> bytes:
         local=_known(view.process.identity, endpoint_port(view.local)),
         remote=_plain(far_end) if remote is None else _known(remote, endpoint_port(far_end)),
         role=int(view.role),  # type: ignore[arg-type] # DetectPoint's values
+        tlsMode=wire.TLS if view.is_tls else wire.Plain,
+        protocol=_PROTOCOLS.get(view.protocol_read, wire.TCP),
     ).SerializeToString(deterministic=True)
     return _CONNECTION_TAG + encode_varint(len(connection)) + connection
 

@@ -18,12 +18,36 @@ from agent.events.layout import EVENT, Events
 RECORD: Final = np.dtype([("length", np.uint32), ("page_offset", np.uint32), ("event", EVENT)])
 """One record with its header, 120 bytes."""
 
-_BUSY: Final = np.uint32(1 << 31)
-_DISCARDED: Final = np.uint32(1 << 30)
+BUSY: Final = 1 << 31
+"""In a record's length: its writer is not done."""
+DISCARDED: Final = 1 << 30
+"""In a record's length: its writer gave it up."""
+_BUSY: Final = np.uint32(BUSY)
+_DISCARDED: Final = np.uint32(DISCARDED)
+
+RingMemory = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]
+"""How far the reader has come, how far the writers have, and the data area twice in a row."""
 
 
 class RingError(Exception):
     """The ring holds something that is not an event."""
+
+
+def map_ring(descriptor: int, size: int) -> RingMemory:
+    """Map the ring buffer map behind `descriptor`, whose data area has `size` bytes.
+
+    Raises:
+        OSError: It cannot be mapped.
+    """
+    page = mmap.PAGESIZE
+    reader = mmap.mmap(descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+    writer = mmap.mmap(descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+    # The arrays keep the mappings alive; they are unmapped when the ring is forgotten.
+    return (
+        np.frombuffer(reader, np.uint64, 1),
+        np.frombuffer(writer, np.uint64, 1),
+        np.frombuffer(writer, np.uint8, offset=page),
+    )
 
 
 class Ring:
@@ -52,15 +76,7 @@ class Ring:
         Raises:
             OSError: It cannot be mapped.
         """
-        page = mmap.PAGESIZE
-        reader = mmap.mmap(descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        writer = mmap.mmap(descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
-        # The arrays keep the mappings alive; they are unmapped when the ring is forgotten.
-        return cls(
-            np.frombuffer(reader, np.uint64, 1),
-            np.frombuffer(writer, np.uint64, 1),
-            np.frombuffer(writer, np.uint8, offset=page),
-        )
+        return cls(*map_ring(descriptor, size))
 
     def waiting(self) -> int:
         """Bytes between reader and writers; more than 0 when there may be something to take."""

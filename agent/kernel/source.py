@@ -3,14 +3,17 @@
 import sys
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
+from agent.events.fragments import Fragment
 from agent.events.layout import Events
 from agent.kernel import bpf_syscall
 from agent.kernel.loader import Loaded, Options, load
 from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
+from agent.kernel.payload_ring import PayloadRing
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from agent.kernel.ring import Ring
 
@@ -21,6 +24,7 @@ POLL_SECONDS: Final = 0.01
 """How often `wait` looks. The programs wake nobody: a wake-up costs more than an event."""
 
 _PRESENT: Final = b"\1"
+_AnyRing = TypeVar("_AnyRing", Ring, PayloadRing)
 
 
 class KernelSource:
@@ -32,7 +36,9 @@ class KernelSource:
         self._counters = loaded.maps["counters"]
         self._cpus = bpf_syscall.possible_cpus()
         events = loaded.maps["events"]
+        payloads = loaded.maps["payloads"]
         self._ring: Ring | None = Ring.map(events, bpf_syscall.map_information(events).entries)
+        self._payload: PayloadRing | None = PayloadRing.map(payloads, bpf_syscall.map_information(payloads).entries)
         self.coverage = coverage
         """Which hook is served by what, and what is lost."""
 
@@ -114,7 +120,23 @@ class KernelSource:
 
     def take(self) -> Events:
         """Every event that has arrived since the last call, in order of arrival; empty when there is none."""
-        return self._open_ring().take()
+        return self._open(self._ring).take()
+
+    def take_payload(self) -> list[Fragment]:
+        """Every fragment of payload that has arrived since the last call, in order of arrival.
+
+        A call's fragments arrive before its event: take events first, then what belongs to them is here.
+        """
+        return self._open(self._payload).take()
+
+    def mute(self, socket: int) -> None:
+        """Capture no more of the bytes of a connection. Where too many wait to be told so, it goes on.
+
+        Args:
+            socket: The kernel's struct sock, as a fragment names it.
+        """
+        with suppress(OSError):
+            bpf_syscall.update(self._loaded.maps["muted_sockets"], socket.to_bytes(8, sys.byteorder), _PRESENT)
 
     def wait(self, seconds: float) -> bool:
         """Block until events may be there or `seconds` have passed. False when the source is closed."""
@@ -145,16 +167,17 @@ class KernelSource:
     def close(self) -> None:
         """Detach and release everything. Events not taken are gone."""
         if self._ring is not None:
-            self._ring = None
+            self._ring = self._payload = None
             self._loaded.close()
 
-    def _open_ring(self) -> Ring:
-        if self._ring is None:
+    @staticmethod
+    def _open(ring: _AnyRing | None) -> _AnyRing:
+        if ring is None:
             raise ValueError("this source is closed")
-        return self._ring
+        return ring
 
     def _read_counters(self, names: tuple[str, ...]) -> dict[str, int]:
-        self._open_ring()
+        self._open(self._ring)
         return {name: bpf_syscall.lookup_sum(self._counters, COUNTERS.index(name), self._cpus) for name in names}
 
 

@@ -99,6 +99,13 @@ class Exchange:
     slice."""
     is_last: bool = True
     """False for a slice that others follow."""
+    caller: str = ""
+    """Of a call that this process makes: the endpoint that its thread was serving at that moment, if that is known."""
+
+    @property
+    def endpoint(self) -> str:
+        """What it is counted under."""
+        return f"{self.method}:{self.path}"
 
 
 class Ended(Enum):
@@ -121,6 +128,11 @@ class Parser(Protocol):
     @property
     def ended(self) -> Ended | None:
         """Why it reads no further, or None."""
+        ...
+
+    @property
+    def begun(self) -> list[Exchange]:
+        """The requests whose heads the last `feed` completed; told later as these same objects (their slices as others)."""
         ...
 
     @property

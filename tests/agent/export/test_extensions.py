@@ -34,6 +34,9 @@ def _upstream() -> type[Message]:
         kept = [field for field in message.field if not _is_ours(field)]
         del message.field[:]
         message.field.extend(kept)
+        # A number that may be absent stands in a oneof of its own, behind the named ones.
+        named = 1 + max((field.oneof_index for field in kept if field.HasField("oneof_index")), default=-1)
+        del message.oneof_decl[named:]
     kept_messages = [message for message in file.message_type if not message.name.startswith("Pyrover")]
     del file.message_type[:]
     file.message_type.extend(kept_messages)

@@ -1,0 +1,50 @@
+"""Which request a thread is serving when it makes a call of its own.
+
+A thread that has read the head of a request serves it until the response has been written. A call that it makes
+meanwhile is made for that request. Known only where it cannot be anything else: when the thread serves one request at
+that moment. A thread that serves several at once (an event loop under load) or none (a pool of workers apart from the
+threads that read) makes calls whose caller is not known.
+"""
+
+from collections import OrderedDict
+
+from agent.protocols.exchange import Exchange
+
+SERVING_THREADS = 16_384
+"""Threads remembered at most; the one that began to serve longest ago is forgotten."""
+SERVED_AT_ONCE = 16
+"""Requests remembered per thread; one that serves more is not asked anyway."""
+
+
+class Callers:
+    """The requests that threads are serving."""
+
+    def __init__(self) -> None:
+        self._serving: OrderedDict[tuple[int, int], list[Exchange]] = OrderedDict()
+        self.ambiguous = 0
+        """Calls of threads that served several requests at that moment."""
+
+    def serve(self, process: int, thread: int, exchange: Exchange) -> None:
+        """A thread has read the head of a request."""
+        served = self._serving.setdefault((process, thread), [])
+        served.append(exchange)
+        if len(served) > SERVED_AT_ONCE:
+            del served[0]
+        if len(self._serving) > SERVING_THREADS:
+            self._serving.popitem(last=False)
+
+    def served(self, process: int, thread: int, exchange: Exchange) -> None:
+        """The response to a request that this thread had read is complete."""
+        key = (process, thread)
+        left = [other for other in self._serving.get(key, ()) if other is not exchange]
+        if left:
+            self._serving[key] = left
+        else:
+            self._serving.pop(key, None)
+
+    def caller(self, process: int, thread: int) -> str:
+        """The endpoint that a thread is serving; empty when there is none or it may be one of several."""
+        served = self._serving.get((process, thread), ())
+        if len(served) > 1:
+            self.ambiguous += 1
+        return served[0].endpoint if len(served) == 1 else ""

@@ -1,0 +1,149 @@
+"""All conversations: bounded, found by connection and TLS session, ended with their connections."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from agent.connections.grouping import socket_key
+from agent.connections.state import ViewState
+from agent.connections.table import ViewTable
+from agent.connections.view import View
+from agent.events.fragments import ConversationProtocol, Fragment
+from agent.events.layout import EventKind
+from agent.protocols.callers import Callers
+from agent.protocols.conversation import Conversation
+from agent.protocols.exchange import Exchange
+
+ORPHANS = 4_096
+"""Fragments that may wait for the event that begins their connection."""
+
+_Key = tuple[int, int]
+"""View.number and TLS session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An exchange and where it was."""
+
+    view: View
+    exchange: Exchange
+    requests: EventKind
+    """READ where the process of the view serves, WRITE where it asks."""
+    is_tls: bool
+
+
+class Conversations:
+    """Turns fragments of payload into exchanges of connection views."""
+
+    def __init__(self, table: ViewTable, capacity: int, mute: Callable[[int], None]) -> None:
+        """Begin with none.
+
+        Args:
+            table: The connections.
+            capacity: Conversations at most; of more the one that said nothing for longest is given up.
+            mute: Tells the kernel that no more bytes of a socket are wanted.
+        """
+        self._table = table
+        self._capacity = capacity
+        self._mute = mute
+        self._conversations: OrderedDict[_Key, Conversation] = OrderedDict()
+        self._waiting: dict[_Key, Conversation] = {}
+        self._orphans: list[tuple[int, Fragment]] = []
+        self._look = 0
+        self.callers = Callers()
+        self.losses: Counter[str] = Counter()
+        """What of the exchanges could not be told, by cause."""
+
+    def __len__(self) -> int:
+        return len(self._conversations)
+
+    def process(self, fragments: Sequence[Fragment], ended: Iterable[View]) -> list[Told]:
+        """Take the fragments of one look at the ring; the exchanges that ended with them.
+
+        Args:
+            fragments: In order of arrival. Their events were tracked before, as far as there are any.
+            ended: Views that have ended since the previous look.
+        """
+        self._look += 1
+        told: list[Told] = []
+        orphans, self._orphans = self._orphans, []
+        for look, fragment in orphans:
+            self._take(fragment, look, told)
+        for fragment in fragments:
+            self._take(fragment, self._look, told)
+        for key, conversation in list(self._waiting.items()):
+            self._collect(conversation, conversation.settle(self._look), told)
+            if not conversation.is_waiting:
+                del self._waiting[key]
+        for view in ended:
+            if view.conversations:
+                self._end(view, told)
+        return told
+
+    def due(self, now_ns: int) -> list[Told]:
+        """What is to be told by now (CLOCK_MONOTONIC) of exchanges that go on, and of connections that are gone."""
+        told: list[Told] = []
+        for conversation in list(self._conversations.values()):
+            if conversation.view.state is ViewState.ENDED:
+                self._end(conversation.view, told)
+            elif conversation.is_busy:
+                self._collect(conversation, conversation.slices(now_ns), told)
+        return told
+
+    def is_busy(self, view: View) -> bool:
+        """Whether an exchange on this connection has begun and not ended."""
+        return any(conversation.is_busy for conversation in self._of(view))
+
+    def _of(self, view: View) -> Iterator[Conversation]:
+        for session in view.conversations:
+            conversation = self._conversations.get((view.number, session))
+            if conversation is not None:
+                yield conversation
+
+    def _take(self, fragment: Fragment, look: int, told: list[Told]) -> None:
+        view = self._table.get(socket_key(fragment.process, fragment.inode))
+        if view is None:
+            if look < self._look or len(self._orphans) >= ORPHANS:
+                self.losses["fragments_of_unknown_connections"] += 1
+            else:
+                self._orphans.append((look, fragment))
+            return
+        if fragment.session or fragment.protocol == ConversationProtocol.TLS:
+            view.is_tls = True
+        if fragment.protocol not in {ConversationProtocol.HTTP1, ConversationProtocol.HTTP2}:
+            return
+        key = (view.number, fragment.session)
+        conversation = self._conversations.get(key)
+        if conversation is None:
+            conversation = self._open(key, view, fragment)
+        self._conversations.move_to_end(key)
+        self._collect(conversation, conversation.take(fragment, look), told)
+        if conversation.is_waiting:
+            self._waiting[key] = conversation
+
+    def _open(self, key: _Key, view: View, fragment: Fragment) -> Conversation:
+        conversation = self._conversations[key] = Conversation(view, fragment, self.losses, self.callers)
+        view.conversations = (*view.conversations, fragment.session)
+        if len(self._conversations) > self._capacity:
+            _, oldest = next(iter(self._conversations.items()))
+            self.losses["conversations_given_up"] += 1
+            self._forget(oldest)
+        return conversation
+
+    def _collect(self, conversation: Conversation, exchanges: Iterable[Exchange], told: list[Told]) -> None:
+        view, requests, is_tls = conversation.view, conversation.requests, bool(conversation.session)
+        told += [Told(view, exchange, requests, is_tls) for exchange in exchanges]
+        view.protocol_read = conversation.protocol
+        if conversation.is_over and not is_tls:
+            self._mute(conversation.socket)
+
+    def _end(self, view: View, told: list[Told]) -> None:
+        for conversation in list(self._of(view)):
+            self._collect(conversation, conversation.end(self._look), told)
+            self._forget(conversation)
+
+    def _forget(self, conversation: Conversation) -> None:
+        view, session = conversation.view, conversation.session
+        self._conversations.pop((view.number, session), None)
+        self._waiting.pop((view.number, session), None)
+        view.conversations = tuple(other for other in view.conversations if other != session)
