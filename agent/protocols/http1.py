@@ -1,0 +1,112 @@
+"""A reader of HTTP/1.0 and HTTP/1.1 as it passes, of which bytes may be missing.
+
+An exchange is told when its response is complete and so is its request: after an early final response (413 before the
+end of an upload) it still counts what is uploaded, until the next request or the end of the connection at the latest.
+Losses are counted by the causes of `agent/protocols/http1_losses.py`. Sources: RFC 9110, RFC 9112.
+"""
+
+from collections import Counter
+
+from agent.protocols.exchange import Ended, Exchange, Flow, Piece
+from agent.protocols.http1_calls import Calls, Limits
+from agent.protocols.http1_streams import RequestReader, ResponseReader
+
+_LIMITS = Limits()
+
+
+class Http1Parser:
+    """Reads one connection; see `agent.protocols.exchange.Parser`."""
+
+    def __init__(self, losses: Counter[str], *, joined: bool = False, limits: Limits = _LIMITS) -> None:
+        """Begin.
+
+        Args:
+            losses: Counts what cannot be told, by cause.
+            joined: Earlier bytes of the connection were not seen: look for the beginning of a message.
+            limits: What is kept at most.
+        """
+        self.losses = losses
+        self._calls = Calls(losses, limits, joined=joined)
+        self._requests = RequestReader(self._calls, joined=joined)
+        self._responses = ResponseReader(self._calls, joined=joined)
+        self._last_flow: Flow | None = None
+        self.rest: list[tuple[Flow, Piece]] = []
+        """With Ended.UPGRADED what was fed and is HTTP/2 already, each stream in its order."""
+
+    @property
+    def ended(self) -> Ended | None:
+        """See Parser."""
+        return self._calls.ended
+
+    @property
+    def is_busy(self) -> bool:
+        """See Parser. A part of a request's head counts, a response without a request does not."""
+        return self._calls.is_busy or self._requests.has_begun
+
+    @property
+    def begun(self) -> list[Exchange]:
+        """See Parser."""
+        return self._calls.begun
+
+    @property
+    def upgraded_request(self) -> Exchange | None:
+        """With Ended.UPGRADED what goes on as stream 1 of HTTP/2; the 101 counts as header bytes of its response."""
+        return self._calls.upgraded
+
+    def feed(self, flow: Flow, piece: Piece) -> list[Exchange]:
+        """See Parser."""
+        if self.ended is not None:
+            return []
+        calls = self._calls
+        if calls.begun:
+            calls.begun = []
+        begins_turn = flow is not self._last_flow
+        self._last_flow = flow
+        if flow is Flow.REQUESTS:
+            self._requests.feed(piece, begins_turn=begins_turn)
+        else:
+            calls.last_response_ns = piece.first_ns
+            self._responses.feed(piece, begins_turn=begins_turn)
+        if self._responses.held or self._requests.held:
+            self._read_held()
+        if calls.ended is not None:
+            self._leave()
+        return calls.take_told()
+
+    def slices(self, now_ns: int) -> list[Exchange]:
+        """See Parser."""
+        return self._calls.slices(now_ns)
+
+    def end(self) -> list[Exchange]:
+        """See Parser."""
+        if self._responses.held:
+            self._responses.wait_no_longer()
+        if self._requests.held:
+            self._requests.wait_no_longer()
+        for reader in (self._requests, self._responses):
+            reader.end()
+        self._calls.end()
+        self._leave()
+        return self._calls.take_told()
+
+    def _read_held(self) -> None:
+        """Read of one stream what waited for the other one, as long as that makes a difference."""
+        calls = self._calls
+        while calls.ended is None:
+            if self._responses.held and calls.waiting:
+                if calls.may_answer(self._responses.held[0][0].first_ns):
+                    self._responses.read_held()
+                else:
+                    self._responses.wait_no_longer()
+            elif self._requests.held and self._requests.may_begin(0):
+                self._requests.read_held()
+            else:
+                return
+
+    def _leave(self) -> None:
+        """Forget what is kept of a connection that is read no further."""
+        for flow, reader in ((Flow.REQUESTS, self._requests), (Flow.RESPONSES, self._responses)):
+            if self.ended is Ended.UPGRADED:
+                self.rest += [(flow, piece) for piece, _ in reader.held]
+            reader.held.clear()
+            reader.drop()

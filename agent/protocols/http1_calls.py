@@ -1,0 +1,258 @@
+"""Which response of an HTTP/1 connection belongs to which request.
+
+As long as no byte is missed, responses come in the order of their requests. After that, times decide: a response cannot
+begin before its request, and without pipelining it is that of the latest request. What that leaves open is dropped.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+
+from agent.protocols.exchange import Ended, Exchange
+from agent.protocols.http1_losses import Loss
+from agent.protocols.message_body import Body
+from agent.protocols.slicing import SLICE_NS, take_slice
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept of a connection, and how long it is tried to understand it."""
+
+    head_bytes: int = 65_536
+    """Of one head."""
+    waiting_requests: int = 1024
+    """Requests without a response."""
+    held_bytes: int = 65_536
+    """Of a stream, while what has to be known first is due in the other one."""
+    held_pieces: int = 64
+    """The same in pieces."""
+    failures: int = 4
+    """Turns of the streams that begin with neither a request nor a response, until the connection is given up."""
+    failed_calls: int = 1024
+    """Calls that begin with neither, until a connection of which nothing was ever understood is given up."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request, and what has come of its response."""
+
+    exchange: Exchange
+    first_ns: int
+    """`Piece.first_ns` of the request's first byte."""
+    upgrade: str = ""
+    """The protocols that the request offers to go on with, in lower case."""
+    may_switch: bool = False
+    """Whether what follows the request may be another protocol, depending on the response."""
+    expects_continue: bool = False
+    """The request's body is only sent when an interim response asks for it."""
+    body: Body | None = None
+    """The request's."""
+    is_ambiguous: bool = False
+    """It began while an earlier request seemed to wait for its response."""
+    request_ended: bool = False
+    response_ended: bool = False
+    response_ns: int = 0
+    """`Piece.first_ns` of the first byte of the final response."""
+    slices: int = 0
+    sliced_ns: int = 0
+
+    @property
+    def hides_requests(self) -> bool:
+        """Whether later requests may have passed for parts of this one."""
+        return self.body is not None and self.body.is_estimated
+
+
+class Calls:
+    """The exchanges of a connection that are under way, and what its two streams have to know of each other."""
+
+    def __init__(self, losses: Counter[str], limits: Limits, *, joined: bool) -> None:
+        self.losses = losses
+        self.limits = limits
+        self.ended: Ended | None = None
+        self.upgraded: Exchange | None = None
+        self.waiting: deque[Call] = deque()
+        """Those whose response has not begun, interim responses apart; in the order of their requests."""
+        self.sending: Call | None = None
+        """That whose request is under way."""
+        self.answering: Call | None = None
+        """That whose response is under way."""
+        self.begun: list[Exchange] = []
+        """Those whose request's head was completed by the piece that was read last."""
+        self.last_response_ns = 0
+        """`Piece.first_ns` of the last bytes of responses, understood or not."""
+        self.skipped_ns = 0
+        """`Piece.first_ns` of the last bytes in which requests may have passed unseen."""
+        self.missed_response_ns = 0
+        """The same of responses."""
+        self._told: list[Exchange] = []
+        self._is_doubtful = joined
+        self._pipelines = False
+        self._last_request_ns = 0
+        self._failures = 0
+        self._failed_calls = 0
+        self._is_understood = False
+
+    def take_told(self) -> list[Exchange]:
+        """The exchanges that ended since this was last asked."""
+        told = self._told
+        if told:
+            self._told = []
+        return told
+
+    def begin(self, call: Call) -> None:
+        """A request has begun."""
+        before = max(self._last_request_ns, self.skipped_ns)
+        call.is_ambiguous = self.last_response_ns < before
+        self._last_request_ns = call.first_ns
+        self.sending = call
+        self.waiting.append(call)
+        self.begun.append(call.exchange)
+        if len(self.waiting) > self.limits.waiting_requests:
+            self.waiting.popleft()
+            self.losses[Loss.REQUESTS_WAITING] += 1
+            self._is_doubtful = True
+
+    def doubt(self) -> None:
+        """The order of a stream is lost: from now on times decide."""
+        self._is_doubtful = True
+
+    def may_answer(self, first_ns: int) -> bool:
+        """Whether a response that began then has a request."""
+        return bool(self.waiting) and self.waiting[0].first_ns <= first_ns
+
+    def match(self, first_ns: int) -> Call | None:
+        """The first of `waiting` once it is that of a response that began then; None, counted, when there is none."""
+        waiting = self.waiting
+        if not self.may_answer(first_ns):
+            self.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
+            return None
+        is_pipelined = len(waiting) > 1 and waiting[1].first_ns <= first_ns
+        if self._is_doubtful:
+            return self._match_by_time(first_ns)
+        self._pipelines |= is_pipelined
+        return waiting[0]
+
+    def _match_by_time(self, first_ns: int) -> Call | None:
+        began = sum(call.first_ns <= first_ns for call in self.waiting)
+        latest = self.waiting[began - 1]
+        is_certain = not (
+            self._pipelines
+            or latest.is_ambiguous
+            or self.skipped_ns >= latest.first_ns
+            or (latest.hides_requests and self.missed_response_ns >= latest.first_ns)
+        )
+        passed = began - is_certain
+        for _ in range(passed):
+            self.waiting.popleft()
+        if is_certain:
+            if passed:
+                self.losses[Loss.REQUEST_WITHOUT_RESPONSE] += passed
+            self._is_doubtful = False
+            return latest
+        self.losses[Loss.PAIRING_AMBIGUOUS] += passed
+        if self._pipelines:  # nothing will ever show again where its order is
+            self.give_up()
+        return None
+
+    def answer(self, call: Call, status: int, first_ns: int) -> None:
+        """The final response to the first of `waiting` has begun."""
+        self.waiting.popleft()
+        self.answering = call
+        call.exchange.status = status
+        call.response_ns = first_ns
+        body = call.body
+        if body is not None and call.expects_continue and not call.exchange.request.body_bytes:
+            body.may_be_over = True  # nobody asked for it
+
+    def request_ended(self) -> None:
+        """The request under way is complete."""
+        call, self.sending = self.sending, None
+        if call is not None:
+            call.request_ended = True
+            if call.response_ended:
+                self._tell(call)
+
+    def response_ended(self) -> None:
+        """The response under way is complete."""
+        call, self.answering = self.answering, None
+        if call is None:
+            return
+        call.response_ended = True
+        if call.request_ended:
+            self._tell(call)
+        elif call.hides_requests:
+            # Its end may have passed unseen. The stream goes on counting into what is told no more.
+            self.sending = None
+            call.exchange.request = replace(call.exchange.request)
+            self._tell(call)
+
+    def understood(self) -> None:
+        """A message began where one was looked for."""
+        self._is_understood = True
+        self._failures = 0
+
+    def failed(self, *, begins_turn: bool) -> None:
+        """A call began with neither a request nor a response where one was looked for."""
+        self._failures += begins_turn
+        self._failed_calls += not self._is_understood
+        if self._failures >= self.limits.failures or self._failed_calls >= self.limits.failed_calls:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """The connection is not understood."""
+        self.ended = Ended.NOT_UNDERSTOOD
+        under_way = {*self.waiting, self.sending, self.answering} - {None}
+        if under_way:
+            self.losses[Loss.GIVEN_UP] += len(under_way)
+        self.drop()
+
+    def switch(self, ended: Ended) -> None:
+        """The connection goes on as something else after the response to the call that is answered."""
+        self.ended = ended
+        if self.waiting:
+            self.losses[Loss.REQUEST_WITHOUT_RESPONSE] += len(self.waiting)
+        call = self.answering
+        if call is not None:
+            if ended is Ended.UPGRADED:
+                self.upgraded = call.exchange
+            else:
+                self._tell(call)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget what is under way."""
+        self.waiting.clear()
+        self.sending = self.answering = None
+
+    def slices(self, now_ns: int) -> list[Exchange]:
+        """Slices of the exchanges of which a body goes on for long."""
+        told = []
+        for call in {id(call): call for call in (self.sending, self.answering) if call is not None}.values():
+            began = call.first_ns if call is self.sending else call.response_ns
+            if now_ns - (call.sliced_ns or began) >= SLICE_NS and (piece := take_slice(call.exchange, call.slices + 1)):
+                call.slices += 1
+                call.sliced_ns = now_ns
+                told.append(piece)
+        return told
+
+    def end(self) -> None:
+        """The connection has ended."""
+        if self.answering is not None:
+            self._tell(self.answering)
+        elif self.sending is not None and self.sending.response_ended:
+            self._tell(self.sending)
+        for call in self.waiting:
+            if self._is_doubtful and self.last_response_ns >= call.first_ns:
+                self.losses[Loss.REQUEST_WITHOUT_RESPONSE] += 1  # what passed may have been one
+            else:
+                self._tell(call)
+        self.drop()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an exchange is under way."""
+        return bool(self.waiting) or self.answering is not None or self.sending is not None
+
+    def _tell(self, call: Call) -> None:
+        if call.slices:
+            call.exchange.slice = call.slices + 1
+        self._told.append(call.exchange)

@@ -1,0 +1,38 @@
+"""Why exchanges of HTTP/1, or exact sizes of them, could not be told."""
+
+from enum import StrEnum
+
+
+class Loss(StrEnum):
+    """A cause; what is counted is said with each."""
+
+    REQUEST_HEAD_GAP = "request_head_gap"
+    """Times that the requests were lost sight of: bytes were not captured where a head was due or under way."""
+    RESPONSE_HEAD_GAP = "response_head_gap"
+    """The same of the responses."""
+    REQUEST_HEAD_MALFORMED = "request_head_malformed"
+    """Times that the requests were lost sight of: there was something else where a request was due."""
+    RESPONSE_HEAD_MALFORMED = "response_head_malformed"
+    """The same of the responses."""
+    REQUEST_HEAD_TOO_LONG = "request_head_too_long"
+    """Requests whose head is over the limit."""
+    RESPONSE_HEAD_TOO_LONG = "response_head_too_long"
+    """The same of the responses."""
+    REQUEST_BODY_NOT_UNDERSTOOD = "request_body_not_understood"
+    """Requests whose head does not say where their body ends."""
+    RESPONSE_BODY_NOT_UNDERSTOOD = "response_body_not_understood"
+    """Exchanges whose response's head does not say where its body ends."""
+    CHUNKED_BODY_ESTIMATED = "chunked_body_estimated"
+    """Bodies whose size is about right: chunk lines were not captured or malformed."""
+    RESPONSE_WITHOUT_REQUEST = "response_without_request"
+    """Responses to requests that were not seen, or to none, such as 408."""
+    REQUEST_WITHOUT_RESPONSE = "request_without_response"
+    """Requests whose response passed unseen."""
+    PAIRING_AMBIGUOUS = "pairing_ambiguous"
+    """Requests and responses of which it was not certain that they belong together."""
+    REQUESTS_WAITING = "too_many_requests_waiting"
+    """Requests that had to make room for later ones before they were answered."""
+    HEAD_UNFINISHED = "head_unfinished"
+    """Heads that the end of the connection cut."""
+    GIVEN_UP = "http1_given_up"
+    """Exchanges under way when the connection turned out not to be understood."""

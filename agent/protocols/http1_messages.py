@@ -1,0 +1,228 @@
+"""One of the two streams of an HTTP/1 connection, cut into heads and bodies, found again where bytes were missed."""
+
+import re
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import NamedTuple
+
+from agent.protocols.exchange import Half, Piece
+from agent.protocols.http1_calls import Calls
+from agent.protocols.http1_head import end_of_head
+from agent.protocols.http1_losses import Loss
+from agent.protocols.message_body import Body
+
+_LINE_ENDS = b"\r\n"
+
+
+class Syntax(NamedTuple):
+    """What tells the messages of a stream, and what their losses are called."""
+
+    start: re.Pattern[bytes]
+    """A first line."""
+    start_cut: re.Pattern[bytes]
+    """What may become one."""
+    start_likely: re.Pattern[bytes]
+    """What becomes one, so likely that reading may begin with it."""
+    gap: Loss
+    malformed: Loss
+    too_long: Loss
+
+
+class MessageReader(ABC):
+    """Reads a stream. Its subclasses say what its messages are."""
+
+    def __init__(self, calls: Calls, syntax: Syntax, *, joined: bool) -> None:
+        self.calls = calls
+        self.half = Half()
+        """What the body under way is counted in."""
+        self.held: deque[tuple[Piece, bool]] = deque()
+        """What is not read yet, because the other stream has to be known first; and whether it begins a call."""
+        self._held_bytes = 0
+        self._syntax = syntax
+        self._body: Body | None = None
+        self._head = bytearray()
+        self._head_begins = Piece(0, 0, 0, 0, None)  # that of its first byte
+        self._is_lost = joined
+        self._call_ns = -1
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a head is there."""
+        return bool(self._head)
+
+    @abstractmethod
+    def may_begin(self, first_ns: int) -> bool:
+        """Whether a message that begins then can be read now."""
+
+    @abstractmethod
+    def begin(self, head: bytes, first: Piece, last: Piece) -> Body | None:
+        """Take a head and the pieces of its first and last byte; the body behind it, None when there is none."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """The body under way is complete."""
+
+    @abstractmethod
+    def miss(self, piece: Piece) -> None:
+        """What was in a piece is not known."""
+
+    @abstractmethod
+    def wait_no_longer(self) -> None:
+        """Go on without what the other stream was to tell."""
+
+    def feed(self, piece: Piece, *, begins_turn: bool) -> None:
+        """Read the next piece. A turn begins where the other stream was the last to move."""
+        begins_call = piece.call_ns != self._call_ns
+        self._call_ns = piece.call_ns
+        if self.held:
+            self._hold(piece, begins_call=begins_call)
+        else:
+            self._read(piece, begins_call=begins_call, begins_turn=begins_turn)
+
+    def read_held(self, *, as_lost: bool = False) -> None:
+        """Read what was held, from the next beginning of a message when it is lost."""
+        held, self.held, self._held_bytes = self.held, deque(), 0
+        self._is_lost |= as_lost
+        for piece, begins_call in held:
+            if self.held:
+                self._hold(piece, begins_call=begins_call)
+            else:
+                self._read(piece, begins_call=begins_call and not as_lost, begins_turn=False)
+            as_lost = False
+
+    def lose(self, cause: Loss, piece: Piece) -> None:
+        """Look for the beginning of a message from now on."""
+        self.calls.losses[cause] += 1
+        self.calls.doubt()
+        self._is_lost = True
+        self._body = None
+        self.miss(piece)
+
+    def end(self) -> None:
+        """The stream has ended."""
+        if self._head:
+            self.calls.losses[Loss.HEAD_UNFINISHED] += 1
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget everything but what is held."""
+        self._head = bytearray()
+        self._body = None
+
+    def _read(self, piece: Piece, *, begins_call: bool, begins_turn: bool) -> None:
+        data = piece.data
+        size = piece.size if data is None else len(data)
+        at = 0
+        while at < size:
+            if self.calls.ended is not None:
+                self._hold_from(piece, at, begins_call=begins_call)
+                return
+            if self._body is not None:
+                at = self._read_body(self._body, piece, at, begins_call=begins_call and not at)
+            elif self._is_lost:
+                if not begins_call or at or data is None or not self._is_found(data):
+                    self.miss(piece)
+                    if begins_call and not at and data is not None:
+                        self.calls.failed(begins_turn=begins_turn)
+                    return
+                self._is_lost = False
+            elif data is None:
+                self._head.clear()
+                self.lose(self._syntax.gap, piece)
+            else:
+                at = self._read_head(piece, data, at, begins_call=begins_call)
+
+    def _is_found(self, data: bytes) -> bool:
+        """Whether a message is taken to begin with these bytes of a call."""
+        start = self._syntax.start if b"\n" in data else self._syntax.start_likely
+        return start.match(data) is not None
+
+    def _read_body(self, body: Body, piece: Piece, at: int, *, begins_call: bool) -> int:
+        data = piece.data
+        if begins_call and body.may_be_over and data is not None and self._is_found(data):
+            self._body = None
+            self.finish()
+            return at
+        was_estimated = body.is_estimated
+        if data is None:
+            after = at + body.skip(piece.size - at, self.half)
+        else:
+            after = body.read(data, at, self.half, begins_call=begins_call)
+        if body.is_estimated and not was_estimated:
+            self.calls.doubt()
+        self.half.note(piece)
+        if body.is_complete:
+            self._body = None
+            self.finish()
+        return after
+
+    def _read_head(self, piece: Piece, data: bytes, at: int, *, begins_call: bool) -> int:
+        if self._head:
+            return self._read_more_of_head(piece, data, at)
+        size = len(data)
+        while data[at] in _LINE_ENDS:  # RFC 9112 2.2: empty lines before a message
+            at += 1
+            if at == size:
+                return at
+        if not self.may_begin(piece.first_ns):
+            self._hold_from(piece, at, begins_call=begins_call)
+            return size
+        end = end_of_head(data, at)
+        if end >= 0:
+            return self._take_head(data[at:end], piece, piece, end, size)
+        return self._keep_head(piece, data, at)
+
+    def _keep_head(self, piece: Piece, data: bytes, at: int) -> int:
+        """Begin to collect a head, if it looks like one."""
+        size = len(data)
+        start = self._syntax.start if b"\n" in data[at:] else self._syntax.start_cut
+        if start.match(data, at) is None:
+            return self._give_up_head(self._syntax.malformed, piece, size)
+        self._head += data[at:]
+        self._head_begins = piece
+        if size - at > self.calls.limits.head_bytes:
+            return self._give_up_head(self._syntax.too_long, piece, size)
+        return size
+
+    def _read_more_of_head(self, piece: Piece, data: bytes, at: int) -> int:
+        head = self._head
+        before = len(head)
+        head += data[at : at + self.calls.limits.head_bytes]
+        end = end_of_head(head, max(before - 3, 0))
+        if end >= 0:
+            taken = bytes(head[:end])
+            head.clear()
+            return self._take_head(taken, self._head_begins, piece, at + end - before, len(data))
+        if len(head) > self.calls.limits.head_bytes:
+            return self._give_up_head(self._syntax.too_long, piece, len(data))
+        return len(data)
+
+    def _take_head(self, head: bytes, first: Piece, last: Piece, end: int, size: int) -> int:
+        """Where to read on behind a head: nowhere in this piece when it is not understood."""
+        if len(head) > self.calls.limits.head_bytes:
+            return self._give_up_head(self._syntax.too_long, last, size)
+        self._body = self.begin(head, first, last)
+        return size if self._is_lost else end
+
+    def _give_up_head(self, cause: Loss, piece: Piece, size: int) -> int:
+        self._head.clear()
+        self.lose(cause, piece)
+        if cause is self._syntax.malformed:
+            self.calls.failed(begins_turn=True)
+        return size
+
+    def _hold_from(self, piece: Piece, at: int, *, begins_call: bool) -> None:
+        data = piece.data
+        rest = Piece(
+            piece.first_ns, piece.last_ns, piece.call_ns, piece.size - at, data[at:] if data is not None else None
+        )
+        self._hold(rest, begins_call=begins_call and not at)
+
+    def _hold(self, piece: Piece, *, begins_call: bool) -> None:
+        self.held.append((piece, begins_call))
+        if piece.data is not None:
+            self._held_bytes += len(piece.data)
+        limits = self.calls.limits
+        is_over = len(self.held) > limits.held_pieces or self._held_bytes > limits.held_bytes
+        if is_over and self.calls.ended is None:
+            self.wait_no_longer()

@@ -1,0 +1,70 @@
+"""A connection as a play: who sends what, in which calls, and what is told of it."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from agent.protocols.exchange import Exchange, Flow, Piece
+from agent.protocols.http1 import Http1Parser
+from agent.protocols.http1_calls import Limits
+
+SECOND = 1_000_000_000
+
+Part = bytes | int
+"""Bytes, or how many were not captured."""
+
+
+class Told(NamedTuple):
+    """What most plays ask of an exchange; sizes are (header bytes, body bytes)."""
+
+    line: str
+    request: tuple[int, int]
+    response: tuple[int, int]
+
+
+def told(exchange: Exchange) -> Told:
+    request, response = exchange.request, exchange.response
+    return Told(
+        f"{exchange.method} {exchange.path} {exchange.status}",
+        (request.header_bytes, request.body_bytes),
+        (response.header_bytes, response.body_bytes),
+    )
+
+
+class Play:
+    """Each argument of `ask` and `answer` is a call, which has one piece or, as a list, several."""
+
+    def __init__(self, *, joined: bool = False, limits: Limits | None = None) -> None:
+        self.losses: Counter[str] = Counter()
+        self.parser = Http1Parser(self.losses, joined=joined, limits=limits or Limits())
+        self.now = 0
+        self.exchanges: list[Exchange] = []
+
+    def ask(self, *calls: Part | list[Part]) -> list[Told]:
+        return self._feed(Flow.REQUESTS, calls)
+
+    def answer(self, *calls: Part | list[Part]) -> list[Told]:
+        return self._feed(Flow.RESPONSES, calls)
+
+    def end(self) -> list[Told]:
+        return self._told(self.parser.end())
+
+    def slices(self) -> list[Exchange]:
+        return self.parser.slices(self.now)
+
+    def _feed(self, flow: Flow, calls: tuple[Part | list[Part], ...]) -> list[Told]:
+        found = []
+        for call in calls:
+            self.now += 10
+            for part in call if isinstance(call, list) else [call]:
+                found += self._told(self.parser.feed(flow, piece(part, self.now)))
+        return found
+
+    def _told(self, exchanges: list[Exchange]) -> list[Told]:
+        self.exchanges += exchanges
+        return [told(exchange) for exchange in exchanges]
+
+
+def piece(part: Part, now: int) -> Piece:
+    """A piece of the call that began 3 ns ago and takes 2 more."""
+    data = None if isinstance(part, int) else part
+    return Piece(now, now + 2, now - 3, part if isinstance(part, int) else len(part), data)
