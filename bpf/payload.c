@@ -381,8 +381,11 @@ static __always_inline void capture_call(struct capture *capture, struct convers
     capture->pending_offset = 0;
     if (!capture->segment_bytes)
         next_segment(capture);
-    if (!plan(capture, conversation, direction))
+    if (!plan(capture, conversation, direction)) {
+        if (capture->protocol == CONVERSATION_TLS)
+            goto tell; /* that it is */
         return;
+    }
     for (int i = 0; has_buffers && i < STEPS && capture->left; i++) {
         if (i == STEPS - RAW_STEPS)
             direction->is_lost = 1; /* too many frames to follow: all the rest, user space finds them in it */
@@ -395,6 +398,7 @@ static __always_inline void capture_call(struct capture *capture, struct convers
         if (capture->segment)
             count(INCOMPLETE_PAYLOAD_CUT, 1);
     }
+tell:
     send_pending(capture, FRAGMENT_LAST);
 }
 

@@ -361,7 +361,11 @@ STAGE_HOOKS: Final = (
         Stage.SOCKET,
         Cost.CONNECTION,
         (_raw(_enters("destroy_tcp", "tcp_destroy_sock", _socket(0))),),
-        ("packages after the last write and read of a connection", "the quality of connections at their end"),
+        (
+            "packages after the last write and read of a connection",
+            "the quality of connections at their end",
+            "protocolLog",
+        ),
     ),
     Hook(
         "udp_destroy",

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import itertools
 import json
 import mmap
 import os
@@ -20,9 +21,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 IPPROTO_MPTCP = 262  # not named by Python 3.11
+SECRET = b"this was never sent"
+"""Stands in buffers that the kernel leaves as they are."""
 libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
 NUMBERS = {
@@ -225,6 +229,88 @@ def transfers(host: str, sizes: list[int]) -> dict[str, Any]:
             server.sendall(bytes(size))
             read.setdefault(name, []).append(way(size))
     return {"client": describe(client), "server": describe(server), "wrote": wrote, "read": read}
+
+
+def sender_of(sock: socket.socket) -> dict[str, Callable[[bytes], int]]:
+    """Ways to write given bytes."""
+    descriptor = sock.fileno()
+
+    def in_three(data: bytes) -> list[bytes]:
+        return [data[: len(data) // 3], b"", data[len(data) // 3 : len(data) // 2], data[len(data) // 2 :]]
+
+    def sendmmsg(data: bytes) -> int:
+        messages = Messages([len(data)])
+        ctypes.memmove(messages.memory[0], data, len(data))
+        return sum(send_messages(sock, messages))
+
+    def sendfile(data: bytes) -> int:
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            return os.sendfile(descriptor, file.fileno(), 0, len(data))
+
+    return {
+        "WRITE": lambda data: os.write(descriptor, data),
+        "WRITEV": lambda data: os.writev(descriptor, in_three(data)),
+        "SENDTO": sock.send,
+        "SENDMSG": lambda data: sock.sendmsg(in_three(data)),
+        "PWRITEV2": lambda data: os.pwritev(descriptor, in_three(data), -1),
+        "SENDMMSG": sendmmsg,
+        "SENDFILE": sendfile,
+    }
+
+
+def receiver_of(sock: socket.socket) -> dict[str, Callable[[int], bytes]]:
+    """Ways to read up to n bytes."""
+    descriptor = sock.fileno()
+
+    def in_three(size: int) -> list[bytearray]:
+        return [bytearray(size // 3), bytearray(), bytearray(size // 2 - size // 3), bytearray(size - size // 2)]
+
+    def into(read: Callable[[list[bytearray]], int], size: int) -> bytes:
+        parts = in_three(size)
+        return b"".join(parts)[: read(parts)]
+
+    return {
+        "READ": lambda size: os.read(descriptor, size),
+        "READV": lambda size: into(lambda parts: os.readv(descriptor, parts), size),
+        "RECVFROM": sock.recv,
+        "RECVMSG": lambda size: into(lambda parts: sock.recvmsg_into(parts)[0], size),
+        "PREADV2": lambda size: into(lambda parts: os.preadv(descriptor, parts, -1), size),
+        "TRUNCATED": lambda size: bytes(sock.recv_into(bytearray(SECRET * size)[:size], size, socket.MSG_TRUNC)),
+    }
+
+
+def speak(path: str, writes: list[list[Any]], reads: list[list[Any]], *, stops: bool = False) -> dict[str, Any]:
+    """Send the bytes of a file in parts, (way, size) each, over and over; read each by other parts.
+
+    With `stops`, say "part" and wait for a line after the first part was sent and read.
+    """
+    data = Path(path).read_bytes()
+    client, server = tcp_pair("127.0.0.1")
+    senders, receivers = sender_of(client), receiver_of(server)
+    write_turns, read_turns = itertools.cycle(writes), itertools.cycle(reads)
+    sent = 0
+
+    def receive(size: int) -> None:
+        while size:
+            way, most = next(read_turns)
+            size -= len(receivers[way](min(most, size)))
+
+    while sent < len(data):
+        way, size = next(write_turns)
+        end = min(sent + size, len(data))
+        reader = threading.Thread(target=receive, args=(end - sent,))
+        reader.start()
+        while sent < end:
+            sent += senders[way](data[sent:end])
+        reader.join()
+        if stops:
+            stops = False
+            sys.stdout.write("part\n")
+            sys.stdout.flush()
+            sys.stdin.readline()
+    return {"client": describe(client), "server": describe(server)}
 
 
 def nothing_moved(host: str) -> dict[str, Any]:

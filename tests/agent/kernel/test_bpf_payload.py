@@ -1,0 +1,278 @@
+"""bpf/payload.c on the running kernel: which bytes of known streams are captured, and that they are those bytes."""
+
+import random
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.events.fragments import ConversationProtocol, Fragment, FragmentFlag
+from agent.events.layout import EventKind
+from agent.kernel.loader import Options
+from agent.kernel.plan import examine_kernel, make_plan
+from agent.kernel.source import KernelSource
+from tests.agent.kernel.watching import ATTACH, Watch
+
+pytestmark = pytest.mark.kernel
+
+TURN_BYTES, EDGE_BYTES, DATA_BYTES, DETECTION_CALLS = 32_768, 32, 512, 6
+"""As in bpf/payload.c."""
+WITH_BUFFERS = ["WRITE", "WRITEV", "SENDTO", "SENDMSG", "PWRITEV2"]
+READS = ["READ", "READV", "RECVFROM", "RECVMSG", "PREADV2"]
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@pytest.fixture(scope="session")
+def payload_source() -> Iterator[KernelSource]:
+    """The programs with those at the stages: sockets are watched only where their end is told."""
+    options = Options(payload_bytes=32 << 20)
+    with KernelSource.open(attach=ATTACH, only_processes=(), ring_bytes=32 << 20, options=options) as source:
+        yield source
+
+
+@pytest.fixture
+def watch(payload_source: KernelSource) -> Watch:
+    payload_source.take_payload()
+    return Watch(payload_source)
+
+
+class Spoken:
+    """What was captured of a stream whose bytes are known."""
+
+    def __init__(self, watch: Watch, folder: Path, data: bytes, **how: Any) -> None:
+        path = folder / "stream"
+        path.write_bytes(data)
+        run = watch.run("speak", path=str(path), **how)
+        self.data = data
+        inodes = {EventKind.WRITE: run.result["client"]["inode"], EventKind.READ: run.result["server"]["inode"]}
+        fragments = [fragment for fragment in watch.source.take_payload() if fragment.process == run.process]
+        self.of = {
+            kind: [one for one in fragments if one.inode == inode and one.kind == kind]
+            for kind, inode in inodes.items()
+        }
+        assert sum(map(len, self.of.values())) == len(fragments)
+        self.calls = {kind: calls_of(self.of[kind]) for kind in self.of}
+        events = {kind: run.of_socket(inode, kind) for kind, inode in inodes.items()}
+        for kind, calls in self.calls.items():
+            # Each call on the connection is told with its bytes, and is the call of an event.
+            assert [call[0].call_bytes for call in calls] == events[kind]["bytes"].tolist()
+            assert [call[0].start_ns for call in calls] == events[kind]["start_ns"].tolist()
+            assert all(call[0].end_ns <= end for call, end in zip(calls, events[kind]["end_ns"], strict=True))
+
+    def captured(self, kind: EventKind) -> set[int]:
+        """Which bytes of the stream were captured; each is compared with what was sent."""
+        found: set[int] = set()
+        at = 0
+        base = self.calls[kind][0][0].position
+        for call in self.calls[kind]:
+            assert call[0].position == (base + at) % (1 << 32)
+            for fragment in call:
+                begin = at + fragment.offset
+                assert fragment.data == self.data[begin : begin + fragment.length]
+                places = range(begin, begin + fragment.length)
+                assert not found.intersection(places)
+                found.update(places)
+            at += call[0].call_bytes
+        assert at == len(self.data)
+        return found
+
+
+def calls_of(fragments: list[Fragment]) -> list[list[Fragment]]:
+    """The fragments of each call; the last one of each says so."""
+    calls: list[list[Fragment]] = [[]]
+    for fragment in fragments:
+        calls[-1].append(fragment)
+        if fragment.flags & FragmentFlag.LAST:
+            calls.append([])
+    assert calls.pop() == []
+    return calls
+
+
+def ways(names: list[str], size: int) -> list[list[Any]]:
+    return [[name, size] for name in names]
+
+
+def request(size: int, path: str = "/") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+    return head + random.Random(size).randbytes(size)
+
+
+def frame(kind: int, payload: bytes, stream: int = 1, flags: int = 0) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 5000, 20_000])
+def test_a_message_within_the_bound_is_captured_whole_by_every_call(watch: Watch, tmp_path: Path, size: int) -> None:
+    data = request(20_000 if size > 100 else 500)
+    head = len(data) - (20_000 if size > 100 else 500)
+    writes = [["WRITE", head], *ways(WITH_BUFFERS, size)]
+    spoken = Spoken(watch, tmp_path, data, writes=writes, reads=[["RECVFROM", head], *ways(READS, max(size, 3))])
+    for kind in (EventKind.WRITE, EventKind.READ):
+        assert spoken.captured(kind) == set(range(len(data)))
+        assert {one.protocol for one in spoken.of[kind]} == {ConversationProtocol.HTTP1}
+
+
+def test_of_a_long_body_the_edges_of_each_call_are_captured(watch: Watch, tmp_path: Path) -> None:
+    data = request(200_000)
+    size = 30_000
+    spoken = Spoken(watch, tmp_path, data, writes=ways(["SENDTO"], size), reads=ways(["READV"], 1 << 20))
+    expected = set(range(TURN_BYTES))
+    for begin in range(0, len(data), size):
+        end = min(begin + size, len(data))
+        kept = max(TURN_BYTES - begin, EDGE_BYTES)
+        expected.update(range(begin, min(begin + kept, end)), range(max(end - EDGE_BYTES, begin), end))
+    assert spoken.captured(EventKind.WRITE) == expected
+
+
+def test_each_message_has_the_bound_anew(watch: Watch, tmp_path: Path) -> None:
+    one = request(40_000, "/one")
+    spoken = Spoken(watch, tmp_path, one * 3, writes=ways(["WRITE"], len(one)), reads=ways(["RECVFROM"], 65_536))
+    captured = spoken.captured(EventKind.WRITE)
+    for begin in range(0, 3 * len(one), len(one)):
+        assert captured >= set(range(begin, begin + TURN_BYTES))
+        assert begin + TURN_BYTES not in captured
+
+
+@pytest.mark.parametrize("way", ["SENDFILE", "SENDMMSG"])
+def test_calls_without_buffers_are_counted(watch: Watch, tmp_path: Path, way: str) -> None:
+    data = request(9_000)
+    head = len(data) - 9_000
+    writes = [["WRITE", head], [way, 3_000], [way, 3_000], [way, 3_000]]
+    spoken = Spoken(watch, tmp_path, data, writes=writes, reads=ways(["READ"], 65_536))
+    assert spoken.captured(EventKind.WRITE) == set(range(head))
+    assert spoken.captured(EventKind.READ) == set(range(len(data)))
+
+
+def test_bytes_that_are_thrown_away_are_not_looked_for(watch: Watch, tmp_path: Path) -> None:
+    data = request(600)
+    reads = [["READ", len(data) - 600], ["TRUNCATED", 200], ["READ", 200]]
+    spoken = Spoken(watch, tmp_path, data, writes=ways(["WRITE"], 200), reads=reads)
+    assert spoken.captured(EventKind.WRITE) == set(range(len(data)))
+    hidden = [call for call in spoken.calls[EventKind.READ] if not call[0].length]
+    assert hidden
+    assert not any(b"never sent" in one.data for one in spoken.of[EventKind.READ])
+    assert len(spoken.captured(EventKind.READ)) == len(data) - sum(call[0].call_bytes for call in hidden)
+
+
+def frames(seed: int) -> tuple[bytes, set[int]]:
+    """A stream of frames, and the places of DATA payloads that are to be left out."""
+    rng = random.Random(seed)
+    data, left_out = PREFACE + frame(4, b"", 0), set()
+    for _ in range(60):
+        kind = rng.choice([0, 0, 1, 3, 4, 6, 8, 9])
+        size = {0: rng.choice([0, 1, 511, 512, 513, 5_000, 16_384]), 1: rng.randint(1, 9_000), 4: 6, 6: 8}.get(kind, 4)
+        data += frame(kind, rng.randbytes(size), 0 if kind in {4, 6} else 1, 4 if kind == 1 else 0)
+        if kind == 0 and size > DATA_BYTES:
+            left_out.update(range(len(data) - size, len(data)))
+    return data, left_out
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_http2_everything_but_long_data_is_captured(watch: Watch, tmp_path: Path, seed: int) -> None:
+    data, left_out = frames(seed)
+    rng = random.Random(seed)
+    writes = [
+        ["WRITE", 30],
+        *([rng.choice(WITH_BUFFERS), rng.choice([1, 5, 9, 40, 700, 9_000, 60_000])] for _ in range(30)),
+    ]
+    reads = [["RECVFROM", 30], *([rng.choice(READS), rng.choice([9, 17, 700, 9_000, 60_000])] for _ in range(30))]
+    spoken = Spoken(watch, tmp_path, data, writes=writes, reads=reads)
+    for kind in (EventKind.WRITE, EventKind.READ):
+        assert spoken.captured(kind) == set(range(len(data))) - left_out
+        assert {one.protocol for one in spoken.of[kind]} == {ConversationProtocol.HTTP2}
+
+
+def test_more_frames_than_can_be_followed_are_captured_with_all_between_them(watch: Watch, tmp_path: Path) -> None:
+    data = PREFACE + frame(4, b"", 0) + b"".join(frame(6, bytes(8), 0) for _ in range(3_000))
+    later = frame(0, bytes(9_000)) * 2
+    writes = [["WRITE", len(data)], ["WRITE", len(later)]]
+    spoken = Spoken(watch, tmp_path, data + later, writes=writes, reads=ways(["RECVFROM"], 1 << 20))
+    captured = spoken.captured(EventKind.WRITE)
+    assert captured >= set(range(len(data)))
+
+
+def test_a_connection_that_becomes_http2_is_followed_as_that(watch: Watch, tmp_path: Path) -> None:
+    first = b"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"
+    data, left_out = frames(9)
+    spoken = Spoken(
+        watch, tmp_path, first + data, writes=[["WRITE", len(first)], ["WRITE", 50_000]], reads=ways(["READ"], 65_536)
+    )
+    places = {len(first) + place for place in left_out}
+    assert spoken.captured(EventKind.WRITE) == set(range(len(first + data))) - places
+
+
+@pytest.mark.parametrize("opening", [b"\0\1\2\3", b"220 mail ESMTP\r\n", b"EHLO there\r\n", b"\x16\x03\x01\x02\0\1"])
+def test_of_other_protocols_nothing_is_captured(watch: Watch, tmp_path: Path, opening: bytes) -> None:
+    """Also not when something that looks like HTTP comes later."""
+    data = opening.ljust(20, b"\0") * DETECTION_CALLS + request(100)
+    path = tmp_path / "stream"
+    path.write_bytes(data)
+    run = watch.run("speak", path=str(path), writes=ways(["WRITE"], 20), reads=ways(["READ"], 20))
+    captured = [one for one in watch.source.take_payload() if one.process == run.process]
+    assert [one.data for one in captured if one.length] == []
+    is_tls = opening[0] == 0x16
+    assert {one.protocol for one in captured} == ({ConversationProtocol.TLS} if is_tls else set())
+
+
+def test_detection_goes_on_for_a_few_calls(watch: Watch, tmp_path: Path) -> None:
+    late = b"\0" * 20 * (DETECTION_CALLS - 1)
+    data = late + request(100)
+    path = tmp_path / "stream"
+    path.write_bytes(data)
+    writes = [["WRITE", len(late) // (DETECTION_CALLS - 1)]] * (DETECTION_CALLS - 1) + [["WRITE", 1_000]]
+    run = watch.run("speak", path=str(path), writes=writes, reads=ways(["READ"], 1_000))
+    written = [
+        one
+        for one in watch.source.take_payload()
+        if one.process == run.process and one.inode == run.result["client"]["inode"]
+    ]
+    assert b"".join(one.data for one in written) == request(100)
+
+
+def test_a_muted_connection_is_captured_no_more(watch: Watch, tmp_path: Path) -> None:
+    data = request(10, "/a") + request(10, "/b")
+    path = tmp_path / "stream"
+    path.write_bytes(data)
+    half = len(data) // 2
+    arguments: dict[str, Any] = {
+        "path": str(path),
+        "writes": [["WRITE", half]],
+        "reads": [["READ", half]],
+        "stops": True,
+    }
+    with watch.started("speak", **arguments) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == "part\n"
+        first = [one for one in watch.source.take_payload() if one.process == child.pid]
+        assert {one.kind for one in first} == {EventKind.READ, EventKind.WRITE}
+        for socket in {one.socket for one in first}:
+            watch.source.mute(socket)
+        child.stdin.write("on\n")
+        child.stdin.flush()
+        child.stdout.read()
+        child.wait()
+    assert len(watch.until_exit(child.pid)) > 4
+    assert [one for one in watch.source.take_payload() if one.process == child.pid] == []
+
+
+def test_a_full_ring_costs_payload_alone_and_is_counted(tmp_path: Path) -> None:
+    data = request(30_000)
+    path = tmp_path / "stream"
+    path.write_bytes(data)
+    with KernelSource.open(attach=ATTACH, only_processes=(), options=Options(payload_bytes=4096)) as source:
+        run = Watch(source).run("speak", path=str(path), writes=ways(["WRITE"], 3_000), reads=ways(["READ"], 3_000))
+        written = run.of_socket(run.result["client"]["inode"], EventKind.WRITE)
+        assert int(written["bytes"].sum()) == len(data)
+        kept = [one for one in source.take_payload() if one.process == run.process]
+        lost = source.incomplete()["payload_full"]
+    calls = -(-len(data) // 3_000)
+    assert len(kept) + lost == 2 * calls
+    assert lost > 0
+
+
+def test_without_the_end_of_sockets_nothing_is_captured_and_that_is_said() -> None:
+    plan = make_plan(examine_kernel(), ATTACH, unavailable={"tcp_destroy"})
+    assert any("protocolLog" in lost for lost in plan.lost)
