@@ -1,13 +1,16 @@
 """From a connection to the entities it counts for.
 
 Many connections share their ends and their protocol; what they share is a flow. A connection is resolved once, and
-logs are added up per flow, so that ids and names are handled per flow and never per log.
+logs are added up per flow, so that ids and names are handled per flow and never per log. Calls that a service answers
+have a flow for each of its endpoints.
 """
 
+import copy
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from backend.entities import ids
+from backend.entities.endpoints import EndpointNames, endpoint_name
 from backend.entities.names import NameLimits
 from backend.ingest.batch import Address, Connection, DetectPoint, Node
 
@@ -69,11 +72,15 @@ class Flow:
         instance: id of the local instance; None when it is not known.
         relation: ids of the relation between the services; None when both are the same.
         instance_relation: ids of the relation between the instances; None when one of them is not known.
+        endpoint: id of the endpoint of the local service that was called; None when it is no such call.
+        endpoint_name: its name.
     """
 
     __slots__ = (
         "component",
         "destination",
+        "endpoint",
+        "endpoint_name",
         "instance",
         "instance_relation",
         "local",
@@ -104,6 +111,16 @@ class Flow:
             source = ids.instance_id(source, self.source.instance)
             destination = ids.instance_id(destination, self.destination.instance)
             self.instance_relation = Related(ids.instance_relation_id(source, destination), source, destination)
+        self.endpoint: str | None = None
+        self.endpoint_name: str | None = None
+
+    def at(self, endpoint: str) -> "Flow":
+        """What its connections have in common, of the calls of one endpoint; the local service is known."""
+        flow = copy.copy(self)
+        if flow.service is None:
+            raise ValueError("the service of an endpoint must be known")
+        flow.endpoint, flow.endpoint_name = ids.endpoint_id(flow.service, endpoint), endpoint
+        return flow
 
 
 class Resolver:
@@ -121,6 +138,7 @@ class Resolver:
         self,
         addresses: AddressBook | None = None,
         limits: NameLimits | None = None,
+        endpoints: EndpointNames | None = None,
         *,
         maximum_connections: int = MAXIMUM_CONNECTIONS,
         maximum_flows: int = MAXIMUM_FLOWS,
@@ -131,10 +149,22 @@ class Resolver:
         # again, to the same ids.
         self._flow = lru_cache(maximum_flows)(self._make_flow)
         self._resolved = lru_cache(maximum_connections)(self._resolve)
+        self._endpoints = endpoints or EndpointNames()
+        self._served = lru_cache(maximum_flows)(Flow.at)
 
     def resolve(self, connection: Connection) -> Flow | None:
         """The flow of a connection; None when neither end is known."""
         return self._resolved(connection)
+
+    def serve(self, flow: Flow, method: str, path: str) -> Flow:
+        """The flow of calls of a method and a path, by what their end reported; `flow` itself for those of a client.
+
+        Upstream makes endpoints of the service "Unknown"; here only services that are known have any.
+        """
+        if flow.role is DetectPoint.CLIENT or flow.service is None:
+            return flow
+        name = endpoint_name(method, path, self.limits.endpoint)
+        return self._served(flow, self._endpoints.admit(flow.service, name))
 
     def _resolve(self, connection: Connection) -> Flow | None:
         local = self._end(connection.local, connection.node)

@@ -4,22 +4,29 @@ This is the seam between receiving and analysing. Everything before it knows byt
 after it knows columns and entities.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+START = "startTime"
+"""Name of the column of start times, in nanoseconds on the node's clock. Kernel and protocol logs have it alike."""
+
 
 class LogKind(IntEnum):
-    """The operation of a kernel log; values are the field numbers of AccessLogKernelLog's oneof."""
+    """What a log tells of.
+
+    Values are the field numbers of AccessLogKernelLog's oneof, then those of AccessLogProtocolLogs', counted on.
+    """
 
     CONNECT = 1
     ACCEPT = 2
     CLOSE = 3
     READ = 4
     WRITE = 5
+    HTTP = 6
 
 
 class DetectPoint(IntEnum):
@@ -72,7 +79,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class LogBatch:
-    """Valid kernel logs, as columns of one length. Rows keep the order in which they were received."""
+    """Valid logs, as columns of one length. Rows keep the order in which they were received."""
 
     connections: list[Connection]
     """The distinct connections of this batch."""
@@ -85,7 +92,10 @@ class LogBatch:
     duration_ns: NDArray[np.int64]
     """Per log, end minus start; never negative."""
     columns: Mapping[str, NDArray[np.int64]]
-    """Per wire path below AccessLogKernelLog (such as "write.l4Metrics.totalPackageSize"), the value or 0."""
+    """Per wire path below AccessLogKernelLog or AccessLogProtocolLogs (such as "write.l4Metrics.totalPackageSize" and
+    "http.response.statusCode"), the value or 0; for a text, its index in `texts`. START has the start times."""
+    texts: Sequence[str] = ("",)
+    """The distinct texts of this batch; the first is empty, and stands for what is absent."""
 
     def __len__(self) -> int:
         return len(self.kind)

@@ -6,13 +6,13 @@ from enum import IntEnum, StrEnum
 
 
 class LogLoss(IntEnum):
-    """Why one kernel log was dropped. The first cause that applies is the one that is counted."""
+    """Why one log was dropped. The first cause that applies is the one that is counted."""
 
     NONE = 0
     NO_CONNECTION = 1  # nothing on its stream has named a connection yet
     ADDRESS_MISSING = 2  # the connection has no local or no remote address
     CONNECTION_LOST = 3  # a message that was refused may have named the connection it belongs to
-    UNKNOWN_OPERATION = 4  # none of connect, accept, close, read, write
+    UNKNOWN_OPERATION = 4  # none of connect, accept, close, read, write, HTTP
     NODE_MISSING = 5  # nothing on its stream has told the node's boot time, so its times mean nothing
     TIME_MISSING = 6  # no start or no end
     TIME_INVERTED = 7  # the end is before the start
@@ -40,11 +40,11 @@ class Counts:
     messages: int = 0
     """Messages received, dropped ones included."""
     logs: int = 0
-    """Kernel logs received in messages that were decoded."""
+    """Kernel and protocol logs received in messages that were decoded."""
     accepted: int = 0
-    """Kernel logs handed to the sink; `logs` is this plus the losses."""
+    """Logs handed to the sink; `logs` is this plus the losses."""
     protocol_logs: int = 0
-    """Protocol logs received; none is analysed yet."""
+    """How many of `logs` are protocol logs."""
     lost_logs: Counter[LogLoss] = field(default_factory=Counter)
     lost_messages: Counter[MessageLoss] = field(default_factory=Counter)
 

@@ -34,12 +34,23 @@ VALID, MALFORMED, IRREGULAR, TOO_MANY_LOGS = range(4)
 NODE, CONNECTION, PROTOCOL_LOG = range(3)
 """Byte ranges of a message."""
 
+LARGEST_KERNEL_OPERATION = 5
+"""Kinds of kernel logs are the numbers of their operations; those of protocol logs begin behind them."""
+
 SCHEMA = tables.build(
     cast("Descriptor", EBPFAccessLogMessage.DESCRIPTOR),
-    logs="kernelLogs",
+    logs={"kernelLogs": 0, "protocolLog": LARGEST_KERNEL_OPERATION},
     ranges=("node", "connection", "protocolLog"),
     start="startTime.offset.offset",
     end="endTime.offset.offset",
+    extensions=(
+        "http.callerEndpoint",
+        "http.slice",
+        "http.isContinued",
+        "http.request.methodName",
+        "http.response.grpcStatus",
+    ),
+    unkept=("http.request.trace",),
 )
 
 _COLUMN_MAXIMUM = np.iinfo(np.int64).max
@@ -57,9 +68,9 @@ class Decoded:
     message: NDArray[np.int32]
     """Per log, the message it came in; never decreasing."""
     operation: NDArray[np.int8]
-    """Per log, the field number of its operation; 0 when it has none that is known."""
+    """Per log, its LogKind; 0 when it has no operation that is known."""
     values: NDArray[np.int64]
-    """[column of SCHEMA, log]; 0 where the wire had nothing."""
+    """[column of SCHEMA, log]; 0 where the wire had nothing. Texts lie in the buffer of `frames`."""
 
     def bytes_of(self, message: int, field: int) -> bytes | None:
         """The bytes of a ranged field, None if the message does not have it."""
@@ -178,6 +189,9 @@ def _decode_message(
                 if action == tables.STRING:
                     if not wire.utf8(buffer, at, at + size):
                         return MALFORMED, count
+                    column = table[here, slot, tables.COLUMN]
+                    if row >= 0 and column >= 0:
+                        values[column, row] = tables.pack(at, size)
                     at += size
                     continue
                 if table[here, slot, tables.LOG] == 1:
@@ -186,10 +200,11 @@ def _decode_message(
                     row = count
                     log_message[row], log_operation[row] = m, 0
                     count += 1
-                elif table[here, slot, tables.OPERATION] == 1 and row >= 0:
-                    if log_operation[row] != 0 and log_operation[row] != number:
+                elif table[here, slot, tables.OPERATION] > 0 and row >= 0:
+                    operation = table[here, slot, tables.OPERATION]
+                    if log_operation[row] != 0 and log_operation[row] != operation:
                         return IRREGULAR, count
-                    log_operation[row] = number
+                    log_operation[row] = operation
                 if table[here, slot, tables.RANGE] >= 0:
                     if ranges[m, table[here, slot, tables.RANGE], 0] >= 0:
                         return IRREGULAR, count

@@ -1,7 +1,7 @@
-"""Nodes and connections, parsed once per content.
+"""Nodes, connections and texts, parsed once per content.
 
-A node and its connections come again in every stream. They are looked up by their bytes, so that what is behind
-(entities, for one) can work per object instead of per log.
+A node and its connections come again in every stream, and so do the paths that are asked for. They are looked up by
+their bytes, so that what is behind (entities, for one) can work per object instead of per log.
 """
 
 from collections.abc import Iterable
@@ -22,9 +22,12 @@ ValueT = TypeVar("ValueT")
 
 NODES = 4_096
 CONNECTIONS = 131_072
+TEXTS = 65_536
 LARGEST_NODE = 65_536
 LARGEST_CONNECTION = 4_096
 """Bytes; a larger one is parsed each time and not kept, so that the cache is bounded in bytes too."""
+LARGEST_TEXT = 1_024
+"""Bytes of a text of a log; what is longer is cut."""
 _LATEST_BOOT = 1 << 33  # seconds; the year 2242
 _NANOSECONDS = 1_000_000_000
 _ROLES = {int(role): role for role in DetectPoint if role != DetectPoint.UNRECOGNIZED}
@@ -76,11 +79,12 @@ NO_NODE = KnownNode(b"", Node("", "", 0, {}))
 
 
 class Interner:
-    """The nodes and connections of a process, bounded."""
+    """The nodes, connections and texts of a process, bounded."""
 
-    def __init__(self, nodes: int = NODES, connections: int = CONNECTIONS) -> None:
+    def __init__(self, nodes: int = NODES, connections: int = CONNECTIONS, texts: int = TEXTS) -> None:
         self._nodes: RecentCache[bytes, KnownNode] = RecentCache(nodes)
         self._connections: RecentCache[tuple[bytes, bytes], Connection | _NoAddress] = RecentCache(connections)
+        self._texts: RecentCache[bytes, str] = RecentCache(texts)
 
     def node(self, data: bytes) -> KnownNode:
         """The node that these bytes describe; they are known to parse."""
@@ -100,6 +104,18 @@ class Interner:
                 for connection, item in zip(found, data, strict=True)
             ]
         return cast("list[Connection | None]", found)
+
+    def texts(self, data: list[bytes]) -> list[str]:
+        """The texts that these bytes are, UTF-8 of at most LARGEST_TEXT bytes; a character that was cut is left out."""
+        found = self._texts.get_all(data)
+        return [self._text(item) if text is None else text for text, item in zip(found, data, strict=True)]
+
+    def _text(self, data: bytes) -> str:
+        text = self._texts.get(data)
+        if text is None:
+            text = data.decode(errors="ignore")
+            self._texts.put(data, text)
+        return text
 
     def _connection(self, node: KnownNode, data: bytes) -> Connection | None:
         key = (node.data, data)

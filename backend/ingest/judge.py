@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.ingest.batch import LogKind
 from backend.ingest.compiled import compiled
 from backend.ingest.counts import LogLoss
 
@@ -20,7 +21,7 @@ TIME_FUTURE = int(LogLoss.TIME_FUTURE)
 TIME_EXPIRED = int(LogLoss.TIME_EXPIRED)
 VALUE_OUT_OF_RANGE = int(LogLoss.VALUE_OUT_OF_RANGE)
 
-LARGEST_OPERATION = 5
+LARGEST_KIND = int(max(LogKind))
 
 
 @compiled
@@ -42,7 +43,7 @@ def judge(
 
     Args:
         message: Per log, its message.
-        operation: Per log, its operation.
+        operation: Per log, its kind.
         values: Decoded columns; the times are the four columns from `start_column` on.
         start_column: See `values`.
         counted: The columns that hold counts, sizes and durations.
@@ -62,7 +63,7 @@ def judge(
         why = NONE
         if connection_of[owner] < 0:
             why = -connection_of[owner]
-        elif operation[row] < 1 or operation[row] > LARGEST_OPERATION:
+        elif operation[row] < 1 or operation[row] > LARGEST_KIND:
             why = UNKNOWN_OPERATION
         elif boot == 0:
             why = NODE_MISSING

@@ -1,9 +1,11 @@
 """Decode tables: what to do with each field of each message type, worked out from the descriptors.
 
-No field of the wire is named by hand except the few that carry the structure of an access log. A schema that holds
-something the decoder has no rule for is refused when the tables are built, not misread later.
+No field of the wire is named by hand except the few that carry the structure of an access log, and the extensions that
+are kept. A schema that holds something the decoder has no rule for is refused when the tables are built, not misread
+later.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +17,9 @@ from backend.ingest.compiled import Integer, compiled
 KNOWN_FIELDS = 16
 """Field numbers below this have the slot of their number in a message type's table."""
 EXTENSIONS = 1000
-"""Field numbers from here on are extensions of the wire (docs/wire-extensions.md): checked like others, not kept."""
-KNOWN_EXTENSIONS = 8
+"""Field numbers from here on are extensions of the wire (docs/wire-extensions.md): checked like others, and kept only
+where `build` is told so."""
+KNOWN_EXTENSIONS = 20
 """So many of them have slots, behind those of the others. All other fields are unknown, and skipped."""
 SLOTS = KNOWN_FIELDS + KNOWN_EXTENSIONS
 MAXIMUM_DEPTH = 16
@@ -27,7 +30,8 @@ UNKNOWN, INTEGER, STRING, MESSAGE = range(4)
 INT64, UINT64, INT32, UINT32, BOOL = range(5)
 """How the 64 bits of a varint become a value, as protobuf does it."""
 ACTION, FORM, COLUMN, TYPE, PRESENCE, RANGE, LOG, OPERATION = range(8)
-"""Slots of a table entry. COLUMN, PRESENCE and RANGE are -1 where there is none."""
+"""Slots of a table entry. COLUMN, PRESENCE and RANGE are -1 where there is none. OPERATION is the kind of log that the
+operation makes it, 0 where the field is no operation."""
 ENTRY = 8
 
 _INTEGER_FORMS = {
@@ -50,6 +54,12 @@ def slot_of(number: Integer) -> Integer:
     return -1
 
 
+@compiled
+def pack(start: Integer, size: Integer) -> Integer:
+    """Where a text lies, as one number. Buffers and texts are shorter than 2^31 bytes."""
+    return (start << 32) | size
+
+
 class SchemaError(Exception):
     """The schema holds what the decoder has no rule for."""
 
@@ -62,6 +72,8 @@ class Schema:
     """[message type, slot of a field, slot of its entry]; type 0 is the root."""
     columns: tuple[str, ...]
     """Per column of a log, its wire path below the log."""
+    texts: tuple[int, ...]
+    """The columns that are text: where it lies in the buffer, as `pack` has it; 0 where there is none."""
     start: int
     """The column of a log's start time; its end, and whether each is present, are in the three columns behind."""
     range_names: tuple[str, ...]
@@ -79,22 +91,27 @@ class _Place:
 
     depth: int
     """0 for fields of the root, 1 for fields of a log or of what else the root holds."""
+    kinds: int
+    """What is added to the number of an operation to make the kind of its log."""
     path: str | None
     """Wire path below a log; None where fields are checked but not kept."""
 
 
 @dataclass
 class _Builder:
-    logs: str
+    logs: Mapping[str, int]
     ranges: tuple[str, ...]
     start: str
     end: str
+    extensions: Collection[str]
+    unkept: Collection[str]
     table: list[NDArray[np.int32]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    texts: list[int] = field(default_factory=list)
     times: list[tuple[NDArray[np.int32], int, int]] = field(default_factory=list)
     """Table entries to fill once the number of columns is known: entry, slot, which of the four."""
 
-    def visit(self, message: Descriptor, path: str | None, depth: int) -> int:
+    def visit(self, message: Descriptor, path: str | None, depth: int, kinds: int = 0) -> int:
         """Add the table of a message type as it is used at one place; its index."""
         if depth >= MAXIMUM_DEPTH:
             raise SchemaError(f"{message.full_name} nests deeper than {MAXIMUM_DEPTH}")
@@ -106,31 +123,49 @@ class _Builder:
             slot = slot_of(item.number)
             if slot < 0:
                 raise SchemaError(f"{item.full_name} has number {item.number}, for which the tables have no slot")
-            kept = path is not None and not item.is_repeated and slot < KNOWN_FIELDS
-            place = _Place(depth, f"{path}{item.name}" if kept else None)
+            place = _Place(depth, kinds, self.kept_path(item, path))
             if item.message_type is not None:
                 self.add_message(entries[slot], item, item.message_type, place)
             elif item.type == FieldDescriptor.TYPE_STRING:
-                _add_string(entries[slot], item, place)
+                self.add_string(entries[slot], item, place)
             else:
                 self.add_integer(entries[slot], item, place)
         return index
 
+    def kept_path(self, item: FieldDescriptor, path: str | None) -> str | None:
+        """The wire path of a field, None if it is not kept."""
+        if path is None or item.is_repeated:
+            return None
+        own = f"{path}{item.name}"
+        if item.number >= EXTENSIONS:
+            return own if own in self.extensions else None
+        return None if own in self.unkept else own
+
     def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, kind: Descriptor, place: _Place) -> None:
-        path = place.path
+        path, kinds = place.path, place.kinds
         if place.depth == 0:
-            path = "" if item.name == self.logs else None
+            path = "" if item.name in self.logs else None
+            kinds = self.logs.get(item.name, 0)
             entry[LOG] = path is not None
             entry[RANGE] = self.ranges.index(item.name) if item.name in self.ranges else -1
         elif path is not None:
             self._check_oneof(item, place)
-            entry[OPERATION] = place.depth == 1
+            entry[OPERATION] = kinds + item.number if place.depth == 1 else 0
             for column, name in ((2, self.start), (3, self.end)):
                 if path.endswith("." + name.rpartition(".")[0]):
                     self.times.append((entry, PRESENCE, column))
         entry[ACTION] = MESSAGE
         inner = f"{path}." if path else path
-        entry[TYPE] = self.visit(kind, inner, place.depth + 1)
+        entry[TYPE] = self.visit(kind, inner, place.depth + 1, kinds)
+
+    def add_string(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
+        if place.depth == 0:
+            raise SchemaError(f"{item.full_name} is a value of the stream's message itself")
+        entry[ACTION] = STRING
+        if place.path is not None:
+            entry[COLUMN] = len(self.columns)
+            self.texts.append(len(self.columns))
+            self.columns.append(place.path)
 
     def add_integer(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
         if item.type not in _INTEGER_FORMS or item.is_repeated:
@@ -156,28 +191,40 @@ class _Builder:
             raise SchemaError(f"{item.full_name} is one of several below an operation")
 
 
-def _add_string(entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
-    if place.path is not None:
-        raise SchemaError(f"{item.full_name} is text; a log has integer columns only")
-    entry[ACTION] = STRING
-
-
-def build(root: Descriptor, *, logs: str, ranges: tuple[str, ...], start: str, end: str) -> Schema:
+def build(
+    root: Descriptor,
+    *,
+    logs: Mapping[str, int],
+    ranges: tuple[str, ...],
+    start: str,
+    end: str,
+    extensions: Collection[str] = (),
+    unkept: Collection[str] = (),
+) -> Schema:
     """Work out the tables.
 
     Args:
         root: The message type of the stream.
-        logs: Its repeated field of logs; each log holds one operation, a oneof of messages.
-        ranges: Its fields that are given as byte ranges, to be looked up by content.
+        logs: Its fields of logs; each log holds one operation, a oneof of messages. The kind of a log is the number
+            given here plus the number of its operation.
+        ranges: Its fields that are given as byte ranges, to be looked up by content. A field of logs that is not
+            repeated must be one, so that a message that sends it twice is noticed.
         start: Path of the start time below an operation.
         end: Path of the end time below an operation.
+        extensions: Paths of extensions below a log that are kept.
+        unkept: Paths below a log of what is checked and not kept, with what it holds.
 
     Raises:
         SchemaError: For anything the decoder could misread.
     """
-    builder = _Builder(logs, ranges, start, end)
+    for item in root.fields:
+        if item.name in logs and not item.is_repeated and item.name not in ranges:
+            raise SchemaError(f"{item.full_name} is one log, and must be a range")
+    builder = _Builder(logs, ranges, start, end, extensions, unkept)
     builder.visit(root, "", 0)
     first = len(builder.columns)
     for entry, slot, column in builder.times:
         entry[slot] = first + column
-    return Schema(np.stack(builder.table), tuple(builder.columns), first, ranges)
+    if missing := {*extensions} - {*builder.columns}:
+        raise SchemaError(f"there is no {', '.join(sorted(missing))} to keep")
+    return Schema(np.stack(builder.table), tuple(builder.columns), tuple(builder.texts), first, ranges)

@@ -8,23 +8,36 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.ingest.batch import Connection, LogBatch
+from backend.ingest.batch import START, Connection, LogBatch
 from backend.ingest.carry import spread, survey
 from backend.ingest.counts import Counts, LogLoss, MessageLoss
 from backend.ingest.decode import CONNECTION, NODE, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
 from backend.ingest.framing import Frames
-from backend.ingest.interning import NO_NODE, Interner
+from backend.ingest.interning import LARGEST_TEXT, NO_NODE, Interner
 from backend.ingest.judge import judge
 
-_NOT_COUNTED = (".success", ".syscall", ".ifindex")
-_COUNTED = np.array([index for index, name in enumerate(SCHEMA.columns) if not name.endswith(_NOT_COUNTED)], np.int64)
+_NOT_COUNTED = (
+    *(".success", ".syscall", ".ifindex"),
+    *(".version", ".method", ".statusCode", ".grpcStatus", ".slice", ".isContinued"),
+)
+_COUNTED = np.array(
+    [
+        index
+        for index, name in enumerate(SCHEMA.columns)
+        if index not in SCHEMA.texts and not name.endswith(_NOT_COUNTED)
+    ],
+    np.int64,
+)
+_NAMES = (*SCHEMA.columns, START)
 _VALUES = len(SCHEMA.columns)
 _ROW = SCHEMA.width * 8 + 17  # bytes: the values and times of a log, its connection, kind, minute and duration
+_TEXT = 200  # bytes that a text takes in tables, besides its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ class LogStream:
         self._current: bytes | LogLoss = LogLoss.NO_CONNECTION
         self._slots: dict[Connection, int] = {}
         self._parts: list[_Part] = []
+        self._texts: dict[bytes, int] = {b"": 0}
 
     def take(self, frames: Frames) -> None:
         """Decode messages; their good logs wait for `batch`."""
@@ -81,8 +95,8 @@ class LogStream:
 
     def batch(self) -> LogBatch | None:
         """The good logs since the last call, None if there are none."""
-        parts, connections = self._parts, list(self._slots)
-        self._parts, self._slots, self.waiting_bytes = [], {}, 0
+        parts, connections, texts = self._parts, list(self._slots), list(self._texts)
+        self._parts, self._slots, self._texts, self.waiting_bytes = [], {}, {b"": 0}, 0
         if not parts:
             return None
         part = parts[0] if len(parts) == 1 else _joined(parts)
@@ -93,7 +107,8 @@ class LogStream:
             kind=part.kind,
             minute=part.minute,
             duration_ns=part.duration_ns,
-            columns=dict(zip(SCHEMA.columns, part.values, strict=True)),
+            columns=dict(zip(_NAMES, part.values, strict=True)),
+            texts=self._interner.texts(texts),
         )
 
     def _take(self, decoded: Decoded) -> None:
@@ -112,7 +127,7 @@ class LogStream:
             decoded.message, decoded.operation, decoded.values, _VALUES, _COUNTED,
             slots, boots, earliest, latest, cause, minute, duration,
         )  # fmt: skip
-        part = _Part(slots[decoded.message], decoded.operation, minute, duration, decoded.values[:_VALUES])
+        part = _Part(slots[decoded.message], decoded.operation, minute, duration, decoded.values[: len(_NAMES)])
         if passed < logs:
             for loss, count in enumerate(np.bincount(cause).tolist()):
                 if loss != LogLoss.NONE and count:
@@ -120,8 +135,25 @@ class LogStream:
             part = _chosen(part, cause == LogLoss.NONE)
         if passed:
             counts.accepted += passed
+            self._take_texts(part, decoded.frames.data)
             self._parts.append(part)
             self.waiting_bytes += passed * _ROW
+
+    def _take_texts(self, part: _Part, data: bytes) -> None:
+        """Put the number of each text in the place of where it lies."""
+        texts = self._texts
+        before = len(texts)
+        for column in SCHEMA.texts:
+            places = part.values[column]
+            rows = np.flatnonzero(places)
+            if not len(rows):
+                continue
+            starts = places[rows] >> 32
+            ends = starts + np.minimum(places[rows] & 0xFFFFFFFF, LARGEST_TEXT)
+            found = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+            places[rows] = [texts.setdefault(text, len(texts)) for text in found]
+        if len(texts) > before:
+            self.waiting_bytes += sum(len(text) + _TEXT for text in islice(texts, before, None))
 
     def _carry(self, decoded: Decoded) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Per message, the slot of its connection (or minus the loss for having none) and its node's boot time."""

@@ -7,10 +7,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backend.entities.endpoints import ABANDONED
 from backend.entities.resolution import LAYER, Flow, Resolver
 from backend.ingest.batch import DetectPoint, LogBatch, LogKind
-from backend.oal.compiler import DURATION, EventLogs, Program
-from backend.storage.interface import Flush, Instance, Relation, Service
+from backend.metrics.exchanges import LongExchanges, Methods, derive
+from backend.oal.compiler import Program
+from backend.oal.events import DURATION, EventLogs
+from backend.oal.sources import HTTP_CALL, HTTP_METHOD, HTTP_TIMED, TEXT_COLUMNS
+from backend.storage.interface import Endpoint, Flush, Instance, Relation, Service
 
 LARGEST = 2**53
 """Values from here on are no measurement: 104 days in ns, 9 PB in bytes."""
@@ -33,10 +37,20 @@ class Analysed:
     flush: Flush
     dropped: Mapping[str, int]
     """Number of logs by cause: unknown (neither end is known), expired, future, kind, value."""
+    abandoned: int = 0
+    """HTTP logs that count for no endpoint of their own, because their service has too many."""
+    untimed: int = 0
+    """HTTP calls whose duration is not known, because their first slices are not."""
 
 
 def analyse(
-    batches: Sequence[LogBatch], resolver: Resolver, program: Program, writer: str, minutes: Minutes | None = None
+    batches: Sequence[LogBatch],
+    resolver: Resolver,
+    program: Program,
+    writer: str,
+    minutes: Minutes | None = None,
+    *,
+    long_exchanges: LongExchanges | None = None,
 ) -> Analysed:
     """Resolve, aggregate and describe some batches as one flush.
 
@@ -46,22 +60,27 @@ def analyse(
         program: the metrics.
         writer: unique name of the flush.
         minutes: which minutes to accept; logs of others are dropped and counted.
+        long_exchanges: remembers exchanges that are told in slices, from one flush to the next.
     """
-    merged = _Merged(resolver, minutes or Minutes())
+    merged = _Merged(resolver, minutes or Minutes(), long_exchanges or LongExchanges())
     for batch in batches:
         merged.add(batch, program.columns)
     flush = merged.describe(writer, program.evaluate(merged.logs(), merged.flows))
-    return Analysed(flush, merged.dropped)
+    return Analysed(flush, merged.dropped, merged.abandoned, merged.untimed)
 
 
 class _Merged:
     """The logs of several batches, by flow."""
 
-    def __init__(self, resolver: Resolver, minutes: Minutes) -> None:
+    def __init__(self, resolver: Resolver, minutes: Minutes, long_exchanges: LongExchanges) -> None:
         self._resolver = resolver
         self._minutes = minutes
+        self._long_exchanges = long_exchanges
         self.flows: list[Flow] = []
         self.dropped: dict[str, int] = {}
+        self.abandoned = 0
+        self.untimed = 0
+        self._texts: dict[str, int] = {}
         self._codes: dict[Flow, int] = {}
         self._parts: dict[LogKind, list[EventLogs]] = {}
         self._seen: list[pl.DataFrame] = []
@@ -80,7 +99,33 @@ class _Merged:
         for kind in LogKind:
             chosen = np.flatnonzero(valid & (batch.kind == kind))
             if len(chosen):
-                self._take(kind, batch, flow, chosen, columns.get(kind, ()))
+                taken = self._columns(kind, batch, chosen, columns.get(kind, ()))
+                self._take(kind, batch, flow[chosen], chosen, taken)
+
+    def _columns(
+        self, kind: LogKind, batch: LogBatch, chosen: NDArray[np.intp], columns: Sequence[str]
+    ) -> dict[str, NDArray[np.int64]]:
+        """The columns that metrics need, of the logs chosen."""
+        known: dict[str, NDArray[np.int64]] = {}
+        if kind is LogKind.HTTP:
+            known |= derive(batch, chosen, self._long_exchanges)
+            self.untimed += int((known[HTTP_CALL] > known[HTTP_TIMED]).sum())
+        for column in columns:
+            if column == DURATION:
+                known[column] = batch.duration_ns[chosen]
+            elif column == HTTP_METHOD:
+                methods = Methods(batch, chosen)
+                known[column] = self._renumbered(methods.names(), methods.numbers)
+            elif column in TEXT_COLUMNS and column in batch.columns:
+                known[column] = self._renumbered(batch.texts, batch.columns[column][chosen])
+            elif column in batch.columns:
+                known[column] = batch.columns[column][chosen]
+        return known
+
+    def _renumbered(self, texts: Sequence[str], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of texts of a batch as numbers of the texts of all batches."""
+        own = self._texts
+        return np.array([own.setdefault(text, len(own)) for text in texts], np.int64)[numbers]
 
     def _take(
         self,
@@ -88,31 +133,50 @@ class _Merged:
         batch: LogBatch,
         flow: NDArray[np.int32],
         chosen: NDArray[np.intp],
-        columns: Sequence[str],
+        taken: dict[str, NDArray[np.int64]],
     ) -> None:
-        taken = {
-            column: (batch.duration_ns if column == DURATION else batch.columns[column])[chosen]
-            for column in columns
-            if column == DURATION or column in batch.columns
-        }
+        """Take the logs chosen, whose flows and columns are given."""
         # The wire has unsigned numbers that do not fit; they arrive negative.
         if any(values.min() < 0 or values.max() >= LARGEST for values in taken.values()):
             fits = np.all([(values >= 0) & (values < LARGEST) for values in taken.values()], axis=0)
             self._count("value", len(fits) - int(fits.sum()))
-            chosen = chosen[fits]
+            chosen, flow = chosen[fits], flow[fits]
             taken = {column: values[fits] for column, values in taken.items()}
-        logs = EventLogs(flow[chosen], batch.minute[chosen], taken)
+        if kind is LogKind.HTTP:
+            flow = self._served(batch, flow, chosen)
+        logs = EventLogs(flow, batch.minute[chosen], taken)
         self._parts.setdefault(kind, []).append(logs)
         self._seen.append(pl.DataFrame({"flow": logs.flow, "minute": logs.minute}).unique())
 
+    def _served(self, batch: LogBatch, flow: NDArray[np.int32], chosen: NDArray[np.intp]) -> NDArray[np.int32]:
+        """The flows of HTTP logs with the endpoints that they are of."""
+        methods = Methods(batch, chosen)
+        # One number for each flow, method and path that there is: few, whatever the number of logs.
+        names = flow.astype(np.int64) * methods.limit + methods.numbers
+        keys, place, counts = np.unique(
+            names * len(batch.texts) + batch.columns["http.request.path"][chosen],
+            return_inverse=True,
+            return_counts=True,
+        )
+        served = np.empty(len(keys), np.int32)
+        for index, (key, count) in enumerate(zip(keys.tolist(), counts.tolist(), strict=True)):
+            rest, path = divmod(key, len(batch.texts))
+            code, method = divmod(rest, methods.limit)
+            found = self._resolver.serve(self.flows[code], methods.name(method), batch.texts[path])
+            served[index] = self._code(found)
+            self.abandoned += count if found.endpoint_name == ABANDONED else 0
+        return served[place]
+
     def logs(self) -> dict[LogKind, EventLogs]:
         """All logs taken, by type."""
-        return {kind: _joined(parts) for kind, parts in self._parts.items()}
+        texts = list(self._texts)
+        return {kind: _joined(parts, texts) for kind, parts in self._parts.items()}
 
     def describe(self, writer: str, metrics: pl.DataFrame) -> Flush:
         """The flush: the metrics given, and who was seen when."""
         services: dict[str, Service] = {}
         instances: dict[str, Instance] = {}
+        endpoints: dict[str, Endpoint] = {}
         service_relations: dict[tuple[str, str, int, int], Relation] = {}
         instance_relations: dict[tuple[str, str, int], Relation] = {}
         seen = pl.concat([pl.DataFrame(schema={"flow": pl.Int32, "minute": pl.Int32}), *self._seen]).unique()
@@ -137,6 +201,15 @@ class _Merged:
                     min(first, present.first_minute) if present else first,
                     max(last, present.last_minute) if present else last,
                 )
+            if flow.service is not None and flow.endpoint is not None:
+                called = endpoints.get(flow.endpoint)
+                endpoints[flow.endpoint] = Endpoint(
+                    flow.endpoint,
+                    flow.service,
+                    flow.endpoint_name or "",
+                    min(first, called.first_minute) if called else first,
+                    max(last, called.last_minute) if called else last,
+                )
         for code, minute in seen.iter_rows():
             flow = self.flows[code]
             side = _SIDES.get(flow.role)
@@ -155,6 +228,7 @@ class _Merged:
             list(instances.values()),
             list(service_relations.values()),
             list(instance_relations.values()),
+            list(endpoints.values()),
         )
 
     def _code(self, flow: Flow | None) -> int:
@@ -175,9 +249,7 @@ class _Merged:
             self.dropped[cause] = self.dropped.get(cause, 0) + number
 
 
-def _joined(parts: Sequence[EventLogs]) -> EventLogs:
-    if len(parts) == 1:
-        return parts[0]
+def _joined(parts: Sequence[EventLogs], texts: Sequence[str]) -> EventLogs:
     columns = {
         column: np.concatenate(
             [part.columns[column] if column in part.columns else np.zeros(len(part.flow), np.int64) for part in parts]
@@ -185,5 +257,5 @@ def _joined(parts: Sequence[EventLogs]) -> EventLogs:
         for column in dict.fromkeys(column for part in parts for column in part.columns)
     }
     return EventLogs(
-        np.concatenate([part.flow for part in parts]), np.concatenate([part.minute for part in parts]), columns
+        np.concatenate([part.flow for part in parts]), np.concatenate([part.minute for part in parts]), columns, texts
     )

@@ -18,6 +18,7 @@ from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
 from backend.ingest.sink import Overloaded
 from backend.metrics.analysis import Minutes, analyse
+from backend.metrics.exchanges import LongExchanges
 from backend.metrics.telemetry import Telemetry
 from backend.metrics.windows import minute_of
 from backend.oal.compiler import Program
@@ -98,6 +99,7 @@ class Pipeline:
         self._storage = storage
         self._settings = settings or PipelineSettings()
         self._resolver = resolver or Resolver()
+        self._long_exchanges = LongExchanges()
         self._program = Program(metrics.definitions, zeros_are_values=self._settings.zeros_are_values)
         self._clock = clock
         self._writers = f"{uuid.uuid4().hex}-"
@@ -238,7 +240,9 @@ class Pipeline:
             None if retention is None else now - retention,
             None if future is None else now + future,
         )
-        analysed = analyse(batches, self._resolver, self._program, writer, minutes)
+        analysed = analyse(batches, self._resolver, self._program, writer, minutes, long_exchanges=self._long_exchanges)
+        self.telemetry.abandoned.inc(analysed.abandoned)
+        self.telemetry.untimed.inc(analysed.untimed)
         for cause, number in analysed.dropped.items():
             self.telemetry.dropped.labels(cause).inc(number)
         return analysed.flush

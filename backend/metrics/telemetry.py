@@ -10,6 +10,8 @@ class Telemetry:
         registry: where they are registered.
         rows: logs taken.
         dropped: logs that count for nothing, by cause.
+        abandoned: HTTP logs that count for no endpoint of their own.
+        untimed: HTTP calls whose duration is not known.
         refused: logs that were not taken because too many were waiting.
         failed: logs that were taken but could not be stored; their senders were told.
         flushes: flushes, by outcome.
@@ -23,6 +25,16 @@ class Telemetry:
         self.rows = Counter("pyrover_analysis_logs", "Logs taken for analysis", registry=self.registry)
         self.dropped = Counter(
             "pyrover_analysis_logs_dropped", "Logs that count for nothing", ["cause"], registry=self.registry
+        )
+        self.abandoned = Counter(
+            "pyrover_analysis_endpoints_abandoned",
+            "HTTP logs that count for no endpoint of their own, because their service has too many",
+            registry=self.registry,
+        )
+        self.untimed = Counter(
+            "pyrover_analysis_calls_untimed",
+            "HTTP calls whose duration is not known, because their first slices are not",
+            registry=self.registry,
         )
         self.refused = Counter(
             "pyrover_analysis_logs_refused", "Logs not taken, too many were waiting", registry=self.registry

@@ -44,7 +44,12 @@ def format_minute(minute: int) -> str:
 
 
 def values(
-    points: pl.DataFrame, functions: Mapping[str, Function], step: Step = Step.MINUTE, *, cpm_totals: bool = False
+    points: pl.DataFrame,
+    functions: Mapping[str, Function],
+    step: Step = Step.MINUTE,
+    *,
+    units: Mapping[str, int] | None = None,
+    cpm_totals: bool = False,
 ) -> pl.DataFrame:
     """What stored points mean at a step.
 
@@ -52,6 +57,7 @@ def values(
         points: columns of MetricSchema; any number of rows for one metric, entity and minute.
         functions: by metric name; points of other metrics are left out.
         step: the step to merge to.
+        units: by metric name, what sums are divided by to have the unit of the value (Definition.unit); 1 for others.
         cpm_totals: give the total of the step for metrics that are sums but are named "..._cpm", as Apache SkyWalking
             does; otherwise they are read as their name says, per minute. At the minute step both are the same.
 
@@ -68,18 +74,23 @@ def values(
         .with_columns(pl.col("minute") - pl.col("minute") % int(step))
         .group_by("metric", "entity", "minute")
         .agg(pl.col("summation").sum(), pl.col("count").sum())
-        .with_columns(pl.col("metric").replace_strict(reading, return_dtype=pl.Int8).alias("function"))
+        .with_columns(
+            pl.col("metric").replace_strict(reading, return_dtype=pl.Int8).alias("function"),
+            pl.col("metric").replace_strict(units or {}, default=1, return_dtype=pl.Int64).alias("unit"),
+        )
     )
-    summation, count, function = pl.col("summation"), pl.col("count"), pl.col("function")
+    summation, count, function, unit = pl.col("summation"), pl.col("count"), pl.col("function"), pl.col("unit")
     value = (
         pl.when(function.is_in([int(Function.COUNT), int(Function.SUM)]))
-        .then(summation)
+        .then(_divide(summation, unit))
         .when(function == int(Function.CPM))
-        .then(_divide(summation, pl.lit(int(step), pl.Int64)))
+        .then(_divide(summation, unit * int(step)))
         .when(function == int(Function.LONG_AVG))
-        .then(_divide(summation, count))
+        .then(_divide(summation, count * unit))
         .when(function == int(Function.PERCENT))
         .then(_divide(summation * 10_000, count))
+        .when(function == int(Function.APDEX))
+        .then(_divide(summation * 5_000, count))
     )
     return (
         merged.select("metric", "entity", "minute", value.cast(pl.Int64).alias("value"))

@@ -6,10 +6,10 @@ Evaluation has three stages, so that nothing is done per log and metric:
 2. per source and event type, one group-by of those few rows by entity and minute makes the sums of each metric;
 3. the sums become rows of MetricSchema, a metric without data none.
 
-What stage 1 adds up are terms; two metrics that need the same term share it.
+Stage 1 is in backend/oal/events.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,25 +18,13 @@ from numpy.typing import NDArray
 
 from backend.entities.resolution import Flow
 from backend.ingest.batch import LogKind
+from backend.oal.buckets import bucket_metric
 from backend.oal.conditions import matches
 from backend.oal.definitions import Condition, Definition
+from backend.oal.events import Event, EventLogs, Terms, key_of
 from backend.oal.functions import Function
-from backend.oal.sources import SOURCES, STAGE_COLUMNS, EventAttribute, FlowAttribute
+from backend.oal.sources import SOURCES, EventAttribute, FlowAttribute
 from backend.storage.interface import MetricSchema
-
-DURATION = ""
-"""Name of the column of durations, as EventAttribute.column has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventLogs:
-    """Logs of one event type, as columns of one length."""
-
-    flow: NDArray[np.int32]
-    """Per log, an index into the flows."""
-    minute: NDArray[np.int32]
-    columns: Mapping[str, NDArray[np.int64]]
-    """By wire path; the durations are at DURATION. A column that is missing is all 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,91 +39,15 @@ class _Sums:
     """Of how many logs; the row exists when this is not 0."""
 
 
-class _Terms:
-    """Expressions, each under a name of its own, equal ones once."""
+@dataclass(frozen=True, slots=True)
+class _Percentile:
+    """A metric that is stored by bucket."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._names: dict[object, str] = {}
-        self.expressions: list[pl.Expr] = []
-
-    def name(self, key: object, expression: pl.Expr) -> str:
-        name = self._names.get(key)
-        if name is None:
-            name = self._names[key] = f"{self._prefix}{len(self._names)}"
-            self.expressions.append(expression.alias(name))
-        return name
-
-
-class _Event:
-    """Stage 1 for one event type."""
-
-    def __init__(self, *, zeros_are_values: bool) -> None:
-        self._zeros_are_values = zeros_are_values
-        self.terms = _Terms("t")
-        self.stages = _Terms("stage ")
-        self.columns: dict[str, None] = {}
-
-    def count(self, conditions: Sequence[Condition]) -> str:
-        """The number of logs that meet the conditions."""
-        if not conditions:
-            return self.terms.name(("count",), pl.len().cast(pl.Int64))
-        return self.terms.name(("count", *map(_key, conditions)), self._all(conditions).sum().cast(pl.Int64))
-
-    def sum(self, value: EventAttribute, conditions: Sequence[Condition]) -> str:
-        """The sum of a value over the logs that meet the conditions."""
-        column = self._column(value.column)
-        if value.only_with:
-            column = pl.when(self._column(value.only_with) != 0).then(column).otherwise(0)
-        if conditions:
-            column = pl.when(self._all(conditions)).then(column).otherwise(0)
-        return self.terms.name(("sum", value.column, *map(_key, conditions)), column.sum())
-
-    def present(self, value: EventAttribute, conditions: Sequence[Condition]) -> str:
-        """In how many of the logs that meet the conditions the value was measured."""
-        if not value.stage or self._zeros_are_values:
-            return self.count(conditions)
-        if value.is_duration:
-            # No stage of the kernel's path takes 0 ns: 0 is a stage that was not seen.
-            measured, key = self._column(value.column) != 0, value.column
-        else:
-            # A count or a size of 0 is a value, unless nothing at all is known of its stage.
-            measured, key = pl.col(self._stage(value.stage)), value.stage
-        if conditions:
-            measured &= self._all(conditions)
-        return self.terms.name(("present", key, *map(_key, conditions)), measured.sum().cast(pl.Int64))
-
-    def aggregate(self, logs: EventLogs) -> pl.DataFrame:
-        """One row per flow and minute that has logs."""
-        length = len(logs.flow)
-        zeros = np.zeros(length, np.int64) if any(column not in logs.columns for column in self.columns) else None
-        data = {column: logs.columns.get(column, zeros) for column in self.columns}
-        frame = pl.DataFrame({"flow": logs.flow, "minute": logs.minute, **data})
-        frame = frame.with_columns(self.stages.expressions)
-        return frame.group_by("flow", "minute").agg(self.terms.expressions)
-
-    def _column(self, column: str) -> pl.Expr:
-        self.columns[column] = None
-        return pl.col(column)
-
-    def _stage(self, stage: str) -> str:
-        columns = [self._column(column) != 0 for column in STAGE_COLUMNS[stage]]
-        return self.stages.name(stage, pl.any_horizontal(columns))
-
-    def _all(self, conditions: Sequence[Condition]) -> pl.Expr:
-        return pl.all_horizontal([self._condition(condition) for condition in conditions])
-
-    def _condition(self, condition: Condition) -> pl.Expr:
-        attribute = condition.attribute
-        if not isinstance(attribute, EventAttribute):
-            raise TypeError(f"{condition.path} is not a column of logs")
-        column = self._column(attribute.column)
-        if attribute.labels:
-            labels = dict(enumerate(attribute.labels))
-            column = column.replace_strict(labels, default=None, return_dtype=pl.String)
-        elif isinstance(condition.literal, bool):
-            column = column != 0
-        return matches(column, condition.operator, condition.literal)
+    definition: Definition
+    spread: object
+    """Key of its frame in stage 1."""
+    predicates: Sequence[pl.Expr]
+    """Which flows count."""
 
 
 class _Group:
@@ -143,29 +55,39 @@ class _Group:
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
-        self.terms = _Terms("s")
-        self.predicates = _Terms("p")
+        self.terms = Terms("s")
+        self.predicates = Terms("p")
         self.metrics: list[_Sums] = []
+        self._percentiles: list[_Percentile] = []
 
-    def add(self, definition: Definition, code: int, event: _Event) -> None:
+    def add(self, definition: Definition, code: int, event: Event) -> None:
         """Take a metric in."""
         of_logs = [condition for condition in definition.conditions if isinstance(condition.attribute, EventAttribute)]
         of_flows = [condition for condition in definition.conditions if isinstance(condition.attribute, FlowAttribute)]
+
+        if definition.function is Function.PERCENTILE and definition.value is not None:
+            predicates = [self._predicate(condition) for condition in of_flows]
+            spread = event.spread(definition.value, of_logs)
+            self._percentiles.append(_Percentile(definition, spread, predicates))
+            return
 
         def total(term: str, more: Sequence[Condition] = ()) -> str:
             conditions = (*of_flows, *more)
             column = pl.col(term)
             if conditions:
                 column = column.filter(pl.all_horizontal([self._predicate(condition) for condition in conditions]))
-            return self.terms.name((term, *map(_key, conditions)), column.sum())
+            return self.terms.name((term, *map(key_of, conditions)), column.sum())
 
         logs = total(event.count(of_logs))
         value, match = definition.value, definition.match
         if definition.function is Function.SUM and value is not None:
             sums = _Sums(definition, code, total(event.sum(value, of_logs)), None, total(event.present(value, of_logs)))
         elif definition.function is Function.LONG_AVG and value is not None:
-            measured = total(event.present(value, of_logs))
-            sums = _Sums(definition, code, total(event.sum(value, of_logs)), measured, measured)
+            measured, present = event.measured(value, of_logs), event.present(value, of_logs)
+            sums = _Sums(definition, code, total(event.sum(value, of_logs)), total(measured), total(present))
+        elif definition.function is Function.APDEX and value is not None and definition.status is not None:
+            satisfied = total(event.apdex(value, definition.status, of_logs))
+            sums = _Sums(definition, code, satisfied, logs, logs)
         elif match is not None:
             matched = (
                 total(event.count([*of_logs, match]))
@@ -180,27 +102,36 @@ class _Group:
     def _predicate(self, condition: Condition) -> pl.Expr:
         return pl.col(
             self.predicates.name(
-                _key(condition), matches(pl.col(condition.path), condition.operator, condition.literal)
+                key_of(condition), matches(pl.col(condition.path), condition.operator, condition.literal)
             )
         )
 
     def attributes(self) -> Iterable[str]:
         """Paths of the flow attributes that are compared."""
-        for metric in self.metrics:
+        metrics: Iterable[_Sums | _Percentile] = (*self.metrics, *self._percentiles)
+        for metric in metrics:
             for condition in (*metric.definition.conditions, metric.definition.match):
                 if condition is not None and isinstance(condition.attribute, FlowAttribute):
                     yield condition.path
 
     def aggregate(self, sums: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
         """One row per entity and minute that has logs."""
+        return self._with_entities(sums, flows).group_by("entity", "minute").agg(self.terms.expressions)
+
+    def spread(self, spreads: Mapping[object, pl.DataFrame], flows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Columns of MetricSchema, one row per metric that is stored by bucket, its bucket, entity and minute."""
+        for percentile in self._percentiles:
+            calls = self._with_entities(spreads[percentile.spread], flows).filter(*percentile.predicates)
+            found = calls.group_by("entity", "minute", "bucket").agg(pl.col("calls").sum().alias("summation"))
+            names = [bucket_metric(percentile.definition.name, bucket) for bucket in found["bucket"]]
+            metric, nothing = pl.Series("metric", names, pl.String), pl.lit(0, pl.Int64).alias("count")
+            yield found.select(metric, "entity", "minute", "summation", nothing)
+
+    def _with_entities(self, rows: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of flows that count for an entity, with it and what is known of the flow."""
         entity = f"entity of {self.scope}"
         described = flows.select(pl.col(entity).alias("entity"), *self.predicates.expressions)
-        return (
-            pl.concat([sums, described[sums["flow"]]], how="horizontal")
-            .filter(pl.col("entity").is_not_null())
-            .group_by("entity", "minute")
-            .agg(self.terms.expressions)
-        )
+        return pl.concat([rows, described[rows["flow"]]], how="horizontal").filter(pl.col("entity").is_not_null())
 
 
 class Program:
@@ -216,12 +147,12 @@ class Program:
         """
         self.definitions = tuple(definitions)
         self._names = pl.Series([definition.name for definition in definitions], dtype=pl.String)
-        self._events: dict[LogKind, _Event] = {}
+        self._events: dict[LogKind, Event] = {}
         self._groups: dict[tuple[LogKind, str], _Group] = {}
         self._overlapping = any(len(definition.events) > 1 for definition in definitions)
         for code, definition in enumerate(definitions):
             for kind in definition.events:
-                event = self._events.setdefault(kind, _Event(zeros_are_values=zeros_are_values))
+                event = self._events.setdefault(kind, Event(kind, zeros_are_values=zeros_are_values))
                 group = self._groups.setdefault((kind, definition.scope), _Group(definition.scope))
                 group.add(definition, code, event)
 
@@ -246,11 +177,12 @@ class Program:
             for kind, event in self._events.items()
             if kind in logs and len(logs[kind].flow)
         }
-        rows = _Rows()
+        rows, spreads = _Rows(), list[pl.DataFrame]()
         for (kind, _), group in self._groups.items():
             if kind in aggregated:
-                rows.add(group.aggregate(aggregated[kind], described), group.metrics)
-        points = rows.frame(self._names)
+                rows.add(group.aggregate(aggregated[kind].sums, described), group.metrics)
+                spreads += group.spread(aggregated[kind].spreads, described)
+        points = pl.concat([rows.frame(self._names), *spreads])
         if self._overlapping:
             points = points.group_by("metric", "entity", "minute").agg(pl.col("summation").sum(), pl.col("count").sum())
         return points
@@ -260,7 +192,7 @@ class Program:
         for group in self._groups.values():
             source = SOURCES[group.scope]
             name = f"entity of {group.scope}"
-            if source.entity is not None and name not in columns:
+            if name not in columns:
                 columns[name] = pl.Series(name, [source.entity(flow) for flow in flows], pl.String)
             for path in group.attributes():
                 attribute = source.attributes[path]
@@ -310,8 +242,3 @@ class _Rows:
             },
             schema=MetricSchema,
         )
-
-
-def _key(condition: Condition) -> tuple[str, str, object]:
-    # 1 and True are equal, yet mean different comparisons.
-    return condition.path, condition.operator.value, (type(condition.literal), condition.literal)

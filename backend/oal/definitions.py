@@ -7,7 +7,7 @@ import polars as pl
 
 from backend.ingest.batch import LogKind
 from backend.oal.conditions import matches
-from backend.oal.functions import SUPPORTED, Function
+from backend.oal.functions import HAVE_ARGUMENTS, NEED_VALUE, SUPPORTED, VALUED, Function
 from backend.oal.sources import (
     ENUMERATIONS,
     EVENTS,
@@ -28,6 +28,7 @@ from backend.oal.syntax import (
     OalError,
     Operand,
     Operator,
+    Plain,
     nearest,
 )
 
@@ -51,6 +52,8 @@ class Definition:
     function: Function
     value: EventAttribute | None
     """What is aggregated; None when logs are counted."""
+    status: EventAttribute | None
+    """What apdex() takes for success; None for other functions."""
     conditions: tuple[Condition, ...]
     """All must hold for a log to count."""
     match: Condition | None
@@ -63,6 +66,11 @@ class Definition:
     def scope(self) -> str:
         """Name of the source."""
         return self.source.name
+
+    @property
+    def unit(self) -> int:
+        """What its sums are divided by to have the unit of its value."""
+        return self.value.unit if self.value is not None and self.function in VALUED else 1
 
 
 def define(statement: MetricStatement) -> Definition:
@@ -82,31 +90,34 @@ def define(statement: MetricStatement) -> Definition:
     function = _function(statement)
     value = _value(statement, function, source)
     match = _match(statement, function)
-    events = set(EVENTS)
-    unfed = source.entity is None
+    status = _status(statement, function, source)
+    events = set(source.events)
+    unfed = False
     conditions: list[Condition] = []
     for comparison in (*statement.filters, *((match,) if match else ())):
         attribute = _checked(comparison, source)
         if isinstance(attribute, TypeAttribute):
             if comparison not in statement.filters:
                 raise OalError(comparison.position, "percent() of a type is not possible: filter by the type instead")
-            events &= _types(comparison)
+            events &= _types(comparison, attribute)
             continue
         events &= _events_of(attribute)
         if isinstance(attribute, UnfedAttribute):
             unfed = True
         else:
             conditions.append(Condition(str(comparison.operand), attribute, comparison.operator, comparison.literal))
-    if value is not None:
-        events &= _events_of(value)
-        unfed |= isinstance(value, UnfedAttribute)
-    fed = frozenset[LogKind]() if unfed else frozenset(kind for event in events if (kind := EVENTS[event]) is not None)
+    for used in (value, status):
+        if used is not None:
+            events &= _events_of(used)
+            unfed |= isinstance(used, UnfedAttribute)
+    fed = frozenset[LogKind]() if unfed else frozenset(events)
     counted = conditions.pop() if match and not unfed else None
     return Definition(
         statement.name,
         source,
         function,
         value if isinstance(value, EventAttribute) else None,
+        status,
         tuple(conditions),
         counted,
         fed,
@@ -119,25 +130,29 @@ def _function(statement: MetricStatement) -> Function:
     function = SUPPORTED.get(call.name)
     if function is None:
         raise OalError(call.position, f"not supported yet: {call.name}", unsupported=True)
-    if function is not Function.PERCENT and call.arguments:
+    if function not in HAVE_ARGUMENTS and call.arguments:
         raise OalError(call.position, f"{call.name}() takes no arguments")
+    if function is Function.PERCENTILE:
+        match call.arguments:
+            # The precision that Apache SkyWalking is to keep; buckets here are finer than any that it could keep.
+            case (Plain(int() as precision),) if precision > 0 and not isinstance(precision, bool):
+                pass
+            case _:
+                raise OalError(call.position, f"{call.name}() needs its precision: .{call.name}(10)")
     return function
 
 
 def _value(statement: MetricStatement, function: Function, source: Source) -> Attribute | None:
     operand = statement.value
+    needed = function in NEED_VALUE
     if operand is None:
-        if function in {Function.SUM, Function.LONG_AVG}:
+        if needed:
             raise OalError(
                 statement.position, f"{statement.function.name}() needs a value: write from({source.name}.VALUE)"
             )
         return None
     attribute = _attribute(operand, source)
-    if isinstance(attribute, TypeAttribute | FlowAttribute):
-        if function in {Function.SUM, Function.LONG_AVG}:
-            raise OalError(operand.position, f"{operand} is {attribute.kind.value}: it cannot be added up")
-        return None
-    if function in {Function.SUM, Function.LONG_AVG} and attribute.kind is not Kind.INTEGER:
+    if needed and attribute.kind is not Kind.INTEGER:
         raise OalError(operand.position, f"{operand} is {attribute.kind.value}: it cannot be added up")
     return attribute
 
@@ -152,6 +167,22 @@ def _match(statement: MetricStatement, function: Function) -> Comparison | None:
             raise OalError(
                 statement.function.position, "percent() needs one comparison: .percent(connect.success == true)"
             )
+
+
+def _status(statement: MetricStatement, function: Function, source: Source) -> EventAttribute | None:
+    if function is not Function.APDEX:
+        return None
+    match statement.function.arguments:
+        case (Operand() as name, Operand() as success):
+            of, status = _attribute(name, source), _attribute(success, source)
+            if of.kind is Kind.STRING and status.kind is Kind.BOOLEAN and isinstance(status, EventAttribute):
+                return status
+        case _:
+            pass
+    raise OalError(
+        statement.function.position,
+        "apdex() needs the name of a service and what is success: .apdex(name, protocol.success)",
+    )
 
 
 def _attribute(operand: Operand, source: Source) -> Attribute:
@@ -229,16 +260,17 @@ def _shown(literal: Literal) -> str:
     return f'"{literal}"' if isinstance(literal, str) else str(literal)
 
 
-def _types(comparison: Comparison) -> set[str]:
-    known = pl.DataFrame({"type": list(EVENTS)})
-    return set(known.filter(matches(pl.col("type"), comparison.operator, comparison.literal))["type"])
+def _types(comparison: Comparison, attribute: TypeAttribute) -> set[LogKind]:
+    known = pl.DataFrame({"type": list(attribute.values)})
+    named = known.filter(matches(pl.col("type"), comparison.operator, comparison.literal))["type"]
+    return {attribute.values[name] for name in named}
 
 
-def _events_of(attribute: Attribute) -> set[str]:
+def _events_of(attribute: Attribute) -> set[LogKind]:
     match attribute:
-        case EventAttribute(event=event):
-            return {event}
-        case UnfedAttribute(event=event) if event:
-            return {event}
-        case _:
-            return set(EVENTS)
+        case EventAttribute(event=event) | UnfedAttribute(event=event):
+            return {EVENTS[event]}
+        case TypeAttribute(values=values):
+            return set(values.values())
+        case FlowAttribute():
+            return set(LogKind)

@@ -1,8 +1,7 @@
 """The sources of metrics, their attributes, and where an attribute's values are.
 
-An attribute is one of three kinds: the event's type, which only chooses logs; a column of the logs of one event; or
-something that all logs of a flow share. Attributes of sources that nothing feeds yet are declared, so that scripts
-written for them load.
+An attribute is one of three kinds: a type, which only chooses logs; a column of the logs of one event; or something
+that all logs of a flow share. Attributes that nothing feeds yet are declared, so that scripts written for them load.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +11,41 @@ from enum import Enum
 from backend.entities.resolution import LAYER, Flow
 from backend.ingest.batch import DetectPoint, LogKind
 
-EVENTS: Mapping[str, LogKind | None] = {
+EVENTS: Mapping[str, LogKind] = {
     "connect": LogKind.CONNECT,
     "accept": LogKind.ACCEPT,
     "close": LogKind.CLOSE,
     "read": LogKind.READ,
     "write": LogKind.WRITE,
-    "protocol": None,  # not fed yet
+    "protocol": LogKind.HTTP,
 }
 """The values of `type`, and the logs that have them."""
+
+PROTOCOLS: Mapping[str, LogKind] = {"http": LogKind.HTTP}
+"""The values of `protocol.type`, and the logs that have them."""
+
+HTTP_METHODS = ("Get", "Post", "Put", "Delete", "Head", "Patch", "Options", "Trace", "Connect")
+"""Names of the wire's AccessLogHTTPProtocolRequestMethod, by number."""
+
+HTTP_CALL = "http.call"
+"""Column of HTTP logs that is made from others (backend/metrics/exchanges.py): 1 for what counts as a call, 0 for a
+slice of an exchange that others follow."""
+HTTP_LATENCY = "http.latency"
+"""The same: nanoseconds that the call took; 0 where that is not known."""
+HTTP_TIMED = "http.timed"
+"""The same: 1 for a call whose duration is known."""
+HTTP_SUCCESS = "http.success"
+"""The same: 1 where the service did not fail."""
+HTTP_METHOD = "http.method"
+"""The same, a text: the method as the wire names it, or as it was sent."""
+
+TEXT_COLUMNS = frozenset({"http.request.path", "http.request.host", HTTP_METHOD})
+"""Columns of HTTP logs whose numbers stand for texts."""
+
+CALLS: Mapping[LogKind, str] = {LogKind.HTTP: HTTP_CALL}
+"""The column that says which logs count as one, where not all do."""
+
+NANOSECONDS_PER_MILLISECOND = 1_000_000
 
 
 class Kind(Enum):
@@ -39,7 +64,7 @@ class EventAttribute:
     kind: Kind
     event: str
     column: str
-    """Wire path below AccessLogKernelLog; empty for the duration of the log."""
+    """Wire path below the log; empty for the duration of the log."""
     stage: str = ""
     """Wire path of the sub-message it is in; empty for what every log of the event has."""
     only_with: str = ""
@@ -47,6 +72,12 @@ class EventAttribute:
     is_duration: bool = False
     labels: tuple[str, ...] = ()
     """Texts that the column's numbers stand for."""
+    is_text: bool = False
+    """Whether the column's numbers are indices of the logs' texts."""
+    known: str = ""
+    """The column that is not 0 where the value is known; empty when it always is."""
+    unit: int = 1
+    """How many of the column's units make one of the attribute's. Sums are kept in the column's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +90,18 @@ class FlowAttribute:
 
 @dataclass(frozen=True, slots=True)
 class TypeAttribute:
-    """The type of the event."""
+    """What kind of log it is."""
 
+    values: Mapping[str, LogKind]
     kind: Kind = Kind.STRING
 
 
 @dataclass(frozen=True, slots=True)
 class UnfedAttribute:
-    """Known, but nothing fills it yet. `event` is where it belongs, if it belongs to one."""
+    """Known, but nothing fills it yet. `event` is where it belongs."""
 
     kind: Kind
-    event: str = ""
+    event: str
 
 
 Attribute = EventAttribute | FlowAttribute | TypeAttribute | UnfedAttribute
@@ -81,8 +113,10 @@ class Source:
 
     name: str
     attributes: Mapping[str, Attribute]
-    entity: Callable[[Flow], str | None] | None
-    """Id of the entity that a flow counts for; None for a source that nothing feeds yet."""
+    entity: Callable[[Flow], str | None]
+    """Id of the entity that a flow counts for."""
+    events: frozenset[LogKind] = frozenset(LogKind)
+    """The logs that feed it."""
     decorators: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -132,7 +166,7 @@ _COUNT_OF = {"resolveMACDuration": "resolveMACCount", "netFilterDuration": "netF
 
 def _log_attributes() -> dict[str, Attribute]:
     attributes: dict[str, Attribute] = {
-        "type": TypeAttribute(),
+        "type": TypeAttribute(EVENTS),
         "detectPoint": FlowAttribute(Kind.ENUMERATION, lambda flow: f"DetectPoint.{flow.role.name}"),
         "connect.success": EventAttribute(Kind.BOOLEAN, "connect", "connect.success"),
         "close.success": EventAttribute(Kind.BOOLEAN, "close", "close.success"),
@@ -141,8 +175,8 @@ def _log_attributes() -> dict[str, Attribute]:
         "read.l2.netDeviceName": UnfedAttribute(Kind.STRING, "read"),
         "write.l2.networkDeviceName": UnfedAttribute(Kind.STRING, "write"),
     }
-    for event, kind in EVENTS.items():
-        if kind is not None:
+    for event in EVENTS:
+        if event != "protocol":
             attributes[f"{event}.duration"] = EventAttribute(Kind.INTEGER, event, "", is_duration=True)
     for prefix, fields in _STAGES.items():
         event, _, layer = prefix.partition(".")
@@ -157,24 +191,32 @@ def _log_attributes() -> dict[str, Attribute]:
                 only_with=f"{stage}.{counted_by}" if counted_by else "",
                 is_duration=name.lower().endswith("duration"),
             )
-    attributes |= {
-        "protocol.type": UnfedAttribute(Kind.STRING, "protocol"),
-        "protocol.success": UnfedAttribute(Kind.BOOLEAN, "protocol"),
-        "protocol.http.url": UnfedAttribute(Kind.STRING, "protocol"),
-        "protocol.http.method": UnfedAttribute(Kind.STRING, "protocol"),
-    }
-    attributes |= {f"protocol.{name}": UnfedAttribute(Kind.INTEGER, "protocol") for name in _HTTP_NUMBERS}
+    attributes["protocol.type"] = TypeAttribute(PROTOCOLS)
+    attributes["protocol.success"] = EventAttribute(Kind.BOOLEAN, "protocol", HTTP_SUCCESS)
+    attributes |= {f"protocol.{name}": attribute for name, attribute in _http_attributes().items()}
     return attributes
 
 
-_HTTP_NUMBERS = (
-    "http.latency",
-    "http.statusCode",
-    "http.sizeOfRequestHeader",
-    "http.sizeOfRequestBody",
-    "http.sizeOfResponseHeader",
-    "http.sizeOfResponseBody",
+_LATENCY = EventAttribute(
+    Kind.INTEGER, "protocol", HTTP_LATENCY, is_duration=True, known=HTTP_TIMED, unit=NANOSECONDS_PER_MILLISECOND
 )
+_HTTP_NUMBERS = {
+    "statusCode": "response.statusCode",
+    "sizeOfRequestHeader": "request.sizeOfHeadersBytes",
+    "sizeOfRequestBody": "request.sizeOfBodyBytes",
+    "sizeOfResponseHeader": "response.sizeOfHeadersBytes",
+    "sizeOfResponseBody": "response.sizeOfBodyBytes",
+}
+_HTTP_TEXTS = {"url": "http.request.path", "host": "http.request.host", "method": HTTP_METHOD}
+
+
+def _http_attributes() -> dict[str, Attribute]:
+    attributes: dict[str, Attribute] = {"http.latency": _LATENCY}
+    for name, wire in _HTTP_NUMBERS.items():
+        attributes[f"http.{name}"] = EventAttribute(Kind.INTEGER, "protocol", f"http.{wire}")
+    for name, column in _HTTP_TEXTS.items():
+        attributes[f"http.{name}"] = EventAttribute(Kind.STRING, "protocol", column, is_text=True)
+    return attributes
 
 
 def _text(of: Callable[[Flow], str]) -> FlowAttribute:
@@ -194,22 +236,20 @@ def _make_sources() -> dict[str, Source]:
         "destLayer": _text(_layer),
     }
     endpoint: dict[str, Attribute] = {
-        "serviceName": UnfedAttribute(Kind.STRING),
-        "endpointName": UnfedAttribute(Kind.STRING),
-        "layer": UnfedAttribute(Kind.STRING),
-        "type": UnfedAttribute(Kind.STRING),
-        "success": UnfedAttribute(Kind.BOOLEAN),
-        "duration": UnfedAttribute(Kind.INTEGER),
-        "http.url": UnfedAttribute(Kind.STRING),
-        "http.method": UnfedAttribute(Kind.STRING),
+        "serviceName": _text(lambda flow: flow.local.service),
+        "endpointName": _text(lambda flow: flow.endpoint_name or ""),
+        "layer": _text(_layer),
+        "type": TypeAttribute(PROTOCOLS),
+        "success": EventAttribute(Kind.BOOLEAN, "protocol", HTTP_SUCCESS),
+        "duration": _LATENCY,
+        **_http_attributes(),
     }
-    endpoint |= {name: UnfedAttribute(Kind.INTEGER) for name in _HTTP_NUMBERS}
     sources = (
         Source(
             "K8SService",
             {"name": _text(lambda flow: flow.local.service), "layer": _text(_layer), **logs},
             lambda flow: flow.service,
-            frozenset({"K8SServiceDecorator"}),
+            decorators=frozenset({"K8SServiceDecorator"}),
         ),
         Source(
             "K8SServiceInstance",
@@ -236,7 +276,7 @@ def _make_sources() -> dict[str, Source]:
             },
             lambda flow: flow.instance_relation and flow.instance_relation.id,
         ),
-        Source("K8SEndpoint", endpoint, None),
+        Source("K8SEndpoint", endpoint, lambda flow: flow.endpoint, frozenset(PROTOCOLS.values())),
     )
     return {source.name: source for source in sources}
 

@@ -42,6 +42,8 @@ class Metric:
     scope: str
     function: Function
     unit: str
+    divisor: int
+    """What sums are divided by to have the unit."""
 
 
 class Catalog:
@@ -49,7 +51,7 @@ class Catalog:
 
     def __init__(self, definitions: Iterable[Definition]) -> None:
         metrics = (
-            Metric(definition.name, definition.scope, definition.function, unit_of(definition))
+            Metric(definition.name, definition.scope, definition.function, unit_of(definition), definition.unit)
             for definition in definitions
         )
         self._metrics = {metric.name: metric for metric in metrics}
@@ -84,7 +86,7 @@ def unit_of(definition: Definition) -> str:
     function, value = definition.function, definition.statement.value
     if function is Function.CPM or (function is Function.SUM and definition.name.endswith("_cpm")):
         return PER_MINUTE
-    if function is Function.PERCENT:
+    if function in {Function.PERCENT, Function.APDEX}:
         return TEN_THOUSANDTHS
     if function is Function.COUNT or value is None:
         return COUNT

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 
+from backend.metrics.percentiles import RANKS, percentiles
 from backend.metrics.windows import Step, values
+from backend.oal.buckets import bucket_metrics
+from backend.oal.functions import Function
 from backend.query import shapes
-from backend.query.catalog import Catalog
+from backend.query.catalog import Catalog, Metric
 from backend.query.times import Window, format_minute
 from backend.storage.interface import Storage
 
 MAXIMUM_METRICS = 20
+PERCENTILES = tuple(f"p{rank}" for rank in RANKS)
+"""Labels of the series of a metric of percentiles."""
 
 
 def metrics(
@@ -25,13 +30,20 @@ def metrics(
     for metric in asked:
         catalog.check_entity(metric, entity)
     buckets = window.buckets(step)
-    rows = storage.metrics(names, [entity], buckets[0], buckets[-1] + step - 1)
-    known = {
-        (metric, minute): value
-        for metric, _, minute, value in values(
-            rows, {metric.name: metric.function for metric in asked}, step
-        ).iter_rows()
-    }
+    rows = storage.metrics(
+        [name for metric in asked for name in stored_names(metric)], [entity], buckets[0], buckets[-1] + step - 1
+    )
+    by_bucket = [metric.name for metric in asked if metric.function is Function.PERCENTILE]
+    known: dict[tuple[str, str | None, int], int] = {}
+    for metric, _, minute, value in values(
+        rows,
+        {metric.name: metric.function for metric in asked},
+        step,
+        units={metric.name: metric.divisor for metric in asked},
+    ).iter_rows():
+        known[metric, None, minute] = value
+    for metric, _, minute, rank, value in percentiles(rows, by_bucket, step).iter_rows():
+        known[metric, f"p{rank}", minute] = value
     current = int(window.now) // 60
     return shapes.Metrics(
         start=format_minute(window.first),
@@ -43,8 +55,17 @@ def metrics(
                 name=metric.name,
                 entity=entity,
                 unit=metric.unit,
-                points=[shapes.Point(format_minute(minute), known.get((metric.name, minute))) for minute in buckets],
+                points=[
+                    shapes.Point(format_minute(minute), known.get((metric.name, label, minute))) for minute in buckets
+                ],
+                label=label,
             )
             for metric in asked
+            for label in (PERCENTILES if metric.function is Function.PERCENTILE else (None,))
         ],
     )
+
+
+def stored_names(metric: Metric) -> list[str]:
+    """The names under which a metric is stored."""
+    return bucket_metrics(metric.name) if metric.function is Function.PERCENTILE else [metric.name]

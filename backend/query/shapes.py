@@ -191,6 +191,8 @@ class Series(Shape):
     entity: str
     unit: str
     points: list[Point]
+    label: str | None = None
+    """Which of several series of the metric this is, such as "p99"; null when there is only one."""
 
 
 class Metrics(Shape):

@@ -90,7 +90,8 @@ def names(answer: shapes.MetricNames) -> Table:
 
 def metrics(answer: shapes.Metrics) -> Table:
     """One row per bucket, one column per series."""
-    columns: list[Column] = [("Time (UTC)", Kind.WORD), *((series.name, Kind.NUMBER) for series in answer.series)]
+    titles = [f"{series.name} {series.label}" if series.label else series.name for series in answer.series]
+    columns: list[Column] = [("Time (UTC)", Kind.WORD), *((title, Kind.NUMBER) for title in titles)]
     rows = [
         (
             _time(points[0].time) + (" (not over)" if points[0].time == answer.incomplete_from else ""),

@@ -35,8 +35,8 @@ class ReceiverCollector(Collector):
 
     def _delivered(self) -> Iterator[Metric]:
         delivery, budget = self.service.delivery, self.service.budget
-        yield _counter("logs_stored", "Kernel logs that are durable", delivery.stored)
-        yield _counters("logs_refused", "Kernel logs that were good but not stored", "cause", dict(delivery.refused))
+        yield _counter("logs_stored", "Logs that are durable", delivery.stored)
+        yield _counters("logs_refused", "Logs that were good but not stored", "cause", dict(delivery.refused))
         yield _counter("batches_repeated", "Batches that were stored already", self.service.batches.repeated)
         yield _gauge("buffered_bytes", "Bytes held by all calls", budget.held)
         yield _gauge("buffered_bytes_limit", "Bytes that all calls may hold", budget.limit)
@@ -53,8 +53,8 @@ class ReceiverCollector(Collector):
         """Names that dashboards made for SkyWalking's backend look for."""
         dropped = sum(counts.lost_logs[loss] for loss in _WITHOUT_CONNECTION)
         errors = sum(counts.lost_messages.values()) + self.service.broken_streams
-        yield _bare("k8s_als_in_count", "Kernel logs accepted", counts.accepted)
-        yield _bare("k8s_als_drop_count", "Kernel logs without a usable connection", dropped)
+        yield _bare("k8s_als_in_count", "Logs accepted", counts.accepted)
+        yield _bare("k8s_als_drop_count", "Logs without a usable connection", dropped)
         yield _bare("k8s_als_error_streams", "Messages and streams that could not be read", errors)
         latency = self.service.latency
         yield HistogramMetricFamily(
@@ -76,10 +76,10 @@ def _received(counts: Counts) -> Iterator[Metric]:
     yield _counter("messages_received", "Messages received", counts.messages)
     lost_messages = {cause.value: count for cause, count in counts.lost_messages.items()}
     yield _counters("messages_dropped", "Messages dropped whole", "cause", lost_messages)
-    yield _counter("logs_received", "Kernel logs received", counts.logs)
+    yield _counter("logs_received", "Kernel and protocol logs received", counts.logs)
     lost_logs = {cause.label: counts.lost_logs[cause] for cause in LogLoss if cause is not LogLoss.NONE}
-    yield _counters("logs_dropped", "Kernel logs dropped", "cause", lost_logs)
-    yield _counter("protocol_logs_not_analysed", "Protocol logs received", counts.protocol_logs)
+    yield _counters("logs_dropped", "Logs dropped", "cause", lost_logs)
+    yield _counter("protocol_logs_received", "Protocol logs received, which are among the logs", counts.protocol_logs)
 
 
 def _counter(name: str, documentation: str, value: float) -> Metric:

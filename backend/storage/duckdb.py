@@ -24,8 +24,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backend.storage.duckdb_statements import SCHEMA, SCHEMA_VERSION, Statement
-from backend.storage.interface import Flush, Instance, MetricSchema, Relation, Service, StorageError
+from backend.storage.duckdb_statements import ENDPOINTS, SCHEMA, SCHEMA_VERSION, Statement
+from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service, StorageError
 
 _logger = logging.getLogger(__name__)
 
@@ -89,6 +89,12 @@ class DuckdbStorage:
         parameters = {"service": service_id, "first": first_minute, "last": last_minute}
         with self._transaction() as cursor:
             return [Instance(*row) for row in cursor.execute(Statement.INSTANCES, parameters).fetchall()]
+
+    def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:
+        """Endpoints of a service, or of all, that were called within the minutes given, both inclusive, by name."""
+        parameters = {"service": service_id, "first": first_minute, "last": last_minute}
+        with self._transaction() as cursor:
+            return [Endpoint(*row) for row in cursor.execute(Statement.ENDPOINTS, parameters).fetchall()]
 
     def service_relations(self, first_minute: int, last_minute: int) -> list[Relation]:
         """Service relations of the minutes given, each (id, side, component) once, with its latest minute."""
@@ -183,6 +189,8 @@ class DuckdbStorage:
             )
         if version < SCHEMA_VERSION:
             raise StorageError(f"{self._path} has schema {version}, which is no longer read: name another file")
+        # A file from before there were endpoints lacks their table and nothing else.
+        cursor.execute(ENDPOINTS)
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -276,9 +284,10 @@ def _write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
 
 
 def _write_entities(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
-    entities: tuple[tuple[str, Sequence[Service] | Sequence[Instance]], ...] = (
+    entities: tuple[tuple[str, Sequence[Service] | Sequence[Instance] | Sequence[Endpoint]], ...] = (
         (Statement.SEE_SERVICES, flush.services),
         (Statement.SEE_INSTANCES, flush.instances),
+        (Statement.SEE_ENDPOINTS, flush.endpoints),
     )
     for statement, rows in entities:
         if rows:

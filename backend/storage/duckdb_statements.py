@@ -3,7 +3,15 @@
 SCHEMA_VERSION = 1
 """Changes when a file that was written before cannot be used as it is."""
 
-SCHEMA = """
+ENDPOINTS = """
+CREATE TABLE IF NOT EXISTS endpoints (
+    id VARCHAR PRIMARY KEY, service_id VARCHAR NOT NULL, name VARCHAR NOT NULL,
+    first_minute INTEGER NOT NULL, last_minute INTEGER NOT NULL
+);
+"""
+
+SCHEMA = f"""
+{ENDPOINTS}
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 CREATE TABLE names (id INTEGER NOT NULL, text VARCHAR NOT NULL);
 CREATE TABLE writers (id INTEGER NOT NULL, text VARCHAR NOT NULL, minute INTEGER NOT NULL);
@@ -30,6 +38,16 @@ CREATE TABLE instances (
 );
 -- Sums of 64-bit numbers are 128 bits wide; one that does not fit back becomes the largest that does.
 CREATE MACRO total(x) AS least(greatest(sum(x), -9223372036854775808), 9223372036854775807)::BIGINT;
+"""
+
+
+_SEE_PARTS = """
+    INSERT INTO {table}
+    SELECT id, any_value(service_id), any_value(name), min(first_minute), max(last_minute) FROM staged GROUP BY id
+    ON CONFLICT (id) DO UPDATE SET
+        first_minute = least(first_minute, excluded.first_minute),
+        last_minute = greatest(last_minute, excluded.last_minute)
+    WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
 """
 
 
@@ -81,19 +99,18 @@ class Statement:
             last_minute = greatest(last_minute, excluded.last_minute)
         WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
     """
-    SEE_INSTANCES = """
-        INSERT INTO instances
-        SELECT id, any_value(service_id), any_value(name), min(first_minute), max(last_minute) FROM staged GROUP BY id
-        ON CONFLICT (id) DO UPDATE SET
-            first_minute = least(first_minute, excluded.first_minute),
-            last_minute = greatest(last_minute, excluded.last_minute)
-        WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
-    """
+    SEE_INSTANCES = _SEE_PARTS.format(table="instances")
+    SEE_ENDPOINTS = _SEE_PARTS.format(table="endpoints")
 
     SERVICES = "SELECT id, name, layer, first_minute, last_minute FROM services ORDER BY name, id"
     INSTANCES = """
         SELECT id, service_id, name, first_minute, last_minute FROM instances
         WHERE service_id = $service AND first_minute <= $last AND last_minute >= $first ORDER BY name, id
+    """
+    ENDPOINTS = """
+        SELECT id, service_id, name, first_minute, last_minute FROM endpoints
+        WHERE ($service IS NULL OR service_id = $service) AND first_minute <= $last AND last_minute >= $first
+        ORDER BY name, id
     """
     SERVICE_RELATIONS = """
         SELECT n.text, s.text, d.text, if(server, 'server', 'client') AS side, component, max(minute)
@@ -143,6 +160,7 @@ class Statement:
         "DELETE FROM relations WHERE minute < $oldest",
         "DELETE FROM services WHERE last_minute < $oldest",
         "DELETE FROM instances WHERE last_minute < $oldest",
+        "DELETE FROM endpoints WHERE last_minute < $oldest",
     )
     FORGET_NAMES = """
         DELETE FROM names WHERE id NOT IN (

@@ -44,6 +44,17 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint of a service: a method and a path that were called."""
+
+    id: str
+    service_id: str
+    name: str
+    first_minute: int
+    last_minute: int
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """One minute in which calls went from `source_id` to `destination_id`, as seen by one side of them."""
 
@@ -68,6 +79,7 @@ class Flush:
     instances: Sequence[Instance] = field(default_factory=list)
     service_relations: Sequence[Relation] = field(default_factory=list)
     instance_relations: Sequence[Relation] = field(default_factory=list)
+    endpoints: Sequence[Endpoint] = field(default_factory=list)
 
 
 class Storage(Protocol):
@@ -83,6 +95,10 @@ class Storage(Protocol):
 
     def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
         """Instances of a service that were seen within the minutes given, both inclusive, by name."""
+        ...
+
+    def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:
+        """Endpoints of a service, or of all, that were called within the minutes given, both inclusive, by name."""
         ...
 
     def service_relations(self, first_minute: int, last_minute: int) -> list[Relation]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from backend.storage.interface import Flush, Instance, MetricSchema, Relation, Service
+from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service
 
 _KEY = ["metric", "entity", "minute"]
 
@@ -18,6 +18,7 @@ class MemoryStorage:
         self._points: dict[str, pl.DataFrame] = {}  # by writer
         self._services: dict[str, Service] = {}
         self._instances: dict[str, Instance] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         self._service_relations: dict[tuple[str, str, int, int], Relation] = {}
         self._instance_relations: dict[tuple[str, str, int, int], Relation] = {}
 
@@ -47,6 +48,15 @@ class MemoryStorage:
                     min(seen.first_minute, instance.first_minute),
                     max(seen.last_minute, instance.last_minute),
                 )
+            for endpoint in flush.endpoints:
+                called = self._endpoints.get(endpoint.id, endpoint)
+                self._endpoints[endpoint.id] = Endpoint(
+                    endpoint.id,
+                    endpoint.service_id,
+                    endpoint.name,
+                    min(called.first_minute, endpoint.first_minute),
+                    max(called.last_minute, endpoint.last_minute),
+                )
             for table, relations in (
                 (self._service_relations, flush.service_relations),
                 (self._instance_relations, flush.instance_relations),
@@ -70,6 +80,18 @@ class MemoryStorage:
                 and instance.last_minute >= first_minute
             ]
         return sorted(found, key=lambda instance: (instance.name, instance.id))
+
+    def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:
+        """Endpoints of a service, or of all, that were called within the minutes given, both inclusive, by name."""
+        with self._lock:
+            found = [
+                endpoint
+                for endpoint in self._endpoints.values()
+                if service_id in {None, endpoint.service_id}
+                and endpoint.first_minute <= last_minute
+                and endpoint.last_minute >= first_minute
+            ]
+        return sorted(found, key=lambda endpoint: (endpoint.name, endpoint.id))
 
     def service_relations(self, first_minute: int, last_minute: int) -> list[Relation]:
         """Service relations of the minutes given, each (id, side, component) once, with its latest minute."""
@@ -117,7 +139,7 @@ class MemoryStorage:
                     del self._points[writer]
                 else:
                     self._points[writer] = kept
-            for entities in (self._services, self._instances):
+            for entities in (self._services, self._instances, self._endpoints):
                 for key in [key for key, entity in entities.items() if entity.last_minute < oldest_minute]:
                     del entities[key]
             for table in (self._service_relations, self._instance_relations):

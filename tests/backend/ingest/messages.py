@@ -7,7 +7,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
-from protos.ebpf.accesslog_pb2 import AccessLogKernelLog, EBPFAccessLogMessage
+from protos.ebpf.accesslog_pb2 import (
+    AccessLogHTTPProtocolRequestMethod,
+    AccessLogKernelLog,
+    AccessLogProtocolLogs,
+    EBPFAccessLogMessage,
+)
 
 INTEGERS = {
     FieldDescriptor.TYPE_INT64: (-(2**63), 2**63 - 1),
@@ -59,15 +64,30 @@ def read_log(start: int = 1_000, end: int = 2_000, size: int = 100) -> AccessLog
     return log
 
 
+def http_log(
+    method: str = "Get", path: str = "/", status: int = 200, *, start: int = 1_000, end: int = 2_000
+) -> AccessLogProtocolLogs:
+    """An exchange; one whose method has no number goes by its name."""
+    log = AccessLogProtocolLogs()
+    log.http.startTime.offset.offset, log.http.endTime.offset.offset = start, end
+    if method in AccessLogHTTPProtocolRequestMethod.keys():  # noqa: SIM118 - it is no dictionary
+        log.http.request.method = AccessLogHTTPProtocolRequestMethod.Value(method)
+    else:
+        log.http.request.methodName = method
+    log.http.request.path, log.http.response.statusCode = path, status
+    return log
+
+
 def message(
     *logs: AccessLogKernelLog,
     node: str | None = None,
     boot: float | None = None,
     remote: str | None = None,
     local: str = "10.0.0.1",
+    protocol: AccessLogProtocolLogs | None = None,
 ) -> EBPFAccessLogMessage:
     """A message; `node` names one that booted a minute ago or at `boot`, `remote` a connection to that address."""
-    made = EBPFAccessLogMessage(kernelLogs=logs)
+    made = EBPFAccessLogMessage(kernelLogs=logs, protocolLog=protocol)
     if node is not None:
         made.node.name = node
         seconds = time.time() - 60 if boot is None else boot

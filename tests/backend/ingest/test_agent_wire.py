@@ -10,7 +10,7 @@ from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.export.metrics import READ_METRICS, WRITE_METRICS
 from agent.pipeline import Pipeline
-from backend.ingest.batch import LogKind
+from backend.ingest.batch import START, LogKind
 from backend.ingest.decode import SCHEMA
 from backend.ingest.framing import Frames
 from backend.ingest.interning import Interner
@@ -68,7 +68,7 @@ def test_every_metric_arrives_in_its_column_and_nothing_is_refused() -> None:
                 assert batch.columns[column][row] == factor * (1000 + (STAGES.names or ()).index(name)), column
             else:  # an extension: checked, and not kept
                 assert name in ("round_trip_us", "late_packages", "late_ns")
-    assert len(SCHEMA.columns) == len(batch.columns)
+    assert {*batch.columns} == {*SCHEMA.columns, START}
 
 
 async def test_a_stream_of_it_is_answered_with_ok() -> None:

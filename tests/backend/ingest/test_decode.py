@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from backend.ingest import decode as decoding
 from backend.ingest.decode import CONNECTION, MALFORMED, NODE, PROTOCOL_LOG, SCHEMA, TOO_MANY_LOGS, VALID, Decoded
 from backend.ingest.framing import Frames
-from protos.ebpf.accesslog_pb2 import AccessLogKernelLog, EBPFAccessLogMessage
+from protos.ebpf.accesslog_pb2 import AccessLogKernelLog, AccessLogProtocolLogs, EBPFAccessLogMessage
 from tests.backend.ingest.messages import message, random_message, read_log
 
-OPERATIONS = {"connect": 1, "accept": 2, "close": 3, "read": 4, "write": 5}
+OPERATIONS = {"connect": 1, "accept": 2, "close": 3, "read": 4, "write": 5, "http": 6}
 LARGEST = 2**63 - 1
 
 
@@ -27,24 +27,38 @@ def decode(messages: list[bytes]) -> list[Decoded]:
     return list(decoding.decode(Frames(data, np.array(starts, np.int64), np.array(lengths, np.int64))))
 
 
-def value_at(log: Message, path: str) -> int:
-    value: Message | int = log
+def value_at(log: Message, path: str) -> int | str:
+    value: Message | int | str = log
     for name in path.split("."):
         assert isinstance(value, Message)
         value = getattr(value, name)
-    assert isinstance(value, int)
-    return min(int(value), LARGEST)
+    assert isinstance(value, int | str)
+    return value if isinstance(value, str) else min(int(value), LARGEST)
 
 
-def expected_row(log: AccessLogKernelLog) -> tuple[int, list[int]]:
-    """What protobuf makes of a log: its operation, then its columns."""
-    kind = log.WhichOneof("operation")
+def expected_row(log: AccessLogKernelLog | AccessLogProtocolLogs) -> tuple[int, list[int | str]]:
+    """What protobuf makes of a log: its kind, then its columns."""
+    kind = log.WhichOneof("operation" if isinstance(log, AccessLogKernelLog) else "protocol")
+    nothing: list[int | str] = ["" if index in SCHEMA.texts else 0 for index in range(SCHEMA.width)]
     if kind is None:
-        return 0, [0] * SCHEMA.width
-    values = [value_at(log, path) if path.startswith(f"{kind}.") else 0 for path in SCHEMA.columns]
+        return 0, nothing
+    values = [
+        value_at(log, path) if path.startswith(f"{kind}.") else blank
+        for path, blank in zip(SCHEMA.columns, nothing, strict=False)
+    ]
     start, end = getattr(log, kind).startTime, getattr(log, kind).endTime
     times = [min(start.offset.offset, LARGEST), min(end.offset.offset, LARGEST)]
     return OPERATIONS[kind], values + times + [start.HasField("offset"), end.HasField("offset")]
+
+
+def with_texts(run: Decoded, values: list[int]) -> list[int | str]:
+    """The columns of a log, with the texts themselves in place of where they lie."""
+
+    def text(place: int) -> str:
+        start = place >> 32
+        return run.frames.data[start : start + (place & 0xFFFFFFFF)].decode()
+
+    return [text(value) if index in SCHEMA.texts else value for index, value in enumerate(values)]
 
 
 def check(messages: list[bytes]) -> int:
@@ -65,12 +79,14 @@ def check(messages: list[bytes]) -> int:
             )
         )
         rows += [(index, *expected_row(log)) for log in parsed.kernelLogs]
+        if parsed.HasField("protocolLog"):
+            rows.append((index, *expected_row(parsed.protocolLog)))
     found, found_ranges, found_verdicts, offset = [], [], [], 0
     for run in decode(messages):
         found_verdicts += run.verdicts.tolist()
         columns = run.values.T.tolist()
         found += [
-            (offset + owner, operation, values)
+            (offset + owner, operation, with_texts(run, values))
             for owner, operation, values in zip(run.message.tolist(), run.operation.tolist(), columns, strict=True)
         ]
         for index in range(len(run.frames)):
@@ -84,15 +100,49 @@ def check(messages: list[bytes]) -> int:
             )
         offset += len(run.frames)
     assert found_verdicts == verdicts
-    assert found == rows
+    assert by_kind(found) == by_kind(rows)
     assert found_ranges == ranges
     return verdicts.count(VALID)
 
 
-def test_every_integer_below_a_log_is_a_column() -> None:
-    assert len(SCHEMA.columns) == 31
-    assert "write.l4Metrics.totalPackageSize" in SCHEMA.columns
+def by_kind(rows: list[tuple[int, int, list[int | str]]]) -> list[list[tuple[int, int, list[int | str]]]]:
+    """Kernel logs, protocol logs and logs of nothing, each in order: a protocol log may stand anywhere."""
+    groups: list[list[tuple[int, int, list[int | str]]]] = [[], [], []]
+    for row in rows:
+        groups[1 if row[1] == OPERATIONS["http"] else 0 if row[1] else 2].append(row)
+    return groups
+
+
+def test_every_number_below_a_kernel_log_is_a_column() -> None:
+    kernel = [name for name in SCHEMA.columns if not name.startswith("http.")]
+    assert len(kernel) == 31
+    assert "write.l4Metrics.totalPackageSize" in kernel
     assert not [name for name in SCHEMA.columns if "Time" in name]
+
+
+def test_numbers_and_texts_of_an_exchange_are_columns() -> None:
+    assert [name for name in SCHEMA.columns if name.startswith("http.")] == [
+        "http.version",
+        "http.request.method",
+        "http.request.path",
+        "http.request.sizeOfHeadersBytes",
+        "http.request.sizeOfBodyBytes",
+        "http.request.host",
+        "http.request.methodName",
+        "http.response.statusCode",
+        "http.response.sizeOfHeadersBytes",
+        "http.response.sizeOfBodyBytes",
+        "http.response.grpcStatus",
+        "http.callerEndpoint",
+        "http.slice",
+        "http.isContinued",
+    ]
+    assert [SCHEMA.columns[index] for index in SCHEMA.texts] == [
+        "http.request.path",
+        "http.request.host",
+        "http.request.methodName",
+        "http.callerEndpoint",
+    ]
 
 
 @given(st.lists(random_message(), max_size=4))
@@ -124,7 +174,13 @@ def in_log(data: bytes) -> bytes:
     return delimited(3, data)
 
 
+def exchange(data: bytes) -> bytes:
+    return delimited(4, delimited(1, data))
+
+
 SUCCESS = b"\x18\x01"
+STATUS = b"\x08\xc8\x01"
+GET = delimited(4, delimited(2, b"/a"))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +249,29 @@ SUCCESS = b"\x18\x01"
         pytest.param(delimited(2, b"\x0a\x01"), False, id="an error in a connection"),
         pytest.param(delimited(1, b"\x0a\x02\xc3\x28"), False, id="a node's name not UTF-8"),
         pytest.param(delimited(4, b"\x0a\xff"), False, id="an error in a protocol log"),
+        pytest.param(delimited(4, b""), True, id="a protocol log of no protocol"),
+        pytest.param(delimited(4, delimited(2, b"anything")), True, id="a protocol log of an unknown protocol"),
+        pytest.param(b"\x20\x05", True, id="a protocol log with the wrong wire type"),
+        pytest.param(exchange(GET) + in_log(delimited(1, SUCCESS)), True, id="a protocol log ahead of a kernel log"),
+        pytest.param(exchange(GET) + exchange(delimited(5, STATUS)), True, id="a protocol log in two parts"),
+        pytest.param(delimited(4, delimited(1, GET) + delimited(1, b"\x18\x01")), True, id="an exchange in two parts"),
+        pytest.param(exchange(GET + delimited(4, delimited(2, b"/b"))), True, id="the last of a repeated text wins"),
+        pytest.param(exchange(GET + delimited(4, delimited(2, b""))), True, id="an empty text wins, too"),
+        pytest.param(exchange(GET) + exchange(b"\xff"), False, id="an error in the second part of a protocol log"),
+        pytest.param(exchange(delimited(4, delimited(2, b"\xff"))), False, id="a path not UTF-8"),
+        pytest.param(exchange(delimited(4, delimited(6, b"\xed\xa0\x80"))), False, id="a host with a surrogate"),
+        pytest.param(
+            exchange(delimited(4, delimited(5, delimited(2, b"\xff")))),
+            False,
+            id="text that is not kept not UTF-8",
+        ),
+        pytest.param(exchange(delimited(4, b"\xf2\x3e\x03LOC")), True, id="the method's name, an extension"),
+        pytest.param(exchange(b"\xfa\x3e\x01\xff"), False, id="an extension of text not UTF-8"),
+        pytest.param(exchange(b"\xc8\x3f\x07\xd0\x3f\x01\xd8\x3f\x01"), True, id="numbers 1017, 1018 and 1019"),
+        pytest.param(exchange(b"\x88\x3f\x02\x90\x3f\x05"), True, id="slice and isContinued"),
+        pytest.param(exchange(delimited(5, b"\x80\x3f" + b"\xff" * 9 + b"\x01")), True, id="a gRPC status of -1"),
+        pytest.param(exchange(delimited(5, b"\x08" + b"\xff" * 9 + b"\x01")), True, id="a status of -1"),
+        pytest.param(exchange(b"\x22"), False, id="an exchange that is cut"),
     ],
 )
 def test_corners_of_the_wire_format(data: bytes, accepted: bool) -> None:  # noqa: FBT001 - a parameter of the table

@@ -1,5 +1,6 @@
 import itertools
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
@@ -7,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.ingest.batch import Connection, DetectPoint, LogBatch, LogKind
+from backend.ingest.batch import START, Connection, DetectPoint, LogBatch, LogKind
 from backend.ingest.counts import LogLoss, MessageLoss
 from backend.ingest.framing import Frames
-from backend.ingest.interning import Interner
+from backend.ingest.interning import LARGEST_TEXT, Interner
 from backend.ingest.stream import LogStream, Period
-from protos.ebpf.accesslog_pb2 import AccessLogKernelLog, EBPFAccessLogMessage
-from tests.backend.ingest.messages import message, random_message, read_log
+from protos.ebpf.accesslog_pb2 import AccessLogKernelLog, AccessLogProtocolLogs, EBPFAccessLogMessage
+from tests.backend.ingest.messages import http_log, message, random_message, read_log
 
 NOW = 1_800_000_000
 """Seconds; the clock of these tests."""
 BOOT = NOW - 3_600
 SECOND = 10**9
+TEXTS = (".path", ".host", ".methodName", ".callerEndpoint")
 
 
 def stream(period: Period | None = None) -> LogStream:
@@ -39,8 +41,10 @@ def remotes(batch: LogBatch | None) -> list[str]:
     return [batch.connections[index].remote.host for index in batch.connection.tolist()]
 
 
-def named(*logs: AccessLogKernelLog, remote: str | None = "a") -> EBPFAccessLogMessage:
-    return message(*logs, node="n", boot=BOOT, remote=remote)
+def named(
+    *logs: AccessLogKernelLog, remote: str | None = "a", protocol: AccessLogProtocolLogs | None = None
+) -> EBPFAccessLogMessage:
+    return message(*logs, node="n", boot=BOOT, remote=remote, protocol=protocol)
 
 
 def lost(receiving: LogStream) -> dict[LogLoss, int]:
@@ -56,7 +60,8 @@ def test_a_log_becomes_a_row_with_its_minute_duration_and_columns() -> None:
     assert batch.minute.tolist() == [(BOOT + 90) // 60]
     assert batch.duration_ns.tolist() == [7]
     assert {name: column.tolist() for name, column in batch.columns.items() if column.any()} == {
-        "read.l2Metrics.totalPackageSize": [42]
+        "read.l2Metrics.totalPackageSize": [42],
+        START: [90 * SECOND],
     }
     assert receiving.counts.accepted == 1
 
@@ -90,7 +95,7 @@ def test_several_runs_join_to_one_batch_whose_connections_are_distinct() -> None
     receiving = stream()
     for remote in ("a", "b", "a", None, "c", "b"):
         receiving.take(Frames.of([named(read_log(), remote=remote).SerializeToString()]))
-    assert receiving.waiting_bytes == 6 * (35 * 8 + 17)
+    assert receiving.waiting_bytes == 6 * (49 * 8 + 17)
     batch = receiving.batch()
     assert remotes(batch) == ["a", "b", "a", "a", "c", "b"]
     assert batch is not None
@@ -264,13 +269,112 @@ def test_counts_that_are_negative_or_absurd_are_lost_alone() -> None:
     assert lost(receiving) == {LogLoss.VALUE_OUT_OF_RANGE: 3}
 
 
-def test_protocol_logs_are_counted_and_kernel_logs_beside_them_are_rows() -> None:
-    both = named(read_log(), read_log())
-    both.protocolLog.http.response.statusCode = 200
-    receiving, batch = receive(both, both)
+def texts_of(batch: LogBatch, column: str) -> list[str]:
+    return [batch.texts[index] for index in batch.columns[column].tolist()]
+
+
+def test_an_exchange_is_a_row_behind_the_kernel_logs_beside_it() -> None:
+    exchange = http_log("Post", "/orders", 201, start=90 * SECOND, end=90 * SECOND + 5)
+    request, response = exchange.http.request, exchange.http.response
+    exchange.http.version, request.host = 1, "shop"
+    request.sizeOfHeadersBytes, request.sizeOfBodyBytes = 10, 20
+    response.sizeOfHeadersBytes, response.sizeOfBodyBytes, response.grpcStatus = 30, 40, 13
+    exchange.http.callerEndpoint, exchange.http.slice, exchange.http.isContinued = "GET:/cart", 3, True
+    receiving, batch = receive(named(read_log(), read_log(), protocol=exchange))
     assert batch is not None
-    assert len(batch) == 4
-    assert receiving.counts.protocol_logs == 2
+    assert batch.kind.tolist() == [LogKind.READ, LogKind.READ, LogKind.HTTP]
+    assert batch.minute.tolist()[2] == (BOOT + 90) // 60
+    assert batch.duration_ns.tolist()[2] == 5
+    numbers = {name: column.tolist()[2] for name, column in batch.columns.items() if column[2]}
+    texts = {name: batch.texts[numbers.pop(name)] for name in [*numbers] if name.endswith(TEXTS)}
+    assert numbers == {
+        START: 90 * SECOND,
+        "http.version": 1,
+        "http.request.method": 1,
+        "http.request.sizeOfHeadersBytes": 10,
+        "http.request.sizeOfBodyBytes": 20,
+        "http.response.statusCode": 201,
+        "http.response.sizeOfHeadersBytes": 30,
+        "http.response.sizeOfBodyBytes": 40,
+        "http.response.grpcStatus": 13,
+        "http.slice": 3,
+        "http.isContinued": 1,
+    }
+    assert texts == {"http.request.path": "/orders", "http.request.host": "shop", "http.callerEndpoint": "GET:/cart"}
+    assert (receiving.counts.logs, receiving.counts.protocol_logs, receiving.counts.accepted) == (3, 1, 3)
+
+
+def test_texts_are_numbered_once_for_a_batch_however_many_runs_it_is_of() -> None:
+    receiving = stream()
+    for path in ("/a", "/b", "/a", "", "/c"):
+        receiving.take(Frames.of([named(protocol=http_log(path=path)).SerializeToString()]))
+    waiting = receiving.waiting_bytes
+    batch = receiving.batch()
+    assert batch is not None
+    assert texts_of(batch, "http.request.path") == ["/a", "/b", "/a", "", "/c"]
+    assert list(batch.texts) == ["", "/a", "/b", "/c"]
+    assert waiting == 5 * (49 * 8 + 17) + 3 * (2 + 200)
+    _, after = receive(named(protocol=http_log(path="/d")), into=receiving)
+    assert after is not None
+    assert list(after.texts) == ["", "/d"]
+
+
+def test_long_texts_are_cut_between_characters() -> None:
+    _, batch = receive(named(protocol=http_log(path="x" + "ä" * LARGEST_TEXT)))
+    assert batch is not None
+    assert texts_of(batch, "http.request.path") == ["x" + "ä" * (LARGEST_TEXT // 2 - 1)]
+
+
+def test_a_method_without_a_number_has_its_name() -> None:
+    _, batch = receive(named(protocol=http_log("PROPFIND")), named(protocol=http_log("Get")))
+    assert batch is not None
+    assert texts_of(batch, "http.request.methodName") == ["PROPFIND", ""]
+
+
+def test_an_exchange_belongs_to_the_connection_before_it() -> None:
+    _, batch = receive(
+        named(remote="a", protocol=http_log()), message(protocol=http_log()), message(remote="b", protocol=http_log())
+    )
+    assert remotes(batch) == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "loss"),
+    [
+        (lambda log: log.http.ClearField("startTime"), LogLoss.TIME_MISSING),
+        (lambda log: log.http.endTime.ClearField("offset"), LogLoss.TIME_MISSING),
+        (lambda log: setattr(log.http.endTime.offset, "offset", 1), LogLoss.TIME_INVERTED),
+        (lambda log: setattr(log.http.endTime.offset, "offset", 2**63), LogLoss.TIME_FUTURE),
+        (lambda log: setattr(log.http.request, "sizeOfBodyBytes", 2**53 + 1), LogLoss.VALUE_OUT_OF_RANGE),
+        (lambda log: setattr(log.http.response, "sizeOfHeadersBytes", 2**64 - 1), LogLoss.VALUE_OUT_OF_RANGE),
+        (lambda log: log.ClearField("http"), LogLoss.UNKNOWN_OPERATION),
+    ],
+)
+def test_an_exchange_that_cannot_be_is_lost_alone(
+    spoil: Callable[[AccessLogProtocolLogs], object], loss: LogLoss
+) -> None:
+    exchange = http_log(path="/lost")
+    spoil(exchange)
+    receiving, batch = receive(named(read_log(), protocol=exchange), message(protocol=http_log(path="/kept")))
+    assert batch is not None
+    assert batch.kind.tolist() == [LogKind.READ, LogKind.HTTP]
+    assert list(batch.texts) == ["", "/kept"]
+    assert lost(receiving) == {loss: 1}
+
+
+def test_numbers_of_an_exchange_that_are_no_sizes_may_be_anything() -> None:
+    odd = http_log(status=-7)
+    odd.http.version, odd.http.request.method, odd.http.slice = 99, -3, 2**32 - 1
+    odd.http.response.grpcStatus = -1
+    _, batch = receive(named(protocol=odd))
+    assert batch is not None
+    assert batch.columns["http.response.statusCode"].tolist() == [-7]
+
+
+def test_exchanges_without_a_connection_are_lost_as_other_logs() -> None:
+    receiving, batch = receive(message(protocol=http_log(), node="n", boot=BOOT))
+    assert batch is None
+    assert lost(receiving) == {LogLoss.NO_CONNECTION: 1}
 
 
 def test_role_protocol_and_tls_of_a_connection_and_numbers_without_a_name() -> None:
@@ -343,9 +447,13 @@ def test_whatever_comes_every_log_is_accounted_for(messages: list[EBPFAccessLogM
     receiving.take(Frames.of([item.SerializeToString() for item in messages]))
     batch = receiving.batch()
     lost(receiving)
-    assert receiving.counts.logs == sum(len(item.kernelLogs) for item in messages)
+    protocol_logs = sum(item.HasField("protocolLog") for item in messages)
+    assert receiving.counts.protocol_logs == protocol_logs
+    assert receiving.counts.logs == sum(len(item.kernelLogs) for item in messages) + protocol_logs
     assert receiving.counts.accepted == (0 if batch is None else len(batch))
     if batch is not None:
         assert all(len(column) == len(batch) for column in batch.columns.values())
         assert batch.duration_ns.min() >= 0
+        for column in ("http.request.path", "http.callerEndpoint"):
+            assert np.all((batch.columns[column] >= 0) & (batch.columns[column] < len(batch.texts)))
         assert np.all((batch.connection >= 0) & (batch.connection < len(batch.connections)))

@@ -127,7 +127,7 @@ def test_other_roles_have_metrics_but_no_topology(role: DetectPoint) -> None:
 def test_what_does_not_count_is_counted_by_cause() -> None:
     connections = [connection(api, db), connection(plain, plain)]
     logs = [(0, 7, 1, 1), (1, 7, 1, 1), (0, 3, 1, 1), (0, 12, 1, 1), (0, 4, 1, 1), (0, 11, 1, 1), (0, 7, 1, 1)]
-    kinds = [5, 5, 5, 5, 5, 5, 6]
+    kinds = [5, 5, 5, 5, 5, 5, 7]
     analysed = run(batch(connections, logs, kinds), minutes=Minutes(4, 11))
     assert analysed.dropped == {"unknown": 1, "expired": 1, "future": 1, "kind": 1}
     assert set(points(analysed)) == {("api", 4), ("api", 7), ("api", 11)}

@@ -16,7 +16,12 @@ FUNCTIONS = {
     "sum_cpm": Function.SUM,
     "avg": Function.LONG_AVG,
     "percent": Function.PERCENT,
+    "apdex": Function.APDEX,
+    "milliseconds": Function.LONG_AVG,
+    "milliseconds_total": Function.SUM,
 }
+UNITS = {"milliseconds": 1_000, "milliseconds_total": 1_000}
+RATIOS = {"avg": 1, "milliseconds": 1, "percent": 10_000, "apdex": 5_000}
 HOUR, DAY = 60, 1440
 
 
@@ -25,7 +30,7 @@ def points(*rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
 
 
 def value(metric: str, step: Step, *rows: tuple[int, int, int], cpm_totals: bool = False) -> list[tuple[int, int]]:
-    frame = values(points(*((metric, "e", *row) for row in rows)), FUNCTIONS, step, cpm_totals=cpm_totals)
+    frame = values(points(*((metric, "e", *row) for row in rows)), FUNCTIONS, step, units=UNITS, cpm_totals=cpm_totals)
     assert frame.schema == ValueSchema
     return frame.select("minute", "value").rows()
 
@@ -49,6 +54,7 @@ def test_minutes() -> None:
         ("sum_cpm", {Step.MINUTE: 130, Step.HOUR: 2, Step.DAY: 0}),
         ("avg", {Step.MINUTE: 18, Step.HOUR: 18, Step.DAY: 18}),
         ("percent", {Step.MINUTE: 185_714, Step.HOUR: 185_714, Step.DAY: 185_714}),
+        ("apdex", {Step.MINUTE: 92_857, Step.HOUR: 92_857, Step.DAY: 92_857}),
     ],
 )
 def test_functions_at_each_step(metric: str, expected: dict[Step, int]) -> None:
@@ -76,6 +82,21 @@ def test_division_rounds_toward_zero() -> None:
     assert value("avg", Step.MINUTE, (0, -7, 2)) == [(0, -3)]
     assert value("percent", Step.MINUTE, (0, 2, 3)) == [(0, 6666)]
     assert value("percent", Step.MINUTE, (0, 3, 3)) == [(0, 10_000)]
+
+
+def test_sums_are_kept_in_a_finer_unit_than_values() -> None:
+    # Three calls of 1.9 ms are 5.7 ms, and not three times 1 ms.
+    assert value("milliseconds_total", Step.MINUTE, (0, 5_700, 0)) == [(0, 5)]
+    assert value("milliseconds", Step.MINUTE, (0, 5_700, 3)) == [(0, 1)]
+    assert value("milliseconds", Step.HOUR, (0, 5_700, 3), (1, 900, 1)) == [(0, 1)]
+    assert value("milliseconds", Step.MINUTE, (0, 6_000, 3)) == [(0, 2)]
+
+
+def test_apdex_is_half_of_its_points() -> None:
+    # Five satisfied, three tolerating, two neither.
+    assert value("apdex", Step.MINUTE, (0, 2 * 5 + 3, 10)) == [(0, 6_500)]
+    assert value("apdex", Step.HOUR, (0, 20, 10), (1, 0, 10)) == [(0, 5_000)]
+    assert value("apdex", Step.MINUTE, (0, 0, 0)) == []
 
 
 def test_a_mean_of_nothing_is_no_value() -> None:
@@ -119,9 +140,10 @@ def test_values_are_those_of_whole_numbers(rows: list[tuple[str, str, int, int, 
         dividend, divisor = summation, 1
         if metric.endswith("cpm"):
             divisor = int(step)
-        elif metric in {"avg", "percent"}:
-            dividend, divisor = summation * (10_000 if metric == "percent" else 1), count
+        elif metric in RATIOS:
+            dividend, divisor = summation * RATIOS[metric], count
+        divisor *= UNITS.get(metric, 1)
         if divisor:
             quotient = abs(dividend) // divisor * (1 if dividend >= 0 else -1)
             expected.append((metric, entity, minute, quotient))
-    assert values(points(*rows), FUNCTIONS, step).rows() == expected
+    assert values(points(*rows), FUNCTIONS, step, units=UNITS).rows() == expected

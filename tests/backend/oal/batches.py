@@ -3,9 +3,27 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind, Node
+from backend.ingest.batch import START, Address, Connection, DetectPoint, LogBatch, LogKind, Node
 
 NODE = Node("node", "", 0, {})
+
+TEXTS = ("", "/", "/orders?id=7", "/orders#top", "PROPFIND", "shop", "/" + "x" * 200)
+HTTP = {
+    # column: what its values are drawn from
+    "http.request.method": (0, 0, 1, 8, 9, -1),
+    "http.request.methodName": (0, 0, 0, 4),
+    "http.request.path": (0, 1, 2, 3, 6),
+    "http.request.host": (0, 5),
+    "http.request.sizeOfHeadersBytes": (0, 100, 333),
+    "http.request.sizeOfBodyBytes": (0, 0, 7),
+    "http.response.statusCode": (0, 99, 100, 199, 200, 204, 304, 399, 404, 499, 500, 503, 599, 600),
+    "http.response.sizeOfHeadersBytes": (0, 50),
+    "http.response.sizeOfBodyBytes": (0, 9_000),
+    "http.response.grpcStatus": (0, 0, 0, 1, 2, 4, 5, 13, 16),
+    # Slice 7 follows no other here, so that nothing is known of when its exchange began.
+    "http.slice": (0, 0, 0, 7),
+    "http.isContinued": (0, 0, 0, 1),
+}
 
 COLUMNS = (
     "connect.success",
@@ -69,11 +87,15 @@ def batches(draw: st.DrawFn, minutes: tuple[int, int] = (1000, 1003)) -> LogBatc
         high = 2 if column.endswith("success") else 8 if column.endswith("syscall") else 1000
         shown = random.random(length) < draw(st.sampled_from([0.0, 0.3, 1.0]))
         columns[column] = np.where(shown, random.integers(0, high, length), 0)
+    for column, values in HTTP.items():
+        columns[column] = random.choice(values, length).astype(np.int64)
+    columns[START] = random.integers(0, 10**15, length)
     return LogBatch(
         connections,
         random.integers(0, len(connections), length).astype(np.int32),
         random.choice([int(kind) for kind in LogKind], length).astype(np.int8),
         random.integers(minutes[0], minutes[1] + 1, length).astype(np.int32),
-        random.integers(0, 10**9, length),
+        random.integers(0, 10**9, length) * random.integers(1, 4, length),
         columns,
+        TEXTS,
     )

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from backend.entities.resolution import Flow, Resolver
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind
 from backend.metrics.analysis import analyse
-from backend.oal.compiler import EventLogs, Program
+from backend.oal.compiler import Program
+from backend.oal.events import EventLogs
 from backend.oal.loader import load, load_texts
 from backend.storage.interface import MetricSchema
 from tests.backend.oal import reference

@@ -5,7 +5,17 @@ import pytest
 from backend.ingest.batch import LogKind
 from backend.oal.definitions import Definition
 from backend.oal.loader import load_texts
-from backend.oal.sources import SOURCES, STAGE_COLUMNS, EventAttribute
+from backend.oal.sources import (
+    HTTP_CALL,
+    HTTP_LATENCY,
+    HTTP_METHOD,
+    HTTP_METHODS,
+    HTTP_SUCCESS,
+    HTTP_TIMED,
+    SOURCES,
+    STAGE_COLUMNS,
+    EventAttribute,
+)
 from backend.oal.syntax import OalError
 from protos.ebpf import accesslog_pb2
 
@@ -35,6 +45,17 @@ def define(text: str) -> Definition:
         ("from(K8SService.*).percent()", "percent() needs one comparison"),
         ("from(K8SService.*).percent(connect.success)", "percent() needs one comparison"),
         ('from(K8SService.*).percent(type == "read")', "percent() of a type is not possible"),
+        ("from(K8SService.*).apdex(name, protocol.success)", "apdex() needs a value"),
+        ("from(K8SService.name).apdex(name, protocol.success)", "name is a string: it cannot be added up"),
+        ("from(K8SService.protocol.http.latency).apdex()", "apdex() needs the name of a service and what is success"),
+        ("from(K8SService.protocol.http.latency).apdex(name)", "apdex() needs the name of a service"),
+        ("from(K8SService.protocol.http.latency).apdex(protocol.success, name)", "apdex() needs the name of a service"),
+        ("from(K8SService.protocol.http.latency).apdex(name, protocol.http.latency)", "apdex() needs the name"),
+        ("from(K8SService.*).percentile2(10)", "percentile2() needs a value"),
+        ("from(K8SService.protocol.http.latency).percentile2()", "percentile2() needs its precision"),
+        ("from(K8SService.protocol.http.latency).percentile2(0)", "percentile2() needs its precision"),
+        ("from(K8SService.protocol.http.url).percentile2(10)", "protocol.http.url is a string: it cannot be added up"),
+        ("from(K8SService.protocol.http.latency).apdex(nme, protocol.success)", "K8SService has no 'nme'"),
         ("from(K8SService.*).filter(connect.success == 1).cpm()", "is true or false: it cannot be compared with 1"),
         ("from(K8SService.*).filter(connect.success > true).cpm()", "true or false: it cannot be compared by '>'"),
         ("from(K8SService.*).filter(write.duration == true).cpm()", "a whole number: it cannot be compared with true"),
@@ -79,38 +100,50 @@ def test_errors_say_what_is_wrong(text: str, error: str) -> None:
         ('from(K8SService.*).filter(type != "read").cpm()', set(LogKind) - {LogKind.READ}),
         ('from(K8SService.*).filter(type in ["read", "write"]).cpm()', {LogKind.READ, LogKind.WRITE}),
         ('from(K8SService.*).filter(type like "%cept").cpm()', {LogKind.ACCEPT}),
-        ('from(K8SService.*).filter(type == "protocol").cpm()', set()),
+        ('from(K8SService.*).filter(type == "protocol").cpm()', {LogKind.HTTP}),
+        ('from(K8SService.*).filter(protocol.type == "http").cpm()', {LogKind.HTTP}),
+        ('from(K8SService.*).filter(protocol.type != "dns").cpm()', {LogKind.HTTP}),
+        ('from(K8SService.*).filter(protocol.type == "dns").cpm()', set()),
+        ("from(K8SService.protocol.type).count()", {LogKind.HTTP}),
+        ("from(K8SService.protocol.http.latency).apdex(name, protocol.success)", {LogKind.HTTP}),
+        ("from(K8SService.write.duration).apdex(name, protocol.success)", set()),
         ('from(K8SService.*).filter(type == "unheard of").cpm()', set()),
         ("from(K8SService.write.duration).sum()", {LogKind.WRITE}),
         ("from(K8SService.*).filter(close.success == true).cpm()", {LogKind.CLOSE}),
         ("from(K8SService.*).percent(connect.success == true)", {LogKind.CONNECT}),
         ('from(K8SService.write.duration).filter(type == "read").sum()', set()),
-        ("from(K8SService.protocol.http.latency).longAvg()", set()),
+        ("from(K8SService.protocol.http.latency).longAvg()", {LogKind.HTTP}),
         ('from(K8SService.*).filter(read.l2.netDeviceName == "eth0").cpm()', set()),
-        ("from(K8SEndpoint.*).percent(success == true)", set()),
-        ('from(K8SEndpoint.http.latency).filter(type == "http").longAvg()', set()),
+        ("from(K8SEndpoint.*).cpm()", {LogKind.HTTP}),
+        ("from(K8SEndpoint.*).percent(success == true)", {LogKind.HTTP}),
+        ('from(K8SEndpoint.http.latency).filter(type == "http").longAvg()', {LogKind.HTTP}),
+        ('from(K8SEndpoint.*).filter(type == "protocol").cpm()', set()),
     ],
 )
 def test_a_metric_is_fed_by_the_events_that_its_parts_belong_to(text: str, events: set[LogKind]) -> None:
     assert define(text).events == events
 
 
-def test_every_column_is_on_the_wire() -> None:
-    message = accesslog_pb2.AccessLogKernelLog.DESCRIPTOR
+def test_every_column_is_on_the_wire_or_made_of_it() -> None:
+    made = {HTTP_CALL, HTTP_LATENCY, HTTP_TIMED, HTTP_SUCCESS, HTTP_METHOD}
     columns = {column for stage in STAGE_COLUMNS.values() for column in stage}
     for source in SOURCES.values():
         for attribute in source.attributes.values():
             if isinstance(attribute, EventAttribute):
-                columns |= {attribute.column, attribute.only_with}
+                columns |= {attribute.column, attribute.only_with, attribute.known}
                 assert not attribute.stage or attribute.column in STAGE_COLUMNS[attribute.stage]
-    for column in columns - {""}:
+    for column in columns - {""} - made:
         *path, last = column.split(".")
-        at = message
+        at = (accesslog_pb2.AccessLogProtocolLogs if path[0] == "http" else accesslog_pb2.AccessLogKernelLog).DESCRIPTOR
         for name in path:
             at = at.fields_by_name[name].message_type
         field = at.fields_by_name[last]
         assert field.message_type is None
         assert not field.is_repeated
+
+
+def test_methods_have_the_names_of_the_wire() -> None:
+    assert tuple(accesslog_pb2.AccessLogHTTPProtocolRequestMethod.keys()) == HTTP_METHODS
 
 
 def test_syscalls_have_the_names_of_the_wire() -> None:

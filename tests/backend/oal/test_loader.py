@@ -6,7 +6,7 @@ import pytest
 from backend.oal.functions import Function
 from backend.oal.loader import STANDARD, load, load_texts
 from backend.oal.parser import parse
-from backend.oal.syntax import Comparison, Enumeration, MetricStatement, OalError
+from backend.oal.syntax import Argument, Comparison, Enumeration, MetricStatement, OalError, Plain
 from tests.backend.oal import reference
 
 
@@ -22,6 +22,15 @@ def shown(comparison: Comparison) -> str:
     return f"{comparison.operand} {comparison.operator.value} {text}"
 
 
+def argument(given: Argument) -> str:
+    match given:
+        case Comparison():
+            return shown(given)
+        case Plain(value=value):
+            return str(value)
+    return str(given)
+
+
 def test_the_standard_metrics_are_those_of_the_table() -> None:
     statements = parse((STANDARD / "ebpf.oal").read_text(), "ebpf.oal")
     written = {
@@ -30,18 +39,20 @@ def test_the_standard_metrics_are_those_of_the_table() -> None:
             statement.source,
             str(statement.value) if statement.value else "*",
             statement.function.name,
+            ", ".join(argument(each) for each in statement.function.arguments),
             tuple(shown(comparison) for comparison in statement.filters),
         )
         for statement in statements
         if isinstance(statement, MetricStatement)
     }
-    assert len(statements) == len(written) == 198
+    assert len(statements) == len(written) == 296
     assert written == set(reference.table())
     assert Counter(row.scope for row in written) == {
-        "K8SService": 36,
-        "K8SServiceInstance": 36,
-        "K8SServiceRelation": 63,
-        "K8SServiceInstanceRelation": 63,
+        "K8SService": 50,
+        "K8SServiceInstance": 50,
+        "K8SEndpoint": 15,
+        "K8SServiceRelation": 92,
+        "K8SServiceInstanceRelation": 89,
     }
 
 
@@ -62,24 +73,31 @@ def test_all_standard_metrics_are_fed() -> None:
     assert not metrics.skipped
     assert all(len(definition.events) == 1 for definition in metrics.definitions)
     assert metrics.functions["kubernetes_service_write_time"] is Function.LONG_AVG
-    assert Counter(metrics.functions.values()) == {Function.LONG_AVG: 90, Function.SUM: 80, Function.CPM: 28}
+    assert Counter(metrics.functions.values()) == {
+        Function.LONG_AVG: 126,
+        Function.SUM: 81,
+        Function.CPM: 73,
+        Function.PERCENT: 4,
+        Function.APDEX: 6,
+        Function.PERCENTILE: 6,
+    }
 
 
 def test_unsupported_functions_are_refused_or_skipped_and_told() -> None:
     texts = {
         "one.oal": """
             good = from(K8SService.*).cpm();
-            slow = from(K8SService.protocol.http.latency).percentile2(10);
-            apdex = from(K8SService.protocol.http.latency).apdex(name, protocol.success);
+            slow = from(K8SService.protocol.http.latency).histogram(10, 20);
+            slowest = from(K8SService.protocol.http.latency).max();
         """
     }
-    with pytest.raises(OalError, match=r"one.oal:3:59: not supported yet: percentile2"):
+    with pytest.raises(OalError, match=r"one.oal:3:59: not supported yet: histogram"):
         load_texts(texts)
     metrics = load_texts(texts, skip_unsupported=True)
     assert [definition.name for definition in metrics.definitions] == ["good"]
     assert [str(error).partition(": ")[2] for error in metrics.skipped] == [
-        "not supported yet: percentile2",
-        "not supported yet: apdex",
+        "not supported yet: histogram",
+        "not supported yet: max",
     ]
 
 

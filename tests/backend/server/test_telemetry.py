@@ -44,10 +44,11 @@ async def test_what_came_in_is_what_the_metrics_say() -> None:
     assert found == {
         ("pyrover_backend_messages_received_total",): 5,
         ("pyrover_backend_messages_dropped_total", "undecodable"): 1,
-        ("pyrover_backend_logs_received_total",): 5,
+        ("pyrover_backend_logs_received_total",): 6,
         ("pyrover_backend_logs_dropped_total", "no_connection"): 1,
         ("pyrover_backend_logs_dropped_total", "time_inverted"): 1,
-        ("pyrover_backend_protocol_logs_not_analysed_total",): 1,
+        ("pyrover_backend_logs_dropped_total", "time_missing"): 1,
+        ("pyrover_backend_protocol_logs_received_total",): 1,
         ("pyrover_backend_logs_stored_total",): 3,
         ("pyrover_backend_buffered_bytes_limit",): 256 * 1024 * 1024,
         ("pyrover_backend_calls_total", PATH, "OK"): 1,

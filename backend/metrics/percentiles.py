@@ -1,0 +1,65 @@
+"""What stored buckets say: the values below which given shares of the calls are."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from backend.metrics.windows import Step
+from backend.oal.buckets import BUCKETS, bucket_metrics, smallest_of
+
+RANKS = (50, 75, 90, 95, 99)
+"""Percentages, as Apache SkyWalking has them."""
+
+PercentileSchema = {
+    "metric": pl.String,
+    "entity": pl.String,
+    "minute": pl.Int32,  # first minute of the step
+    "rank": pl.Int64,
+    "value": pl.Int64,
+}
+"""Columns of percentiles at a step."""
+
+
+def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.MINUTE) -> pl.DataFrame:
+    """The percentiles of metrics at a step: the smallest number of the bucket that has the call at that rank.
+
+    Args:
+        points: columns of MetricSchema with the metrics' buckets; any number of rows for one.
+        metrics: names of the metrics; points of others are left out.
+        step: the step to merge to.
+
+    Returns:
+        Columns of PercentileSchema; a row for each of RANKS per metric, entity and step that has data, in this order.
+    """
+    known = pl.DataFrame(
+        {
+            "stored": [name for metric in metrics for name in bucket_metrics(metric)],
+            "named": [metric for metric in metrics for _ in range(BUCKETS)],
+            "value": [smallest_of(bucket) for bucket in range(BUCKETS)] * len(metrics),
+        },
+        schema={"stored": pl.String, "named": pl.String, "value": pl.Int64},
+    )
+    keys = ("metric", "entity", "minute")
+    counted = (
+        points.join(known, left_on="metric", right_on="stored")
+        .with_columns(pl.col("named").alias("metric"), pl.col("minute") - pl.col("minute") % int(step))
+        .group_by(*keys, "value")
+        .agg(pl.col("summation").sum().alias("calls"))
+        .filter(pl.col("calls") > 0)
+        .sort(*keys, "value")
+        .with_columns(
+            pl.col("calls").cum_sum().over(keys).alias("reached"), pl.col("calls").sum().over(keys).alias("all")
+        )
+    )
+    of_rank = [
+        counted.filter(pl.col("reached") * 100 >= pl.col("all") * rank)
+        .group_by(keys)
+        .agg(pl.col("value").min())
+        .with_columns(pl.lit(rank, pl.Int64).alias("rank"))
+        for rank in RANKS
+    ]
+    return (
+        pl.concat(of_rank)
+        .select(pl.col(name).cast(kind) for name, kind in PercentileSchema.items())
+        .sort(*keys, "rank")
+    )
