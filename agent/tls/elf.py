@@ -27,6 +27,9 @@ IS_EXECUTABLE, IS_WRITABLE = 1, 2
 
 CHUNK: Final = 1 << 20
 """Bytes read at a time from what may be long."""
+MOST_BYTES: Final = 2 << 30
+"""Read of one file in all. More is only asked for by files that are made to be read for ever."""
+_LEAST_COST: Final = 4096  # bytes that a read counts for at least
 
 _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _IDENTIFICATION: Final = b"\x7fELF\x02\x01\x01"  # 64 bit, little-endian, version 1
@@ -43,7 +46,11 @@ _MOST_NOTE_BYTES: Final = 1 << 16
 
 
 class ElfError(Exception):
-    """The file is no ELF file for a 64-bit little-endian machine, or is damaged."""
+    """The file is damaged, or no program or library of this kind of machine (`ForeignError`)."""
+
+
+class ForeignError(ElfError):
+    """The file is no ELF file, or one for a machine that is not 64-bit and little-endian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class ElfFile:
             ElfError: See there.
         """
         # Opening a pipe or a device could wait for somebody else.
+        self._left = MOST_BYTES
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             self.size = os.fstat(self._descriptor).st_size
@@ -100,14 +108,16 @@ class ElfFile:
         os.close(self._descriptor)
 
     def _read_header(self) -> None:
+        if self.size < _HEADER.size:
+            raise ForeignError(f"a file of {self.size} bytes")
         header = self.read(0, _HEADER.size)
         (identification, self.kind, self.machine, _, self.entry, *tables) = _HEADER.unpack(header)
         if not identification.startswith(_IDENTIFICATION):
-            raise ElfError("not ELF for a 64-bit little-endian machine")
+            raise ForeignError("not ELF for a 64-bit little-endian machine")
         programs, self._sections_at, _, _, entry_size, count, self._section_size, self._section_count, names = tables
         self._section_names = names
         if self.kind not in {EXECUTABLE, SHARED}:
-            raise ElfError(f"neither a program nor a library (type {self.kind})")
+            raise ForeignError(f"neither a program nor a library (type {self.kind})")
         if entry_size != _PROGRAM_HEADER.size or not 0 < count <= _MOST_SEGMENTS:
             raise ElfError(f"{count} program headers of {entry_size} bytes")
         self.segments = tuple(
@@ -121,8 +131,11 @@ class ElfFile:
         """Bytes of the file.
 
         Raises:
-            ElfError: The file has not that many there, or could not be read.
+            ElfError: The file has not that many there, could not be read, or was read for too long.
         """
+        self._left -= max(size, _LEAST_COST)
+        if self._left < 0:
+            raise ElfError("too much would have to be read")
         if size < 0 or offset < 0 or offset + size > self.size:
             raise ElfError(f"{size} bytes at {offset:#x} of a file of {self.size} bytes")
         try:

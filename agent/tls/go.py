@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.tls.elf import AARCH64, IS_EXECUTABLE, IS_WRITABLE, LOAD, X86_64, ElfError, ElfFile
-from agent.tls.symbols import SEARCHED_BYTES, find_strings
+from agent.tls.symbols import find_strings
 
 _MAGIC: Final = {0xFFFFFFF0: "1.18", 0xFFFFFFF1: "1.20"}
 _QUANTUM: Final = {X86_64: 1, AARCH64: 4}
@@ -139,7 +140,7 @@ class _Table:
                 return section.offset, section.size
         heads = [struct.pack("<IHBB", magic, 0, _QUANTUM.get(self._elf.machine, 0), _WORD) for magic in _MAGIC]
         for segment in self._elf.segments:
-            if segment.kind != LOAD or segment.flags & IS_EXECUTABLE or segment.size > SEARCHED_BYTES:
+            if segment.kind != LOAD or segment.flags & IS_EXECUTABLE:
                 continue
             for begin, data in self._elf.chunks(segment.offset, segment.size, _WORD):
                 for head in heads:
@@ -184,7 +185,7 @@ class _Table:
         yield from (place for place, _ in self._relocations(set(), {table}))
         needle = struct.pack("<Q", table)
         for segment in self._elf.segments:
-            if segment.kind != LOAD or not _is_data(segment.flags) or segment.size > SEARCHED_BYTES:
+            if segment.kind != LOAD or not _is_data(segment.flags):
                 continue
             for begin, data in self._elf.chunks(segment.offset, segment.size, _WORD):
                 at = data.find(needle)
@@ -222,19 +223,13 @@ class _Table:
             return found
         number = 0
         for _, data in self._elf.chunks(self._functab, self._functions * _ENTRY_BYTES):
-            entries = np.frombuffer(data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES], _ENTRY)["function"].astype(
-                np.int64
-            )
-            if not len(entries):
-                break
+            entries = np.frombuffer(data, _ENTRY)["function"].astype(np.int64)
             for index, place in self._names_of(entries, wanted):
                 found.setdefault(places[place].decode(), number + index)
             number += len(entries)
         return found
 
-    def _names_of(
-        self, entries: "np.ndarray[tuple[int], np.dtype[np.int64]]", wanted: object
-    ) -> Iterator[tuple[int, int]]:
+    def _names_of(self, entries: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """Of functions described at these places, the index and the name's place of those that are wanted."""
         first, last = int(entries.min()), int(entries.max()) + _FUNCTION_HEAD.size
         for begin, data in self._elf.chunks(self._functab + first, last - first, _FUNCTION_HEAD.size - 1):

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from agent.tls.elf import DYNAMIC, IS_EXECUTABLE, ElfError, ElfFile, Section
 
-SEARCHED_BYTES: Final = 1 << 30
-"""Of names and symbols in one file; a larger table is not searched."""
-
 _SYMBOL: Final = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("address", "<u8"), ("size", "<u8")]
 )
@@ -33,6 +30,7 @@ _GNU_HEADER: Final = struct.Struct("<IIII")
 _NUMBER: Final = struct.Struct("<I")
 _LONGEST_CHAIN: Final = 4096
 _WORD_BITS: Final = 64
+_MOST_MATCHES: Final = 4096
 
 
 def find_functions(elf: ElfFile, names: Collection[str]) -> dict[str, frozenset[int]]:
@@ -44,12 +42,11 @@ def find_functions(elf: ElfFile, names: Collection[str]) -> dict[str, frozenset[
         ElfError: The file is damaged, or larger than what is searched.
     """
     found = _Dynamic(elf).find(names)
-    missing = [name for name in names if name not in found]
-    if missing:
+    if not found:
         for section in elf.sections:
             if section.kind == _SYMBOL_TABLE:
-                found.update(_search(elf, section, missing))
-    return {name: frozenset(addresses) for name, addresses in found.items() if addresses}
+                found.update(_search(elf, section, names))
+    return {name: frozenset(addresses) for name, addresses in found.items()}
 
 
 class _Dynamic:
@@ -150,8 +147,6 @@ def _search(elf: ElfFile, table: Section, names: Collection[str]) -> Mapping[str
     if table.entry_size != _SYMBOL_BYTES or table.link >= len(elf.sections):
         raise ElfError(f"a symbol table with entries of {table.entry_size} bytes")
     strings = elf.sections[table.link]
-    if table.size + strings.size > SEARCHED_BYTES:
-        raise ElfError(f"{table.size + strings.size} bytes of symbols are too many to search")
     places = find_strings(elf, strings.offset, strings.size, [name.encode() for name in names])
     wanted = np.array(sorted(places), dtype=np.uint32)
     found: dict[str, set[int]] = {}
@@ -164,7 +159,10 @@ def _search(elf: ElfFile, table: Section, names: Collection[str]) -> Mapping[str
         whole = len(joined) // _SYMBOL_BYTES * _SYMBOL_BYTES
         symbols: NDArray[np.void] = np.frombuffer(joined[:whole], _SYMBOL)
         rest = joined[whole:]
-        for symbol in symbols[np.isin(symbols["name"], wanted)]:
+        matches = symbols[np.isin(symbols["name"], wanted)]
+        if len(matches) > _MOST_MATCHES:
+            raise ElfError(f"{len(matches)} functions of a few names")
+        for symbol in matches:
             if symbol["info"] & 0xF == _FUNCTION and symbol["section"] != _UNDEFINED:
                 found.setdefault(places[int(symbol["name"])].decode(), set()).add(int(symbol["address"]))
     return found
@@ -177,7 +175,7 @@ def find_strings(elf: ElfFile, offset: int, size: int, strings: Collection[bytes
         The strings by their places in the table.
 
     Raises:
-        ElfError: The table is not in the file.
+        ElfError: The table is not in the file, or a string is in it too often.
     """
     found = {}
     longest = max(map(len, strings), default=0)
@@ -187,6 +185,8 @@ def find_strings(elf: ElfFile, offset: int, size: int, strings: Collection[bytes
             while at >= 0:
                 found[begin - offset + at] = string
                 at = data.find(string + b"\0", at + 1)
+                if len(found) > _MOST_MATCHES:
+                    raise ElfError("the same name many times")
     return found
 
 

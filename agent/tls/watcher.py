@@ -1,0 +1,243 @@
+"""Keeps the probes in step with the processes, in a thread of its own: examining a large program takes a while.
+
+At start the files of all processes are examined, then each that a process begins to run code from. A probe belongs to a
+file, so processes that run a file with probes are watched from their first instruction on. Now and then everything is
+looked at again: files that nobody runs any more lose their probes, and what was not heard of is found.
+"""
+
+import contextlib
+import os
+import resource
+import select
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from agent.kernel.uprobes import Uprobes
+from agent.kernel.wrappers import Program
+from agent.tls.attachments import LIBRARIES, Attached, Attacher, Attachments
+from agent.tls.elf import ElfError, ForeignError
+from agent.tls.go import GoError
+from agent.tls.libraries import Library, examine
+from agent.tls.mapping_events import MappingEvents, NewMapping
+from agent.tls.mappings import Identity, Version, identify, mapped_files, open_path, processes
+
+REVIEW_SECONDS: Final = 300.0
+"""How often everything is looked at again."""
+SCAN_SECONDS: Final = 5.0
+"""Same, where the kernel does not tell of new mappings."""
+EXAMINED: Final = 16_384
+"""Files that are remembered to have nothing in them; when there are more, all are examined once more."""
+
+_RECENT_SECONDS: Final = 1.0
+_RECENT: Final = 4096
+
+
+class TlsWatcher:
+    """Attaches the programs that see plain text, wherever it goes in and comes out. `start` it, and `close` it."""
+
+    def __init__(
+        self,
+        programs: Mapping[Program, int],
+        root: str = "/proc",
+        *,
+        capacity: int = LIBRARIES,
+        attacher: Attacher | None = None,
+        review_seconds: float = REVIEW_SECONDS,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            programs: Loaded programs by their descriptors, which must stay open.
+            root: Where /proc is.
+            capacity: Files that may have probes at the same time.
+            attacher: What puts the probes in place; the kernel, unless something else is given.
+            review_seconds: See `REVIEW_SECONDS`.
+
+        Raises:
+            OSError: The kernel has no uprobes.
+        """
+        self._root = root
+        self._lock = threading.Lock()
+        self._attachments = Attachments(programs, attacher or Uprobes(), capacity)
+        self._empty: dict[Identity, Version] = {}
+        self._recent: set[tuple[tuple[int, int, int, int], bytes]] = set()
+        self._recent_until = 0.0
+        self._used: set[Identity] = set()
+        self._failures: Counter[str] = Counter()
+        self._review_seconds = review_seconds
+        self._events: MappingEvents | None = None
+        self._why_no_events = ""
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._closing = False
+        self.reviews = 0
+        """Times that everything was looked at."""
+        self._thread = threading.Thread(target=self._run, name="tls", daemon=True)
+
+    def start(self) -> None:
+        """Begin: attach to what runs, then to what comes."""
+        _raise_descriptor_limit()
+        try:
+            self._events = MappingEvents()
+        except OSError as error:
+            self._why_no_events = error.strerror or str(error)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, and take every probe off."""
+        self._closing = True
+        self.review()
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._lock:
+            self._attachments.remove_all(self._attachments.attached)
+        if self._events:
+            self._events.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    def review(self) -> None:
+        """Look at everything again, soon."""
+        with contextlib.suppress(BlockingIOError):  # then it is about to
+            os.write(self._wake_writer, b"\0")
+
+    @property
+    def attached(self) -> dict[Identity, Attached]:
+        """The files that have probes at the moment."""
+        with self._lock:
+            return dict(self._attachments.attached)
+
+    def failures(self) -> dict[str, int]:
+        """What could not be watched, by cause, since the start."""
+        with self._lock:
+            failures = self._failures + self._attachments.failures
+            if self._events and self._events.lost:
+                failures["mappings that the kernel did not tell"] = self._events.lost
+            if self._why_no_events:
+                failures[f"the kernel does not tell of new mappings: {self._why_no_events}"] = 1
+        return {f"TLS: {cause}": count for cause, count in failures.items()}
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake_reader, select.POLLIN)
+        for descriptor in self._events.descriptors if self._events else ():
+            poll.register(descriptor, select.POLLIN)
+        period = self._review_seconds if self._events else min(SCAN_SECONDS, self._review_seconds)
+        due = 0.0
+        while not self._closing:
+            if time.monotonic() >= due:
+                self._review()
+                due = time.monotonic() + period
+            ready = poll.poll(max(0.0, due - time.monotonic()) * 1000)
+            if any(descriptor == self._wake_reader for descriptor, _ in ready):
+                os.read(self._wake_reader, 4096)
+                due = 0.0
+            self._take_events()
+
+    def _take_events(self) -> None:
+        if self._events is None:
+            return
+        lost = self._events.lost
+        now = time.monotonic()
+        if now >= self._recent_until or len(self._recent) > _RECENT:
+            self._recent.clear()
+            self._recent_until = now + _RECENT_SECONDS
+        for mapping in self._events.take():
+            self._consider_new(mapping)
+        if self._events.lost != lost:
+            self.review()
+
+    def _consider_new(self, mapping: NewMapping) -> None:
+        key = mapping.file, mapping.name
+        if not any(mapping.file) or key in self._recent:
+            return
+        path = open_path(self._root, mapping.process, mapping.begin, mapping.end)
+        name = os.fsdecode(mapping.name)
+        # A process may be gone, or have changed the mapping since, which takes another path to the same file.
+        for candidate in (path, f"{self._root}/{mapping.process}/root{name}"):
+            try:
+                identity, version = identify(candidate)
+            except OSError:
+                continue
+            if identity.inode == mapping.file[2]:
+                self._recent.add(key)
+                self._consider(candidate, identity, version, name)
+                return
+
+    def _review(self) -> None:
+        """Look at every file that a process runs code from."""
+        before = set(self.attached)
+        self._used.clear()
+        seen: set[tuple[str, int]] = set()
+        for pid in processes(self._root):
+            for mapped in mapped_files(self._root, pid):
+                if self._closing:
+                    return
+                if (mapped.device, mapped.inode) in seen:
+                    continue
+                path = open_path(self._root, pid, mapped.begin, mapped.end)
+                try:
+                    identity, version = identify(path)
+                except OSError:
+                    continue  # the process has ended, or let go of it
+                seen.add((mapped.device, mapped.inode))
+                self._consider(path, identity, version, mapped.path.removesuffix(" (deleted)"))
+            if self._events:
+                self._take_events()
+        with self._lock:
+            self._attachments.remove_all(before - self._used)
+        self.reviews += 1
+
+    def _consider(self, path: str, identity: Identity, version: Version, name: str) -> None:
+        """Examine a file that is in use, unless it is known; put probes where they belong."""
+        self._used.add(identity)
+        attached = self._attachments.attached.get(identity)
+        if attached is not None:
+            if attached.version == version:
+                return
+            with self._lock:
+                self._attachments.remove(identity)  # it was written to: what stood there stands elsewhere
+        elif self._empty.get(identity) == version:
+            return
+        try:
+            library = self._examine(path)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):  # then the process has ended
+                self._fail(f"a file cannot be read: {error.strerror}")
+            return
+        if library is None or not library.places:
+            if len(self._empty) >= EXAMINED:
+                self._empty.clear()
+            self._empty[identity] = version
+            return
+        with self._lock:
+            self._attachments.add(identity, version, path, name, library)
+
+    def _examine(self, path: str) -> Library | None:
+        """What a file has; None when it cannot be understood.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        try:
+            return examine(path)
+        except ForeignError:
+            return None
+        except GoError as error:
+            self._fail(f"a Go program cannot be watched: {error}")
+        except ElfError:
+            self._fail("programs and libraries that cannot be understood")
+        return None
+
+    def _fail(self, cause: str) -> None:
+        with self._lock:
+            self._failures[cause] += 1
+
+
+def _raise_descriptor_limit() -> None:
+    """Use as many descriptors as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
