@@ -195,8 +195,10 @@ def evaluate(
                 if not all(log.passes(text) for text in row.filters):
                     continue
                 identifier = entity_of(row.scope, log)
+                if identifier is None:
+                    continue
                 added = log.adds(row, zeros_are_values=zeros_are_values)
-                if identifier is None or added is None:
+                if added is None:
                     continue
                 suffix, summation, count = added
                 key = (row.metric + suffix, identifier, log.minute)
