@@ -21,6 +21,8 @@ TURN_BYTES, EDGE_BYTES, DATA_BYTES, DETECTION_CALLS = 32_768, 32, 512, 6
 """As in bpf/payload.c."""
 WITH_BUFFERS = ["WRITE", "WRITEV", "SENDTO", "SENDMSG", "PWRITEV2"]
 READS = ["READ", "READV", "RECVFROM", "RECVMSG", "PREADV2"]
+Parts = list[list[Any]]
+"""What the workload is told: (way, size) each."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -41,10 +43,10 @@ def watch(payload_source: KernelSource) -> Watch:
 class Spoken:
     """What was captured of a stream whose bytes are known."""
 
-    def __init__(self, watch: Watch, folder: Path, data: bytes, **how: Any) -> None:
+    def __init__(self, watch: Watch, folder: Path, data: bytes, *, writes: Parts, reads: Parts) -> None:
         path = folder / "stream"
         path.write_bytes(data)
-        run = watch.run("speak", path=str(path), **how)
+        run = watch.run("speak", path=str(path), writes=writes, reads=reads)
         self.data = data
         inodes = {EventKind.WRITE: run.result["client"]["inode"], EventKind.READ: run.result["server"]["inode"]}
         fragments = [fragment for fragment in watch.source.take_payload() if fragment.process == run.process]
@@ -90,7 +92,7 @@ def calls_of(fragments: list[Fragment]) -> list[list[Fragment]]:
     return calls
 
 
-def ways(names: list[str], size: int) -> list[list[Any]]:
+def ways(names: list[str], size: int) -> Parts:
     return [[name, size] for name in names]
 
 

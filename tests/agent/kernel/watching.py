@@ -29,7 +29,7 @@ ATTACH = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
 NO_STAGES = frozenset(hook.name for hook in STAGE_HOOKS)
 """Without these only system calls and the outcome of connects make events, so that each can be counted."""
 
-Argument = str | int | bool | list[int]
+Argument = str | int | bool | list[int] | list[list[Any]]
 """What a workload is told."""
 
 

@@ -1,0 +1,99 @@
+"""Which logs travel with which exchange, against a loop that looks at each log and each exchange."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from agent.connections.logs import LOG, Logs
+from agent.connections.view import View
+from agent.events.layout import EventKind
+from agent.export.claims import UNCLAIMED, claim_logs
+from agent.protocols.conversations import Told
+from agent.protocols.exchange import Exchange, Half, Version
+from tests.agent.synthetic import World, event
+
+K = EventKind
+
+
+def views(count: int) -> list[View]:
+    world = World()
+    tracked = world.track(*(event(K.ACCEPT, inode=1 + number, local=("127.0.0.1", 80)) for number in range(count)))
+    return list(tracked.views.values())
+
+
+VIEWS = views(3)
+
+
+def logs_of(*rows: tuple[int, EventKind, int]) -> Logs:
+    """(number of the view in VIEWS, kind, start) each."""
+    logs = np.zeros(len(rows), dtype=LOG)
+    for at, (view, kind, start) in enumerate(rows):
+        logs[at]["view"], logs[at]["kind"], logs[at]["start_ns"] = VIEWS[view].number, kind, start
+        logs[at]["end_ns"] = start + 1
+    return logs
+
+
+def half(first: int, last: int) -> Half:
+    return Half(first_ns=first + 1, last_ns=last, first_call_ns=first, last_call_ns=last)
+
+
+def told(view: int, request: Half, response: Half, requests: EventKind = K.READ) -> Told:
+    exchange = Exchange(Version.HTTP1, request=request, response=response)
+    return Told(VIEWS[view], exchange, requests, is_tls=False)
+
+
+def test_reads_go_with_the_request_and_writes_with_the_response_of_a_server() -> None:
+    logs = logs_of((0, K.READ, 10), (0, K.WRITE, 20), (0, K.READ, 30), (0, K.WRITE, 40), (0, K.CLOSE, 50))
+    one, two = told(0, half(10, 11), half(20, 21)), told(0, half(30, 31), half(40, 41))
+    assert claim_logs(logs, [one, two]).tolist() == [0, 0, 1, 1, UNCLAIMED]
+
+
+def test_of_a_client_it_is_the_other_way_round() -> None:
+    logs = logs_of((0, K.WRITE, 10), (0, K.READ, 20))
+    assert claim_logs(logs, [told(0, half(10, 11), half(20, 21), K.WRITE)]).tolist() == [0, 0]
+    assert claim_logs(logs, [told(0, half(10, 11), half(20, 21), K.READ)]).tolist() == [UNCLAIMED, UNCLAIMED]
+
+
+def test_what_two_may_claim_travels_with_the_one_that_was_told_first() -> None:
+    logs = logs_of((0, K.READ, 10), (0, K.READ, 15), (0, K.READ, 20))
+    assert claim_logs(logs, [told(0, half(10, 16), Half()), told(0, half(12, 21), Half())]).tolist() == [0, 0, 1]
+
+
+def test_a_half_without_bytes_claims_nothing() -> None:
+    assert claim_logs(logs_of((0, K.WRITE, 0)), [told(0, half(10, 11), Half())]).tolist() == [UNCLAIMED]
+
+
+def test_nothing_of_nothing() -> None:
+    assert claim_logs(logs_of(), [told(0, half(1, 2), half(3, 4))]).tolist() == []
+    assert claim_logs(logs_of((0, K.READ, 1)), []).tolist() == [UNCLAIMED]
+
+
+def one_by_one(logs: Logs, exchanges: list[Told]) -> list[int]:
+    claims = []
+    for log in logs:
+        claim = UNCLAIMED
+        for index, item in enumerate(exchanges):
+            side = item.exchange.request if item.requests == log["kind"] else item.exchange.response
+            fits = side.first_ns and side.first_call_ns <= log["start_ns"] <= side.last_ns
+            if claim == UNCLAIMED and log["view"] == item.view.number and log["kind"] in {K.READ, K.WRITE} and fits:
+                claim = index
+        claims.append(claim)
+    return claims
+
+
+TIMES = st.integers(1, 40)
+TRANSFERS = st.sampled_from([K.READ, K.WRITE])
+SIDES = st.one_of(st.builds(Half), st.builds(lambda at, length: half(at, at + length), TIMES, st.integers(0, 9)))
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([K.READ, K.WRITE, K.CLOSE]), TIMES), max_size=20),
+    exchanges=st.lists(
+        st.builds(told, st.integers(0, 2), SIDES, SIDES, st.sampled_from([K.READ, K.WRITE])), max_size=9
+    ),
+)
+def test_claims_are_those_of_a_loop(rows: list[tuple[int, EventKind, int]], exchanges: list[Told]) -> None:
+    logs = logs_of(*rows)
+    claims: NDArray[np.int64] = claim_logs(logs, exchanges)
+    assert claims.tolist() == one_by_one(logs, exchanges)
