@@ -32,6 +32,15 @@ class Told:
     is_tls: bool
 
 
+def _moment(fragment: Fragment) -> int:
+    """When the first byte was on its way, or there: what answers something never comes before it.
+
+    Fragments arrive as calls leave the kernel. A thread may have read the answer to what another one wrote before that
+    one has left.
+    """
+    return fragment.start_ns if fragment.kind == EventKind.WRITE else fragment.end_ns
+
+
 class Conversations:
     """Turns fragments of payload into exchanges of connection views."""
 
@@ -61,7 +70,7 @@ class Conversations:
         """Take the fragments of one look at the ring; the exchanges that ended with them.
 
         Args:
-            fragments: In order of arrival. Their events were tracked before, as far as there are any.
+            fragments: In any order. Their events were tracked before, as far as there are any.
             ended: Views that have ended since the previous look.
         """
         self._look += 1
@@ -69,7 +78,7 @@ class Conversations:
         orphans, self._orphans = self._orphans, []
         for look, fragment in orphans:
             self._take(fragment, look, told)
-        for fragment in fragments:
+        for fragment in sorted(fragments, key=_moment):
             self._take(fragment, self._look, told)
         for key, conversation in list(self._waiting.items()):
             self._collect(conversation, conversation.settle(self._look), told)
