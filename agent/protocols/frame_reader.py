@@ -1,0 +1,289 @@
+"""One flow of an HTTP/2 connection (RFC 9113 4): pieces in, header blocks, parts of bodies and control frames out."""
+
+from collections import Counter, deque
+from dataclasses import replace
+from typing import Protocol
+
+from agent.protocols.block_collector import MAXIMUM_BLOCK, BlockCollector, BlockHead
+from agent.protocols.exchange import Flow, Piece
+from agent.protocols.frame_search import FrameSearch, Verdict
+from agent.protocols.http2_frames import (
+    CONTINUATION,
+    DATA,
+    DEFAULT_FRAME_SIZE,
+    END_STREAM,
+    FRAME_HEADER,
+    HEADERS,
+    MAXIMUM_FRAME_SIZE,
+    PADDED,
+    PREFACE,
+    PUSH_PROMISE,
+    FrameKind,
+    frame_header,
+    is_valid,
+)
+from agent.protocols.http2_losses import Loss
+
+_CONTROL = frozenset((FrameKind.RST_STREAM, FrameKind.SETTINGS, FrameKind.GOAWAY))
+
+
+class FrameSink(Protocol):
+    """What takes the frames of both flows of a connection."""
+
+    def headers(self, flow: Flow, head: BlockHead, block: bytes | None, piece: Piece) -> None:
+        """A header block has ended with a piece. It is None when not all of it could be collected."""
+        ...
+
+    def data(self, flow: Flow, stream: int, size: int, piece: Piece) -> None:
+        """`size` bytes of a body were in a piece; 0 when only something of their frame was."""
+        ...
+
+    def data_ends(self, flow: Flow, stream: int) -> None:
+        """The last data has ended the flow's half of a stream."""
+        ...
+
+    def control(self, flow: Flow, kind: int, stream: int, payload: bytes | None) -> None:
+        """RST_STREAM, SETTINGS or GOAWAY; the payload is None when not all of it was captured."""
+        ...
+
+    def hidden(self, flow: Flow) -> None:
+        """Frames may have passed unseen."""
+        ...
+
+
+class FrameReader:
+    """Reads the frames of one flow. What it keeps is bounded by `MAXIMUM_BLOCK` and what the search keeps."""
+
+    __slots__ = (
+        "_began",
+        "_blocks",
+        "_body_left",
+        "_call_ns",
+        "_flags",
+        "_flow",
+        "_head",
+        "_kind",
+        "_left",
+        "_losses",
+        "_payload",
+        "_preface_left",
+        "_search",
+        "_sink",
+        "_stream",
+        "_waiting",
+        "is_lost",
+        "is_understood",
+        "maximum_frame",
+    )
+
+    def __init__(self, flow: Flow, sink: FrameSink, losses: Counter[str], *, joined: bool) -> None:
+        """`joined` when the first piece is not the first of the connection."""
+        self._flow = flow
+        self._sink = sink
+        self._losses = losses
+        self._search = FrameSearch(flow)
+        self._blocks = BlockCollector(losses)
+        self._waiting: deque[Piece] = deque()  # found to begin with frames
+        self._call_ns = -1
+        self.is_lost = joined
+        """Whether it is not known where frames begin."""
+        self.is_understood = False
+        """Whether there ever were frames."""
+        self.maximum_frame = MAXIMUM_FRAME_SIZE if joined else DEFAULT_FRAME_SIZE
+        """Most bytes of a payload."""
+        self._preface_left = 0 if joined or flow is Flow.RESPONSES else len(PREFACE)
+        self._head = b""
+        # The last frame, and what is left of it:
+        self._kind = self._flags = self._stream = self._left = 0
+        self._body_left = 0  # of data; -1 while it is padded and not known by how much
+        self._payload: bytearray | None = None  # of other kinds; None when it is of no use
+        self._began: Piece | None = None
+
+    @property
+    def rejected(self) -> int:
+        """Calls since the reader was lost that did not begin with frames."""
+        return self._search.rejected
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of pieces that are kept."""
+        return self._search.held_bytes + self._blocks.kept_bytes + len(self._head) + len(self._payload or b"")
+
+    def feed(self, piece: Piece) -> None:
+        """Read the next piece."""
+        self._take(piece)
+        while self._waiting:
+            self._take(self._waiting.popleft())
+
+    def _take(self, piece: Piece) -> None:
+        begins_call = piece.call_ns != self._call_ns
+        self._call_ns = piece.call_ns
+        if self.is_lost:
+            self._look(piece, begins_call=begins_call)
+        elif piece.data is not None:
+            self._read(piece, piece.data)
+        else:
+            self._pass(piece)
+
+    def _look(self, piece: Piece, *, begins_call: bool) -> None:
+        verdict, found = self._search.add(piece, self.maximum_frame, begins_call=begins_call)
+        if found:
+            self.is_lost = False
+            self.is_understood = True
+            self._search.rejected = 0
+            self._preface_left = len(PREFACE) if verdict is Verdict.PREFACE else 0
+            self._waiting.extendleft(reversed(found))
+
+    def _lose(self, cause: Loss) -> None:
+        self._losses[cause] += 1
+        self.is_lost = True
+        self._head = b""
+        self._left = self._preface_left = 0
+        self._payload = self._began = None
+        self._blocks.clear()
+        self._sink.hidden(self._flow)
+
+    def _pass(self, piece: Piece) -> None:
+        """Go over bytes that were not captured."""
+        left = piece.size
+        if self._preface_left:
+            passed = min(left, self._preface_left)
+            self._preface_left -= passed
+            left -= passed
+        elif self._left:
+            passed = min(left, self._left)
+            left -= passed
+            if self._kind == DATA:
+                self._pass_data(passed, piece)
+            else:
+                self._payload = None
+                self._left -= passed
+                if not self._left:
+                    self._finish(None, self._began or piece, piece)
+        if left:
+            self._lose(Loss.FRAMES_HIDDEN)
+
+    def _pass_data(self, size: int, piece: Piece) -> None:
+        if self._body_left < 0:
+            self._losses[Loss.PADDING_ESTIMATED] += 1
+            size -= 1
+            self._left -= 1
+            self._body_left = self._left
+        self._data_part(size, piece)
+
+    def _read(self, piece: Piece, data: bytes) -> None:
+        at, end = 0, len(data)
+        if self._preface_left:
+            at = self._read_preface(piece, data)
+        elif self._left:
+            at = self._read_payload(data, 0, piece)
+        elif self._head:
+            at = FRAME_HEADER - len(self._head)
+            self._head += data[:at]
+            if len(self._head) < FRAME_HEADER:
+                return
+            header, self._head = frame_header(self._head), b""
+            at = self._frame(header, data, at, self._began or piece, piece)
+        while end - at >= FRAME_HEADER:
+            at = self._frame(frame_header(data, at), data, at + FRAME_HEADER, piece, piece)
+        if at < end:
+            self._head = data[at:]
+            self._began = _times_of(piece)
+
+    def _read_preface(self, piece: Piece, data: bytes) -> int:
+        """Where frames begin."""
+        expected = PREFACE[len(PREFACE) - self._preface_left :][: len(data)]
+        if data.startswith(expected):
+            self._preface_left -= len(expected)
+            return len(expected)
+        is_first = self._preface_left == len(PREFACE)
+        self._lose(Loss.FRAMING_LOST)
+        if is_first:  # the connection may have begun before anybody looked
+            self._look(piece, begins_call=True)
+        return len(data)
+
+    def _frame(self, header: tuple[int, int, int, int], data: bytes, at: int, began: Piece, piece: Piece) -> int:
+        """Read the frame whose payload begins in the data at a place; where the next one begins."""
+        length, kind, flags, stream = header
+        open_block = self._blocks.head
+        is_expected = (
+            kind != CONTINUATION if open_block is None else kind == CONTINUATION and stream == open_block.stream
+        )
+        if not is_expected or length > self.maximum_frame or not is_valid(self._flow, length, kind, flags, stream):
+            self._lose(Loss.FRAMING_LOST)
+            return len(data)
+        self._kind, self._flags, self._stream = kind, flags, stream
+        end = at + length
+        is_whole = end <= len(data)
+        if kind != DATA:
+            if is_whole:
+                self._finish(data[at:end] if length <= MAXIMUM_BLOCK else None, began, piece)
+                return end
+            self._payload = bytearray() if length <= MAXIMUM_BLOCK else None
+            self._began = began if began is not piece else _times_of(piece)
+        else:
+            if began is not piece or not is_whole:
+                self._sink.data(self._flow, stream, 0, began)
+            if is_whole and not flags & PADDED:
+                self._sink.data(self._flow, stream, length, piece)
+                if flags & END_STREAM:
+                    self._sink.data_ends(self._flow, stream)
+                return end
+            self._body_left = -1 if flags & PADDED else length
+        self._left = length
+        return self._read_payload(data, at, piece)
+
+    def _read_payload(self, data: bytes, at: int, piece: Piece) -> int:
+        """Go on with the payload of a frame; where it ends."""
+        size = min(self._left, len(data) - at)
+        end = at + size
+        if not size:
+            return at
+        if self._kind == DATA:
+            if self._body_left < 0:
+                size -= 1
+                self._left -= 1
+                self._body_left = self._left - data[at]
+                if self._body_left < 0:
+                    self._lose(Loss.FRAMING_LOST)
+                    return len(data)
+            self._data_part(size, piece)
+            return end
+        if self._payload is not None:
+            self._payload += data[at:end]
+        self._left -= size
+        if not self._left:
+            payload = None if self._payload is None else bytes(self._payload)
+            self._payload = None
+            self._finish(payload, self._began or piece, piece)
+        return end
+
+    def _data_part(self, size: int, piece: Piece) -> None:
+        """Count bytes of a payload of data, without the length of its padding."""
+        body = min(size, self._body_left)
+        self._body_left -= body
+        self._left -= size
+        self._sink.data(self._flow, self._stream, body, piece)
+        if not self._left and self._flags & END_STREAM:
+            self._sink.data_ends(self._flow, self._stream)
+
+    def _finish(self, payload: bytes | None, began: Piece, piece: Piece) -> None:
+        """Take the last frame, of another kind than DATA, when it has been read to its end."""
+        self.is_understood = True
+        kind = self._kind
+        if kind in {HEADERS, PUSH_PROMISE, CONTINUATION}:
+            if kind == CONTINUATION:
+                ended = self._blocks.goes_on(self._flags, payload)
+            else:
+                ended = self._blocks.first(kind, self._flags, self._stream, payload, began)
+            if ended is not None:
+                self._sink.headers(self._flow, *ended, piece)
+            elif self._blocks.head is not None and self._blocks.head.began is piece:
+                self._blocks.head.began = _times_of(piece)
+        elif kind in _CONTROL:
+            self._sink.control(self._flow, kind, self._stream, payload)
+
+
+def _times_of(piece: Piece) -> Piece:
+    """The piece without its bytes, to be kept."""
+    return replace(piece, data=None)

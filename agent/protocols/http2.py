@@ -1,0 +1,259 @@
+"""A passive reader of HTTP/2 (RFC 9113), and so of gRPC, that goes on where not everything was captured.
+
+An exchange ends when both halves of its stream have ended, or the stream was reset, or refused by GOAWAY, or the
+connection ended. Exchanges are told with a method, a path, a status and sizes that are certain, or not at all: what was
+hidden, or can only be known from earlier header blocks, is counted. Two things are not certain: an interim response may
+have been hidden from a reader that joined, or lost sight, between a request and its response, and its header bytes are
+then missing; and padding that was not captured counts as body (and as a loss).
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+from agent.protocols.block_collector import BlockHead
+from agent.protocols.exchange import Ended, Exchange, Flow, Piece, Version
+from agent.protocols.frame_reader import FrameReader
+from agent.protocols.header_blocks import UNKNOWN_BLOCK, Block, HeaderBlocks
+from agent.protocols.http2_frames import MAXIMUM_FRAME_SIZE, FrameKind, Setting, last_stream_of, settings_of
+from agent.protocols.http2_losses import Loss
+from agent.protocols.http2_stream_table import StreamTable
+from agent.protocols.http2_streams import Stream
+
+MAXIMUM_STREAMS = 16_384
+"""Open streams of a connection that are followed."""
+ATTEMPTS = 16
+"""Calls that may not begin with frames, on a connection that never had any, until it is given up."""
+LATER_ATTEMPTS = 1_024
+"""The same on one that had."""
+
+_ANY_STREAM = (1 << 31) - 1
+_OTHER = {Flow.REQUESTS: Flow.RESPONSES, Flow.RESPONSES: Flow.REQUESTS}
+
+
+class Http2Parser:
+    """Reads one connection; see Parser."""
+
+    def __init__(
+        self,
+        losses: Counter[str],
+        *,
+        upgraded: Exchange | None = None,
+        joined: bool = False,
+        maximum_streams: int = MAXIMUM_STREAMS,
+    ) -> None:
+        """Read a connection.
+
+        Args:
+            losses: Where what cannot be told is counted, by `Loss`.
+            upgraded: The request in HTTP/1 that made the connection HTTP/2 (h2c), which is complete: stream 1.
+            joined: Whether the connection began before its first piece.
+            maximum_streams: Open streams that are followed.
+        """
+        self.losses = losses
+        self.begun: list[Exchange] = []
+        self._ended: Ended | None = None
+        self._streams = StreamTable(losses, maximum_streams)
+        self._newest = 0  # of the streams that the client began
+        self._refused_from = _ANY_STREAM  # streams of the client after it, by GOAWAY
+        self._has_missed = [joined] * len(Flow)  # these three by Flow
+        self._blocks = [HeaderBlocks(is_complete=not joined) for _ in Flow]
+        self._readers = [FrameReader(flow, self, losses, joined=joined) for flow in Flow]
+        if upgraded is not None:
+            self._newest = 1
+            stream = Stream(replace(upgraded, version=Version.HTTP2), upgraded.request.first_ns)
+            stream.has_request = stream.request_ended = True
+            self._streams.put(1, stream)
+            self._settings_missed(Flow.REQUESTS)  # they were a field of that request
+
+    @property
+    def ended(self) -> Ended | None:
+        """As Parser.ended."""
+        return self._ended
+
+    @property
+    def is_busy(self) -> bool:
+        """As Parser.is_busy."""
+        return len(self._streams) > 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of pieces that are kept."""
+        return sum(reader.kept_bytes for reader in self._readers)
+
+    def feed(self, flow: Flow, piece: Piece) -> list[Exchange]:
+        """As Parser.feed."""
+        if self.begun:
+            self.begun = []
+        if self._ended is not None:
+            return []
+        reader = self._readers[flow]
+        reader.feed(piece)
+        if reader.is_lost and reader.rejected >= self._attempts():
+            self._ended = Ended.NOT_UNDERSTOOD
+            self._streams.drop_all(Loss.GIVEN_UP)
+        return self._streams.take_told()
+
+    def slices(self, now_ns: int) -> list[Exchange]:
+        """As Parser.slices. Also tells what is complete but for a request that the server did not want all of."""
+        self._streams.slice(now_ns)
+        return self._streams.take_told()
+
+    def end(self) -> list[Exchange]:
+        """As Parser.end."""
+        self._streams.finish_all()
+        return self._streams.take_told()
+
+    def headers(self, flow: Flow, head: BlockHead, block: bytes | None, piece: Piece) -> None:
+        """As FrameSink.headers."""
+        decoded = self._decode(flow, block)
+        if head.promised is not None:
+            stream = self._promised(head, decoded)
+        elif flow is Flow.REQUESTS:
+            stream = self._requesting(head, decoded)
+        else:
+            stream = self._responding(head, decoded)
+        if stream is None:
+            return
+        is_request = head.promised is not None or flow is Flow.REQUESTS
+        half = stream.exchange.request if is_request else stream.exchange.response
+        half.note(head.began)
+        half.note(piece)
+        if block is None:
+            stream.untold = Loss.NOT_SEEN_WHOLE
+        else:
+            half.header_bytes += len(block)
+        self._streams.finish_if_ended(head.promised or head.stream, stream)
+
+    def data(self, flow: Flow, stream: int, size: int, piece: Piece) -> None:
+        """As FrameSink.data."""
+        found = self._streams.get(stream)
+        if found is None:
+            return
+        if flow is Flow.REQUESTS:
+            half = found.exchange.request
+        else:
+            half = found.exchange.response
+            if not found.has_response:  # its header fields passed unseen
+                found.untold = found.untold or Loss.NOT_SEEN_WHOLE
+        half.body_bytes += size
+        half.note(piece)
+
+    def data_ends(self, flow: Flow, stream: int) -> None:
+        """As FrameSink.data_ends."""
+        found = self._streams.get(stream)
+        if found is None:
+            return
+        if flow is Flow.REQUESTS:
+            found.request_ended = True
+        else:
+            found.response_ended = True
+        self._streams.finish_if_ended(stream, found)
+
+    def control(self, flow: Flow, kind: int, stream: int, payload: bytes | None) -> None:
+        """As FrameSink.control."""
+        if kind == FrameKind.RST_STREAM:
+            self._streams.reset(stream)
+        elif kind == FrameKind.SETTINGS:
+            if payload is None:
+                self._settings_missed(flow)
+            else:
+                self._settings(flow, payload)
+        elif payload is not None:
+            last = last_stream_of(payload)
+            of_client = flow is Flow.RESPONSES
+            if of_client:
+                self._refused_from = last
+            self._streams.refuse(last, of_client=of_client)
+
+    def hidden(self, flow: Flow) -> None:
+        """As FrameSink.hidden."""
+        self._has_missed[flow] = True
+        self._blocks[flow].forget()
+        self._settings_missed(flow)
+        self._streams.missed(flow)
+
+    def _decode(self, flow: Flow, block: bytes | None) -> Block:
+        blocks = self._blocks[flow]
+        if block is None:
+            blocks.forget()
+            return UNKNOWN_BLOCK
+        decoded = blocks.decode(block)
+        if decoded is None:
+            self.losses[Loss.BLOCK_MALFORMED] += 1
+            return UNKNOWN_BLOCK
+        return decoded
+
+    def _promised(self, head: BlockHead, block: Block) -> Stream | None:
+        """The stream that a server promises, with its request."""
+        number = head.promised
+        if not number or number & 1 or self._streams.get(number) is not None:
+            return None
+        stream = self._streams.open(number, head.began)
+        if stream is not None:
+            stream.take_request(block)
+            stream.request_ended = True
+        return stream
+
+    def _requesting(self, head: BlockHead, block: Block) -> Stream | None:
+        """The stream of a request or its trailers; None when there is nothing to be told of it."""
+        stream = self._streams.get(head.stream)
+        if stream is None or not stream.has_request:
+            stream = self._begin(head, block, stream)
+        elif stream.request_ended:
+            return None
+        if stream is not None and head.ends:
+            stream.request_ended = True
+        return stream
+
+    def _begin(self, head: BlockHead, block: Block, stream: Stream | None) -> Stream | None:
+        if head.stream <= self._newest:
+            return None  # of a stream that has ended, or whose request was not seen
+        self._newest = head.stream
+        self._streams.requested(head.stream)
+        if ":method" not in block.fields and not block.has_unknown and self._has_missed[Flow.REQUESTS]:
+            return None  # trailers
+        if stream is None:
+            stream = self._streams.open(head.stream, head.began)
+            if stream is None:
+                return None
+            stream.is_doubtful = self._readers[Flow.RESPONSES].is_lost
+        stream.take_request(block)
+        if head.stream > self._refused_from:
+            stream.response_ended = True
+        if stream.untold is None:
+            self.begun.append(stream.exchange)
+        return stream
+
+    def _responding(self, head: BlockHead, block: Block) -> Stream | None:
+        """The stream of a response or its trailers; None when there is nothing to be told of it."""
+        number = head.stream
+        stream = self._streams.get(number)
+        if stream is None:
+            if number & 1 and number > self._newest:  # its request may come later, by another thread's call
+                stream = self._streams.open_with_response(number, head.began)
+            elif ":status" in block.fields and self._has_missed[Flow.REQUESTS if number & 1 else Flow.RESPONSES]:
+                self.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
+        if stream is None or stream.response_ended:
+            return None
+        stream.take_response(block, ends=head.ends)
+        stream.response_ended = head.ends
+        return stream
+
+    def _settings(self, flow: Flow, payload: bytes) -> None:
+        """Take what the sender of these settings allows its peer."""
+        other = _OTHER[flow]
+        reader = self._readers[other]
+        for identifier, value in settings_of(payload):
+            if identifier == Setting.HEADER_TABLE_SIZE:
+                self._blocks[other].allow(value)
+            elif identifier == Setting.MAX_FRAME_SIZE:
+                # What is under way may still be as large as was allowed before.
+                reader.maximum_frame = max(reader.maximum_frame, min(value, MAXIMUM_FRAME_SIZE))
+
+    def _settings_missed(self, flow: Flow) -> None:
+        other = _OTHER[flow]
+        self._blocks[other].allow_any()
+        self._readers[other].maximum_frame = MAXIMUM_FRAME_SIZE
+
+    def _attempts(self) -> int:
+        return LATER_ATTEMPTS if any(reader.is_understood for reader in self._readers) else ATTEMPTS

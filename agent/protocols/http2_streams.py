@@ -1,0 +1,119 @@
+"""A stream of HTTP/2 (RFC 9113 5 and 8) on its way to an exchange."""
+
+from agent.protocols.exchange import Exchange, Flow, Piece, Version
+from agent.protocols.header_blocks import Block
+from agent.protocols.http2_losses import Loss
+from agent.protocols.trace_context import trace_context
+
+MAXIMUM_PATH = 4_096
+"""Characters of a path that are kept."""
+MAXIMUM_NAME = 256
+"""Characters of a method or host that are kept."""
+
+_INTERIM = range(100, 200)
+_STATUS_DIGITS = 3
+_GRPC_DIGITS = 9
+
+
+class Stream:
+    """What is known of one stream while it is open."""
+
+    __slots__ = (
+        "exchange",
+        "has_request",
+        "has_response",
+        "is_doubtful",
+        "request_ended",
+        "response_ended",
+        "since_ns",
+        "slices",
+        "status_loss",
+        "untold",
+    )
+
+    def __init__(self, exchange: Exchange, since_ns: int) -> None:
+        self.exchange = exchange
+        self.has_request = False
+        """Whether the request's header fields have come."""
+        self.has_response = False
+        """Whether header fields have come that may be those of the final response."""
+        self.request_ended = False
+        self.response_ended = False
+        self.is_doubtful = False
+        """Whether its response, or its end, may have passed unseen."""
+        self.untold: Loss | None = None
+        """Why it will not be told."""
+        self.status_loss: Loss | None = None
+        """Why the status is not known, when there was a response without."""
+        self.since_ns = since_ns
+        """CLOCK_MONOTONIC of its beginning or its last slice."""
+        self.slices = 0
+
+    @property
+    def loss(self) -> Loss | None:
+        """Why it cannot be told as it is now; None when it can."""
+        if self.untold is not None:
+            return self.untold
+        if not self.has_request:
+            return Loss.RESPONSE_WITHOUT_REQUEST
+        if self.is_doubtful and not self.has_response:
+            return Loss.NOT_SEEN_WHOLE
+        return self.status_loss
+
+    @property
+    def last_ns(self) -> int:
+        """CLOCK_MONOTONIC of what last happened with it."""
+        return max(self.exchange.request.last_ns, self.exchange.response.last_ns, self.since_ns)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is more to it than a request that waits for its response."""
+        return self.has_response or self.slices > 0 or self.exchange.request.body_bytes > 0
+
+    def missed(self, flow: Flow) -> None:
+        """Frames of a flow may have passed unseen."""
+        if flow is Flow.REQUESTS:
+            if self.has_request and not self.request_ended:
+                self.untold = self.untold or Loss.NOT_SEEN_WHOLE
+        elif (self.has_response or self.exchange.response.first_ns) and not self.response_ended:
+            self.untold = self.untold or Loss.NOT_SEEN_WHOLE
+        self.is_doubtful = True
+
+    def take_request(self, block: Block) -> None:
+        """Take the header fields of the request."""
+        self.has_request = True
+        fields, exchange = block.fields, self.exchange
+        method, host = fields.get(":method"), fields.get(":authority")
+        path = fields.get(":path")
+        if method == "CONNECT" and path is None and ":protocol" not in fields and not block.has_unknown:
+            path = host
+        if method is None or path is None:
+            self.untold = self.untold or (Loss.TABLE_UNKNOWN if block.has_unknown else Loss.REQUEST_MALFORMED)
+            return
+        if host is None and not block.has_unknown:  # an unknown field may be the authority, which counts for more
+            host = fields.get("host")
+        exchange.method = method[:MAXIMUM_NAME]
+        exchange.path = path.partition("?")[0][:MAXIMUM_PATH]
+        exchange.host = (host or "")[:MAXIMUM_NAME]
+        exchange.trace = trace_context(fields)
+
+    def take_response(self, block: Block, *, ends: bool) -> None:
+        """Take header fields of the response: interim, final or trailers."""
+        status = block.fields.get(":status")
+        if status is not None:
+            number = int(status) if len(status) == _STATUS_DIGITS and status.isdecimal() and status.isascii() else 0
+            if number in _INTERIM and not ends:
+                return
+            self.exchange.status = number
+            self.status_loss = None if number else Loss.REQUEST_MALFORMED
+        elif not self.exchange.status:
+            self.status_loss = Loss.TABLE_UNKNOWN if block.has_unknown else Loss.NOT_SEEN_WHOLE
+        self.has_response = True
+        grpc_status = block.fields.get("grpc-status")
+        if grpc_status and len(grpc_status) <= _GRPC_DIGITS and grpc_status.isdecimal() and grpc_status.isascii():
+            self.exchange.grpc_status = int(grpc_status)
+
+
+def new_stream(piece: Piece) -> Stream:
+    """A stream of which a piece has the first byte."""
+    return Stream(Exchange(Version.HTTP2), piece.first_ns)
