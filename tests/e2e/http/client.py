@@ -1,0 +1,128 @@
+"""Clients as the tests use them: each makes the given calls to a server and gives its account of them."""
+
+import json
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.e2e.http.account import Expected, read_account
+from tests.e2e.http.calls import Call, as_json
+from tests.e2e.http.server import HERE, Server, node_command, python_command
+from tests.e2e.http.tools import tool
+from tests.e2e.programs import PATIENCE, program, read_line
+
+Client = Callable[[Server, Sequence[Call]], list[Expected]]
+
+
+def run(command: Sequence[str | Path], given: bytes = b"") -> str:
+    """What a program says that must end well."""
+    done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr.decode()[-2000:]}"
+    return done.stdout.decode()
+
+
+def own(command: Sequence[str | Path]) -> Client:
+    """A client of this project, which reads calls.py's JSON and writes account.py's."""
+    return lambda server, made: read_account(run(command, as_json(server.base, made, server.authority)))
+
+
+def python_client(module: str, *arguments: str) -> Client:
+    """A module of clients/."""
+    return own(python_command(f"clients.{module}", *arguments))
+
+
+def node_client(version: int) -> Client:
+    """Node.js."""
+    return lambda server, made: own(node_command("clients/client.mjs", f"http{version}"))(server, made)
+
+
+def curl(*options: str, files: Path, apart: bool = False) -> Client:
+    """curl with one connection for all calls, or a process for each. Request bodies are kept in `files`."""
+
+    def client(server: Server, made: Sequence[Call]) -> list[Expected]:
+        # Options hold until the next call.
+        blocks = [_curl_block(server, call, options, files) for call in made]
+        configurations = blocks if apart else ["\nnext\n".join(blocks)]
+        said = "".join(run([tool("curl"), "--config", "-"], text.encode()) for text in configurations)
+        by_target = {call.target: call for call in made}
+        return [_curl_exchange(json.loads(line), by_target) for line in said.splitlines()]
+
+    return client
+
+
+def _curl_block(server: Server, call: Call, options: Sequence[str], files: Path) -> str:
+    lines = [f'url = "{server.base}{call.target}"', 'output = "/dev/null"', "silent", "show-error", *options]
+    lines.append(r'write-out = "%{json}\n"')
+    if server.authority:
+        lines.append(f'cacert = "{server.authority}"')
+    if call.method == "HEAD":
+        lines.append("head")
+    elif call.method != "GET":
+        lines.append(f'request = "{call.method}"')
+    if call.body_bytes:
+        body = files / f"request-{call.body_bytes}"
+        body.write_bytes(b"y" * call.body_bytes)
+        lines.append(f'data-binary = "@{body}"')
+        if call.chunked and not any(option.startswith("http2") for option in options):
+            lines.append('header = "Transfer-Encoding: chunked"')
+    return "\n".join(lines)
+
+
+def _curl_exchange(said: dict[str, str | int], by_target: dict[str, Call]) -> Expected:
+    version = 2 if said["http_version"] == "2" else 1
+    url = urlsplit(str(said["url_effective"]))
+    call = by_target[url._replace(scheme="", netloc="").geturl()]
+    if not call.chunked:
+        assert said["size_upload"] == call.body_bytes  # of chunks, curl counts the framing as well
+    return Expected(
+        method=str(said["method"]),
+        path=url.path,
+        status=int(said["http_code"]),
+        request_body_bytes=call.body_bytes,
+        response_body_bytes=int(said["size_download"]),
+        # A small body is counted with the head that it is sent with. HTTP/2's are those before compression.
+        request_header_bytes=int(said["size_request"]) if version == 1 and not said["size_upload"] else None,
+        response_header_bytes=int(said["size_header"]) if version == 1 else None,
+        version=version,
+        tls=url.scheme == "https",
+    )
+
+
+def wrk(depth: int) -> Client:
+    """wrk on one connection, with `depth` requests in flight."""
+    script = HERE / "clients" / "pipeline.lua"
+
+    def client(server: Server, made: Sequence[Call]) -> list[Expected]:
+        assert all(call.method == "GET" for call in made)
+        assert len(made) % depth == 0
+        with tempfile.NamedTemporaryFile("w") as targets:
+            targets.write("".join(f"{call.target}\n" for call in made))
+            targets.flush()
+            options = ["-t", "1", "-c", "1", "-d", "600s", "-s", script, server.base, "--", str(depth), targets.name]
+            # Its own end is a duration: it is interrupted when all is done.
+            with program(["stdbuf", "-oL", tool("wrk"), *options], stdout=subprocess.PIPE) as process:
+                assert process.stdout is not None
+                lines = []
+                while (line := read_line(process.stdout.fileno(), "wrk")) != "all answered\n":
+                    lines.append(line)
+                process.send_signal(signal.SIGINT)
+                process.stdout.read()
+                assert process.wait(PATIENCE) == 0
+        exchanges = [line.split()[1:] for line in lines if line.startswith("exchange ")]
+        return [
+            Expected(
+                method="GET",
+                path=target.partition("?")[0],
+                status=int(status),
+                request_body_bytes=0,
+                response_body_bytes=int(size),
+                version=1,
+                tls=False,
+            )
+            for target, status, size in exchanges
+        ]
+
+    return client

@@ -1,0 +1,51 @@
+"""What the workloads share for one run."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import reason_to_skip
+from tests.e2e.http.account import Expected, merged
+from tests.e2e.http.calls import Call
+from tests.e2e.http.certificates import Certificates, make_certificates
+from tests.e2e.http.client import Client
+from tests.e2e.http.server import Server
+from tests.e2e.http.tools import build_go
+from tests.e2e.http.watching import Watcher, watching
+
+Check = Callable[[Server, Client, Sequence[Call]], list[Expected]]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["symbols", "stripped"])
+def go_program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_go(tmp_path_factory.mktemp("go"), stripped=request.param)
+
+
+@pytest.fixture(scope="session")
+def watcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watcher]:
+    if reason := reason_to_skip():
+        pytest.skip(reason)
+    with watching(tmp_path_factory.mktemp("agent")) as one:
+        yield one
+
+
+@pytest.fixture
+def compare(watcher: Watcher) -> Check:
+    """Makes calls, compares the accounts of both programs with each other, then with what the agent tells."""
+
+    def check(server: Server, client: Client, made: Sequence[Call]) -> list[Expected]:
+        since_ns = time.monotonic_ns()
+        said = client(server, made)
+        expected = merged(server.account(len(made)), said, ("the server", "the client"))
+        assert len(expected) == len(made)
+        watcher.check(server.port, since_ns, expected)
+        return expected
+
+    return check

@@ -1,0 +1,3 @@
+module pyrover.test/exchange
+
+go 1.24

@@ -1,0 +1,97 @@
+"""One application under the servers that Python sites use: uvicorn with either of its parsers, hypercorn with HTTP/2.
+
+    asgi_server uvicorn-h11|uvicorn-httptools|hypercorn LOG [CERTIFICATE KEY]
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import hypercorn.asyncio
+import hypercorn.config
+import uvicorn
+
+from tests.e2e.http.servers.answers import WITHOUT_BODY, Log, answer, ready
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Application:
+    """Answers as the other servers do."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        request_body, more = 0, True
+        while more:
+            message = await receive()
+            request_body += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        given = answer(scope["path"])
+        headers = []
+        if given.tells_length and given.status not in WITHOUT_BODY:
+            headers.append((b"content-length", b"%d" % len(given.body)))
+        await send({"type": "http.response.start", "status": given.status, "headers": headers})
+        sent = 0
+        if scope["method"] != "HEAD":
+            for piece in given.pieces():
+                await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
+                sent += len(piece)
+        self._log.write(
+            method=scope["method"],
+            path=scope["path"],
+            status=given.status,
+            request_body_bytes=request_body,
+            response_body_bytes=sent,
+            version=int(scope["http_version"].partition(".")[0]),
+            tls=scope["scheme"] == "https",
+        )
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def main() -> None:
+    kind, log, *tls = sys.argv[1:]
+    application = Application(Log(log))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    port = listener.getsockname()[1]
+    if kind == "hypercorn":
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        configuration = hypercorn.config.Config()
+        configuration.bind = [f"fd://{listener.detach()}"]
+        configuration.graceful_timeout = 0
+        configuration.h2_max_concurrent_streams = 128
+        if tls:
+            configuration.certfile, configuration.keyfile = tls
+        ready(port)
+        await hypercorn.asyncio.serve(application, configuration, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        return
+    certificate, key = tls or (None, None)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http=kind.partition("-")[2],  # type: ignore[arg-type] # h11 or httptools
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+        )
+    )
+    ready(port)
+    await server.serve([listener])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

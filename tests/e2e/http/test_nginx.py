@@ -1,0 +1,82 @@
+"""nginx: sendfile and write, lengths and chunks, HTTP/1.0, HTTP/1.1 and HTTP/2, plain and over TLS."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.http.account import merged
+from tests.e2e.http.calls import FEW, Call, calls
+from tests.e2e.http.certificates import Certificates
+from tests.e2e.http.client import curl
+from tests.e2e.http.conftest import Check
+from tests.e2e.http.nginx import TEXT, nginx
+from tests.e2e.http.server import Server, python_command, started
+from tests.e2e.http.watching import Watcher
+
+pytestmark = pytest.mark.kernel
+
+Servers = dict[str, Server]
+
+
+@pytest.fixture
+def servers(tmp_path: Path, certificates: Certificates) -> Iterator[Servers]:
+    with nginx(tmp_path, certificates) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("listener", "options"),
+    [
+        ("plain", ["http1.1"]),
+        ("plain", ["http1.0"]),
+        ("written", ["http1.1"]),
+        ("tls", ["http1.1"]),
+        ("tls", ["http2"]),
+        ("tls", ["http2", "parallel"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_every_kind_of_exchange(
+    listener: str, options: list[str], servers: Servers, tmp_path: Path, compare: Check
+) -> None:
+    compare(servers[listener], curl(*options, files=tmp_path), calls())
+
+
+def test_http2_by_prior_knowledge(servers: Servers, tmp_path: Path, compare: Check) -> None:
+    # This version of curl cannot use such a connection twice.
+    compare(servers["h2c"], curl("http2-prior-knowledge", files=tmp_path, apart=True), calls())
+
+
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+def test_a_coding_that_takes_away_the_length(listener: str, servers: Servers, tmp_path: Path, compare: Check) -> None:
+    made = [Call("GET", f"/text/{number}") for number in range(FEW)]
+    expected = compare(servers[listener], curl('header = "Accept-Encoding: gzip"', "http1.1", files=tmp_path), made)
+    assert all(0 < (one.response_body_bytes or 0) < len(TEXT) for one in expected)  # compressed, as on the wire
+
+
+def test_a_proxy(tmp_path: Path, certificates: Certificates, watcher: Watcher) -> None:
+    """Both legs of each exchange, in the same process of nginx, as the programs at the two ends say."""
+    with (
+        started(python_command("servers.streams_server"), tmp_path / "behind.log", None) as behind,
+        nginx(tmp_path / "nginx", certificates, behind.port) as servers,
+    ):
+        made = [replace(call, target=f"/application{call.target}") for call in calls()]
+        since_ns = time.monotonic_ns()
+        said = curl("http1.1", files=tmp_path)(servers["plain"], made)
+        in_front = merged(servers["plain"].account(FEW), said, ("nginx", "curl"))
+        # What nginx asks for is what curl asked for, and what it is answered is what it answers; heads are its own.
+        asked = [
+            replace(
+                one,
+                path=one.path.removeprefix("/application"),
+                request_header_bytes=None,
+                response_header_bytes=None,
+            )
+            for one in in_front
+        ]
+        behind_it = merged(behind.account(FEW), asked, ("the server behind it", "nginx"))
+        watcher.check(servers["plain"].port, since_ns, in_front)
+        watcher.check(behind.port, since_ns, behind_it)

@@ -1,0 +1,197 @@
+"""What the agent says of exchanges: the real program sends its access logs here, and each of them is read.
+
+Everything on the machine is watched, so that exchanges are looked up by a server's port and the time from which it had
+that port.
+"""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from protos.common import common_pb2
+from protos.ebpf import accesslog_pb2 as wire
+from tests.agent.export.collector import Collector
+from tests.e2e.http.account import Expected, check
+from tests.e2e.programs import PATIENCE, agent
+
+CONFIGURATION = """
+access_log: {flush: {period: 200ms}}
+kernel: {ring_bytes: 33554432}
+limits: {queue_logs: 2000000, queue_bytes: 268435456}
+"""
+ROUNDS = 20
+"""Connections of the test itself that the agent must have told of before a missing exchange is given up. Logs are sent
+in the order of what happened, up to what waits for the exchange that it is part of."""
+METHODS = {value: name.upper() for name, value in wire.AccessLogHTTPProtocolRequestMethod.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An exchange as one end's access log tells it."""
+
+    role: str
+    """"client" or "server"."""
+    port: int
+    """The server's."""
+    method: str
+    path: str
+    status: int
+    request_header_bytes: int
+    request_body_bytes: int
+    response_header_bytes: int
+    response_body_bytes: int
+    version: int
+    """1 or 2."""
+    tls: bool
+    start_ns: int
+    """CLOCK_MONOTONIC."""
+    end_ns: int
+    grpc_status: int | None
+    is_whole: bool
+    """Whether it is told at once, not in slices."""
+
+    @property
+    def account(self) -> Expected:
+        """In the terms of the other accounts."""
+        return Expected(
+            method=self.method,
+            path=self.path,
+            status=self.status,
+            request_body_bytes=self.request_body_bytes,
+            response_body_bytes=self.response_body_bytes,
+            request_header_bytes=self.request_header_bytes,
+            response_header_bytes=self.response_header_bytes,
+            version=self.version,
+            tls=self.tls,
+            grpc_status=self.grpc_status,
+        )
+
+
+class Watcher:
+    """The exchanges that the running agent has told of."""
+
+    def __init__(self, collector: Collector, process: subprocess.Popen[bytes]) -> None:
+        self._collector = collector
+        self._process = process
+        self._exchanges: list[Observed] = []
+        self._closed: Counter[frozenset[int]] = Counter()
+        """Closes by the two ports of a connection."""
+        self._checked: list[tuple[int, int, dict[str, int]]] = []
+        """Port, time since, and how many exchanges each role was to have."""
+
+    def observed(self, port: int, since_ns: int) -> list[Observed]:
+        """The exchanges on a server's port that began at or after a time, as told so far."""
+        self._read()
+        return [one for one in self._exchanges if one.port == port and one.start_ns >= since_ns]
+
+    def check(
+        self, port: int, since_ns: int, expected: Sequence[Expected], roles: Sequence[str] = ("server", "client")
+    ) -> list[Observed]:
+        """Fail unless the agent tells exactly these exchanges, from each end; what it tells."""
+        wanted = dict.fromkeys(roles, len(expected))
+        for _ in range(ROUNDS):
+            self._pass()
+            if all(len(self._by(role, port, since_ns)) >= count for role, count in wanted.items()):
+                break
+        self._pass()  # what it tells too much had its time as well
+        self._checked.append((port, since_ns, wanted))
+        for role in roles:
+            told = self._by(role, port, since_ns)
+            check(expected, [one.account for one in told], ("the programs", f"the agent, at the {role}"))
+            assert all(one.is_whole for one in told)
+            assert all(one.start_ns <= one.end_ns for one in told)
+        return self.observed(port, since_ns)
+
+    def check_nothing_came_later(self) -> None:
+        """Fail if more exchanges of what was checked have been told since."""
+        for port, since_ns, wanted in self._checked:
+            assert wanted == {role: len(self._by(role, port, since_ns)) for role in wanted}, port
+
+    def _by(self, role: str, port: int, since_ns: int) -> list[Observed]:
+        return [one for one in self.observed(port, since_ns) if one.role == role]
+
+    def _pass(self) -> None:
+        """Make a connection, end it, and wait until the agent has told of both ends."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            accepted, far_end = listener.accept()
+            ports = frozenset((far_end[1], listener.getsockname()[1]))
+            before = self._closed[ports]
+            client.close()
+            accepted.close()
+        deadline = time.monotonic() + PATIENCE
+        while self._closed[ports] < before + 2:
+            assert self._process.poll() is None, "the agent has ended"
+            assert time.monotonic() < deadline, "the agent does not tell of a connection"
+            time.sleep(0.01)
+            self._read()
+
+    def _read(self) -> None:
+        """Read the batches that have come, and let go of them."""
+        for batch, messages in list(self._collector.accepted.items()):
+            if messages:
+                self._read_batch(messages)
+                self._collector.accepted[batch] = []
+
+    def _read_batch(self, messages: Sequence[bytes]) -> None:
+        connection = wire.AccessLogConnection()
+        for serialised in messages:
+            message = wire.EBPFAccessLogMessage.FromString(serialised)
+            if message.HasField("connection"):
+                connection = message.connection
+            local, remote = _port(connection.local), _port(connection.remote)
+            closes = sum(log.HasField("close") for log in message.kernelLogs)
+            if closes:
+                self._closed[frozenset((local, remote))] += closes
+            if message.protocolLog.HasField("http"):
+                self._exchanges.append(_observed(connection, message.protocolLog.http, local, remote))
+
+
+def _port(address: wire.ConnectionAddress) -> int:
+    return address.kubernetes.port if address.HasField("kubernetes") else address.ip.port
+
+
+def _observed(connection: wire.AccessLogConnection, http: wire.AccessLogHTTPProtocol, local: int, remote: int) -> Observed:
+    role = common_pb2.DetectPoint.Name(connection.role)
+    request, response = http.request, http.response
+    return Observed(
+        role=role,
+        port=local if role == "server" else remote,
+        method=request.methodName or METHODS[request.method],
+        path=request.path,
+        status=response.statusCode,
+        request_header_bytes=request.sizeOfHeadersBytes,
+        request_body_bytes=request.sizeOfBodyBytes,
+        response_header_bytes=response.sizeOfHeadersBytes,
+        response_body_bytes=response.sizeOfBodyBytes,
+        version=1 if http.version == wire.HTTP1 else 2,
+        tls=connection.tlsMode == wire.TLS,
+        start_ns=http.startTime.offset.offset,
+        end_ns=http.endTime.offset.offset,
+        grpc_status=response.grpcStatus if response.HasField("grpcStatus") else None,
+        is_whole=not http.slice,
+    )
+
+
+@contextlib.contextmanager
+def watching(folder: Path) -> Iterator[Watcher]:
+    """The agent, attached, with everything that it sends read; at its end it says what it lost."""
+    configuration = folder / "agent.yaml"
+    configuration.write_text(CONFIGURATION)
+    figures = folder / "figures.json"
+    collector = Collector()
+    with collector.serve() as port:
+        arguments = ["--backend", f"127.0.0.1:{port}", "--config", configuration, "--figures", figures]
+        with agent(*arguments) as process:
+            watcher = Watcher(collector, process)
+            yield watcher
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+    print(f"the agent's final figures: {figures.read_text()}")
+    watcher.check_nothing_came_later()
