@@ -11,17 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from backend.entities.resolution import Resolver
-from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind, Node
+from backend.ingest.batch import START, Address, Connection, DetectPoint, LogBatch, LogKind, Node
 from backend.metrics.analysis import analyse
-from backend.oal.compiler import DURATION, Program
+from backend.oal.compiler import Program
 from backend.oal.definitions import Definition
+from backend.oal.events import DURATION
 from backend.oal.loader import load
 
 MINUTE = 30_000_000
+PATHS = 40
+HTTP = ("request.method", "request.methodName", "request.host", "response.grpcStatus", "slice", "isContinued")
+"""Columns of HTTP logs that are 0 here."""
 
 
 def make_batch(logs: int, connections: int, services: int, columns: Sequence[str], seed: int = 1) -> LogBatch:
-    """Logs of one minute: 40 % reads, 40 % writes, the rest connects, accepts and closes."""
+    """Logs of one minute: 35 % reads, 35 % writes, 15 % HTTP calls, the rest connects, accepts and closes."""
     random = np.random.default_rng(seed)
     node = Node("node", "", 0, {})
 
@@ -36,10 +40,17 @@ def make_batch(logs: int, connections: int, services: int, columns: Sequence[str
             for (local, remote), role in zip(ends.tolist(), roles, strict=True)
         ],
         random.integers(0, connections, logs).astype(np.int32),
-        random.choice([int(kind) for kind in LogKind], logs, p=[0.05, 0.05, 0.1, 0.4, 0.4]).astype(np.int8),
+        random.choice([int(kind) for kind in LogKind], logs, p=[0.05, 0.05, 0.05, 0.35, 0.35, 0.15]).astype(np.int8),
         np.full(logs, MINUTE, np.int32),
         random.integers(1_000, 1_000_000, logs),
-        {column: random.integers(0, 5_000, logs) for column in columns if column != DURATION},
+        {
+            **{column: random.integers(0, 5_000, logs) for column in columns if column != DURATION},
+            **dict.fromkeys((f"http.{name}" for name in HTTP), np.zeros(logs, np.int64)),
+            "http.request.path": random.integers(1, PATHS + 1, logs),
+            "http.response.statusCode": random.choice([200, 204, 404, 500], logs, p=[0.9, 0.05, 0.04, 0.01]),
+            START: np.zeros(logs, np.int64),
+        },
+        ("", *(f"/api/resource/{path}" for path in range(PATHS))),
     )
 
 

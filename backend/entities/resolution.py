@@ -149,7 +149,7 @@ class Resolver:
         # again, to the same ids.
         self._flow = lru_cache(maximum_flows)(self._make_flow)
         self._resolved = lru_cache(maximum_connections)(self._resolve)
-        self._endpoints = endpoints or EndpointNames()
+        self._endpoints = EndpointNames() if endpoints is None else endpoints
         self._served = lru_cache(maximum_flows)(Flow.at)
 
     def resolve(self, connection: Connection) -> Flow | None:

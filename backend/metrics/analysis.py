@@ -19,6 +19,7 @@ from backend.storage.interface import Endpoint, Flush, Instance, Relation, Servi
 LARGEST = 2**53
 """Values from here on are no measurement: 104 days in ns, 9 PB in bytes."""
 
+_NOTHING_SEEN = pl.DataFrame(schema={"flow": pl.Int32, "minute": pl.Int32})
 _SIDES = {DetectPoint.SERVER: "server", DetectPoint.CLIENT: "client"}
 
 
@@ -62,7 +63,7 @@ def analyse(
         minutes: which minutes to accept; logs of others are dropped and counted.
         long_exchanges: remembers exchanges that are told in slices, from one flush to the next.
     """
-    merged = _Merged(resolver, minutes or Minutes(), long_exchanges or LongExchanges())
+    merged = _Merged(resolver, minutes or Minutes(), LongExchanges() if long_exchanges is None else long_exchanges)
     for batch in batches:
         merged.add(batch, program.columns)
     flush = merged.describe(writer, program.evaluate(merged.logs(), merged.flows))
@@ -84,6 +85,7 @@ class _Merged:
         self._codes: dict[Flow, int] = {}
         self._parts: dict[LogKind, list[EventLogs]] = {}
         self._seen: list[pl.DataFrame] = []
+        self._called: list[pl.DataFrame] = []
 
     def add(self, batch: LogBatch, columns: Mapping[LogKind, Sequence[str]]) -> None:
         """Take a batch in."""
@@ -142,11 +144,12 @@ class _Merged:
             self._count("value", len(fits) - int(fits.sum()))
             chosen, flow = chosen[fits], flow[fits]
             taken = {column: values[fits] for column, values in taken.items()}
+        minute = batch.minute[chosen]
+        self._seen.append(pl.DataFrame({"flow": flow, "minute": minute}).unique())
         if kind is LogKind.HTTP:
             flow = self._served(batch, flow, chosen)
-        logs = EventLogs(flow, batch.minute[chosen], taken)
-        self._parts.setdefault(kind, []).append(logs)
-        self._seen.append(pl.DataFrame({"flow": logs.flow, "minute": logs.minute}).unique())
+            self._called.append(pl.DataFrame({"flow": flow, "minute": minute}).unique())
+        self._parts.setdefault(kind, []).append(EventLogs(flow, minute, taken))
 
     def _served(self, batch: LogBatch, flow: NDArray[np.int32], chosen: NDArray[np.intp]) -> NDArray[np.int32]:
         """The flows of HTTP logs with the endpoints that they are of."""
@@ -176,10 +179,9 @@ class _Merged:
         """The flush: the metrics given, and who was seen when."""
         services: dict[str, Service] = {}
         instances: dict[str, Instance] = {}
-        endpoints: dict[str, Endpoint] = {}
         service_relations: dict[tuple[str, str, int, int], Relation] = {}
         instance_relations: dict[tuple[str, str, int], Relation] = {}
-        seen = pl.concat([pl.DataFrame(schema={"flow": pl.Int32, "minute": pl.Int32}), *self._seen]).unique()
+        seen = pl.concat([_NOTHING_SEEN, *self._seen]).unique()
         spans = seen.group_by("flow").agg(pl.col("minute").min().alias("first"), pl.col("minute").max().alias("last"))
         for code, first, last in spans.iter_rows():
             flow = self.flows[code]
@@ -201,15 +203,6 @@ class _Merged:
                     min(first, present.first_minute) if present else first,
                     max(last, present.last_minute) if present else last,
                 )
-            if flow.service is not None and flow.endpoint is not None:
-                called = endpoints.get(flow.endpoint)
-                endpoints[flow.endpoint] = Endpoint(
-                    flow.endpoint,
-                    flow.service,
-                    flow.endpoint_name or "",
-                    min(first, called.first_minute) if called else first,
-                    max(last, called.last_minute) if called else last,
-                )
         for code, minute in seen.iter_rows():
             flow = self.flows[code]
             side = _SIDES.get(flow.role)
@@ -228,8 +221,25 @@ class _Merged:
             list(instances.values()),
             list(service_relations.values()),
             list(instance_relations.values()),
-            list(endpoints.values()),
+            self._endpoints(),
         )
+
+    def _endpoints(self) -> list[Endpoint]:
+        """The endpoints that were called, and when."""
+        if not self._called:
+            return []
+        called = pl.concat(self._called)
+        endpoints = pl.Series([flow.endpoint for flow in self.flows], dtype=pl.String)
+        spans = (
+            called.with_columns(endpoint=endpoints.gather(called["flow"]))
+            .filter(pl.col("endpoint").is_not_null())
+            .group_by("endpoint")
+            .agg(pl.col("flow").first(), first=pl.col("minute").min(), last=pl.col("minute").max())
+        )
+        return [
+            Endpoint(endpoint, self.flows[code].service or "", self.flows[code].endpoint_name or "", first, last)
+            for endpoint, code, first, last in spans.iter_rows()
+        ]
 
     def _code(self, flow: Flow | None) -> int:
         if flow is None:

@@ -198,3 +198,26 @@ def test_the_rules_hold_for_any_two_ends(local: Address, remote: Address, role: 
         names = ids.decode_service_relation_id(flow.relation.id)
         assert {names.source.service, names.destination.service} == {here[0], there[0]}
         assert names.destination.service == (here if role is SERVER else there)[0]
+
+
+def test_calls_that_are_served_have_a_flow_for_each_endpoint() -> None:
+    resolver = Resolver(limits=NameLimits(endpoint=12))
+    flow = resolver.resolve(connection(process("api", "a"), process("db", "d"), SERVER))
+    assert flow is not None
+    served = resolver.serve(flow, "Get", "/orders?id=7")
+    assert served is not flow
+    assert served is resolver.serve(flow, "Get", "/orders?id=8")
+    assert (served.endpoint, served.endpoint_name) == (ids.endpoint_id(API, "GET:/orders"), "GET:/orders")
+    assert (served.service, served.instance, served.relation) == (flow.service, flow.instance, flow.relation)
+    assert (flow.endpoint, flow.endpoint_name) == (None, None)
+    assert resolver.serve(flow, "Get", "/orders/of/today").endpoint_name == "GET:/orders/"
+
+
+def test_calls_of_clients_and_of_services_that_are_not_known_have_no_endpoint() -> None:
+    resolver = Resolver()
+    for local, role in ((process("api"), CLIENT), (plain(), SERVER)):
+        flow = resolver.resolve(connection(local, process("db"), role))
+        assert flow is not None
+        assert resolver.serve(flow, "Get", "/") is flow
+    with pytest.raises(ValueError, match="the service of an endpoint must be known"):
+        flow.at("GET:/")

@@ -61,6 +61,18 @@ def test_a_cache_keeps_at_most_its_capacity_and_what_was_used_lately() -> None:
     assert cache.get(500) is None
 
 
+def test_texts_are_the_same_object_and_bounded() -> None:
+    interner = Interner(texts=10)
+    first = interner.texts([b"/a", "/ä".encode(), b"/a", b""])
+    assert first == ["/a", "/ä", "/a", ""]
+    assert first[0] is first[2] is interner.texts([b"/a"])[0]
+    # The cut that came between the two bytes of a character.
+    assert interner.texts(["/ä".encode()[:2]]) == ["/"]
+    for number in range(100):
+        interner.texts([str(number).encode()])
+    assert len(interner._texts) <= 10
+
+
 def test_the_interner_is_bounded_in_entries_and_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interning, "LARGEST_CONNECTION", 100)
     interner = Interner(nodes=4, connections=10)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend.entities import ids
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import Flush, Instance, MetricSchema, Relation, Service, Storage
+from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service, Storage
 from backend.storage.memory import MemoryStorage
 
 API, DB, WEB = (ids.service_id(name) for name in ("api", "db", "web"))
@@ -41,6 +41,10 @@ def instance(of: str, name: str, first: int, last: int) -> Instance:
     return Instance(ids.instance_id(of, name), of, name, first, last)
 
 
+def endpoint(of: str, name: str, first: int, last: int) -> Endpoint:
+    return Endpoint(ids.endpoint_id(of, name), of, name, first, last)
+
+
 def relation(source: str, destination: str, side: str, component: int, minute: int) -> Relation:
     return Relation(f"{source}-{destination}", source, destination, side, component, minute)
 
@@ -48,6 +52,8 @@ def relation(source: str, destination: str, side: str, component: int, minute: i
 def test_an_empty_store_has_nothing(storage: Storage) -> None:
     assert storage.services() == []
     assert storage.instances(API, 0, LAST) == []
+    assert storage.endpoints(API, 0, LAST) == []
+    assert storage.endpoints(None, 0, LAST) == []
     assert storage.service_relations(0, LAST) == []
     assert storage.instance_relations(API, DB, 0, LAST) == []
     nothing = storage.metrics(["a"], [], 0, LAST)
@@ -135,6 +141,20 @@ def test_instances_of_a_span(storage: Storage) -> None:
     assert storage.instances(API, 6, 9) == [instance(API, "b", 5, 6)]
 
 
+def test_endpoints_of_a_span(storage: Storage) -> None:
+    seen = [endpoint(API, "GET:/b", 5, 6), endpoint(API, "GET:/a", 1, 2), endpoint(DB, "GET:/b", 4, 6)]
+    storage.write(Flush("1", points(), endpoints=seen))
+    storage.write(Flush("2", points(), endpoints=[endpoint(API, "GET:/a", 2, 3), endpoint(API, "GET:/a", 1, 1)]))
+    assert storage.endpoints(API, 0, LAST) == [endpoint(API, "GET:/a", 1, 3), endpoint(API, "GET:/b", 5, 6)]
+    assert storage.endpoints(API, 3, 4) == [endpoint(API, "GET:/a", 1, 3)]
+    assert storage.endpoints(API, 4, 4) == []
+    assert storage.endpoints(API, 6, 9) == [endpoint(API, "GET:/b", 5, 6)]
+    assert storage.endpoints("nobody", 0, LAST) == []
+    of_all = sorted(storage.endpoints(None, 4, LAST), key=lambda one: one.service_id)
+    assert of_all == [endpoint(API, "GET:/b", 5, 6), endpoint(DB, "GET:/b", 4, 6)]
+    assert [one.name for one in storage.endpoints(None, 0, LAST)] == ["GET:/a", "GET:/b", "GET:/b"]
+
+
 def test_service_relations_of_a_span_are_told_once_with_their_latest_minute(storage: Storage) -> None:
     for writer in ("1", "2"):
         storage.write(
@@ -183,6 +203,7 @@ def test_what_is_too_old_is_forgotten_and_nothing_else(storage: Storage) -> None
                 points(("a", f"entity {minute}", minute, 1, 1)),
                 services=[service(ids.service_id(f"s{minute}"), 1, minute)],
                 instances=[instance(API, f"i{minute}", 1, minute)],
+                endpoints=[endpoint(API, f"GET:/{minute}", 1, minute)],
                 service_relations=[relation(API, DB, "client", 110, minute)],
             )
         )
@@ -190,6 +211,7 @@ def test_what_is_too_old_is_forgotten_and_nothing_else(storage: Storage) -> None
     assert everything(storage) == [("a", "entity 11", 11, 1, 1), ("a", "entity 500", 500, 1, 1)]
     assert [found.name for found in storage.services()] == ["s11", "s500"]
     assert [found.name for found in storage.instances(API, 0, LAST)] == ["i11", "i500"]
+    assert [found.name for found in storage.endpoints(API, 0, LAST)] == ["GET:/11", "GET:/500"]
     assert storage.service_relations(0, 10) == []
     assert storage.service_relations(0, 11) == [relation(API, DB, "client", 110, 11)]
     storage.maintain(600, 500)
