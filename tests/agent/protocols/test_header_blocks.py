@@ -46,8 +46,8 @@ def needed(decoder: Decoder, block: bytes) -> dict[str, str]:
     return {name: value for name, value in fields if name in NEEDED}
 
 
-@settings(max_examples=300)
-@given(st.lists(BLOCK, max_size=20))
+@settings(max_examples=100)
+@given(st.lists(BLOCK, max_size=10))
 def test_blocks_say_what_hpack_says(blocks: list[tuple[list[tuple[tuple[str, str], bool]], bool, int | None]]) -> None:
     encoder, second, ours = Encoder(), Decoder(), HeaderBlocks(is_complete=True)
     second.max_allowed_table_size = MAXIMUM_TABLE
@@ -62,8 +62,8 @@ def test_blocks_say_what_hpack_says(blocks: list[tuple[list[tuple[tuple[str, str
             assert (decoded.fields, decoded.has_unknown) == (expected, False)
 
 
-@settings(max_examples=300)
-@given(st.lists(BLOCK, max_size=20), st.lists(BLOCK, min_size=1, max_size=20))
+@settings(max_examples=100)
+@given(st.lists(BLOCK, max_size=8), st.lists(BLOCK, min_size=1, max_size=8))
 def test_after_a_join_fields_are_right_or_unknown(
     before: list[tuple[list[tuple[tuple[str, str], bool]], bool, int | None]],
     after: list[tuple[list[tuple[tuple[str, str], bool]], bool, int | None]],
@@ -192,7 +192,7 @@ def test_huffman_code_is_read_back(text: bytes) -> None:
     assert decode_huffman(HUFFMAN.encode(text)) == text.decode("latin-1")
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=400)
 @given(st.binary(max_size=40))
 def test_huffman_code_says_what_hpack_says(encoded_text: bytes) -> None:
     try:
