@@ -22,6 +22,12 @@
  * Lost without it: the protocolLog of TLS connections.
  */
 
+/* What a function does: the cookies in agent/kernel/tls_hooks.py. */
+#define TLS_KIND 0x0f          /* EVENT_READ, EVENT_WRITE, or 0 for a handshake */
+#define TLS_COUNTS 0x10        /* its fourth argument points to the number of bytes moved, the result is 1 */
+#define TLS_HAS_NO_BUFFER 0x20 /* the plain text is in no buffer of the process */
+#define TLS_FREES 0x40         /* the session ends */
+
 #define RECORD_HEADER 5
 #define RECEIVED_NS 100000000 /* between the read of records and the call that takes them; they follow directly */
 
@@ -177,13 +183,40 @@ static __always_inline void note_tls_call(struct tls_call *call, u64 session, u6
     call->socket.inode = 0;
 }
 
-static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 kind, u64 stack)
+static __always_inline void free_tls(u64 pid_tgid, u64 session)
+{
+    struct tls_key key = {session, pid_tgid >> 32};
+    struct tls_session *known = tls_sessions.lookup(&key);
+    struct tls_thread *thread = tls_threads.lookup(&pid_tgid);
+    struct watched *watched;
+
+    if (thread && thread->pending == session)
+        thread->pending = 0;
+    if (!known)
+        return;
+    watched = watched_sockets.lookup(&known->socket.socket);
+    if (watched && watched->tls_session == session && watched->tls_process == key.process)
+        watched->tls_session = 0;
+    tls_sessions.delete(&key);
+}
+
+/* Begins every call of C libraries. */
+static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 what, u64 stack)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
+    u64 kind = what & TLS_KIND;
     struct tls_thread *thread;
 
     if (!session || !is_watched(pid_tgid))
         return 0;
+    if (what & TLS_FREES) {
+        free_tls(pid_tgid, session);
+        return 0;
+    }
+    if (what & TLS_HAS_NO_BUFFER)
+        buffer = 0;
+    if (!(what & TLS_COUNTS))
+        counted = 0;
     thread = enter_tls_thread(pid_tgid);
     if (!thread)
         return 0;
@@ -194,36 +227,6 @@ static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 k
         note_tls_call(&thread->inner, session, buffer, counted, kind, stack);
     }
     return 0;
-}
-
-static __always_inline int enter_tls_read(u64 session, u64 buffer, u64 stack)
-{
-    return enter_tls(session, buffer, 0, EVENT_READ, stack);
-}
-
-static __always_inline int enter_tls_read_counted(u64 session, u64 buffer, u64 counted, u64 stack)
-{
-    return enter_tls(session, buffer, counted, EVENT_READ, stack);
-}
-
-static __always_inline int enter_tls_write(u64 session, u64 buffer, u64 stack)
-{
-    return enter_tls(session, buffer, 0, EVENT_WRITE, stack);
-}
-
-static __always_inline int enter_tls_write_counted(u64 session, u64 buffer, u64 counted, u64 stack)
-{
-    return enter_tls(session, buffer, counted, EVENT_WRITE, stack);
-}
-
-static __always_inline int enter_tls_sendfile(u64 session, u64 stack)
-{
-    return enter_tls(session, 0, 0, EVENT_WRITE, stack);
-}
-
-static __always_inline int enter_tls_handshake(u64 session, u64 stack)
-{
-    return enter_tls(session, 0, 0, 0, stack);
 }
 
 /* Ends every call of C libraries. Each returns an int, or a number that fits into one. */
@@ -257,25 +260,6 @@ static __always_inline int leave_tls(int result, u64 stack)
         capture_plaintext(&thread->capture, &call, session, bytes);
     else
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
-    return 0;
-}
-
-static __always_inline int free_tls(u64 session)
-{
-    u64 pid_tgid = bpf_get_current_pid_tgid();
-    struct tls_key key = {session, pid_tgid >> 32};
-    struct tls_session *known = tls_sessions.lookup(&key);
-    struct tls_thread *thread = tls_threads.lookup(&pid_tgid);
-    struct watched *watched;
-
-    if (thread && thread->pending == session)
-        thread->pending = 0;
-    if (!known)
-        return 0;
-    watched = watched_sockets.lookup(&known->socket.socket);
-    if (watched && watched->tls_session == session && watched->tls_process == key.process)
-        watched->tls_session = 0;
-    tls_sessions.delete(&key);
     return 0;
 }
 
@@ -359,7 +343,7 @@ static __always_inline int find_go_socket(u64 connection, struct found_socket *f
     return 0;
 }
 
-static __always_inline int enter_go(u64 connection, u64 buffer, u64 goroutine, u64 kind)
+static __always_inline int enter_go(u64 connection, u64 buffer, u64 goroutine, u64 what)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct tls_key key = {goroutine, pid_tgid >> 32};
@@ -380,7 +364,7 @@ static __always_inline int enter_go(u64 connection, u64 buffer, u64 goroutine, u
     entry = go_calls.lookup(&key);
     if (!entry)
         return 0;
-    note_tls_call(&entry->call, connection, buffer, 0, kind, 0);
+    note_tls_call(&entry->call, connection, buffer, 0, what & TLS_KIND, 0);
     if (find_go_socket(connection, &found)) {
         watch_socket(found.sk, found.inode, found.protocol, pid_tgid);
         bpf_probe_read_kernel(&inode, sizeof(inode), &found.inode->i_ino);
@@ -388,16 +372,6 @@ static __always_inline int enter_go(u64 connection, u64 buffer, u64 goroutine, u
         entry->call.socket.inode = inode;
     }
     return 0;
-}
-
-static __always_inline int enter_go_read(u64 connection, u64 buffer, u64 goroutine)
-{
-    return enter_go(connection, buffer, goroutine, EVENT_READ);
-}
-
-static __always_inline int enter_go_write(u64 connection, u64 buffer, u64 goroutine)
-{
-    return enter_go(connection, buffer, goroutine, EVENT_WRITE);
 }
 
 /* A function of Go begins once more when its stack has to grow: then it has been entered twice, and returns once. */

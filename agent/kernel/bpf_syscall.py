@@ -17,7 +17,11 @@ _NUMBER: Final = {"x86_64": 321, "aarch64": 280}
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROGRAM_LOAD, _INFO, _RAW_TRACEPOINT_OPEN = 1, 2, 3, 5, 15, 17
 _ENABLE_STATISTICS: Final = 32
 _MAP_CREATE: Final = 0
+_LINK_CREATE: Final = 28
 _ATTACH_FENTRY, _ATTACH_FEXIT = 24, 25
+
+ATTACH_PERF_EVENT, ATTACH_UPROBE_MULTI = 41, 48
+"""Of `enum bpf_attach_type`; the second is since Linux 6.6, before it is ignored when a program is loaded."""
 
 TYPE_KPROBE, TYPE_TRACEPOINT, TYPE_RAW_TRACEPOINT, TYPE_TRACING = 2, 5, 17, 26
 """Of `enum bpf_prog_type`."""
@@ -208,7 +212,15 @@ def create_map(shape: MapInformation) -> int:
     return _bpf(_MAP_CREATE, ctypes.create_string_buffer(attributes, len(attributes)))
 
 
-def load_program(kind: int, name: str, instructions: bytes, *, function_id: int = 0, at_return: bool = False) -> int:
+def load_program(
+    kind: int,
+    name: str,
+    instructions: bytes,
+    *,
+    function_id: int = 0,
+    at_return: bool = False,
+    attach_type: int = 0,
+) -> int:
     """Load a program.
 
     Args:
@@ -217,6 +229,7 @@ def load_program(kind: int, name: str, instructions: bytes, *, function_id: int 
         instructions: Of the program, whose maps are named by descriptors.
         function_id: Of a tracing program (fentry, fexit): its function's type id in the kernel's BTF.
         at_return: Of a tracing program: whether it runs when the function returns.
+        attach_type: Of any other program: how it will be attached, where the kernel wants to know.
 
     Returns:
         A descriptor.
@@ -224,7 +237,7 @@ def load_program(kind: int, name: str, instructions: bytes, *, function_id: int 
     Raises:
         OSError: The kernel refused; the message ends with what its verifier says.
     """
-    attach = 0 if kind != TYPE_TRACING else _ATTACH_FEXIT if at_return else _ATTACH_FENTRY
+    attach = attach_type if kind != TYPE_TRACING else _ATTACH_FEXIT if at_return else _ATTACH_FENTRY
     try:
         return _load_program(kind, name, instructions, (function_id, attach), None)
     except OSError as error:
@@ -279,6 +292,22 @@ def attach_tracing(program: int) -> int:
         OSError: The kernel refused.
     """
     return _bpf(_RAW_TRACEPOINT_OPEN, _attributes("=QIxxxx", 0, program))
+
+
+def create_link(program: int, target: int, attach_type: int, more: bytes) -> int:
+    """Attach a program; a descriptor, with which it is detached.
+
+    Args:
+        program: Its descriptor.
+        target: Descriptor of what it is attached to, or 0.
+        attach_type: Of `enum bpf_attach_type`.
+        more: What belongs to the type, in `union bpf_attr`.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    attributes = struct.pack("=IIII", program, target, attach_type, 0) + more
+    return _bpf(_LINK_CREATE, ctypes.create_string_buffer(attributes, len(attributes)))
 
 
 def try_fentry(function_id: int) -> None:

@@ -18,6 +18,9 @@ STACK: Final = -2
 GOROUTINE: Final = -3
 """Position of the goroutine that is in a function of a Go program."""
 
+COOKIE: Final = -4
+"""Position of the number that an attachment to a function of a program was given."""
+
 CALL_MARK: Final = "*_sys_"
 """Begins the place of a function that serves a system call, whatever prefix the machine gives it."""
 
@@ -107,6 +110,8 @@ class Attachment:
     leaves it out."""
     convention: Convention = Convention.C
     """Of a function of programs and libraries."""
+    cookie: int = 0
+    """What the handler is told of the function, where it asks for it: one program serves several."""
 
     @property
     def function(self) -> str:

@@ -199,6 +199,7 @@ def load_programs(
                 compiled.functions[program["name"]].bound_to(maps),
                 function_id=program["function"],
                 at_return=program["at_return"],
+                attach_type=bpf_syscall.ATTACH_UPROBE_MULTI if program["kind"] == "uprobe" else 0,
             )
         except OSError as error:
             reason = f"the kernel did not load {program['name']}: {error.strerror}"

@@ -4,10 +4,10 @@ Which files have these functions is found out when they come to be used (`agent.
 loaded and attached to nothing.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from agent.kernel.hook import (
+    COOKIE,
     GOROUTINE,
     RESULT,
     STACK,
@@ -21,116 +21,96 @@ from agent.kernel.hook import (
     Stage,
 )
 
-_STACK: Final = Argument("u64", STACK)
-_GOROUTINE: Final = Argument("u64", GOROUTINE)
+READS, WRITES, SHAKES_HANDS = 4, 5, 0
+COUNTS, HAS_NO_BUFFER, FREES = 0x10, 0x20, 0x40
+"""What a function does, as bpf/tls.c has it."""
 
 
 def _word(position: int) -> Argument:
     return Argument("u64", position)
 
 
-def _call(handler: str, function: str, *arguments: Argument) -> tuple[Attachment, Attachment]:
+_ENTRY: Final = (_word(0), _word(1), _word(3), _word(COOKIE), _word(STACK))
+_RETURN: Final = (Argument("int", RESULT), _word(STACK))
+_GO_ENTRY: Final = (_word(0), _word(1), _word(GOROUTINE), _word(COOKIE))
+_GO_RETURN: Final = (Argument("long", RESULT), _word(GOROUTINE))
+
+
+def _call(function: str, what: int) -> tuple[Attachment, ...]:
     """A function of C, followed from its entry to its return."""
     return (
-        Attachment(handler, function, (*arguments, _STACK)),
-        Attachment("leave_tls", function, (Argument("int", RESULT), _STACK), at_return=True),
+        Attachment("enter_tls", function, _ENTRY, cookie=what),
+        Attachment("leave_tls", function, _RETURN, at_return=True),
     )
 
 
-def _go_call(handler: str, function: str) -> tuple[Attachment, Attachment]:
+def _end(function: str) -> tuple[Attachment, ...]:
+    return (Attachment("enter_tls", function, _ENTRY, cookie=FREES),)
+
+
+def _go_call(function: str, what: int) -> tuple[Attachment, ...]:
     return (
-        Attachment(handler, function, (_word(0), _word(1), _GOROUTINE), convention=Convention.GO),
-        Attachment(
-            "leave_go", function, (Argument("long", RESULT), _GOROUTINE), at_return=True, convention=Convention.GO
-        ),
+        Attachment("enter_go", function, _GO_ENTRY, convention=Convention.GO, cookie=what),
+        Attachment("leave_go", function, _GO_RETURN, convention=Convention.GO, at_return=True),
     )
 
 
-def _hook(name: str, cost: Cost, lost: str, attachments: Iterable[tuple[Attachment, ...]]) -> Hook:
-    flat = tuple(attachment for group in attachments for attachment in group)
-    return Hook(name, Stage.TLS, cost, (Source(SourceKind.UPROBE, flat),), (lost,))
+def _hook(name: str, cost: Cost, lost: str, *functions: tuple[Attachment, ...]) -> Hook:
+    attachments = tuple(attachment for function in functions for attachment in function)
+    return Hook(name, Stage.TLS, cost, (Source(SourceKind.UPROBE, attachments),), (lost,))
 
 
-_SESSION: Final = _word(0)
-_SESSION_AND_BUFFER: Final = (_word(0), _word(1))
-_SESSION_BUFFER_AND_COUNT: Final = (_word(0), _word(1), _word(3))
+_OPENSSL_LOST: Final = "protocolLog of connections encrypted by OpenSSL or BoringSSL"
+_GNUTLS_LOST: Final = "protocolLog of connections encrypted by GnuTLS"
+_GO_LOST: Final = "protocolLog of connections encrypted by Go programs"
 
 TLS_HOOKS: Final = (
     _hook(
-        "openssl_read",
-        Cost.PLAINTEXT,
-        "protocolLog of connections encrypted by OpenSSL or BoringSSL",
-        (
-            _call("enter_tls_read", "SSL_read", *_SESSION_AND_BUFFER),
-            _call("enter_tls_read_counted", "SSL_read_ex", *_SESSION_BUFFER_AND_COUNT),
-        ),
+        "openssl_read", Cost.PLAINTEXT, _OPENSSL_LOST, _call("SSL_read", READS), _call("SSL_read_ex", READS | COUNTS)
     ),
     _hook(
         "openssl_write",
         Cost.PLAINTEXT,
-        "protocolLog of connections encrypted by OpenSSL or BoringSSL",
-        (
-            _call("enter_tls_write", "SSL_write", *_SESSION_AND_BUFFER),
-            _call("enter_tls_write_counted", "SSL_write_ex", *_SESSION_BUFFER_AND_COUNT),
-            _call("enter_tls_sendfile", "SSL_sendfile", _SESSION),
-        ),
+        _OPENSSL_LOST,
+        _call("SSL_write", WRITES),
+        _call("SSL_write_ex", WRITES | COUNTS),
+        _call("SSL_sendfile", WRITES | HAS_NO_BUFFER),
     ),
     _hook(
         "openssl_handshake",
         Cost.CONNECTION,
-        "the first request of clients that hand bytes to OpenSSL or BoringSSL themselves",
-        (
-            _call("enter_tls_handshake", "SSL_do_handshake", _SESSION),
-            _call("enter_tls_handshake", "SSL_connect", _SESSION),
-            _call("enter_tls_handshake", "SSL_accept", _SESSION),
-        ),
+        "the first request of clients that carry bytes between OpenSSL or BoringSSL and the socket themselves",
+        _call("SSL_do_handshake", SHAKES_HANDS),
+        _call("SSL_connect", SHAKES_HANDS),
+        _call("SSL_accept", SHAKES_HANDS),
     ),
     _hook(
         "openssl_free",
         Cost.CONNECTION,
         "when a session of OpenSSL or BoringSSL ends before its connection",
-        ((Attachment("free_tls", "SSL_free", (_SESSION,)),),),
+        _end("SSL_free"),
     ),
     _hook(
         "gnutls_read",
         Cost.PLAINTEXT,
-        "protocolLog of connections encrypted by GnuTLS",
-        (
-            _call("enter_tls_read", "gnutls_record_recv", *_SESSION_AND_BUFFER),
-            _call("enter_tls_read", "gnutls_record_recv_seq", *_SESSION_AND_BUFFER),
-        ),
+        _GNUTLS_LOST,
+        _call("gnutls_record_recv", READS),
+        _call("gnutls_record_recv_seq", READS),
     ),
     _hook(
         "gnutls_write",
         Cost.PLAINTEXT,
-        "protocolLog of connections encrypted by GnuTLS",
-        (
-            _call("enter_tls_write", "gnutls_record_send", *_SESSION_AND_BUFFER),
-            _call("enter_tls_write", "gnutls_record_send2", *_SESSION_AND_BUFFER),
-        ),
+        _GNUTLS_LOST,
+        _call("gnutls_record_send", WRITES),
+        _call("gnutls_record_send2", WRITES),
     ),
     _hook(
         "gnutls_handshake",
         Cost.CONNECTION,
-        "the first request of clients that hand bytes to GnuTLS themselves",
-        (_call("enter_tls_handshake", "gnutls_handshake", _SESSION),),
+        "the first request of clients that carry bytes between GnuTLS and the socket themselves",
+        _call("gnutls_handshake", SHAKES_HANDS),
     ),
-    _hook(
-        "gnutls_free",
-        Cost.CONNECTION,
-        "when a session of GnuTLS ends before its connection",
-        ((Attachment("free_tls", "gnutls_deinit", (_SESSION,)),),),
-    ),
-    _hook(
-        "go_read",
-        Cost.PLAINTEXT,
-        "protocolLog of connections encrypted by Go programs",
-        (_go_call("enter_go_read", "crypto/tls.(*Conn).Read"),),
-    ),
-    _hook(
-        "go_write",
-        Cost.PLAINTEXT,
-        "protocolLog of connections encrypted by Go programs",
-        (_go_call("enter_go_write", "crypto/tls.(*Conn).Write"),),
-    ),
+    _hook("gnutls_free", Cost.CONNECTION, "when a session of GnuTLS ends before its connection", _end("gnutls_deinit")),
+    _hook("go_read", Cost.PLAINTEXT, _GO_LOST, _go_call("crypto/tls.(*Conn).Read", READS)),
+    _hook("go_write", Cost.PLAINTEXT, _GO_LOST, _go_call("crypto/tls.(*Conn).Write", WRITES)),
 )

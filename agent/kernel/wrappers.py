@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, Self
 
 from agent.kernel.hook import (
     CALL_MARK,
+    COOKIE,
     FUNCTION_KINDS,
     GOROUTINE,
     RESULT,
@@ -205,7 +206,7 @@ def _value(shape: _Shape, attachment: Attachment, argument: Argument) -> str:
     elif kind is SourceKind.TRACEPOINT and position < _MOST_REGISTERS and ":sys_enter_" in attachment.to:
         value = f"ctx->arguments[{position}]"
     if value is None:
-        what = {RESULT: "what it returns", STACK: "the stack", GOROUTINE: "the goroutine"}.get(
+        what = {RESULT: "what it returns", STACK: "the stack", GOROUTINE: "the goroutine", COOKIE: "the cookie"}.get(
             position, f"argument {position}"
         )
         raise ValueError(f"{shape.handler} at {attachment.to} by {kind.value}: {what} is not to be had there")
@@ -225,6 +226,8 @@ def _result(shape: _Shape, attachment: Attachment) -> str | None:
 def _value_of_program(shape: _Shape, position: int) -> str | None:
     """Of a function of a program; C functions are left through the kernel, Go's at each of their returns."""
     machine = platform.machine()
+    if position == COOKIE:
+        return "bpf_get_attach_cookie(ctx)"
     if shape.convention is Convention.GO:
         register = _go_register(shape, position)
         return register and f"ctx->{register}"

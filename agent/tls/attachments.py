@@ -2,24 +2,25 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from agent.kernel.hook import SourceKind
+from agent.kernel import uprobes
+from agent.kernel.hook import Attachment, Convention, SourceKind
 from agent.kernel.wrappers import Program
 from agent.tls.libraries import Library
 from agent.tls.mappings import Identity, Version
 
 LIBRARIES: Final = 256
-"""Files that may be watched at the same time; each takes one to two dozen descriptors."""
+"""Files that may be watched at the same time; each takes two descriptors, or before Linux 6.6 one or two dozen."""
 
 
 class Attacher(Protocol):
     """What puts probes into files: `agent.kernel.uprobes.Uprobes`."""
 
-    def attach(self, program: int, path: str, offset: int, *, at_return: bool = False) -> int:
-        """Attach a program; a descriptor, with which it is detached.
+    def attach(self, program: int, path: str, places: Sequence[uprobes.Place], *, at_return: bool = False) -> list[int]:
+        """Attach a program to places in a file; descriptors, with which it is detached.
 
         Raises:
             OSError: The kernel refused.
@@ -36,7 +37,16 @@ class Attached:
     """Where it was found first."""
     build_id: str
     version: Version
+    probes: int
     descriptors: tuple[int, ...]
+
+
+class _Way(NamedTuple):
+    """How some places of a file are attached to."""
+
+    program: int
+    at_return: bool
+    """Whether the kernel follows the function to its return. Go's are left at places of their own."""
 
 
 class Attachments:
@@ -46,19 +56,15 @@ class Attachments:
         """Use the programs of kind UPROBE among `programs`, whose values are descriptors, on `capacity` files."""
         self._attacher = attacher
         self._capacity = capacity
-        self._programs: dict[tuple[str, bool], int] = {}
-        self._is_go: dict[str, bool] = {}
-        for program, descriptor in programs.items():
-            if program.kind is SourceKind.UPROBE:
-                for attachment in program.attachments:
-                    self._programs[attachment.to, attachment.at_return] = descriptor
-                    self._is_go[attachment.to] = attachment.convention.value == "go"
+        self._programs: dict[tuple[str, bool], tuple[int, Attachment]] = {
+            (attachment.to, attachment.at_return): (descriptor, attachment)
+            for program, descriptor in programs.items()
+            if program.kind is SourceKind.UPROBE
+            for attachment in program.attachments
+        }
         self._attached: dict[Identity, Attached] = {}
         self.failures: Counter[str] = Counter()
-        """Probes that are not in place, by cause, since the start."""
-
-    def __contains__(self, identity: Identity) -> bool:
-        return identity in self._attached
+        """Files and probes that are not in place, by cause, since the start."""
 
     @property
     def attached(self) -> Mapping[Identity, Attached]:
@@ -78,18 +84,37 @@ class Attachments:
         if len(self._attached) >= self._capacity:
             self.failures["too many libraries and programs"] += 1
             return
-        descriptors = []
-        for place in library.places:
-            program = self._programs.get((place.function, place.at_return))
-            if program is None:
-                continue  # its hook was declared unavailable
-            at_return = place.at_return and not self._is_go[place.function]
-            try:
-                descriptors.append(self._attacher.attach(program, path, place.offset, at_return=at_return))
-            except OSError as error:
-                self.failures[f"the kernel refuses a probe: {error.strerror or error}"] += 1
+        descriptors: list[int] = []
+        probes = 0
+        for way, places in self._ways(library).items():
+            opened, refused = self._attach(way, path, places)
+            descriptors += opened
+            probes += len(places) - refused
         if descriptors:
-            self._attached[identity] = Attached(library.names, name, library.build_id, version, tuple(descriptors))
+            self._attached[identity] = Attached(
+                library.names, name, library.build_id, version, probes, tuple(descriptors)
+            )
+
+    def _ways(self, library: Library) -> dict[_Way, list[uprobes.Place]]:
+        ways: dict[_Way, list[uprobes.Place]] = {}
+        for place in library.places:
+            program, attachment = self._programs.get((place.function, place.at_return), (None, None))
+            if program is None or attachment is None:
+                continue  # its hook was declared unavailable, or it has nothing to do there
+            way = _Way(program, place.at_return and attachment.convention is Convention.C)
+            ways.setdefault(way, []).append(uprobes.Place(place.offset, attachment.cookie))
+        return ways
+
+    def _attach(self, way: _Way, path: str, places: list[uprobes.Place]) -> tuple[list[int], int]:
+        """Descriptors, and how many places were refused: what cannot be had together is tried one by one."""
+        try:
+            return self._attacher.attach(way.program, path, places, at_return=way.at_return), 0
+        except OSError as error:
+            if len(places) == 1:
+                self.failures[f"the kernel refuses a probe: {error.strerror or error}"] += 1
+                return [], 1
+        results = [self._attach(way, path, [place]) for place in places]
+        return [descriptor for opened, _ in results for descriptor in opened], sum(refused for _, refused in results)
 
     def remove(self, identity: Identity) -> None:
         """Take a file's probes off."""
