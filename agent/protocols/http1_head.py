@@ -36,14 +36,18 @@ REQUEST_START = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/1\.[0-9]\r?\n")
 """A request line."""
 REQUEST_START_CUT = re.compile(_TOKEN + rb"(?: \S*(?: [HTP/1.0-9]{0,8}\r?)?)?\Z")
 """What may become a request line."""
-REQUEST_START_LIKELY = re.compile(rb"[A-Z]{3,20} (?:/|\*|https?://)\S*(?: [HTP/1.0-9]{0,8}\r?)?\Z")
-"""What becomes a request line, so likely that reading may begin with it."""
+REQUEST_FOUND = re.compile(
+    # Methods of which none ends with another: a call may begin within a method, too.
+    rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|SEARCH|REPORT|QUERY) "
+    rb"(?:\S+ HTTP/1\.[0-9]\r?\n|(?:/|\*|https?://)\S*(?: [HTP/1.0-9]{0,8}\r?)?\Z)"
+)
+"""A request line, or what becomes one, so likely that reading may begin with it."""
 RESPONSE_START = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
 """A status line."""
 RESPONSE_START_CUT = re.compile(rb"(?:H|HT|HTT|HTTP|HTTP/|HTTP/1|HTTP/1\.|HTTP/1\.[0-9](?: [^\n]*)?)\Z")
 """What may become a status line."""
-RESPONSE_START_LIKELY = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?:[ \r][^\n]*)?\Z")
-"""What becomes a status line, so likely that reading may begin with it."""
+RESPONSE_FOUND = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\r\n]*)?\r?(?:\n|\Z)")
+"""A status line, or what becomes one, so likely that reading may begin with it."""
 
 
 class RequestHead(NamedTuple):
@@ -137,7 +141,7 @@ def _values(lower: bytes, field: bytes) -> list[bytes]:
     return [
         element.strip()
         for line in lower.split(field)[1:]  # each begins with a value
-        for element in line[: line.index(b"\n")].split(b",")
+        for element in line.partition(b"\n")[0].split(b",")
     ]
 
 

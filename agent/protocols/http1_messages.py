@@ -21,8 +21,8 @@ class Syntax(NamedTuple):
     """A first line."""
     start_cut: re.Pattern[bytes]
     """What may become one."""
-    start_likely: re.Pattern[bytes]
-    """What becomes one, so likely that reading may begin with it."""
+    found: re.Pattern[bytes]
+    """One, or what becomes one, so likely that reading may begin with it."""
     gap: Loss
     malformed: Loss
     too_long: Loss
@@ -30,6 +30,9 @@ class Syntax(NamedTuple):
 
 class MessageReader(ABC):
     """Reads a stream. Its subclasses say what its messages are."""
+
+    holds_anything = False
+    """Whether what has to wait may be something else than a message."""
 
     def __init__(self, calls: Calls, syntax: Syntax, *, joined: bool) -> None:
         self.calls = calls
@@ -134,8 +137,12 @@ class MessageReader(ABC):
 
     def _is_found(self, data: bytes) -> bool:
         """Whether a message is taken to begin with these bytes of a call."""
-        start = self._syntax.start if b"\n" in data else self._syntax.start_likely
-        return start.match(data) is not None
+        return self._syntax.found.match(data) is not None
+
+    def _may_become_message(self, data: bytes, at: int) -> bool:
+        """Whether a message may begin there."""
+        start = self._syntax.start if data.find(b"\n", at) >= 0 else self._syntax.start_cut
+        return start.match(data, at) is not None
 
     def _read_body(self, body: Body, piece: Piece, at: int, *, begins_call: bool) -> int:
         data = piece.data
@@ -165,6 +172,8 @@ class MessageReader(ABC):
             if at == size:
                 return at
         if not self.may_begin(piece.first_ns):
+            if not self.holds_anything and not self._may_become_message(data, at):
+                return self._give_up_head(self._syntax.malformed, piece, size)
             self._hold_from(piece, at, begins_call=begins_call)
             return size
         end = end_of_head(data, at)
@@ -175,8 +184,7 @@ class MessageReader(ABC):
     def _keep_head(self, piece: Piece, data: bytes, at: int) -> int:
         """Begin to collect a head, if it looks like one."""
         size = len(data)
-        start = self._syntax.start if b"\n" in data[at:] else self._syntax.start_cut
-        if start.match(data, at) is None:
+        if not self._may_become_message(data, at):
             return self._give_up_head(self._syntax.malformed, piece, size)
         self._head += data[at:]
         self._head_begins = piece

@@ -5,12 +5,12 @@ from agent.protocols.http1_calls import Call, Calls
 from agent.protocols.http1_head import (
     CHUNKED,
     NOT_UNDERSTOOD,
+    REQUEST_FOUND,
     REQUEST_START,
     REQUEST_START_CUT,
-    REQUEST_START_LIKELY,
+    RESPONSE_FOUND,
     RESPONSE_START,
     RESPONSE_START_CUT,
-    RESPONSE_START_LIKELY,
     SWITCHING_PROTOCOLS,
     UNTIL_END,
     ResponseHead,
@@ -24,7 +24,7 @@ from agent.protocols.message_body import Body, ChunkedBody, CountedBody, Endless
 _REQUESTS = Syntax(
     REQUEST_START,
     REQUEST_START_CUT,
-    REQUEST_START_LIKELY,
+    REQUEST_FOUND,
     Loss.REQUEST_HEAD_GAP,
     Loss.REQUEST_HEAD_MALFORMED,
     Loss.REQUEST_HEAD_TOO_LONG,
@@ -32,7 +32,7 @@ _REQUESTS = Syntax(
 _RESPONSES = Syntax(
     RESPONSE_START,
     RESPONSE_START_CUT,
-    RESPONSE_START_LIKELY,
+    RESPONSE_FOUND,
     Loss.RESPONSE_HEAD_GAP,
     Loss.RESPONSE_HEAD_MALFORMED,
     Loss.RESPONSE_HEAD_TOO_LONG,
@@ -43,6 +43,8 @@ _CONTINUE, _OK, _NO_CONTENT, _REDIRECTION, _NOT_MODIFIED = 100, 200, 204, 300, 3
 
 class RequestReader(MessageReader):
     """The stream of requests."""
+
+    holds_anything = True
 
     def __init__(self, calls: Calls, *, joined: bool) -> None:
         super().__init__(calls, _REQUESTS, joined=joined)

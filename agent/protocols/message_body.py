@@ -12,6 +12,7 @@ from agent.protocols.http1_losses import Loss
 
 _CHUNK_LINE = re.compile(rb"(\r?\n)?([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 """Size and extensions of a chunk, behind the end of the chunk before."""
+_CHUNK_END = re.compile(rb"\r?\n")
 _CHUNK_LINE_CUT = re.compile(rb"(?:\r?\n)?[0-9A-Fa-f]{0,16}[ \t]*(?:;[^\n]*)?\r?\Z")
 _LAST_CHUNK = re.compile(rb"(?:\r\n|\A)0+[ \t]*(?:;[^\n]*)?\r\n((?:[!-9;-~]+:[^\n]*\r\n)*)\r\n\Z")
 """The end of a chunked body at the end of a call: the chunk of size 0, trailers, the empty line."""
@@ -144,6 +145,9 @@ class ChunkedBody(Body):
         if line and (line[1] is not None) == (self._line_end > 0):
             self._begin_chunk(int(line[2], 16))
             return line.end()
+        if self._line_end and (line_end := _CHUNK_END.match(data, at)):
+            self._line_end = 0
+            return line_end.end()
         if line is None and len(data) - at <= _LONGEST_LINE and _CHUNK_LINE_CUT.match(data, at):
             self._kept = data[at:]
             return len(data)

@@ -1,0 +1,175 @@
+"""Whatever the exchanges, however their bytes are cut and whatever of them is missed."""
+
+from collections import Counter
+
+import h11
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agent.protocols.exchange import Exchange, Flow, Piece, Version
+from agent.protocols.http1 import Http1Parser
+from agent.protocols.http1_losses import Loss
+from tests.agent.protocols.http1_generation import Made, Sent, Turn, connection, sent
+
+Connection = tuple[list[Made], list[Turn]]
+CUTS = st.lists(st.one_of(st.integers(1, 30), st.integers(31, 2_000)), min_size=4, max_size=12)
+MISSED = st.lists(st.integers(0, 500), max_size=6)
+
+
+def read(pieces: list[tuple[Flow, Piece]], *, joined: bool = False) -> tuple[list[Exchange], Counter[str]]:
+    losses: Counter[str] = Counter()
+    parser = Http1Parser(losses, joined=joined)
+    found = [exchange for flow, piece in pieces for exchange in parser.feed(flow, piece)]
+    return found + parser.end(), losses
+
+
+def expected(made: list[Made], result: Sent) -> list[Exchange]:
+    return [
+        Exchange(
+            Version.HTTP1,
+            one.method,
+            one.path,
+            one.host,
+            one.status,
+            result.half(one.request),
+            result.half(one.response),
+        )
+        for one in made
+    ]
+
+
+@given(connection(), CUTS)
+def test_any_cuts_give_the_exchanges_that_were_sent(connection: Connection, cuts: list[int]) -> None:
+    made, turns = connection
+    result = sent(turns, cuts)
+    found, losses = read(result.pieces)
+    assert found == expected(made, result)
+    assert not losses
+
+
+@given(connection(), CUTS, st.lists(st.integers(0, 500), max_size=60))
+def test_bodies_that_are_not_captured_give_the_exchanges_that_were_sent(
+    connection: Connection, cuts: list[int], missed: list[int]
+) -> None:
+    made, turns = connection
+    result = sent(turns, cuts, along_parts=True)
+    result.miss({result.safe[number % len(result.safe)] for number in missed if result.safe})
+    found, losses = read(result.pieces)
+    assert found == expected(made, result)
+    assert not losses
+
+
+def check_told(exchange: Exchange, made: dict[str, Made], losses: Counter[str]) -> None:
+    """Nothing that is told is wrong."""
+    one = made.pop(exchange.path)  # none is told twice
+    assert (exchange.method, exchange.host, exchange.status) == (one.method, one.host, one.status)
+    for message, told in ((one.request, exchange.request), (one.response, exchange.response)):
+        if message.is_chunked and losses[Loss.CHUNKED_BODY_ESTIMATED]:
+            continue
+        assert told.header_bytes in message.possible_header_bytes
+        assert told.body_bytes == message.body_bytes
+
+
+@settings(max_examples=400)
+@given(connection(), CUTS, MISSED)
+def test_with_gaps_anywhere_nothing_wrong_is_told(connection: Connection, cuts: list[int], missed: list[int]) -> None:
+    made, turns = connection
+    result = sent(turns, cuts)
+    result.miss({number % len(result.pieces) for number in missed})
+    found, losses = read(result.pieces)
+    left = {one.path: one for one in made}
+    for exchange in found:
+        check_told(exchange, left, losses)
+    assert not left or losses
+
+
+@settings(max_examples=200)
+@given(connection(), CUTS, MISSED, st.integers(0, 200))
+def test_joined_anywhere_nothing_wrong_is_told(
+    connection: Connection, cuts: list[int], missed: list[int], begin: int
+) -> None:
+    made, turns = connection
+    result = sent(turns, cuts)
+    result.miss({number % len(result.pieces) for number in missed})
+    found, losses = read(result.pieces[begin % len(result.pieces) :], joined=True)
+    left = {one.path: one for one in made}
+    for exchange in found:
+        check_told(exchange, left, losses)
+
+
+@given(connection(), st.lists(st.integers(60, 2_000), min_size=1, max_size=9), st.integers(0, 200))
+def test_the_next_exchange_after_a_gap_is_told(connection: Connection, cuts: list[int], missed: int) -> None:
+    made, turns = connection
+    assume(all(len(turn.messages) == 1 for turn in turns) and made[-1].method.isalpha())
+    result = sent(turns[:-2], cuts)
+    result.miss([missed % len(result.pieces)] if result.pieces else [])
+    now = result.pieces[-1][1].last_ns if result.pieces else 0
+    for turn in turns[-2:]:  # each in a call of its own
+        now += 100
+        data = turn.messages[0].data
+        result.pieces.append((turn.flow, Piece(now, now + 20, now - 10, len(data), data)))
+    found, _ = read(result.pieces)
+    assert found[-1].path == made[-1].path
+
+
+def h11_requests(data: bytes) -> list[tuple[str, str, int]]:
+    """Method, target and body bytes of each request, by h11."""
+    server = h11.Connection(h11.SERVER)
+    found: list[tuple[str, str, int]] = []
+    server.receive_data(data)
+    while True:
+        event = server.next_event()
+        if isinstance(event, h11.Request):
+            found.append((event.method.decode(), event.target.decode(), 0))
+        elif isinstance(event, h11.Data):
+            method, target, size = found[-1]
+            found[-1] = method, target, size + len(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            server.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+            server.send(h11.EndOfMessage())
+        elif event is h11.PAUSED:
+            server.start_next_cycle()
+        else:
+            assert event is h11.NEED_DATA
+            return found
+
+
+def h11_responses(methods: list[str], data: bytes) -> list[tuple[int, int]]:
+    """Status and body bytes of each response, by h11."""
+    client = h11.Connection(h11.CLIENT)
+    found = []
+    client.receive_data(data)
+    for method in methods:
+        client.send(h11.Request(method=method, target="/", headers=[("host", "x")]))
+        client.send(h11.EndOfMessage())
+        status = size = 0
+        while not isinstance(event := client.next_event(), h11.EndOfMessage):
+            if isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                size += len(event.data)
+            else:
+                assert isinstance(event, h11.InformationalResponse)
+        found.append((status, size))
+        client.start_next_cycle()
+    return found
+
+
+@given(connection(), CUTS)
+def test_h11_reads_the_same(connection: Connection, cuts: list[int]) -> None:
+    _, turns = connection
+    found, _ = read(sent(turns, cuts).pieces)
+    streams = {
+        flow: b"".join(message.data for turn in turns if turn.flow is flow for message in turn.messages)
+        # What h11 does not know: codings under the chunks, blanks before their extensions.
+        .replace(b"gzip, chunked", b"chunked")
+        .replace(b' ;a="b"', b';a="b"')
+        for flow in Flow
+    }
+    requests = h11_requests(streams[Flow.REQUESTS])
+    assert [(exchange.method, exchange.path, exchange.request.body_bytes) for exchange in found] == [
+        (method, target.partition("?")[0], size) for method, target, size in requests
+    ]
+    assert [(exchange.status, exchange.response.body_bytes) for exchange in found] == h11_responses(
+        [method for method, _, _ in requests], streams[Flow.RESPONSES]
+    )
