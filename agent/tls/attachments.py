@@ -1,6 +1,5 @@
 """The probes in the libraries and programs that encrypt: which are in place, and why others are not."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,8 +70,8 @@ class Attachments:
         """Every file with probes."""
         return self._attached
 
-    def add(self, identity: Identity, version: Version, path: str, name: str, library: Library) -> None:
-        """Put probes into a file. Where one is refused the others stay.
+    def add(self, identity: Identity, version: Version, path: str, name: str, library: Library) -> bool:
+        """Put probes into a file; whether any is in place. Where one is refused the others stay.
 
         Args:
             identity: Of the file, which has none yet.
@@ -83,7 +82,7 @@ class Attachments:
         """
         if len(self._attached) >= self._capacity:
             self.failures["too many libraries and programs"] += 1
-            return
+            return False
         descriptors: list[int] = []
         probes = 0
         for way, places in self._ways(library).items():
@@ -94,6 +93,7 @@ class Attachments:
             self._attached[identity] = Attached(
                 library.names, name, library.build_id, version, probes, tuple(descriptors)
             )
+        return bool(descriptors)
 
     def _ways(self, library: Library) -> dict[_Way, list[uprobes.Place]]:
         ways: dict[_Way, list[uprobes.Place]] = {}
@@ -116,14 +116,7 @@ class Attachments:
         results = [self._attach(way, path, [place]) for place in places]
         return [descriptor for opened, _ in results for descriptor in opened], sum(refused for _, refused in results)
 
-    def remove(self, identity: Identity) -> None:
-        """Take a file's probes off."""
-        attached = self._attached.pop(identity, None)
-        if attached:
-            for descriptor in attached.descriptors:
-                os.close(descriptor)
-
-    def remove_all(self, identities: Iterable[Identity]) -> None:
-        """Take the probes of several files off."""
-        for identity in list(identities):
-            self.remove(identity)
+    def forget(self, identities: Iterable[Identity]) -> list[int]:
+        """Let go of some files; the descriptors, which take the probes off when closed. That may take a while."""
+        gone = [self._attached.pop(identity) for identity in list(identities) if identity in self._attached]
+        return [descriptor for attached in gone for descriptor in attached.descriptors]

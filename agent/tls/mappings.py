@@ -1,8 +1,10 @@
 """The files that a process runs code from, as the kernel lists them (proc_pid_maps(5))."""
 
 import ctypes
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -74,9 +76,11 @@ def identify(path: str) -> tuple[Identity, Version]:
     """Which file a path leads to.
 
     Raises:
-        OSError: It leads nowhere.
+        OSError: It leads nowhere, or to something else than a file.
     """
     status = os.stat(path)  # noqa: PTH116 - called for every mapping of every process; a Path costs more
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.ENODEV, "no file")
     version = Version(status.st_size, status.st_mtime_ns)
     if _is_overlay(path):
         return Identity(-1, status.st_ino, status.st_size, status.st_ctime_ns), version

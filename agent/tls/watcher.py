@@ -12,7 +12,7 @@ import select
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from agent.kernel.uprobes import Uprobes
@@ -28,7 +28,7 @@ REVIEW_SECONDS: Final = 300.0
 """How often everything is looked at again."""
 SCAN_SECONDS: Final = 5.0
 """Same, where the kernel does not tell of new mappings."""
-EXAMINED: Final = 16_384
+PASSED_OVER: Final = 16_384
 """Files that are remembered to have nothing in them; when there are more, all are examined once more."""
 
 _RECENT_SECONDS: Final = 1.0
@@ -62,7 +62,7 @@ class TlsWatcher:
         self._root = root
         self._lock = threading.Lock()
         self._attachments = Attachments(programs, attacher or Uprobes(), capacity)
-        self._empty: dict[Identity, Version] = {}
+        self._passed_over: dict[Identity, Version] = {}
         self._recent: set[tuple[tuple[int, int, int, int], bytes]] = set()
         self._recent_until = 0.0
         self._used: set[Identity] = set()
@@ -91,8 +91,7 @@ class TlsWatcher:
         self.review()
         if self._thread.is_alive():
             self._thread.join()
-        with self._lock:
-            self._attachments.remove_all(self._attachments.attached)
+        self._forget(self._attachments.attached)
         if self._events:
             self._events.close()
         os.close(self._wake_reader)
@@ -186,8 +185,10 @@ class TlsWatcher:
                 self._consider(path, identity, version, mapped.path.removesuffix(" (deleted)"))
             if self._events:
                 self._take_events()
-        with self._lock:
-            self._attachments.remove_all(before - self._used)
+        unused = before - self._used
+        self._forget(unused)
+        if unused:
+            self._passed_over.clear()  # there is room again for what found none
         self.reviews += 1
 
     def _consider(self, path: str, identity: Identity, version: Version, name: str) -> None:
@@ -197,30 +198,36 @@ class TlsWatcher:
         if attached is not None:
             if attached.version == version:
                 return
-            with self._lock:
-                self._attachments.remove(identity)  # it was written to: what stood there stands elsewhere
-        elif self._empty.get(identity) == version:
+            self._forget([identity])  # it was written to: what stood there stands elsewhere
+        elif self._passed_over.get(identity) == version:
             return
+        if not (self._found_something(path, identity, version, name)):
+            if len(self._passed_over) >= PASSED_OVER:
+                self._passed_over.clear()
+            self._passed_over[identity] = version
+
+    def _found_something(self, path: str, identity: Identity, version: Version, name: str) -> bool:
+        """Whether there is reason to look at a file again: it has probes, or could not be opened."""
         try:
-            library = self._examine(path)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        except (FileNotFoundError, ProcessLookupError):
+            return True  # the process has ended
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):  # then the process has ended
-                self._fail(f"a file cannot be read: {error.strerror}")
-            return
-        if library is None or not library.places:
-            if len(self._empty) >= EXAMINED:
-                self._empty.clear()
-            self._empty[identity] = version
-            return
-        with self._lock:
-            self._attachments.add(identity, version, path, name, library)
+            self._fail(f"a file cannot be opened: {error.strerror}")
+            return True
+        try:
+            # The process may end meanwhile: what is open stays.
+            opened = f"/proc/self/fd/{descriptor}"
+            library = self._examine(opened)
+            if library is None or not library.places:
+                return False
+            with self._lock:
+                return self._attachments.add(identity, version, opened, name, library)
+        finally:
+            os.close(descriptor)
 
     def _examine(self, path: str) -> Library | None:
-        """What a file has; None when it cannot be understood.
-
-        Raises:
-            OSError: It cannot be opened.
-        """
+        """What a file has; None when it cannot be understood."""
         try:
             return examine(path)
         except ForeignError:
@@ -229,7 +236,15 @@ class TlsWatcher:
             self._fail(f"a Go program cannot be watched: {error}")
         except ElfError:
             self._fail("programs and libraries that cannot be understood")
+        except OSError as error:
+            self._fail(f"a file cannot be opened: {error.strerror}")
         return None
+
+    def _forget(self, identities: Iterable[Identity]) -> None:
+        with self._lock:
+            descriptors = self._attachments.forget(identities)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _fail(self, cause: str) -> None:
         with self._lock:
