@@ -71,6 +71,7 @@ class FrameReader:
         "_sink",
         "_stream",
         "_waiting",
+        "found_ns",
         "is_lost",
         "is_understood",
         "maximum_frame",
@@ -87,6 +88,8 @@ class FrameReader:
         self._call_ns = -1
         self.is_lost = joined
         """Whether it is not known where frames begin."""
+        self.found_ns = 0
+        """CLOCK_MONOTONIC of when it became known again where frames begin."""
         self.is_understood = False
         """Whether there ever were frames."""
         self.maximum_frame = MAXIMUM_FRAME_SIZE if joined else DEFAULT_FRAME_SIZE
@@ -129,6 +132,7 @@ class FrameReader:
         verdict, found = self._search.add(piece, self.maximum_frame, begins_call=begins_call)
         if found:
             self.is_lost = False
+            self.found_ns = found[0].first_ns
             self.is_understood = True
             self._search.rejected = 0
             self._preface_left = len(PREFACE) if verdict is Verdict.PREFACE else 0

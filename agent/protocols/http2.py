@@ -216,7 +216,8 @@ class Http2Parser:
             stream = self._streams.open(head.stream, head.began)
             if stream is None:
                 return None
-            stream.is_doubtful = self._readers[Flow.RESPONSES].is_lost
+            responses = self._readers[Flow.RESPONSES]
+            stream.is_doubtful = responses.is_lost or head.began.first_ns < responses.found_ns
         stream.take_request(block)
         if head.stream > self._refused_from:
             stream.response_ended = True

@@ -250,19 +250,19 @@ def cut_pieces(
     pieces: dict[Flow, list[Piece]] = {}
     passing = []
     for flow, sent in scenario.bytes_of.items():
-        writes = [end for of, end in scenario.order if of is flow]
+        writes = [(end, moment) for moment, (of, end) in enumerate(scenario.order) if of is flow]
         places = sorted({source.randrange(1, len(sent)) for _ in range(cuts)} | {len(sent)})
         begin = 0
         pieces[flow] = []
         for end in places:
-            moment = next(at for at, (of, to) in enumerate(scenario.order) if of is flow and to >= end)
-            time = 1_000 + 100 * moment + len(pieces[flow])
+            first, last = (next(at for to, at in writes if to > byte) for byte in (begin, end - 1))
+            number = len(pieces[flow])
+            call_ns = 1_000 + 1_000 * first + number  # no two calls begin at the same time
             pieces[flow].append(
-                Piece(time, time + 1, time - 1 + len(pieces[flow]) * 10**9, end - begin, sent[begin:end])
+                Piece(call_ns + 1, 1_000 + 1_000 * last + number + 2, call_ns, end - begin, sent[begin:end])
             )
-            passing.append((moment, end, flow, len(pieces[flow]) - 1))
+            passing.append((last, end, flow, number))
             begin = end
-        assert writes[-1] == len(sent)
     passing.sort(key=lambda item: item[:2])
     return pieces, [(flow, number) for _, _, flow, number in passing]
 

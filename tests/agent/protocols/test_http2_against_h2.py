@@ -122,7 +122,9 @@ class Conversation:
         elif what.endswith("trailers"):
             end.send_headers(stream, [("grpc-status", str(source.randrange(17)))], end_stream=True)
         elif what.startswith("reset"):
+            self.exchange()  # h2 takes nothing for a stream that it has reset
             end.reset_stream(stream)
+            self.exchange()
         elif what == "interim":
             end.send_headers(stream, [(":status", "103"), ("link", "</style.css>")])
         elif what == "push":
