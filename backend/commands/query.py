@@ -45,6 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     questions.add_parser("services", parents=parents, help="services and what they did")
     instances = questions.add_parser("instances", parents=parents, help="instances of a service and what they did")
     instances.add_argument("--service", required=True, metavar="NAME", help="the service")
+    endpoints = questions.add_parser("endpoints", parents=parents, help="methods and paths that were called")
+    endpoints.add_argument("--service", metavar="NAME", help="only those of this service")
     topology = questions.add_parser(
         "topology",
         parents=parents,
@@ -60,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     metrics.add_argument("name", nargs="?", metavar="METRIC", help="such as kubernetes_service_write_cpm")
     metrics.add_argument("--service", metavar="NAME", help="the service, or the one that calls")
     metrics.add_argument("--instance", metavar="NAME", help="its instance, for metrics of instances")
+    metrics.add_argument("--endpoint", metavar="NAME", help='its endpoint, such as "GET:/orders"')
     metrics.add_argument("--to", metavar="NAME", help="the service that is called, for metrics of relations")
     metrics.add_argument("--to-instance", metavar="NAME", help="its instance, for metrics of instance relations")
     metrics.add_argument(
@@ -113,6 +116,19 @@ def _instances(client: Client, arguments: argparse.Namespace) -> _Shown:
     return answer, tables.instances(answer) if answer.instances else "No instance was seen in this time."
 
 
+def _endpoints(client: Client, arguments: argparse.Namespace) -> _Shown:
+    span = _span(arguments)
+    path = "/api/endpoints"
+    if arguments.service is not None:
+        try:
+            service = Lookup(client, span).service(arguments.service)
+        except NoDataError as nothing:
+            return client.get(shapes.Endpoints, path, span), str(nothing)
+        path = f"/api/services/{quote(service, safe='')}/endpoints"
+    answer = client.get(shapes.Endpoints, path, span)
+    return answer, tables.endpoints(answer) if answer.endpoints else "No HTTP call was seen in this time."
+
+
 def _topology(client: Client, arguments: argparse.Namespace) -> _Shown:
     span = _span(arguments)
     if (arguments.service is None) != (arguments.to is None):
@@ -136,7 +152,7 @@ def _metrics(client: Client, arguments: argparse.Namespace) -> _Shown:
     span = _span(arguments)
     # An unknown name is refused by the API, which knows near ones.
     scope = next((metric.scope for metric in names.metrics if metric.name == arguments.name), "K8SService")
-    subject = Subject(arguments.service, arguments.instance, arguments.to, arguments.to_instance)
+    subject = Subject(arguments.service, arguments.instance, arguments.to, arguments.to_instance, arguments.endpoint)
     try:
         entity = Lookup(client, span).entity(scope, subject)
     except NoDataError as nothing:
@@ -159,6 +175,7 @@ def _status(client: Client, _: argparse.Namespace) -> _Shown:
 _QUESTIONS: dict[str, Callable[[Client, argparse.Namespace], _Shown]] = {
     "services": _services,
     "instances": _instances,
+    "endpoints": _endpoints,
     "topology": _topology,
     "metrics": _metrics,
     "status": _status,

@@ -25,6 +25,7 @@ class Subject:
     instance: str | None
     to: str | None
     to_instance: str | None
+    endpoint: str | None = None
 
 
 class Lookup:
@@ -52,6 +53,11 @@ class Lookup:
         answer = self._client.get(shapes.Instances, path, self._span)
         return _pick("instance", name, {instance.name: instance.id for instance in answer.instances})
 
+    def endpoint(self, service: str, name: str) -> str:
+        """Id of an endpoint of the service with the id `service`. Raises AskingError."""
+        answer = self._client.get(shapes.Endpoints, f"/api/services/{quote(service, safe='')}/endpoints", self._span)
+        return _pick("endpoint", name, {endpoint.name: endpoint.id for endpoint in answer.endpoints})
+
     def entity(self, scope: str, subject: Subject) -> str:
         """Id of the entity of a scope. Raises AskingError and NoDataError."""
         if scope == "K8SServiceInstanceRelation":
@@ -62,6 +68,8 @@ class Lookup:
                 return service
             case "K8SServiceInstance":
                 return self.instance(service, _given(subject.instance, "--instance", scope))
+            case "K8SEndpoint":
+                return self.endpoint(service, _given(subject.endpoint, "--endpoint", scope))
             case "K8SServiceRelation":
                 return service_relation_id(service, self.service(_given(subject.to, "--to", scope)))
             case _:

@@ -17,6 +17,7 @@ from backend.console.pages import console_routes
 from backend.oal.definitions import Definition
 from backend.oal.loader import load
 from backend.query.catalog import Catalog
+from backend.query.endpoints import endpoints
 from backend.query.errors import QueryError
 from backend.query.parameters import SPAN, Parameters
 from backend.query.series import MAXIMUM_METRICS, metrics
@@ -69,6 +70,12 @@ QUESTIONS = (
         SPAN,
         lambda backend, asked: instances(backend.storage, asked.path("id"), asked.window()),
     ),
+    Question(
+        "/api/services/{id:path}/endpoints",
+        SPAN,
+        lambda backend, asked: endpoints(backend.storage, asked.path("id"), asked.window()),
+    ),
+    Question("/api/endpoints", SPAN, lambda backend, asked: endpoints(backend.storage, None, asked.window())),
     Question("/api/topology", SPAN, lambda backend, asked: topology(backend.storage, asked.window())),
     Question(
         "/api/instance-topology",

@@ -6,7 +6,7 @@ from backend.query import shapes
 from backend.query.errors import QueryError
 from backend.query.times import Window, format_minute
 from backend.query.traffic import INSTANCE, TIMES, TOTALS, observed_minutes, sum_every_service, sum_metrics, traffic
-from backend.storage.interface import Storage
+from backend.storage.interface import Service, Storage
 
 
 def span(window: Window, minutes: float) -> shapes.Span:
@@ -34,8 +34,8 @@ def services(storage: Storage, window: Window) -> shapes.Services:
     return shapes.Services(span=span(window, sums.minutes), known=len(known), services=seen)
 
 
-def instances(storage: Storage, service_id: str, window: Window) -> shapes.Instances:
-    """Instances of a service seen in the window, with their traffic. Blocks.
+def find_service(storage: Storage, service_id: str) -> Service:
+    """The service of an id. Blocks.
 
     Raises:
         QueryError: there is no such service.
@@ -47,6 +47,16 @@ def instances(storage: Storage, service_id: str, window: Window) -> shapes.Insta
             "GET /api/services lists ids; the id must be percent-encoded in the path",
             HTTPStatus.NOT_FOUND,
         )
+    return service
+
+
+def instances(storage: Storage, service_id: str, window: Window) -> shapes.Instances:
+    """Instances of a service seen in the window, with their traffic. Blocks.
+
+    Raises:
+        QueryError: there is no such service.
+    """
+    service = find_service(storage, service_id)
     found = storage.instances(service_id, window.first, window.last)
     minutes = observed_minutes(storage, window)
     entities = [instance.id for instance in found]

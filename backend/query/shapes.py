@@ -101,6 +101,62 @@ class Instances(Shape):
     instances: list[Instance]
 
 
+class EndpointTotals(Shape):
+    """Calls of an endpoint in the span, counted exactly."""
+
+    calls: int | None = None
+    failed: int | None = None
+    """Calls that the service failed to answer: no response, a status of 500 or more, or one of gRPC that says so."""
+    status_1xx: int | None = None
+    status_2xx: int | None = None
+    status_3xx: int | None = None
+    status_4xx: int | None = None
+    status_5xx: int | None = None
+
+
+class EndpointMeans(Shape):
+    """Means over the calls of an endpoint in the span: nanoseconds and bytes."""
+
+    time: int | None = None
+    request_header_bytes: int | None = None
+    request_body_bytes: int | None = None
+    response_header_bytes: int | None = None
+    response_body_bytes: int | None = None
+
+
+class EndpointRates(Shape):
+    """What the totals come to."""
+
+    calls_per_minute: float | None = None
+    success: float | None = None
+    """The share of the calls that did not fail, from 0 to 1."""
+
+
+class Endpoint(Shape):
+    """A method and a path of a service that were called in the span."""
+
+    id: str
+    name: str
+    service: str
+    service_id: str
+    first_seen: str
+    last_seen: str
+    totals: EndpointTotals
+    means: EndpointMeans
+    rates: EndpointRates
+
+
+class Endpoints(Shape):
+    """Answer of /api/endpoints and /api/services/{id}/endpoints, those with most calls first."""
+
+    span: Span
+    service: str | None
+    """Name of the service that was asked about; null for all."""
+    known: int
+    """How many were called in the span; no more than 1,000 are told."""
+    endpoints: list[Endpoint]
+
+
 class Node(Shape):
     """One end of a call: a service or an instance."""
 
@@ -214,7 +270,7 @@ class Failure(Shape):
 
 
 class Logs(Shape):
-    """Kernel logs since the backend was started. null: this process does not count them."""
+    """Logs since the backend was started. null: this process does not count them."""
 
     received: int | None
     """All that came in readable messages."""

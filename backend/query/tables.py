@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.query import shapes
-from backend.query.units import duration, number, size_per_second, value_of_unit
+from backend.query.units import duration, number, share, size, size_per_second, value_of_unit
 
 
 class Kind(Enum):
@@ -54,6 +54,32 @@ def instances(answer: shapes.Instances) -> Table:
     """Instances of a service and what they did."""
     rows = [(instance.name, *_traffic(instance.traffic)) for instance in answer.instances]
     return _table((("Instance", Kind.NAME), *_TRAFFIC), rows, _caption(answer.span))
+
+
+def endpoints(answer: shapes.Endpoints) -> Table:
+    """Endpoints and their calls, a row each."""
+    columns: tuple[Column, ...] = (
+        *((("Service", Kind.NAME),) if answer.service is None else ()),
+        ("Endpoint", Kind.NAME),
+        *((title, Kind.NUMBER) for title in ("Calls\n/min", "Success", "Mean\ntime")),
+        *((title, Kind.NUMBER) for title in ("Request\nbody", "Response\nbody")),
+        *((f"{digit}xx", Kind.NUMBER) for digit in range(1, 6)),
+    )
+    rows = [
+        (
+            *((endpoint.service,) if answer.service is None else ()),
+            endpoint.name,
+            number(endpoint.rates.calls_per_minute),
+            share(endpoint.rates.success),
+            duration(endpoint.means.time),
+            size(endpoint.means.request_body_bytes),
+            size(endpoint.means.response_body_bytes),
+            *(number(getattr(endpoint.totals, f"status_{digit}xx")) for digit in range(1, 6)),
+        )
+        for endpoint in answer.endpoints
+    ]
+    shown = f", the {len(rows):,} of {answer.known:,} endpoints with most calls" if answer.known > len(rows) else ""
+    return _table(columns, rows, _caption(answer.span) + shown)
 
 
 def topology(answer: shapes.Topology) -> Table:

@@ -1,7 +1,7 @@
 """Sums over a span of time, from the per-minute rows of the store.
 
-Only metrics of the connection and transfer families are used. Their names are SkyWalking's, with one suffix for every
-scope: `kubernetes_service_read_cpm` and `kubernetes_service_instance_read_cpm` count the same thing.
+The names of metrics are SkyWalking's, with one suffix for every scope: `kubernetes_service_read_cpm` and
+`kubernetes_service_instance_read_cpm` count the same thing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,12 +16,13 @@ from backend.storage.interface import Storage
 SERVICE = "kubernetes_service_"
 INSTANCE = "kubernetes_service_instance_"
 SERVICE_RELATION = "kubernetes_service_relation_"
+ENDPOINT = "kubernetes_service_endpoint_"
 INSTANCE_RELATION = "kubernetes_service_instance_relation_"
 
 SLICE = 120  # minutes that are asked of the store at a time
 
 COUNTS = ("read_cpm", "write_cpm", "connect_cpm", "accept_cpm", "close_cpm")
-"""Suffixes of the metrics of which at least one grows with every log: together they tell what was observed."""
+"""Suffixes of the metrics of which at least one grows with every kernel log: together they tell what was observed."""
 
 TOTALS = (*COUNTS, "connect_success_cpm", "read_package_size", "write_package_size")
 TIMES = ("read_time", "write_time", "connect_time")

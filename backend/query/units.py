@@ -32,6 +32,14 @@ def size_per_second(value: float | None) -> str:
     return NOTHING if value is None else f"{size(value)}/s"
 
 
+def share(value: float | None) -> str:
+    """A share from 0 to 1: 100 %, 99.95 %. What is less than all is never shown as 100 %."""
+    if value is None:
+        return NOTHING
+    hundredths = 10_000 if value == 1 else min(round(value * 10_000), 9_999)
+    return f"{hundredths // 100} %" if hundredths % 100 == 0 else f"{hundredths / 100:.2f} %"
+
+
 def duration(nanoseconds: float | None) -> str:
     """Nanoseconds: 850 ns, 12.3 µs, 4.5 ms, 1.2 s."""
     if nanoseconds is None:

@@ -82,6 +82,41 @@ def test_instances_by_name_and_by_id(address: str) -> None:
     assert [row[0] for row in rows(table)[1:3]] == ["api-1", "api-2"]
 
 
+def test_endpoints_of_a_service_and_of_all(address: str) -> None:
+    heading = ["Endpoint", "Calls/min", "Success", "Mean time", "Request body", "Response body"]
+    heading += [f"{digit}xx" for digit in range(1, 6)]
+    output, _ = query(address, "endpoints", "--service", "api")
+    assert rows(output)[:3] == [
+        heading,
+        ["GET:/orders", "211", "99.50 %", "12.5 ms", "0 B", "2 KiB", "0", "1,900", "0", "80", "10"],
+        ["POST:/orders", "42.1", "100 %", "400 µs", "512 B", "64 B", "0", "400", "0", "0", "0"],
+    ]
+    output, _ = query(address, "endpoints")
+    assert rows(output)[0] == ["Service", *heading]
+    assert [row[:2] for row in rows(output)[1:4]] == [
+        ["api", "GET:/orders"],
+        ["frontend", "GET:/"],
+        ["api", "POST:/orders"],
+    ]
+    output, _ = query(address, "endpoints", "--service", "db")
+    assert output == "No HTTP call was seen in this time.\n"
+
+
+def test_endpoints_for_programs_are_the_answer_of_the_api(address: str) -> None:
+    answer = json.loads(query(address, "endpoints", "--service", "api", "--json", "--last", "1m")[0])
+    assert [endpoint["totals"]["calls"] for endpoint in answer["endpoints"]] == [200, 40]
+
+
+def test_metrics_of_an_endpoint_by_its_name(address: str) -> None:
+    name = "kubernetes_service_endpoint_call_time"
+    output, _ = query(address, "metrics", name, "--service", "api", "--endpoint", "GET:/orders", "--last", "2m")
+    assert rows(output)[1] == ["2027-01-15 07:59", "12 ms"]
+    _, errors = query(address, "metrics", name, "--service", "api", "--endpoint", "GET:/order", status=1)
+    assert "did you mean GET:/orders" in errors
+    _, errors = query(address, "metrics", name, "--service", "api", status=1)
+    assert "--endpoint NAME" in errors
+
+
 def test_topology(address: str) -> None:
     output, _ = query(address, "topology")
     assert rows(output)[:4] == [
@@ -172,6 +207,7 @@ def test_wrong_spans_are_wrong_usage(address: str) -> None:
     [
         ("services",),
         ("instances", "--service", "api"),
+        ("endpoints", "--service", "api"),
         ("topology", "--service", "api", "--to", "db"),
         ("metrics", "kubernetes_service_read_cpm", "--service", "api"),
     ],

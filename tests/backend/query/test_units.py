@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.query.units import duration, number, size, size_per_second, value_of_unit
+from backend.query.units import duration, number, share, size, size_per_second, value_of_unit
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,20 @@ def test_units_of_the_api() -> None:
     assert value_of_unit(30, "count") == "30"
     for unit in ("bytes", "ns", "ms", "1/10000", "per minute", "count"):
         assert value_of_unit(None, unit) == "-"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (1, "100 %"),
+        (0.999999, "99.99 %"),
+        (0.9995, "99.95 %"),
+        (0.29, "29 %"),
+        (0.5, "50 %"),
+        (0.0, "0 %"),
+        (2 / 3, "66.67 %"),
+    ],
+)
+def test_a_share_is_never_more_than_it_is(value: float | None, text: str) -> None:
+    assert share(value) == text

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from backend.entities.ids import instance_id, instance_relation_id, service_id, service_relation_id
-from backend.storage.interface import Flush, Instance, MetricSchema, Relation, Service, Storage
+from backend.entities.ids import endpoint_id, instance_id, instance_relation_id, service_id, service_relation_id
+from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service, Storage
 
 NOW = 1_800_000_030.0  # 2027-01-15T08:00:30Z: half of a minute has passed
 NOW_MINUTE = int(NOW) // 60
@@ -45,6 +45,29 @@ PER_MINUTE = {
     DB: Traffic(100, 50, 6_000, 600_000, accepts=10, read_time_ns=400_000),
 }
 
+
+@dataclass(frozen=True)
+class Calls:
+    """How an endpoint is called in every minute."""
+
+    name: str
+    calls: int
+    failed: int
+    statuses: dict[int, int]
+    """By first digit."""
+    time_ns: int
+    sizes: tuple[int, int, int, int]
+    """Bytes of each call: header and body of the request, header and body of the response."""
+
+
+ENDPOINTS = {
+    FRONTEND: [Calls("GET:/", 60, 0, {2: 55, 3: 5}, 85_000_000, (200, 0, 150, 4_096))],
+    API: [
+        Calls("POST:/orders", 40, 0, {2: 40}, 400_000, (400, 512, 120, 64)),
+        Calls("GET:/orders", 200, 1, {2: 190, 4: 8, 5: 1}, 12_500_000, (300, 0, 150, 2_048)),
+    ],
+}
+
 # source, destination, components, sides that report, then what the source sends and receives per minute
 CALLS = [
     (UNKNOWN, FRONTEND, [129], ["server"], (0, 60, 60, 6_000, 120_000)),
@@ -61,12 +84,17 @@ def fill(storage: Storage, now: float = NOW) -> None:
         storage.write(
             Flush(
                 writer=f"world-{minute}",
-                metrics=frame([(*row[:2], minute, *row[2:]) for row in (*_service_rows(), *_relation_rows())]),
+                metrics=frame([(*row[:2], minute, *row[2:]) for row in _rows()]),
                 services=[Service(entity, name(entity), LAYER, first, minute) for entity in PER_MINUTE],
                 instances=[
                     Instance(instance_id(service, instance), service, instance, first, minute)
                     for service, instances in INSTANCES.items()
                     for instance in instances
+                ],
+                endpoints=[
+                    Endpoint(endpoint_id(service, calls.name), service, calls.name, first, minute)
+                    for service, endpoints in ENDPOINTS.items()
+                    for calls in endpoints
                 ],
                 service_relations=[
                     Relation(service_relation_id(source, destination), source, destination, side, component, minute)
@@ -120,6 +148,28 @@ def _traffic_rows(prefix: str, entity: str, traffic: Traffic) -> list[tuple[str,
     if traffic.accepts:
         rows += [("accept_cpm", traffic.accepts, 0)]
     return [(prefix + suffix, entity, summation, count) for suffix, summation, count in rows]
+
+
+def _rows() -> list[tuple[str, str, int, int]]:
+    return [*_service_rows(), *_relation_rows(), *_endpoint_rows()]
+
+
+def _endpoint_rows() -> list[tuple[str, str, int, int]]:
+    rows = []
+    for service, endpoints in ENDPOINTS.items():
+        for calls in endpoints:
+            entity, number = endpoint_id(service, calls.name), calls.calls
+            rows += [
+                ("call_cpm", entity, number, 0),
+                ("call_successful_rate", entity, number - calls.failed, number),
+                ("call_time", entity, number * calls.time_ns, number),
+                *((f"http_status_{digit}xx_cpm", entity, count, 0) for digit, count in calls.statuses.items()),
+            ]
+            parts = [f"{way}_{part}" for way in ("req", "resp") for part in ("header", "body")]
+            for part, size in zip(parts, calls.sizes, strict=True):
+                rows.append((f"http_avg_{part}_size", entity, number * size, number))
+    rows += [(f"http_{suffix}", *rest) for suffix, *rest in rows if suffix.startswith("call_")]
+    return [("kubernetes_service_endpoint_" + suffix, *rest) for suffix, *rest in rows]
 
 
 def _service_rows() -> list[tuple[str, str, int, int]]:

@@ -45,6 +45,13 @@ export function bytesPerSecond(value) {
   return value === null ? NOTHING : `${bytes(value)}/s`;
 }
 
+/** A share from 0 to 1: 100 %, 99.95 %. What is less than all is never shown as 100 %. */
+export function share(value) {
+  if (value === null) return NOTHING;
+  const hundredths = value === 1 ? 10_000 : Math.min(Math.round(value * 10_000), 9_999);
+  return `${hundredths % 100 ? (hundredths / 100).toFixed(2) : hundredths / 100} %`;
+}
+
 /** Nanoseconds: 850 ns, 12.3 µs, 4.5 ms, 1.2 s. */
 export function duration(value) {
   if (value === null) return NOTHING;

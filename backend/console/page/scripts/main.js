@@ -5,6 +5,7 @@ import { get } from "./api.js";
 import { METRICS, prepareCharts, showCharts } from "./charts.js";
 import { showCalls, showInstances } from "./detail.js";
 import { byId, setText } from "./dom.js";
+import { showEndpoints } from "./endpoints.js";
 import { count } from "./format.js";
 import { drawGraph } from "./graph.js";
 import { showAway, showHealth } from "./health.js";
@@ -37,11 +38,13 @@ async function ask(view, signal) {
   ]);
   const service = selected(services.services, view.service);
   if (service === null) return { services, topology, status, service, missing: false };
-  const [metrics, instances] = await Promise.all([
+  const [metrics, instances, endpoints] = await Promise.all([
     get("/api/metrics", { ...span, name: METRICS, entity: service }, signal),
     get(`/api/services/${encodeURIComponent(service)}/instances`, span, signal),
+    get(`/api/services/${encodeURIComponent(service)}/endpoints`, span, signal),
   ]);
-  return { services, topology, status, service, metrics, instances, missing: view.service !== null && view.service !== service };
+  const missing = view.service !== null && view.service !== service;
+  return { services, topology, status, service, metrics, instances, endpoints, missing };
 }
 
 async function refresh() {
@@ -65,7 +68,7 @@ async function refresh() {
 }
 
 function show() {
-  const { services, topology, status, service, metrics, instances, missing } = shown;
+  const { services, topology, status, service, metrics, instances, endpoints, missing } = shown;
   const view = { ...read(), service };
   showHealth(status);
   byId("empty").hidden = service !== null;
@@ -89,6 +92,7 @@ function show() {
   showCharts(metrics);
   showCalls(topology, service, viewOf);
   showInstances(instances);
+  showEndpoints(endpoints);
 }
 
 function showEmpty({ known }) {
