@@ -56,8 +56,8 @@ class Call:
     sliced_ns: int = 0
 
     @property
-    def hides_requests(self) -> bool:
-        """Whether later requests may have passed for parts of this one."""
+    def is_estimated(self) -> bool:
+        """Whether the end of the request may have passed unseen."""
         return self.body is not None and self.body.is_estimated
 
 
@@ -82,7 +82,7 @@ class Calls:
         self.skipped_ns = 0
         """`Piece.first_ns` of the last bytes in which requests may have passed unseen."""
         self.missed_response_ns = 0
-        """The same of responses."""
+        """The same of responses, or of parts of them."""
         self._told: list[Exchange] = []
         self._is_doubtful = joined
         self._pipelines = False
@@ -138,7 +138,8 @@ class Calls:
             self._pipelines
             or latest.is_ambiguous
             or self.skipped_ns >= latest.first_ns
-            or (latest.hides_requests and self.missed_response_ns >= latest.first_ns)
+            # Its response may have been among what was missed, and this one be that of a request not known of.
+            or self.missed_response_ns >= latest.first_ns
         )
         passed = began - is_certain
         for _ in range(passed):
@@ -179,8 +180,8 @@ class Calls:
         call.response_ended = True
         if call.request_ended:
             self._tell(call)
-        elif call.hides_requests:
-            # Its end may have passed unseen. The stream goes on counting into what is told no more.
+        elif call.is_estimated:
+            # The stream goes on counting into what is told no more.
             self.sending = None
             call.exchange.request = replace(call.exchange.request)
             self._tell(call)

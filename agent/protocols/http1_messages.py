@@ -70,6 +70,10 @@ class MessageReader(ABC):
         """What was in a piece is not known."""
 
     @abstractmethod
+    def estimate(self, piece: Piece) -> None:
+        """How much of a piece belongs to the body under way is not known."""
+
+    @abstractmethod
     def wait_no_longer(self) -> None:
         """Go on without what the other stream was to tell."""
 
@@ -150,13 +154,12 @@ class MessageReader(ABC):
             self._body = None
             self.finish()
             return at
-        was_estimated = body.is_estimated
         if data is None:
             after = at + body.skip(piece.size - at, self.half)
         else:
             after = body.read(data, at, self.half, begins_call=begins_call)
-        if body.is_estimated and not was_estimated:
-            self.calls.doubt()
+        if body.is_estimated:
+            self.estimate(piece)
         self.half.note(piece)
         if body.is_complete:
             self._body = None

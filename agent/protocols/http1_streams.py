@@ -83,6 +83,10 @@ class RequestReader(MessageReader):
         """See MessageReader."""
         self.calls.skipped_ns = piece.first_ns
 
+    def estimate(self, piece: Piece) -> None:  # noqa: ARG002 - when it was makes no difference
+        """See MessageReader. Later requests are missed with it only where they are pipelined."""
+        self.calls.doubt()
+
     def wait_no_longer(self) -> None:
         """Take what follows for requests."""
         if self.calls.waiting:
@@ -139,6 +143,12 @@ class ResponseReader(MessageReader):
     def miss(self, piece: Piece) -> None:
         """See MessageReader."""
         self.calls.missed_response_ns = piece.first_ns
+
+    def estimate(self, piece: Piece) -> None:
+        """See MessageReader."""
+        self.calls.doubt()
+        if piece.data is None:
+            self.miss(piece)
 
     def wait_no_longer(self) -> None:
         """Take the response that was held for one whose request was not seen."""

@@ -1,6 +1,7 @@
 """Whatever the exchanges, however their bytes are cut and whatever of them is missed."""
 
 from collections import Counter
+from dataclasses import replace
 
 import h11
 from hypothesis import assume, given, settings
@@ -81,6 +82,36 @@ def test_with_gaps_anywhere_nothing_wrong_is_told(connection: Connection, cuts: 
     for exchange in found:
         check_told(exchange, left, losses)
     assert not left or losses
+
+
+@settings(max_examples=200)
+@given(connection(), CUTS, MISSED)
+def test_with_whole_calls_missing_nothing_wrong_is_told(
+    connection: Connection, cuts: list[int], missed: list[int]
+) -> None:
+    made, turns = connection
+    result = sent(turns, cuts)
+    found, losses = read(without_calls(result.pieces, missed))
+    left = {one.path: one for one in made}
+    for exchange in found:
+        check_told(exchange, left, losses)
+
+
+def without_calls(pieces: list[tuple[Flow, Piece]], missed: list[int]) -> list[tuple[Flow, Piece]]:
+    """Calls that never came are one gap, in front of the next call of their stream and with its times."""
+    calls = list(dict.fromkeys((flow, piece.call_ns) for flow, piece in pieces))
+    last = dict(calls)
+    missing = {calls[number % len(calls)] for number in missed} - set(last.items())
+    left, gaps = [], dict.fromkeys(Flow, 0)
+    for flow, piece in pieces:
+        if (flow, piece.call_ns) in missing:
+            gaps[flow] += piece.size
+            continue
+        if gaps[flow]:
+            left.append((flow, replace(piece, size=gaps[flow], data=None)))
+            gaps[flow] = 0
+        left.append((flow, piece))
+    return left
 
 
 @settings(max_examples=200)
