@@ -7,8 +7,8 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from backend.entities.ids import service_id
-from backend.storage.interface import Flush, Service
+from backend.entities.ids import endpoint_id, service_id
+from backend.storage.interface import Endpoint, Flush, Service
 from backend.storage.memory import MemoryStorage
 from tests.backend.console.browser import Browser
 from tests.backend.query import world
@@ -126,6 +126,44 @@ def test_calls_and_instances_of_the_selected_service(browser: Browser, site: str
         ["api-1", "316/min", "316/min", "10.5 KiB/s", "5.3 KiB/s"],
         ["api-2", *[nothing] * 4],
     ]
+
+
+def test_endpoints_of_the_selected_service(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#service={quote(API)}")
+    expected = [
+        ["GET:/orders", "211", "99.50 %", "12.5 ms", "0 B", "2 KiB", "2xx 1,900 4xx 80 5xx 10"],
+        ["POST:/orders", "42.1", "100 %", "400 µs", "512 B", "64 B", "2xx 400"],
+    ]
+    flat = lambda: [[" ".join(cell.split()) for cell in row] for row in browser.rows("#endpoints-body")]  # noqa: E731 - asked often
+    browser.until("the endpoints", lambda: flat() == expected)
+    browser.shows("#endpoints-note", "2 called")
+    assert [cell.text for cell in browser.all("#endpoints-body .bad")] == ["99.50 %", "5xx 10"]
+    assert browser.one("#endpoints-body .bad").get_attribute("title") == "10 of 2,000 calls failed"
+    browser.one("#services-body tr[data-key^='ZGI'] a").click()
+    browser.until("none", lambda: flat() == [["No HTTP call was answered in this time."]])
+    browser.shows("#endpoints-note", "0 called")
+
+
+def test_only_the_endpoints_with_most_calls_are_shown_and_that_is_said(browser: Browser) -> None:
+    storage = MemoryStorage()
+    world.fill(storage)
+    names = [f"GET:/{number}" for number in range(60)]
+    storage.write(
+        Flush(
+            "many",
+            world.frame(
+                [
+                    ("kubernetes_service_endpoint_call_cpm", endpoint_id(DB, name), NOW_MINUTE, 100 + number, 0)
+                    for number, name in enumerate(names)
+                ]
+            ),
+            endpoints=[Endpoint(endpoint_id(DB, name), DB, name, NOW_MINUTE, NOW_MINUTE) for name in names],
+        )
+    )
+    with serving(storage) as address:
+        browser.open(f"http://{address}/#service={quote(DB)}")
+        browser.shows("#endpoints-note", "60 called, the 50 with most calls are shown")
+        assert [row[0] for row in browser.rows("#endpoints-body")] == names[:9:-1]
 
 
 def test_only_around_the_selected_service(browser: Browser, site: str) -> None:

@@ -27,6 +27,11 @@ edges_of = st.lists(st.tuples(st.sampled_from(NODES), st.sampled_from(NODES)), m
         ("bytes", [None, 0, 1023, 1024, 1536, 2**30], [NOTHING, "0 B", "1,023 B", "1 KiB", "1.5 KiB", "1 GiB"]),
         ("bytesPerSecond", [None, 1536], [NOTHING, "1.5 KiB/s"]),
         (
+            "share",
+            [None, 0, 0.29, 0.5, 2 / 3, 0.9995, 0.999999, 1],
+            [NOTHING, "0 %", "29 %", "50 %", "66.67 %", "99.95 %", "99.99 %", "100 %"],
+        ),
+        (
             "duration",
             [None, 0, 850, 999.9, 12_340, 4_500_000, 9e10],
             [NOTHING, "0 ns", "850 ns", "1 µs", "12.3 µs", "4.5 ms", "90 s"],
