@@ -85,7 +85,7 @@ class FrameReader:
         self._search = FrameSearch(flow)
         self._blocks = BlockCollector(losses)
         self._waiting: deque[Piece] = deque()  # found to begin with frames
-        self._call_ns = -1
+        self._call_ns = -1  # of the last piece, unless that was not captured
         self.is_lost = joined
         """Whether it is not known where frames begin."""
         self.found_ns = 0
@@ -119,17 +119,17 @@ class FrameReader:
             self._take(self._waiting.popleft())
 
     def _take(self, piece: Piece) -> None:
-        begins_call = piece.call_ns != self._call_ns
-        self._call_ns = piece.call_ns
+        may_begin = piece.call_ns != self._call_ns
+        self._call_ns = piece.call_ns if piece.data is not None else -1
         if self.is_lost:
-            self._look(piece, begins_call=begins_call)
+            self._look(piece, may_begin=may_begin)
         elif piece.data is not None:
             self._read(piece, piece.data)
         else:
             self._pass(piece)
 
-    def _look(self, piece: Piece, *, begins_call: bool) -> None:
-        verdict, found = self._search.add(piece, self.maximum_frame, begins_call=begins_call)
+    def _look(self, piece: Piece, *, may_begin: bool) -> None:
+        verdict, found = self._search.add(piece, self.maximum_frame, may_begin=may_begin)
         if found:
             self.is_lost = False
             self.found_ns = found[0].first_ns
@@ -203,7 +203,7 @@ class FrameReader:
         is_first = self._preface_left == len(PREFACE)
         self._lose(Loss.FRAMING_LOST)
         if is_first:  # the connection may have begun before anybody looked
-            self._look(piece, begins_call=True)
+            self._look(piece, may_begin=True)
         return len(data)
 
     def _frame(self, header: tuple[int, int, int, int], data: bytes, at: int, began: Piece, piece: Piece) -> int:

@@ -27,11 +27,12 @@ class Verdict(Enum):
 
 
 class FrameSearch:
-    """Looks for a call that begins with frames: one flow of a connection, while it is not known where frames begin.
+    """Looks for pieces that begin with frames: one flow of a connection, while it is not known where frames begin.
 
     Applications write whole frames, and read them whole when they come one by one; so a call is where a frame is
-    likely to begin. Believed is a call whose first bytes are a run of `ENOUGH_FRAMES` frame headers, or of fewer where
-    a piece ends exactly with one of their frames.
+    likely to begin. So is the end of bytes that were not captured: calls that were lost, or the payload of a frame.
+    Believed are pieces whose first bytes are a run of `ENOUGH_FRAMES` frame headers, or of fewer where a piece ends
+    exactly with one of their frames.
     """
 
     __slots__ = ("_bytes", "_flow", "_held", "maximum_frame", "rejected")
@@ -41,25 +42,25 @@ class FrameSearch:
         self._held: deque[Piece] = deque()
         self._bytes = 0
         self.rejected = 0
-        """Calls that did not begin with frames."""
+        """Pieces that did not begin with frames, where they might have."""
 
     @property
     def held_bytes(self) -> int:
         """Captured bytes that are kept until they are understood."""
         return self._bytes
 
-    def add(self, piece: Piece, maximum_frame: int, *, begins_call: bool) -> tuple[Verdict, list[Piece]]:
+    def add(self, piece: Piece, maximum_frame: int, *, may_begin: bool) -> tuple[Verdict, list[Piece]]:
         """Look at the next piece.
 
         Args:
             piece: The next one of the flow.
             maximum_frame: Bytes that a payload may have.
-            begins_call: Whether it has the first bytes of its call.
+            may_begin: Whether it is the first of a call, or follows bytes that were not captured.
 
         Returns:
             The verdict, and with FRAMES and PREFACE the pieces that begin with them; they are no longer kept.
         """
-        if not self._held and not (begins_call and piece.data is not None):
+        if not self._held and not (may_begin and piece.data is not None):
             return Verdict.UNDECIDED, []
         self._held.append(piece)
         self._bytes += len(piece.data or b"")
@@ -82,13 +83,18 @@ class FrameSearch:
         return held
 
     def _reject(self) -> None:
-        """Go on with the next call."""
+        """Go on with the next piece that may begin with a frame."""
         self.rejected += 1
-        call = self._held[0].call_ns
-        while self._held and (self._held[0].call_ns == call or self._held[0].data is None):
-            gone = self._held.popleft()
-            call = gone.call_ns
-            self._bytes -= len(gone.data or b"")
+        gone = self._drop()
+        while self._held and (
+            self._held[0].data is None or (self._held[0].call_ns == gone.call_ns and gone.data is not None)
+        ):
+            gone = self._drop()
+
+    def _drop(self) -> Piece:
+        gone = self._held.popleft()
+        self._bytes -= len(gone.data or b"")
+        return gone
 
 
 def examine(pieces: Sequence[Piece], flow: Flow, maximum_frame: int) -> Verdict:

@@ -22,9 +22,9 @@ from agent.protocols.http2_streams import Stream
 MAXIMUM_STREAMS = 16_384
 """Open streams of a connection that are followed."""
 ATTEMPTS = 16
-"""Calls that may not begin with frames, on a connection that never had any, until it is given up."""
+"""Calls that may begin with something else than frames, until a connection that never had any is given up."""
 LATER_ATTEMPTS = 1_024
-"""The same on one that had."""
+"""The same of one that had."""
 
 _ANY_STREAM = (1 << 31) - 1
 _OTHER = {Flow.REQUESTS: Flow.RESPONSES, Flow.RESPONSES: Flow.REQUESTS}

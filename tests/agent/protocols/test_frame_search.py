@@ -17,10 +17,12 @@ class Calls:
 
     def call(self, *parts: bytes | int) -> tuple[Verdict, list[bytes | int]]:
         self.number += 1
-        for index, part in enumerate(parts):
+        may_begin = True
+        for part in parts:
             size, data = (part, None) if isinstance(part, int) else (len(part), part)
             piece = Piece(1, 2, self.number, size, data)
-            verdict, found = self.search.add(piece, LARGE, begins_call=index == 0)
+            verdict, found = self.search.add(piece, LARGE, may_begin=may_begin)
+            may_begin = data is None
         return verdict, [piece.size if piece.data is None else piece.data for piece in found]
 
 
@@ -60,13 +62,15 @@ def test_calls_after_a_rejected_one_are_looked_at_though_they_were_waiting() -> 
     assert calls.search.rejected == 1
 
 
-def test_a_call_whose_beginning_was_not_captured_is_passed_over() -> None:
+def test_a_call_is_looked_at_again_after_bytes_that_were_not_captured() -> None:
     calls = Calls()
     calls.call(frame(FrameKind.DATA, 0, 1, bytes(15))[:20])
-    calls.call(10, ping())  # the header of a frame should be among the first 10 bytes
+    # The header of a frame should be among the first 10 bytes.
+    assert calls.call(10, ping()) == (Verdict.FRAMES, [ping()])
     assert calls.search.rejected == 1
-    assert calls.search.held_bytes == 0
-    assert calls.call(ping())[0] is Verdict.FRAMES
+    assert calls.call(b"other bytes", 10)[0] is Verdict.UNDECIDED
+    assert calls.call(10, b"other", ping())[0] is Verdict.UNDECIDED
+    assert (calls.search.rejected, calls.search.held_bytes) == (3, 0)
 
 
 def test_the_preface() -> None:

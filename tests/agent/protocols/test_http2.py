@@ -422,6 +422,21 @@ def test_the_settings_of_one_end_allow_the_other_larger_frames() -> None:
     assert world.losses == {"framing_lost": 1}
 
 
+def test_the_settings_of_one_end_allow_the_other_a_larger_table() -> None:
+    """An encoder may have taken on the size that it was allowed without saying so in a block."""
+    world = with_connection()
+    world.responses(settings({Setting.HEADER_TABLE_SIZE: 20_000}))
+    world.client.encoder.header_table.maxsize = 20_000
+    for number in range(61):
+        path = f"/{number:0>100}" if number < 60 else f"/{0:0>100}"  # the last one is the first once more
+        fields: Fields = ((":method", "GET"), (":path", path))
+        world.requests(world.client.headers(2 * number + 1, fields, ends=True, huffman=False))
+        (exchange,) = world.responses(world.server.headers(2 * number + 1, OK, ends=True))
+        assert exchange.path == path
+    assert exchange.request.header_bytes < 5
+    assert world.losses == {}
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -325,3 +325,10 @@ def test_a_preface_that_was_not_captured(size: int) -> None:
     world.requests(world.client.headers(1, GET, ends=True))
     assert statuses(world.responses(world.server.headers(1, OK, ends=True))) == [("/items", 200)]
     assert world.losses == {}
+
+
+def test_frames_are_found_behind_calls_that_were_lost_though_those_go_by_the_time_of_the_next_one() -> None:
+    world = connected(World())
+    world.requests(500, world.client.headers(1, GET, ends=True))
+    assert statuses(world.responses(world.server.headers(1, OK, ends=True))) == [("/items", 200)]
+    assert world.losses == {"frames_hidden": 1}
