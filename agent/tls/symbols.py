@@ -169,7 +169,7 @@ def _search(elf: ElfFile, table: Section, names: Collection[str]) -> Mapping[str
 
 
 def find_strings(elf: ElfFile, offset: int, size: int, strings: Collection[bytes]) -> dict[int, bytes]:
-    """Where some strings end in a table of strings that end with NUL; a longer one may end with the same letters.
+    """Where some strings stand in a table of strings that end with NUL, also as the end of a longer one.
 
     Returns:
         The strings by their places in the table.
