@@ -118,8 +118,10 @@ def test_a_file_that_becomes_shorter(tmp_path: Path, fake_library: Path) -> None
 
 def test_reading_ends(monkeypatch: pytest.MonkeyPatch, fake_library: Path) -> None:
     monkeypatch.setattr(elf_module, "MOST_BYTES", 10 * 4096)
-    with ElfFile(str(fake_library)) as elf, pytest.raises(ElfError, match="too much"):
-        for _ in range(11):
+    with ElfFile(str(fake_library)) as elf:
+        for _ in range(8):  # and twice for the head
+            elf.read(0, 1)
+        with pytest.raises(ElfError, match="too much"):
             elf.read(0, 1)
 
 
