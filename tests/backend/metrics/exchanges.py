@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backend.entities.resolution import Resolver
+from backend.ingest.batch import LogBatch
 from backend.ingest.framing import Frames
 from backend.ingest.interning import Interner
 from backend.ingest.stream import LogStream
@@ -69,6 +70,16 @@ def messages(of: AccessLogConnection, *logs: AccessLogProtocolLogs) -> list[EBPF
     return made
 
 
+def batch_of(given: Sequence[EBPFAccessLogMessage]) -> LogBatch:
+    """The logs of a stream, all of which are good."""
+    stream = LogStream(Interner(), clock_ns=lambda: NOW * SECOND)
+    stream.take(Frames.of([message.SerializeToString() for message in given]))
+    assert not stream.counts.lost_logs
+    batch = stream.batch()
+    assert batch is not None
+    return batch
+
+
 class Analysis:
     """Analyses streams, each as a flush of its own, with what is remembered between flushes."""
 
@@ -80,13 +91,8 @@ class Analysis:
 
     def take(self, given: Sequence[EBPFAccessLogMessage]) -> Analysed:
         """Analyse one stream, all of whose logs are good."""
-        stream = LogStream(Interner(), clock_ns=lambda: NOW * SECOND)
-        stream.take(Frames.of([message.SerializeToString() for message in given]))
-        assert not stream.counts.lost_logs
-        batch = stream.batch()
-        assert batch is not None
         self._flushes += 1
-        return analyse([batch], self._resolver, self._program, str(self._flushes), long_exchanges=self._long)
+        return analyse([batch_of(given)], self._resolver, self._program, str(self._flushes), long_exchanges=self._long)
 
 
 def sums(analysed: Analysed) -> dict[tuple[str, str], tuple[int, int]]:

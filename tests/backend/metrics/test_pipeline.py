@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.entities.endpoints import ABANDONED, EndpointNames
 from backend.entities.resolution import End, Resolver
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind, Node
 from backend.ingest.sink import LogSink, Overloaded
@@ -15,6 +16,7 @@ from backend.oal.loader import load, load_texts
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import Flush, Storage, StorageError
 from backend.storage.memory import MemoryStorage
+from tests.backend.metrics.exchanges import batch_of, connection, exchange, messages
 from tests.backend.oal.batches import NODE
 
 METRICS = load_texts({"x": "writes = from(K8SService.*).cpm();"})
@@ -316,3 +318,16 @@ async def test_into_a_file_and_back(tmp_path: Path) -> None:
     assert found.select("minute", "summation").rows() == [(NOW, 100), (NOW + 1, 100), (NOW + 2, 100)]
     assert [service.name for service in storage.services()] == ["api"]
     storage.close()
+
+
+async def test_http_calls_without_an_endpoint_or_a_duration_of_their_own_are_counted() -> None:
+    storage = MemoryStorage()
+    first = messages(connection(), exchange("/a", number=1, is_last=False), exchange("/b"))
+    second = messages(connection(), exchange("/a", at=70, number=2), exchange("/b", number=9), exchange("/c"))
+    async with running(storage, Resolver(endpoints=EndpointNames(1))) as pipeline:
+        for each in (first, second):
+            await pipeline.submit(batch_of(each))
+        assert counter(pipeline, "endpoints_abandoned_total") == 3
+        # Of the calls that ended with a slice, the first was seen to begin, a flush before.
+        assert counter(pipeline, "calls_untimed_total") == 1
+    assert {endpoint.name for endpoint in storage.endpoints(None, 0, LAST)} == {"GET:/a", ABANDONED}

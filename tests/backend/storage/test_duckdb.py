@@ -10,7 +10,7 @@ import pytest
 
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.duckdb_statements import SCHEMA_VERSION
-from backend.storage.interface import Flush, MetricSchema, StorageError
+from backend.storage.interface import Endpoint, Flush, MetricSchema, StorageError
 
 LAST = 2**31 - 1
 
@@ -91,6 +91,23 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
         connection.execute("UPDATE schema_version SET version = ?", [SCHEMA_VERSION + 1])
     with pytest.raises(StorageError, match=f"newer pyrover .schema {SCHEMA_VERSION + 1}, this one knows"):
         DuckdbStorage(path)
+
+
+def test_a_file_from_before_there_were_endpoints_gets_their_table(tmp_path: Path) -> None:
+    path = tmp_path / "file.duckdb"
+    storage = DuckdbStorage(path)
+    storage.write(flush("one"))
+    storage.close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DROP TABLE endpoints")
+    storage = DuckdbStorage(path)
+    assert totals(storage) == [1, 1, 1]
+    endpoint = Endpoint("YXBp.1_R0VUOi8=", "YXBp.1", "GET:/", 1, 1)
+    storage.write(Flush("two", flush("two").metrics, endpoints=[endpoint]))
+    storage.close()
+    storage = DuckdbStorage(path)
+    assert storage.endpoints(None, 0, LAST) == [endpoint]
+    storage.close()
 
 
 def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
