@@ -1,5 +1,7 @@
 """Clients as the tests use them: each makes the given calls to a server and gives its account of them."""
 
+import http.client
+import io
 import json
 import signal
 import subprocess
@@ -126,3 +128,52 @@ def wrk(depth: int) -> Client:
         ]
 
     return client
+
+
+def gnutls_cli() -> Client:
+    """gnutls-cli, which sends what it is given line by line and shows what it receives."""
+
+    def client(server: Server, made: Sequence[Call]) -> list[Expected]:
+        assert server.authority is not None
+        assert not any(call.body_bytes for call in made)
+        heads = [f"{call.method} {call.target} HTTP/1.1\r\nHost: localhost\r\n" for call in made]
+        text = "".join(f"{head}\r\n" for head in heads).encode()
+        with tempfile.NamedTemporaryFile() as log:
+            options = ["--x509cafile", server.authority, "--logfile", log.name, "--port", str(server.port)]
+            command = [tool("gnutls-cli"), *options, "localhost"]
+            done = subprocess.run(command, input=text, capture_output=True, timeout=PATIENCE, check=False)
+            assert done.returncode == 0, (done.stderr, Path(log.name).read_text())
+        received = _Kept(done.stdout)
+        said = []
+        for call, head in zip(made, heads, strict=True):
+            start = received.tell()
+            response = http.client.HTTPResponse(received, method=call.method)  # type: ignore[arg-type] # as much of a socket as it uses
+            response.begin()
+            header_bytes = received.tell() - start
+            said.append(
+                Expected(
+                    method=call.method,
+                    path=call.target.partition("?")[0],
+                    status=response.status,
+                    request_body_bytes=0,
+                    response_body_bytes=len(response.read()),
+                    request_header_bytes=len(head) + 2,
+                    response_header_bytes=header_bytes,
+                    version=1,
+                    tls=True,
+                )
+            )
+        assert not received.read()
+        return said
+
+    return client
+
+
+class _Kept(io.BytesIO):
+    """Several responses, one after the other, for http.client, which closes what it has read one from."""
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return self
+
+    def close(self) -> None:
+        pass

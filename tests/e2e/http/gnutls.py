@@ -57,7 +57,21 @@ def client_credentials(authority: str) -> ctypes.c_void_p:
     return credentials
 
 
-class Session(io.RawIOBase):
+class _Reader(io.RawIOBase):
+    """What a session receives, as a file that can be closed on its own."""
+
+    def __init__(self, session: "Session") -> None:
+        super().__init__()
+        self._session = session
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override] # what BufferedReader gives
+        return self._session.receive_into(buffer)
+
+
+class Session:
     """A TLS connection, with as much of a socket's interface as http.server and http.client use."""
 
     def __init__(self, connection: socket.socket, credentials: ctypes.c_void_p, *, server: bool) -> None:
@@ -66,7 +80,6 @@ class Session(io.RawIOBase):
         Raises:
             OSError: it failed; the message is the library's.
         """
-        super().__init__()
         self._connection = connection
         self._library = _library()
         self._session = ctypes.c_void_p()
@@ -84,10 +97,8 @@ class Session(io.RawIOBase):
             pass
         return _check(result)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override] # what BufferedReader gives
+    def receive_into(self, buffer: bytearray) -> int:
+        """Bytes received; 0 at the end."""
         # The library writes into the reader's own memory.
         memory = (ctypes.c_char * len(buffer)).from_buffer(buffer)
         try:
@@ -98,7 +109,7 @@ class Session(io.RawIOBase):
             raise
 
     def makefile(self, _mode: str, _buffering: int = -1) -> io.BufferedReader:
-        return io.BufferedReader(self)
+        return io.BufferedReader(_Reader(self))
 
     def sendall(self, data: bytes) -> None:
         sent = 0
@@ -106,7 +117,7 @@ class Session(io.RawIOBase):
             rest = bytes(memoryview(data)[sent:])
             sent += self._retry(self._library.gnutls_record_send, self._session, rest, len(rest))
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Say that nothing follows, and close."""
         self._library.gnutls_bye(self._session, _CLOSE_WRITE)
         self._library.gnutls_deinit(self._session)

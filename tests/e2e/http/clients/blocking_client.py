@@ -5,7 +5,6 @@
 
 import http.client
 import json
-import socket
 import ssl
 import sys
 import urllib.error
@@ -80,10 +79,7 @@ def keep(given: dict[str, Any], kind: str) -> None:
         response = connection.getresponse()
         size = len(response.read())
         tell(call, response.status, size, tls=bool(given["ca"]), head_bytes=connection.head_bytes)
-    if isinstance(connection.sock, Session):
-        connection.sock.end()
-    elif isinstance(connection.sock, socket.socket):
-        connection.close()
+    connection.close()
 
 
 def by_urllib(given: dict[str, Any]) -> None:

@@ -89,6 +89,8 @@ async def main() -> None:
             timeout_graceful_shutdown=1,
         )
     )
+    # uvicorn ends by the signal that it was sent, once it has handled it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     ready(port)
     await server.serve([listener])
 

@@ -67,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         size = -1
         while size:
             line = self.rfile.readline()
-            size = int(line, 16)
+            size = int(line.partition(b";")[0], 16)
             body += len(self.rfile.read(size))
             framing += len(line) + len(self.rfile.readline())
         return body, framing
@@ -84,6 +84,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(given.body)))
         elif not given.tells_length:
             self.close_connection = True
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         response_headers = self.wfile.count - self._written
         sent = 0

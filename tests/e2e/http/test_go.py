@@ -1,0 +1,40 @@
+"""Go's net/http as server and client, with its own TLS; programs with their symbols, and without."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.http.calls import calls
+from tests.e2e.http.certificates import Certificates
+from tests.e2e.http.client import Client, curl, own
+from tests.e2e.http.conftest import Check
+from tests.e2e.http.server import started
+
+pytestmark = pytest.mark.kernel
+
+CLIENTS: dict[str, Callable[[Path, Path], Client]] = {
+    "go-1": lambda program, _: own([program, "client", "http1"]),
+    "go-2": lambda program, _: own([program, "client", "http2"]),
+    "curl": lambda _, files: curl("http1.1", files=files),
+    "curl-h2": lambda _, files: curl("http2", files=files),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "client"),
+    [
+        ("http", "go-1"),
+        ("h2c", "go-2"),
+        ("https", "go-1"),
+        ("https", "curl"),
+        ("h2", "go-2"),
+        ("h2", "curl-h2"),
+    ],
+)
+def test_every_kind_of_exchange(
+    kind: str, client: str, go_program: Path, tmp_path: Path, certificates: Certificates, compare: Check
+) -> None:
+    secrets = None if kind in {"http", "h2c"} else certificates
+    with started([go_program, "server", kind], tmp_path / "log", secrets) as server:
+        compare(server, CLIENTS[client](go_program, tmp_path), calls())
