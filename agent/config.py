@@ -103,6 +103,12 @@ class Conntrack(_Section, frozen=True):
     enabled: bool = True
 
 
+class Tls(_Section, frozen=True):
+    """Reading the plain text of TLS connections, where libraries take it from programs and give it to them."""
+
+    enabled: bool = True
+
+
 class Limits(_Section, frozen=True):
     """Bounds of what the agent keeps. What does not fit is counted."""
 
@@ -125,6 +131,7 @@ class Configuration(_Section, frozen=True):
     discovery: Discovery = Discovery()
     kernel: Kernel = Kernel()
     conntrack: Conntrack = Conntrack()
+    tls: Tls = Tls()
     limits: Limits = Limits()
 
     def rules(self) -> tuple[ServiceRule, ...]:
@@ -158,6 +165,7 @@ ENVIRONMENT = {
     "ROVER_KERNEL_RING_BYTES": "kernel.ring_bytes",
     "ROVER_KERNEL_UNAVAILABLE_HOOKS": "kernel.unavailable_hooks",
     "ROVER_CONNTRACK_ENABLED": "conntrack.enabled",
+    "ROVER_TLS_ENABLED": "tls.enabled",
     "ROVER_LIMITS_CONNECTIONS": "limits.connections",
     "ROVER_LIMITS_PROCESSES": "limits.processes",
     "ROVER_LIMITS_LISTENERS": "limits.listeners",

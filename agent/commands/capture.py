@@ -7,13 +7,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.events.source import EventSource
 from agent.kernel.source import KernelSource
+from agent.tls.watcher import TlsWatcher
 
 STEP_SECONDS = 0.05
 """The longest pause between two looks at the ring."""
@@ -62,6 +63,23 @@ def open_conntrack(configuration: Configuration) -> Iterator[ConntrackWatcher | 
         yield None
         return
     watcher = ConntrackWatcher(configuration.discovery.proc, configuration.limits.network_namespaces)
+    watcher.start()
+    try:
+        yield watcher
+    finally:
+        watcher.close()
+
+
+@contextmanager
+def open_tls(source: KernelSource, configuration: Configuration) -> Iterator[TlsWatcher | None]:
+    """Probes in the TLS libraries of this machine meanwhile; None when the configuration or the kernel has none."""
+    watcher = None
+    if configuration.tls.enabled:
+        with suppress(OSError):  # the kernel has no uprobes: the plan says so
+            watcher = TlsWatcher(source.loaded.programs, configuration.discovery.proc)
+    if watcher is None:
+        yield None
+        return
     watcher.start()
     try:
         yield watcher

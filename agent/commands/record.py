@@ -16,6 +16,7 @@ from agent.commands.capture import (
     node_name,
     open_conntrack,
     open_kernel,
+    open_tls,
 )
 from agent.commands.live import format_counts
 from agent.config import Configuration, ConfigurationError
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             with (
                 open_kernel(configuration) as source,
                 open_conntrack(configuration) as conntrack,
+                open_tls(source, configuration),
                 arguments.file.open("wb") as file,
             ):
                 destination = f"recording to {arguments.file}"

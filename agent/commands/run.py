@@ -17,6 +17,7 @@ from agent.commands.capture import (
     node_name,
     open_conntrack,
     open_kernel,
+    open_tls,
 )
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
@@ -29,6 +30,7 @@ from agent.export.transport import GrpcTransport, Security
 from agent.kernel.loader import LoaderError
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
+from agent.tls.watcher import TlsWatcher
 
 SHUTDOWN_SECONDS = 5.0
 """How long the last logs may take to be delivered."""
@@ -58,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
         except (LoaderError, ValueError) as error:
             transport.close()
             return fail(str(error))
-        with source, open_conntrack(configuration) as conntrack:
+        with source, open_conntrack(configuration) as conntrack, open_tls(source, configuration) as tls:
             live = LiveLine() if arguments.live else None
-            figures = _capture(source, conntrack, configuration, transport, stop, live=live)
+            figures = _capture(source, conntrack, tls, configuration, transport, stop, live=live)
     if arguments.figures is not None:
         try:
             arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
@@ -93,6 +95,7 @@ def _pem(path: str) -> bytes | None:
 def _capture(
     source: KernelSource,
     conntrack: ConntrackWatcher | None,
+    tls: TlsWatcher | None,
     configuration: Configuration,
     transport: GrpcTransport,
     stop: Stop,
@@ -130,6 +133,7 @@ def _capture(
                 **pipeline.remotes.losses(),
                 **pipeline.conversations.losses,
                 **(conntrack.losses() if conntrack is not None else {}),
+                **(tls.failures() if tls is not None else {}),
             },
             troubles=pipeline.troubles,
             problem=sender.problem,

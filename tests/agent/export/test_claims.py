@@ -38,9 +38,9 @@ def half(first: int, last: int) -> Half:
     return Half(first_ns=first + 1, last_ns=last, first_call_ns=first, last_call_ns=last)
 
 
-def told(view: int, request: Half, response: Half, requests: EventKind = K.READ) -> Told:
+def told(view: int, request: Half, response: Half, requests: EventKind = K.READ, *, is_tls: bool = False) -> Told:
     exchange = Exchange(Version.HTTP1, request=request, response=response)
-    return Told(VIEWS[view], exchange, requests, is_tls=False)
+    return Told(VIEWS[view], exchange, requests, is_tls=is_tls)
 
 
 def test_reads_go_with_the_request_and_writes_with_the_response_of_a_server() -> None:
@@ -58,6 +58,23 @@ def test_of_a_client_it_is_the_other_way_round() -> None:
 def test_what_two_may_claim_travels_with_the_one_that_was_told_first() -> None:
     logs = logs_of((0, K.READ, 10), (0, K.READ, 15), (0, K.READ, 20))
     assert claim_logs(logs, [told(0, half(10, 16), Half()), told(0, half(12, 21), Half())]).tolist() == [0, 0, 1]
+
+
+def test_calls_of_a_tls_library_claim_the_system_calls_within_them() -> None:
+    logs = logs_of((0, K.READ, 5), (0, K.READ, 12), (0, K.WRITE, 31), (0, K.WRITE, 41), (0, K.WRITE, 50))
+    # SSL_read from 10 to 15; SSL_write from 30 to 35 and from 40 to 45
+    read, wrote = Half(15, 15, 10, 10), Half(30, 45, 30, 40)
+    assert claim_logs(logs, [told(0, read, wrote, is_tls=True)]).tolist() == [UNCLAIMED, 0, 0, 0, UNCLAIMED]
+
+
+def test_calls_of_a_tls_library_that_is_given_bytes_claim_the_system_calls_beside_them() -> None:
+    logs = logs_of(
+        (0, K.READ, 5), (0, K.READ, 8), (0, K.WRITE, 36), (0, K.WRITE, 46), (0, K.WRITE, 50), (1, K.WRITE, 51)
+    )
+    read, wrote = Half(15, 15, 10, 10), Half(30, 45, 30, 40)
+    assert claim_logs(logs, [told(0, read, wrote, is_tls=True)]).tolist() == [UNCLAIMED, 0, 0, 0, UNCLAIMED, UNCLAIMED]
+    assert claim_logs(logs[:3], [told(0, read, wrote, is_tls=True)]).tolist() == [UNCLAIMED, 0, 0]
+    assert claim_logs(logs[-1:], [told(0, read, wrote, is_tls=True)]).tolist() == [UNCLAIMED]
 
 
 def test_a_half_without_bytes_claims_nothing() -> None:
