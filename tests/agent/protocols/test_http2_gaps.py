@@ -3,7 +3,7 @@
 import pytest
 
 from agent.protocols.exchange import Ended, Exchange, Half, Version
-from agent.protocols.http2_frames import PREFACE, FrameKind
+from agent.protocols.http2_frames import PREFACE, FrameKind, Setting
 from agent.protocols.http2_stream_table import DOUBT_NS
 from agent.protocols.slicing import SLICE_NS
 from tests.agent.protocols.http2_wire import CALL, GET, GRPC_OK, OK, Fields, World, frame, ping, reset, settings
@@ -332,3 +332,56 @@ def test_frames_are_found_behind_calls_that_were_lost_though_those_go_by_the_tim
     world.requests(500, world.client.headers(1, GET, ends=True))
     assert statuses(world.responses(world.server.headers(1, OK, ends=True))) == [("/items", 200)]
     assert world.losses == {"frames_hidden": 1}
+
+
+def test_a_request_that_is_seen_late_may_have_been_answered_unseen() -> None:
+    world = connected(World())
+    written_at = world.now_ns
+    world.responses(100)
+    world.responses(ping())
+    world.now_ns = written_at  # by another thread, whose call came to an end after those of the server
+    world.requests(world.client.headers(1, GET, ends=True))
+    world.now_ns = written_at + 5_000
+    world.requests(world.client.headers(3, GET, ends=True))
+    assert statuses(world.parser.end()) == [("/items", 0)]
+    assert world.losses == {"frames_hidden": 1, "stream_not_seen_whole": 1}
+
+
+def test_a_gap_within_a_continued_header_block_ends_it() -> None:
+    world = connected(World())
+    world.requests(world.client.headers(1, GET, ends=True, cuts=(10,))[:19], 100)
+    world.requests(world.client.headers(3, (*LITERAL[:2], (":path", "/later")), ends=True))
+    assert statuses(world.responses(world.server.headers(3, OK, ends=True))) == [("/later", 200)]
+    assert world.losses == {"frames_hidden": 1}
+
+
+def test_attempts_count_anew_when_frames_were_found() -> None:
+    world = connected(World())
+    for _ in range(2):
+        world.requests(100)
+        for _ in range(1_000):
+            world.requests(b"anything else")
+        world.requests(ping())
+    assert world.parser.ended is None
+
+
+def test_a_header_block_in_one_frame_over_the_bound_costs_its_stream() -> None:
+    world = connected(World())
+    world.responses(settings({Setting.MAX_FRAME_SIZE: 1 << 20}))
+    long = world.client.headers(1, (*GET, ("cookie", "c" * 300_000)), ends=True, huffman=False)
+    world.requests(long)
+    assert world.responses(world.server.headers(1, OK, ends=True)) == []
+    assert world.losses == {"header_block_hidden": 1, "stream_not_seen_whole": 1}
+    long = world.client.headers(3, (*GET, ("cookie", "d" * 300_000)), ends=True, huffman=False)
+    for begin in range(0, len(long), 60_000):
+        world.requests(long[begin : begin + 60_000])
+        assert world.parser.kept_bytes == 0
+    assert world.responses(world.server.headers(3, OK, ends=True)) == []
+    assert world.losses == {"header_block_hidden": 2, "stream_not_seen_whole": 2}
+
+
+def test_an_upgraded_client_may_have_allowed_larger_frames_in_its_request() -> None:
+    world = connected(World(upgraded=Exchange(Version.HTTP1, "GET", "/old", "shop", request=Half(5, 6, 4, 4, 90, 0))))
+    (exchange,) = world.responses(world.server.headers(1, OK), world.server.data(1, bytes(20_000), ends=True))
+    assert exchange.response.body_bytes == 20_000
+    assert world.losses == {}
