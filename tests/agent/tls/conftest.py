@@ -1,10 +1,20 @@
 """What tests of TLS share: built once for all of them."""
 
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.agent.tls.building import FAKE_LIBRARY, build_go, compile_c
+from agent.kernel.loader import Options
+from agent.kernel.source import KernelSource
+from agent.tls.watcher import TlsWatcher
+from tests.agent.kernel.watching import ATTACH
+from tests.agent.tls.building import FAKE_LIBRARY, build_go, compile_c, tool
+from tests.agent.tls.fake import FakeLibrary
+from tests.agent.tls.watching import TlsWatch, until
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +30,53 @@ def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stripped_go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_go(tmp_path_factory.mktemp("go") / "exchange", "-buildmode=pie", "-ldflags=-s -w")
+
+
+class Certificate(NamedTuple):
+    """A server's certificate, signed by itself, for localhost and 127.0.0.1."""
+
+    path: Path
+    key: Path
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    folder = tmp_path_factory.mktemp("certificate")
+    made = Certificate(folder / "certificate.pem", folder / "key.pem")
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(
+        [tool("openssl"), *words.split(), *names, "-keyout", made.key, "-out", made.path],
+        check=True,
+        capture_output=True,
+    )
+    return made
+
+
+@pytest.fixture(scope="session")
+def tls_watch() -> Iterator[TlsWatch]:
+    """Programs and probes that all tests share; this process is watched, and what tests choose."""
+    options = Options(payload_bytes=32 << 20)
+    with KernelSource.open(only_processes=[os.getpid()], ring_bytes=32 << 20, options=options, attach=ATTACH) as source:
+        if not source.coverage.has("openssl_read"):
+            pytest.skip("this kernel has no uprobes")
+        watcher = TlsWatcher(source.loaded.programs)
+        watcher.start()
+        until(lambda: watcher.reviews)
+        yield TlsWatch(source, watcher)
+        watcher.close()
+
+
+@pytest.fixture
+def tls(tls_watch: TlsWatch) -> Iterator[TlsWatch]:
+    """The same; nothing may be lost or left out."""
+    tls_watch.source.take()
+    tls_watch.source.take_payload()
+    before = {**tls_watch.source.losses(), **tls_watch.source.incomplete()}
+    yield tls_watch
+    assert {**tls_watch.source.losses(), **tls_watch.source.incomplete()} == before
+
+
+@pytest.fixture(scope="session")
+def fake(fake_library: Path) -> FakeLibrary:
+    return FakeLibrary(fake_library)

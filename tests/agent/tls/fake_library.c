@@ -18,6 +18,8 @@ struct session {
     char text[ROOM];
 };
 
+const size_t text_at = offsetof(struct session, text);
+
 static const char record[HEADER] = {0x17, 3, 3, 0, 0};
 
 int SSL_write(struct session *session, const void *text, int length);

@@ -1,0 +1,171 @@
+"""agent/tls/mappings.py and mapping_events.py: which files processes run code from."""
+
+import contextlib
+import ctypes
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.tls.mapping_events import MappingEvents, NewMapping
+from agent.tls.mappings import Identity, identify, mapped_files, open_path, processes
+from tests.agent.tls.building import tool
+from tests.agent.tls.watching import until
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at processes and to mount")
+
+
+@contextlib.contextmanager
+def loaded(path: Path) -> Iterator[None]:
+    """A library in the memory of this process."""
+    library = ctypes.CDLL(str(path))
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).dlclose(ctypes.c_void_p(library._handle))
+
+
+def mapped_here(path: Path) -> list[Identity]:
+    return [
+        identify(open_path("/proc", os.getpid(), mapped.begin, mapped.end))[0]
+        for mapped in mapped_files("/proc", os.getpid())
+        if mapped.path.removesuffix(" (deleted)") == str(path)
+    ]
+
+
+@needs_root
+def test_a_library_is_found_while_it_is_loaded(tmp_path: Path, fake_library: Path) -> None:
+    path = Path(shutil.copy(fake_library, tmp_path / "a library.so"))
+    assert mapped_here(path) == []
+    with loaded(path):
+        assert mapped_here(path) == [identify(str(path))[0]]
+        path.unlink()
+        (found,) = mapped_here(path)
+        assert found.inode
+    assert mapped_here(path) == []
+
+
+def test_what_is_not_executed_is_not_listed(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(bytes(mmap.PAGESIZE))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), mmap.PAGESIZE, prot=mmap.PROT_READ):
+        assert str(path) in Path("/proc/self/maps").read_text()
+        assert str(path) not in {mapped.path for mapped in mapped_files("/proc", os.getpid())}
+
+
+def test_processes_come_and_go() -> None:
+    assert {1, os.getpid()} <= set(processes("/proc"))
+    assert processes("/no such place") == []
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    assert list(mapped_files("/proc", child.pid)) == []
+
+
+def test_only_files_have_an_identity(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/null"), tmp_path / "nothing"):
+        with pytest.raises(OSError, match=r".+"):
+            identify(str(path))
+
+
+def test_a_file_is_the_same_under_each_of_its_names(tmp_path: Path) -> None:
+    path, other = tmp_path / "one", tmp_path / "two"
+    path.write_text("one")
+    os.link(path, other)
+    identity, version = identify(str(path))
+    assert identify(str(other)) == (identity, version)
+    path.write_text("another")
+    assert identify(str(path))[0] == identity
+    assert identify(str(path))[1] != version
+    shutil.copy(path, tmp_path / "copy")
+    assert identify(str(tmp_path / "copy"))[0] != identity
+
+
+@needs_root
+def test_a_file_below_two_overlays_is_one_file(tmp_path: Path) -> None:
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    (lower / "library").write_text("text")
+    with contextlib.ExitStack() as stack:
+        identities = []
+        for name in ("one", "two"):
+            places = {part: tmp_path / name / part for part in ("upper", "work", "merged")}
+            for place in places.values():
+                place.mkdir(parents=True)
+            options = f"lowerdir={lower},upperdir={places['upper']},workdir={places['work']}"
+            mounted = subprocess.run(
+                ["mount", "-t", "overlay", "overlay", "-o", options, places["merged"]], capture_output=True, check=False
+            )
+            if mounted.returncode:
+                pytest.skip(f"overlays cannot be mounted here: {mounted.stderr.decode().strip()}")
+            stack.callback(subprocess.run, ["umount", places["merged"]], check=True)
+            identities.append(identify(str(places["merged"] / "library"))[0])
+        assert identities[0] == identities[1]
+        (tmp_path / "one" / "merged" / "library").write_text("another text")
+        assert identify(str(tmp_path / "one" / "merged" / "library"))[0] != identities[1]
+
+
+@pytest.fixture
+def events() -> Iterator[MappingEvents]:
+    try:
+        listening = MappingEvents()
+    except OSError as error:
+        pytest.skip(f"the kernel does not tell of mappings: {error.strerror}")
+    yield listening
+    listening.close()
+
+
+def told_of(events: MappingEvents, name: str) -> NewMapping:
+    heard: list[NewMapping] = []
+
+    def is_there() -> bool:
+        heard.extend(mapping for mapping in events.take() if os.fsdecode(mapping.name) == name)
+        return bool(heard)
+
+    until(is_there)
+    assert len(heard) == 1
+    return heard[0]
+
+
+@needs_root
+def test_a_program_is_told_when_it_starts(events: MappingEvents, tmp_path: Path) -> None:
+    program = Path(shutil.copy(tool("true"), tmp_path / "a program"))
+    with subprocess.Popen([program]) as child:
+        child.wait()
+    mapping = told_of(events, str(program))
+    assert mapping.process == child.pid
+    assert mapping.file[2] == program.stat().st_ino
+    assert mapping.end > mapping.begin
+    assert events.lost == 0
+
+
+@needs_root
+def test_a_library_is_told_when_it_is_loaded(events: MappingEvents, tmp_path: Path, fake_library: Path) -> None:
+    path = Path(shutil.copy(fake_library, tmp_path / "late.so"))
+    list(events.take())
+    with loaded(path):
+        mapping = told_of(events, str(path))
+        assert mapping.process == os.getpid()
+        assert identify(open_path("/proc", mapping.process, mapping.begin, mapping.end)) == identify(str(path))
+
+
+@needs_root
+def test_what_is_not_taken_in_time_is_counted(events: MappingEvents, tmp_path: Path, fake_library: Path) -> None:
+    path = Path(shutil.copy(fake_library, tmp_path / "often.so"))
+    os.sched_setaffinity(0, {0})
+    try:
+        list(events.take())
+        often = f"for _ in range(2000): _ctypes.dlclose(ctypes.CDLL({str(path)!r})._handle)"
+        subprocess.run([sys.executable, "-c", f"import ctypes, _ctypes\n{often}"], check=True)
+        heard = [mapping for mapping in events.take() if os.fsdecode(mapping.name) == str(path)]
+        for _ in range(3):  # what was lost is told with the next record that finds room
+            subprocess.run(["true"], check=True)
+            list(events.take())
+    finally:
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    assert events.lost > 0
+    assert 0 < len(heard) < 2000
