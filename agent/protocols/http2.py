@@ -8,7 +8,6 @@ then missing; and padding that was not captured counts as body (and as a loss).
 """
 
 from collections import Counter
-from dataclasses import replace
 
 from agent.protocols.block_collector import BlockHead
 from agent.protocols.exchange import Ended, Exchange, Flow, Piece, Version
@@ -45,7 +44,8 @@ class Http2Parser:
 
         Args:
             losses: Where what cannot be told is counted, by `Loss`.
-            upgraded: The request in HTTP/1 that made the connection HTTP/2 (h2c), which is complete: stream 1.
+            upgraded: The request in HTTP/1 that made the connection HTTP/2 (h2c), which is complete: stream 1. It is
+                told as this same object.
             joined: Whether the connection began before its first piece.
             maximum_streams: Open streams that are followed.
         """
@@ -60,7 +60,8 @@ class Http2Parser:
         self._readers = [FrameReader(flow, self, losses, joined=joined) for flow in Flow]
         if upgraded is not None:
             self._newest = 1
-            stream = Stream(replace(upgraded, version=Version.HTTP2), upgraded.request.first_ns)
+            upgraded.version = Version.HTTP2
+            stream = Stream(upgraded, upgraded.request.first_ns)
             stream.has_request = stream.request_ended = True
             self._streams.put(1, stream)
             self._settings_missed(Flow.REQUESTS)  # they were a field of that request

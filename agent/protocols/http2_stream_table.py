@@ -8,7 +8,7 @@ from agent.protocols.http2_streams import Stream, new_stream
 from agent.protocols.slicing import SLICE_NS, take_slice
 
 DOUBT_NS = 5 * SLICE_NS
-"""How long a stream whose end may have passed unseen is followed without anything happening."""
+"""How long a stream that cannot be told is followed while nothing happens: its end may have passed unseen."""
 MAXIMUM_UNREQUESTED = 1_024
 """Streams that are followed of which only a response has come."""
 
@@ -117,15 +117,15 @@ class StreamTable:
         for number, stream in list(self._streams.items()):
             if now_ns - stream.since_ns < SLICE_NS:
                 due_ns = min(due_ns, stream.since_ns + SLICE_NS)
-            elif stream.loss is None and stream.response_ended:
+            elif stream.loss is not None:
+                if now_ns - stream.last_ns >= DOUBT_NS:
+                    self.finish(number, stream)
+            elif stream.response_ended:
                 if now_ns - stream.last_ns >= SLICE_NS:
                     self.finish(number, stream)
                 else:
                     due_ns = min(due_ns, stream.last_ns + SLICE_NS)
-            elif (stream.is_doubtful or stream.untold) and now_ns - stream.last_ns >= DOUBT_NS:
-                stream.untold = stream.untold or Loss.NOT_SEEN_WHOLE
-                self.finish(number, stream)
-            elif stream.loss is None and stream.is_under_way:
+            elif stream.is_under_way:
                 told = take_slice(stream.exchange, stream.slices + 1)
                 if told is not None:
                     stream.slices += 1

@@ -303,6 +303,7 @@ def test_an_upgraded_connection_answers_the_request_in_http1_as_stream_1() -> No
     world.begin()
     world.requests(world.client.headers(3, GET, ends=True))
     (first,) = world.responses(world.server.headers(1, OK), world.server.data(1, b"ab", ends=True))
+    assert first is request
     assert first == Exchange(
         Version.HTTP2,
         "GET",

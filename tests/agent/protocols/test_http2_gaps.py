@@ -385,3 +385,15 @@ def test_an_upgraded_client_may_have_allowed_larger_frames_in_its_request() -> N
     (exchange,) = world.responses(world.server.headers(1, OK), world.server.data(1, bytes(20_000), ends=True))
     assert exchange.response.body_bytes == 20_000
     assert world.losses == {}
+
+
+def test_a_quiet_stream_is_followed_through_a_gap_in_the_other_flow() -> None:
+    world = connected(World())
+    world.requests(world.client.headers(1, CALL, ends=True))
+    world.responses(world.server.headers(1, OK), world.server.data(1, b"abc"))
+    world.requests(100)
+    (first,) = world.parser.slices(world.now_ns + SLICE_NS)
+    assert world.parser.slices(world.now_ns + 3 * DOUBT_NS) == []
+    (last,) = world.responses(world.server.headers(1, GRPC_OK, ends=True))
+    assert [(one.slice, one.is_last) for one in (first, last)] == [(1, False), (2, True)]
+    assert world.losses == {"frames_hidden": 1}
