@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             return fail(str(error))
         with source, open_conntrack(configuration) as conntrack, open_tls(source, configuration) as tls:
             live = LiveLine() if arguments.live else None
-            figures = _capture(source, conntrack, tls, configuration, transport, stop, live=live)
+            figures = _capture(source, configuration, transport, stop, conntrack=conntrack, tls=tls, live=live)
     if arguments.figures is not None:
         try:
             arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
@@ -94,12 +94,12 @@ def _pem(path: str) -> bytes | None:
 
 def _capture(
     source: KernelSource,
-    conntrack: ConntrackWatcher | None,
-    tls: TlsWatcher | None,
     configuration: Configuration,
     transport: GrpcTransport,
     stop: Stop,
     *,
+    conntrack: ConntrackWatcher | None,
+    tls: TlsWatcher | None,
     live: LiveLine | None,
 ) -> Figures:
     """Capture and deliver until it is time to stop; the final figures."""
