@@ -21,6 +21,8 @@ class ProcessFacts(msgspec.Struct, frozen=True):
     command_line: tuple[str, ...]
     cgroups: tuple[str, ...]
     """Paths of /proc/PID/cgroup: the unified one first, then systemd's, then the other controllers'."""
+    changes_threads: bool = False
+    """Whether what is done for one request may go on in another thread at any time, as in programs written in Go."""
 
 
 class SocketFacts(msgspec.Struct, frozen=True):

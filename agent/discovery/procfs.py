@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.conntrack.translation import Translation, TranslationSource
 from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketScan
 from agent.discovery.namespaces import NamespaceReader
+from agent.discovery.programs import is_go_program
 from agent.discovery.socket_table import is_loopback, parse_fib_trie, parse_if_inet6, parse_socket_table
 from agent.kernel.drop_reasons import read_drop_reasons
 
@@ -52,6 +53,7 @@ class ProcHost:
             executable=executable.removesuffix(" (deleted)"),
             command_line=tuple(part.decode(errors="replace") for part in command_line.split(b"\0") if part),
             cgroups=tuple(_parse_cgroups(cgroups)),
+            changes_threads=is_go_program(f"{folder}/exe"),
         )
 
     def socket_inode(self, pid: int, descriptor: int) -> int | None:

@@ -1,8 +1,13 @@
-"""The name of the program that a process runs, which for an interpreter is that of the script, module or archive."""
+"""What program a process runs: its name, which for an interpreter is that of the script or archive, and its kind."""
 
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+
+from agent.tls.elf import ElfError, ElfFile
+
+_GO_SECTION = ".go.buildinfo"
+"""Every linker of Go writes it since 1.13; stripping leaves it."""
 
 _INTERPRETER = re.compile(
     r"(?P<name>python|pypy|perl|ruby|node|nodejs|php|java|bash|dash|sh|zsh)[0-9.]*(?:-(?:cgi|fpm))?"
@@ -40,6 +45,15 @@ def program_name(executable: str, arguments: Sequence[str]) -> str:
     name = PurePosixPath(executable).name
     interpreter = _INTERPRETER.fullmatch(name)
     return (_interpreted(interpreter["name"], arguments[1:]) if interpreter else "") or name
+
+
+def is_go_program(path: str) -> bool:
+    """Whether an executable file is a program written in Go; False when it cannot be read."""
+    try:
+        with ElfFile(path) as elf:
+            return elf.section(_GO_SECTION) is not None
+    except (OSError, ElfError):
+        return False
 
 
 def _interpreted(interpreter: str, arguments: Sequence[str]) -> str:

@@ -102,6 +102,9 @@ class Conversation:
                 yield from self._upgrade()
 
     def _begun(self, thread: int, exchange: Exchange) -> None:
+        facts = self.view.process.facts
+        if facts is None or facts.changes_threads:
+            return  # its threads say nothing of who calls for whom
         if self.requests is EventKind.READ:
             self._served[id(exchange)] = thread, exchange
             self._callers.serve(self.view.process.pid, thread, exchange)

@@ -7,9 +7,12 @@ import pytest
 
 from agent.config import ENVIRONMENT, Configuration, load_configuration
 from agent.discovery.naming import Naming
+from agent.protocols.http1_losses import Loss as Http1Loss
+from agent.protocols.http2_losses import Loss as Http2Loss
 from tests.agent.synthetic import facts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "agent.md").read_text()
+HTTP = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
 DEFAULTS, RULES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -27,6 +30,11 @@ def test_every_environment_variable_stands_beside_its_key() -> None:
     for variable, key in ENVIRONMENT.items():
         if variable != "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME":  # another name for ROVER_NODE_NAME
             assert re.search(rf"^ *{key.rpartition('.')[2]}: .*# .*\b{variable}\b", DEFAULTS, re.MULTILINE), variable
+
+
+@pytest.mark.parametrize("cause", [*Http1Loss, *Http2Loss])
+def test_every_loss_of_exchanges_is_explained(cause: str) -> None:
+    assert re.search(rf"^\| `{cause}` \| \w", HTTP, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

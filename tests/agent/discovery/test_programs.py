@@ -1,8 +1,14 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.discovery.programs import program_name
+from agent.discovery.programs import is_go_program, program_name
 
 
 @pytest.mark.parametrize(
@@ -42,3 +48,20 @@ def test_a_known_executable_always_has_a_name(executable: str, arguments: list[s
     name = program_name(executable, arguments)
     assert name
     assert "/" not in name
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
+@pytest.mark.parametrize("flags", ["", "-s -w"])
+def test_a_program_in_go_is_known_also_when_it_is_stripped(tmp_path: Path, flags: str) -> None:
+    (tmp_path / "main.go").write_text("package main\nfunc main() {}\n")
+    program = tmp_path / "main"
+    environment = {**os.environ, "GO111MODULE": "off", "GOCACHE": str(tmp_path / "cache")}
+    command = ["go", "build", "-ldflags", flags, "-o", str(program), str(tmp_path / "main.go")]
+    subprocess.run(command, env=environment, check=True, cwd=tmp_path)
+    assert is_go_program(str(program))
+
+
+def test_other_programs_are_not_in_go(tmp_path: Path) -> None:
+    assert not is_go_program(sys.executable)
+    assert not is_go_program("/etc/passwd")
+    assert not is_go_program(str(tmp_path / "gone"))

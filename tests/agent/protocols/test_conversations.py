@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind
 from agent.protocols.conversations import ORPHANS, Conversations, Told
 from tests.agent.protocols.payload import READ, WRITE, calls, fragment
-from tests.agent.synthetic import World, event, released
+from tests.agent.synthetic import World, event, facts, released
 
 K = EventKind
 REQUEST = b"GET /path?query HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -21,6 +23,7 @@ class Talk:
 
     def __init__(self, capacity: int = 100) -> None:
         self.world = World()
+        self.world.host.processes[100] = facts(100)
         self.muted: list[int] = []
         self.conversations = Conversations(self.world.table, capacity, self.muted.append)
 
@@ -226,6 +229,16 @@ def test_a_call_that_is_made_while_serving_names_its_caller() -> None:
         fragment(READ, RESPONSE, inode=2, position=len(RESPONSE), at=4100),
     )
     assert [item.exchange.caller for item in more] == [""]
+
+
+def test_threads_of_a_program_that_changes_them_say_nothing() -> None:
+    talk = Talk()
+    talk.world.host.processes[100] = msgspec.structs.replace(facts(100), changes_threads=True)
+    talk.server(1)
+    talk.client(2)
+    talk.hears(fragment(READ, REQUEST))
+    (told,) = one_exchange(talk, inode=2, at=2000, asks=WRITE)
+    assert told.exchange.caller == ""
 
 
 def test_a_request_whose_connection_ends_is_served_no_more() -> None:

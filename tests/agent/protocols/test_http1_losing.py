@@ -142,6 +142,24 @@ def test_a_response_is_not_given_to_a_request_before_one_that_was_missed() -> No
     assert works_on(play)
 
 
+def test_a_response_is_its_requests_whatever_was_missed_behind_that() -> None:
+    play = Play()
+    play.ask(get("/a"), 40)
+    assert lines(play.answer(ok())) == ["GET /a 200"]
+    play.ask(get("/c"))
+    assert play.answer(ok()) == []  # that of the request that was missed
+    assert play.parser.ended is Ended.NOT_UNDERSTOOD
+
+
+def test_a_connection_that_pipelines_loses_its_order_with_a_request() -> None:
+    play = Play()
+    play.ask(get("/a") + get("/b"))
+    play.answer(ok())
+    play.ask(40)
+    assert play.answer(ok()) == []
+    assert play.parser.ended is Ended.NOT_UNDERSTOOD
+
+
 def test_a_connection_that_pipelines_is_given_up_once_a_response_was_missed() -> None:
     play = Play()
     play.ask(get("/a") + get("/b"))

@@ -64,15 +64,18 @@ class Call:
 
 def calls_of(fragments: list[Fragment]) -> list[Call]:
     """The calls of TLS libraries that fragments tell of, in order."""
-    found, first = [], b""
+    found: list[Call] = []
+    first: dict[tuple[int, int], bytes] = {}  # of the call that a thread is telling of; those of others come in between
     for fragment in fragments:
         if not fragment.session:
             continue
-        first = first or fragment.data
+        teller = fragment.thread, fragment.start_ns
+        begins = first.pop(teller, b"") or fragment.data
         if fragment.flags & FragmentFlag.LAST:
             kind = EventKind(fragment.kind)
-            found.append(Call(fragment.inode, fragment.session, kind, fragment.position, fragment.call_bytes, first))
-            first = b""
+            found.append(Call(fragment.inode, fragment.session, kind, fragment.position, fragment.call_bytes, begins))
+        else:
+            first[teller] = begins
     return found
 
 

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -102,5 +103,9 @@ func main() {
 		}(name)
 	}
 	group.Wait()
+	// A client has an answer before the call that sent it has returned: the program must not end until then.
+	if err := server.Shutdown(context.Background()); err != nil {
+		panic(err)
+	}
 	json.NewEncoder(os.Stdout).Encode(result)
 }
