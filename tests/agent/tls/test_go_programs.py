@@ -1,0 +1,71 @@
+"""Programs that encrypt with Go's own library, whose goroutines move between threads."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from agent.events.layout import EventKind
+from tests.agent.tls.conftest import Certificate
+from tests.agent.tls.test_openssl import check_connections
+from tests.agent.tls.watching import Run, TlsWatch
+
+pytestmark = pytest.mark.kernel
+
+READ, WRITE = EventKind.READ, EventKind.WRITE
+CLIENTS, EXCHANGES = 20, 10
+
+
+def run_program(tls: TlsWatch, program: Path, certificate: Certificate, numbers: tuple[int, int, int]) -> Run:
+    """A server and its clients, every other one with its connection in a type of its own.
+
+    The program waits until it has its probes. Numbers: clients, exchanges of each, bytes of each answer.
+    """
+    with tls.started(program, *certificate, *map(str, numbers)) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == "ready\n"
+        tls.until_attached(program)
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        said = child.stdout.read()
+    assert child.returncode == 0
+    return tls.ended(child.pid, said)
+
+
+@pytest.mark.parametrize("program", ["go_program", "stripped_go_program"])
+def test_exchanges_are_told_on_their_connections(
+    tls: TlsWatch, certificate: Certificate, program: str, request: pytest.FixtureRequest
+) -> None:
+    run = run_program(tls, request.getfixturevalue(program), certificate, (CLIENTS, EXCHANGES, 100))
+    check_connections(run)
+    assert run.count(WRITE, b"GET /client/") == CLIENTS * EXCHANGES
+    assert run.count(WRITE, b"HTTP/1.1 200 OK") == CLIENTS * EXCHANGES
+    # The server reads the next request's first byte apart, as soon as it waits for it.
+    ports = set(run.account["ports"])
+    of_clients = [call for call in run.calls if run.local_port[call.inode] in ports]
+    sent = sum(call.size for call in of_clients if call.kind is WRITE)
+    assert sent == run.account["request_bytes"]
+    of_server = [call for call in run.calls if run.local_port[call.inode] not in ports]
+    assert sum(call.size for call in of_server if call.kind is READ) == sent
+
+
+def test_large_answers_are_counted_to_the_byte(tls: TlsWatch, certificate: Certificate, go_program: Path) -> None:
+    run = run_program(tls, go_program, certificate, (4, 3, 300_000))
+    assert run.account["response_bodies"] == 4 * 3 * 300_000
+    ports = set(run.account["ports"])
+    sums: dict[bool, int] = defaultdict(int)
+    for call in run.calls:
+        is_client = run.local_port[call.inode] in ports
+        if is_client == (call.kind is READ):
+            sums[is_client] += call.size
+    assert sums[True] == sums[False] > run.account["response_bodies"]
+
+
+def test_positions_are_without_gaps(tls: TlsWatch, certificate: Certificate, go_program: Path) -> None:
+    run = run_program(tls, go_program, certificate, (5, 5, 50_000))
+    at: dict[tuple[int, EventKind], int] = defaultdict(int)
+    for call in run.calls:
+        assert call.position == at[call.inode, call.kind]
+        at[call.inode, call.kind] += call.size
+    assert len(at) == 2 * 2 * 5
