@@ -137,7 +137,6 @@ class Calls:
         is_certain = not (
             self._pipelines
             or latest.is_ambiguous
-            or self.skipped_ns >= latest.first_ns
             # Its response may have been among what was missed, and this one be that of a request not known of.
             or self.missed_response_ns >= latest.first_ns
         )
@@ -147,7 +146,8 @@ class Calls:
         if is_certain:
             if passed:
                 self.losses[Loss.REQUEST_WITHOUT_RESPONSE] += passed
-            self._is_doubtful = False
+            # A request that was missed while this one waited: the next response is that one's.
+            self._is_doubtful = self._pipelines = self.skipped_ns >= latest.first_ns
             return latest
         self.losses[Loss.PAIRING_AMBIGUOUS] += passed
         if self._pipelines:  # nothing will ever show again where its order is

@@ -121,7 +121,7 @@ def read_response_head(head: bytes) -> ResponseHead | None:
 def end_of_head(data: bytes | bytearray, start: int) -> int:
     """Where the head ends that begins at or before `start`: behind its empty line; -1 when it goes on."""
     end = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start) if end < 0 else data.find(b"\n\n", start, end)
+    bare = data.find(b"\n\n", start) if end < 0 else data.find(b"\n\n", start, end + 1)
     if bare >= 0:
         return bare + 2
     return end + 3 if end >= 0 else -1

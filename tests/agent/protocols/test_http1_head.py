@@ -199,6 +199,7 @@ def test_traces(fields: bytes, context: TraceContext | None) -> None:
         (b"a\n\nrest\r\n\r\n", 3),
         (b"a\n\r\nrest", 4),
         (b"a\r\n\nrest", 4),
+        (b"a\n\n\r\nrest", 3),
     ],
 )
 def test_where_a_head_ends(data: bytes, end: int) -> None:
