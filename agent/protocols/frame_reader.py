@@ -1,6 +1,6 @@
 """One flow of an HTTP/2 connection (RFC 9113 4): pieces in, header blocks, parts of bodies and control frames out."""
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 from typing import Protocol
 
@@ -84,7 +84,7 @@ class FrameReader:
         self._losses = losses
         self._search = FrameSearch(flow)
         self._blocks = BlockCollector(losses)
-        self._waiting: deque[Piece] = deque()  # found to begin with frames
+        self._waiting: list[Piece] = []  # found to begin with frames; the next one last
         self._call_ns = -1  # of the last piece, unless that was not captured
         self.is_lost = joined
         """Whether it is not known where frames begin."""
@@ -112,11 +112,15 @@ class FrameReader:
         """Bytes of pieces that are kept."""
         return self._search.held_bytes + self._blocks.kept_bytes + len(self._head) + len(self._payload or b"")
 
+    def expect_streams(self, maximum: int) -> None:
+        """Look for frames of streams up to this one only."""
+        self._search.maximum_stream = maximum
+
     def feed(self, piece: Piece) -> None:
         """Read the next piece."""
         self._take(piece)
         while self._waiting:
-            self._take(self._waiting.popleft())
+            self._take(self._waiting.pop())
 
     def _take(self, piece: Piece) -> None:
         may_begin = piece.call_ns != self._call_ns
@@ -129,14 +133,15 @@ class FrameReader:
             self._pass(piece)
 
     def _look(self, piece: Piece, *, may_begin: bool) -> None:
-        verdict, found = self._search.add(piece, self.maximum_frame, may_begin=may_begin)
+        self._search.maximum_frame = self.maximum_frame
+        verdict, found = self._search.add(piece, may_begin=may_begin)
         if found:
             self.is_lost = False
             self.found_ns = found[0].first_ns
             self.is_understood = True
             self._search.rejected = 0
             self._preface_left = len(PREFACE) if verdict is Verdict.PREFACE else 0
-            self._waiting.extendleft(reversed(found))
+            self._waiting.extend(reversed(found))
 
     def _lose(self, cause: Loss) -> None:
         self._losses[cause] += 1

@@ -1,11 +1,18 @@
 """Finding frames of HTTP/2 again in a stream of which parts were not captured."""
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
 from agent.protocols.exchange import Flow, Piece
-from agent.protocols.http2_frames import FRAME_HEADER, PREFACE, frame_header, is_plausible
+from agent.protocols.http2_frames import (
+    DATA,
+    FRAME_HEADER,
+    MAXIMUM_FRAME_SIZE,
+    MAXIMUM_STREAM,
+    PREFACE,
+    frame_header,
+    is_plausible,
+)
 
 ENOUGH_FRAMES = 3
 """Plausible frame headers, each where the frame before it ends, that are believed."""
@@ -32,15 +39,19 @@ class FrameSearch:
     Applications write whole frames, and read them whole when they come one by one; so a call is where a frame is
     likely to begin. So is the end of bytes that were not captured: calls that were lost, or the payload of a frame.
     Believed are pieces whose first bytes are a run of `ENOUGH_FRAMES` frame headers, or of fewer where a piece ends
-    exactly with one of their frames.
+    exactly with one of their frames, unless that is one empty DATA frame.
     """
 
-    __slots__ = ("_bytes", "_flow", "_held", "maximum_frame", "rejected")
+    __slots__ = ("_bytes", "_flow", "_held", "maximum_frame", "maximum_stream", "rejected")
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._held: deque[Piece] = deque()
+        self._held: list[Piece] = []
         self._bytes = 0
+        self.maximum_frame = MAXIMUM_FRAME_SIZE
+        """Most bytes of a payload."""
+        self.maximum_stream = MAXIMUM_STREAM
+        """The last stream that there may be."""
         self.rejected = 0
         """Pieces that did not begin with frames, where they might have."""
 
@@ -49,12 +60,11 @@ class FrameSearch:
         """Captured bytes that are kept until they are understood."""
         return self._bytes
 
-    def add(self, piece: Piece, maximum_frame: int, *, may_begin: bool) -> tuple[Verdict, list[Piece]]:
+    def add(self, piece: Piece, *, may_begin: bool) -> tuple[Verdict, list[Piece]]:
         """Look at the next piece.
 
         Args:
             piece: The next one of the flow.
-            maximum_frame: Bytes that a payload may have.
             may_begin: Whether it is the first of a call, or follows bytes that were not captured.
 
         Returns:
@@ -65,7 +75,7 @@ class FrameSearch:
         self._held.append(piece)
         self._bytes += len(piece.data or b"")
         while self._held:
-            verdict = examine(self._held, self._flow, maximum_frame)
+            verdict = examine(self._held, self._flow, self.maximum_frame, self.maximum_stream)
             if verdict in {Verdict.FRAMES, Verdict.PREFACE}:
                 return verdict, self._take_all()
             if verdict is Verdict.UNDECIDED:
@@ -77,9 +87,7 @@ class FrameSearch:
         return Verdict.UNDECIDED, []
 
     def _take_all(self) -> list[Piece]:
-        held = list(self._held)
-        self._held.clear()
-        self._bytes = 0
+        held, self._held, self._bytes = self._held, [], 0
         return held
 
     def _reject(self) -> None:
@@ -92,13 +100,13 @@ class FrameSearch:
             gone = self._drop()
 
     def _drop(self) -> Piece:
-        gone = self._held.popleft()
+        gone = self._held.pop(0)
         self._bytes -= len(gone.data or b"")
         return gone
 
 
-def examine(pieces: Sequence[Piece], flow: Flow, maximum_frame: int) -> Verdict:
-    """Whether pieces that follow each other begin with frames."""
+def examine(pieces: Sequence[Piece], flow: Flow, maximum_frame: int, maximum_stream: int) -> Verdict:
+    """Whether pieces that follow each other begin with frames; see FrameSearch."""
     if flow is Flow.REQUESTS:
         begin = _captured(pieces, 0, len(PREFACE))
         if begin == PREFACE:
@@ -109,14 +117,15 @@ def examine(pieces: Sequence[Piece], flow: Flow, maximum_frame: int) -> Verdict:
     position = frames = 0
     while position + FRAME_HEADER <= total:
         header = _captured(pieces, position, FRAME_HEADER)
-        if header is None or not is_plausible(flow, header, first=not frames):
+        if header is None or not is_plausible(flow, header, maximum_stream, first=not frames):
             return Verdict.OTHER
-        length = frame_header(header)[0]
+        length, kind, _, _ = frame_header(header)
         if length > maximum_frame:
             return Verdict.OTHER
         frames += 1
         position += FRAME_HEADER + length
-        if frames == ENOUGH_FRAMES or position == total:
+        is_something = length or kind != DATA
+        if frames == ENOUGH_FRAMES or (position == total and (frames > 1 or is_something)):
             return Verdict.FRAMES
     return Verdict.UNDECIDED
 

@@ -10,7 +10,6 @@ The static table, the Huffman code and errors are those of the library hpack. It
 unknown entries and decodes every value, and takes several times as long (bench/http2_parser.py).
 """
 
-from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -74,7 +73,7 @@ class HeaderBlocks:
 
     def __init__(self, *, is_complete: bool) -> None:
         """`is_complete` when the direction's first block will be the first that `decode` gets."""
-        self._entries: deque[tuple[_Entry, int]] = deque()  # newest first, each with its least size
+        self._entries: list[tuple[_Entry, int]] = []  # the newest last, each with its least size
         self._size = 0
         self._maximum = DEFAULT_TABLE if is_complete else MAXIMUM_TABLE
         self._cache: dict[bytes, Block] = {}  # of blocks that leave the table as it is, until it changes
@@ -161,7 +160,7 @@ class HeaderBlocks:
             value, (at, value_size) = "", _skipped(block, at)
         if mask == _SIX_BITS:
             size = _OVERHEAD + name_size + value_size
-            self._entries.appendleft(((name, value, name_size), size))
+            self._entries.append(((name, value, name_size), size))
             self._size += size
             self._evict()
         return name, value, at
@@ -171,12 +170,17 @@ class HeaderBlocks:
             if not index:
                 raise HPACKDecodingError("index 0")
             return _STATIC[index]
-        index -= _STATIC_SIZE
-        return self._entries[index][0] if index < len(self._entries) else _UNKNOWN
+        place = index - _STATIC_SIZE + 1  # from the end
+        return self._entries[-place][0] if place <= len(self._entries) else _UNKNOWN
 
     def _evict(self) -> None:
+        if self._size <= self._maximum:
+            return
+        gone = 0
         while self._size > self._maximum:
-            self._size -= self._entries.pop()[1]
+            self._size -= self._entries[gone][1]
+            gone += 1
+        del self._entries[:gone]
 
 
 def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:

@@ -13,7 +13,14 @@ from agent.protocols.block_collector import BlockHead
 from agent.protocols.exchange import Ended, Exchange, Flow, Piece, Version
 from agent.protocols.frame_reader import FrameReader
 from agent.protocols.header_blocks import UNKNOWN_BLOCK, Block, HeaderBlocks
-from agent.protocols.http2_frames import MAXIMUM_FRAME_SIZE, FrameKind, Setting, last_stream_of, settings_of
+from agent.protocols.http2_frames import (
+    MAXIMUM_FRAME_SIZE,
+    MAXIMUM_STREAM,
+    FrameKind,
+    Setting,
+    last_stream_of,
+    settings_of,
+)
 from agent.protocols.http2_losses import Loss
 from agent.protocols.http2_stream_table import StreamTable
 from agent.protocols.http2_streams import Stream
@@ -25,7 +32,9 @@ ATTEMPTS = 16
 LATER_ATTEMPTS = 1_024
 """The same of one that had."""
 
-_ANY_STREAM = (1 << 31) - 1
+STREAMS_MISSED = 1 << 20
+"""By how much the numbers of streams may go on while they are not seen."""
+
 _OTHER = {Flow.REQUESTS: Flow.RESPONSES, Flow.RESPONSES: Flow.REQUESTS}
 
 
@@ -54,7 +63,7 @@ class Http2Parser:
         self._ended: Ended | None = None
         self._streams = StreamTable(losses, maximum_streams)
         self._newest = 0  # of the streams that the client began
-        self._refused_from = _ANY_STREAM  # streams of the client after it, by GOAWAY
+        self._refused_from = MAXIMUM_STREAM  # streams of the client after it, by GOAWAY
         self._has_missed = [joined] * len(Flow)  # these three by Flow
         self._blocks = [HeaderBlocks(is_complete=not joined) for _ in Flow]
         self._readers = [FrameReader(flow, self, losses, joined=joined) for flow in Flow]
@@ -88,6 +97,8 @@ class Http2Parser:
         if self._ended is not None:
             return []
         reader = self._readers[flow]
+        if reader.is_lost and self._newest:
+            reader.expect_streams(self._newest + STREAMS_MISSED)
         reader.feed(piece)
         if reader.is_lost and reader.rejected >= self._attempts():
             self._ended = Ended.NOT_UNDERSTOOD

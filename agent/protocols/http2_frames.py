@@ -7,6 +7,8 @@ from agent.protocols.exchange import Flow
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client sends before its frames."""
+MAXIMUM_STREAM = (1 << 31) - 1
+"""The last stream that a connection can have."""
 FRAME_HEADER = 9
 """Bytes of a frame header."""
 DEFAULT_FRAME_SIZE = 16_384
@@ -54,7 +56,6 @@ END_STREAM, END_HEADERS, PADDED, PRIORITY = 0x1, 0x4, 0x8, 0x20
 _HEADER = struct.Struct(">HBBBL")
 _SETTING = struct.Struct(">HL")
 _NUMBER = struct.Struct(">L")
-_STREAM = (1 << 31) - 1
 
 _SIZES: dict[int, tuple[int, int]] = {
     FrameKind.PRIORITY: (5, 5),
@@ -80,7 +81,7 @@ _FLAGS: dict[int, int] = {
 def frame_header(data: bytes | bytearray, at: int = 0) -> tuple[int, int, int, int]:
     """Length of the payload, type, flags and stream of the frame header at a place that has all of it."""
     high, low, kind, flags, stream = _HEADER.unpack_from(data, at)
-    return high << 8 | low, kind, flags, stream & _STREAM
+    return high << 8 | low, kind, flags, stream & MAXIMUM_STREAM
 
 
 def is_valid(flow: Flow, length: int, kind: int, flags: int, stream: int) -> bool:
@@ -100,14 +101,23 @@ def is_valid(flow: Flow, length: int, kind: int, flags: int, stream: int) -> boo
     return least <= length <= most
 
 
-def is_plausible(flow: Flow, header: bytes, *, first: bool) -> bool:
+def is_plausible(flow: Flow, header: bytes, maximum_stream: int, *, first: bool) -> bool:
     """Whether bytes that may be anything look like a frame header.
 
     Stricter than `is_valid`: known types, defined flags and a clear reserved bit alone, no CONTINUATION as the first
-    of a run, and no empty DATA frame that ends nothing, which is what a run of zeros looks like.
+    of a run, no messages on streams of the server, which are rare, and no empty DATA frame that ends nothing, which is
+    what a run of zeros looks like.
+
+    Args:
+        flow: Whose bytes these are.
+        header: As many as a frame header has.
+        maximum_stream: The last stream that there may be.
+        first: Whether nothing is known of what was before.
     """
     length, kind, flags, stream = frame_header(header)
     if kind > CONTINUATION or flags & ~_FLAGS.get(kind, 0) or header[5] & 0x80:
+        return False
+    if stream > maximum_stream or (kind <= HEADERS and not stream & 1):
         return False
     if (kind == CONTINUATION and first) or (kind == DATA and not length and not flags & END_STREAM):
         return False
@@ -125,7 +135,7 @@ def header_fragment(kind: int, flags: int, payload: bytes) -> tuple[bytes | None
     if kind == PUSH_PROMISE:
         if end - begin < _NUMBER.size:
             return None, 0
-        promised = _NUMBER.unpack_from(payload, begin)[0] & _STREAM
+        promised = _NUMBER.unpack_from(payload, begin)[0] & MAXIMUM_STREAM
         begin += _NUMBER.size
     elif flags & PRIORITY:
         begin += 5
@@ -139,4 +149,4 @@ def settings_of(payload: bytes) -> list[tuple[int, int]]:
 
 def last_stream_of(payload: bytes) -> int:
     """The last stream that the sender of a GOAWAY has taken on."""
-    return int(_NUMBER.unpack_from(payload)[0]) & _STREAM
+    return int(_NUMBER.unpack_from(payload)[0]) & MAXIMUM_STREAM

@@ -13,6 +13,8 @@ class Calls:
 
     def __init__(self, flow: Flow = Flow.REQUESTS) -> None:
         self.search = FrameSearch(flow)
+        self.search.maximum_frame = LARGE
+        self.search.maximum_stream = 99
         self.number = 0
 
     def call(self, *parts: bytes | int) -> tuple[Verdict, list[bytes | int]]:
@@ -21,7 +23,7 @@ class Calls:
         for part in parts:
             size, data = (part, None) if isinstance(part, int) else (len(part), part)
             piece = Piece(1, 2, self.number, size, data)
-            verdict, found = self.search.add(piece, LARGE, may_begin=may_begin)
+            verdict, found = self.search.add(piece, may_begin=may_begin)
             may_begin = data is None
         return verdict, [piece.size if piece.data is None else piece.data for piece in found]
 
@@ -105,6 +107,7 @@ def test_what_waits_is_bounded() -> None:
         frame(FrameKind.DATA, 4, 1, b"x"),  # a flag that there is not
         frame(FrameKind.DATA, 1, 1 << 31 | 1, b"x"),  # the reserved bit
         frame(FrameKind.DATA, 1, 2, b"x"),  # a stream of the server
+        frame(FrameKind.DATA, 1, 101, b"x"),  # a stream that there is not yet
         frame(FrameKind.CONTINUATION, 4, 1, b"x"),  # of nothing
         frame(0x10, 0, 0, b"x"),  # a type that there is not
         frame(FrameKind.PING, 2, 0, bytes(8)),
@@ -120,4 +123,12 @@ def test_what_no_client_would_begin_a_call_with(header: bytes) -> None:
 def test_a_frame_over_the_limit_is_none() -> None:
     calls = Calls()
     calls.call((LARGE + 1).to_bytes(3, "big") + b"\0\0\0\0\0\1")
+    assert calls.search.rejected == 1
+
+
+def test_one_empty_frame_is_not_believed_and_servers_streams_are_rare() -> None:
+    calls = Calls(Flow.RESPONSES)
+    assert calls.call(frame(FrameKind.DATA, 1, 1))[0] is Verdict.UNDECIDED
+    assert calls.call(ping()) == (Verdict.FRAMES, [frame(FrameKind.DATA, 1, 1), ping()])
+    assert calls.call(frame(FrameKind.DATA, 1, 2, b"x"))[0] is Verdict.UNDECIDED
     assert calls.search.rejected == 1

@@ -397,3 +397,13 @@ def test_a_quiet_stream_is_followed_through_a_gap_in_the_other_flow() -> None:
     (last,) = world.responses(world.server.headers(1, GRPC_OK, ends=True))
     assert [(one.slice, one.is_last) for one in (first, last)] == [(1, False), (2, True)]
     assert world.losses == {"frames_hidden": 1}
+
+
+def test_streams_far_from_those_that_are_known_are_not_believed() -> None:
+    world = connected(World())
+    world.requests(world.client.headers(1, GET, ends=True), 100)
+    world.requests(frame(FrameKind.DATA, 1, (1 << 20) + 3, b"x"))
+    world.requests(b"x" * 100)  # would be no frame, if the one before had been believed
+    world.requests(world.client.headers((1 << 20) + 1, CALL, ends=True))
+    world.responses(world.server.headers(1, OK, ends=True))
+    assert world.losses == {"frames_hidden": 1}
