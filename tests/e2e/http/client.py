@@ -38,7 +38,7 @@ def python_client(module: str, *arguments: str) -> Client:
 
 def node_client(version: int) -> Client:
     """Node.js."""
-    return lambda server, made: own(node_command("clients/client.mjs", f"http{version}"))(server, made)
+    return own(node_command("clients/client.mjs", f"http{version}"))
 
 
 def curl(*options: str, files: Path, apart: bool = False) -> Client:
@@ -68,7 +68,7 @@ def _curl_block(server: Server, call: Call, options: Sequence[str], files: Path)
         body = files / f"request-{call.body_bytes}"
         body.write_bytes(b"y" * call.body_bytes)
         lines.append(f'data-binary = "@{body}"')
-        if call.chunked and not any(option.startswith("http2") for option in options):
+        if call.chunked and "http1.1" in options:
             lines.append('header = "Transfer-Encoding: chunked"')
     return "\n".join(lines)
 

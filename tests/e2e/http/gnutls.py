@@ -1,4 +1,4 @@
-"""GnuTLS over a blocking socket, by its C interface (https://gnutls.org/manual/): what servers and clients here need."""
+"""GnuTLS over a blocking socket, by its C interface (https://gnutls.org/manual/): as much as the tests need."""
 
 import ctypes
 import functools

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.http.account import Expected, read_account
-from tests.e2e.http.calls import SIZES
+from tests.e2e.http.account import Expected
+from tests.e2e.http.calls import CHUNKED_SIZES, SIZES
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.server import Server, wait_until
 from tests.e2e.http.tools import tool
@@ -49,7 +49,7 @@ http {{
   ssl_certificate {certificate};
   ssl_certificate_key {key};
 
-  # What is answered by a program in other sites. Its connections are not of the Internet, so they are no exchanges here.
+  # What is answered by a program in other sites. Its connections are no TCP, so that they are no exchanges here.
   server {{
     listen unix:{folder}/behind;
     root {folder}/files;
@@ -107,7 +107,7 @@ def nginx(folder: Path, certificates: Certificates, upstream: int = 9) -> Iterat
     binary = tool("nginx")
     files = folder / "files"
     files.mkdir(parents=True)
-    for size in SIZES:
+    for size in {*SIZES, *CHUNKED_SIZES, 100_000}:
         (files / str(size)).write_bytes(b"x" * size)
     (files / "text").write_text(TEXT)
     (folder / "temporary").mkdir()

@@ -22,7 +22,7 @@ CLIENTS: dict[str, Callable[[Path, Path], Client]] = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "client"),
+    "pair",
     [
         ("http", "go-1"),
         ("h2c", "go-2"),
@@ -31,10 +31,12 @@ CLIENTS: dict[str, Callable[[Path, Path], Client]] = {
         ("h2", "go-2"),
         ("h2", "curl-h2"),
     ],
+    ids="-".join,
 )
 def test_every_kind_of_exchange(
-    kind: str, client: str, go_program: Path, tmp_path: Path, certificates: Certificates, compare: Check
+    pair: tuple[str, str], go_program: Path, tmp_path: Path, certificates: Certificates, compare: Check
 ) -> None:
+    kind, client = pair
     secrets = None if kind in {"http", "h2c"} else certificates
     with started([go_program, "server", kind], tmp_path / "log", secrets) as server:
         compare(server, CLIENTS[client](go_program, tmp_path), calls())

@@ -51,7 +51,9 @@ def test_every_kind_of_call(
     for number in range(count):
         kind, requests, answers, status = kinds[number % len(kinds)]
         made.append((f"{SERVICE}{kind}.{status}.{number}", requests, answers, status))
-    with started(python_command("servers.grpc_server"), tmp_path / "log", certificates if is_secure else None) as server:
+    with started(
+        python_command("servers.grpc_server"), tmp_path / "log", certificates if is_secure else None
+    ) as server:
         since_ns = time.monotonic_ns()
         address = f"localhost:{server.port}" if is_secure else f"127.0.0.1:{server.port}"
         given = {"address": address, "ca": server.authority, "calls": [call[:3] for call in made]}

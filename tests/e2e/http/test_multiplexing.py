@@ -58,7 +58,9 @@ def test_the_size_of_each_header_block(
 @pytest.mark.parametrize("kind", ["node", "hypercorn"])
 def test_servers_that_compress_as_they_go(kind: str, tmp_path: Path, compare: Check) -> None:
     made = [call for call in calls() if call.method == "GET"]
-    command = node_command("servers/server.mjs", "h2c") if kind == "node" else python_command("servers.asgi_server", kind)
+    command = (
+        node_command("servers/server.mjs", "h2c") if kind == "node" else python_command("servers.asgi_server", kind)
+    )
     with started(command, tmp_path / "log", None) as server:
         compare(server, nghttp(), made)
 

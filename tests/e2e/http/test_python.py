@@ -1,6 +1,6 @@
 """Python's servers and clients: blocking sockets, asyncio, ASGI; OpenSSL over sockets and over memory, GnuTLS."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,23 +45,30 @@ def test_streams(client: str, is_secure: bool, tmp_path: Path, certificates: Cer
 
 
 @pytest.mark.parametrize(
-    ("kind", "client", "is_secure"),
+    ("kind", "client"),
     [
-        ("uvicorn-h11", "http.client", False),
-        ("uvicorn-h11", "http.client", True),
-        ("uvicorn-httptools", "streams", False),
-        ("uvicorn-httptools", "curl", True),
-        ("hypercorn", "curl", False),
-        ("hypercorn", "curl-h2c", False),
-        ("hypercorn", "curl-h2", True),
-        ("hypercorn", "curl-h2-parallel", True),
+        ("uvicorn-h11", "http.client"),
+        ("uvicorn-httptools", "streams"),
+        ("hypercorn", "curl"),
+        ("hypercorn", "curl-h2c"),
     ],
 )
-def test_asgi(
-    kind: str, client: str, is_secure: bool, tmp_path: Path, certificates: Certificates, compare: Check  # noqa: FBT001 - same
-) -> None:
-    command = python_command("servers.asgi_server", kind)
-    with started(command, tmp_path / "log", certificates if is_secure else None) as server:
+def test_asgi(kind: str, client: str, tmp_path: Path, compare: Check) -> None:
+    with started(python_command("servers.asgi_server", kind), tmp_path / "log", None) as server:
+        compare(server, CLIENTS[client](tmp_path), calls())
+
+
+@pytest.mark.parametrize(
+    ("kind", "client"),
+    [
+        ("uvicorn-h11", "http.client"),
+        ("uvicorn-httptools", "curl"),
+        ("hypercorn", "curl-h2"),
+        ("hypercorn", "curl-h2-parallel"),
+    ],
+)
+def test_asgi_over_tls(kind: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+    with started(python_command("servers.asgi_server", kind), tmp_path / "log", certificates) as server:
         compare(server, CLIENTS[client](tmp_path), calls())
 
 

@@ -1,6 +1,6 @@
 """http.client on a blocking socket: plain, over OpenSSL, or over GnuTLS; or urllib with a connection for each call.
 
-    blocking_client keep|urllib|gnutls    calls on standard input (calls.py), an account on standard output
+blocking_client keep|urllib|gnutls    calls on standard input (calls.py), an account on standard output
 """
 
 import http.client

@@ -1,6 +1,6 @@
 """gRPC's own client: the calls of test_grpc.py on one channel, as many at once as there are.
 
-    grpc_client    {"address", "ca", "calls": [[path, [request sizes], [response sizes asked for], status], ...]}
+grpc_client    {"address", "ca", "calls": [[path, [request sizes], [response sizes asked for], status], ...]}
 """
 
 import json

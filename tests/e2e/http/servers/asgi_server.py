@@ -1,6 +1,6 @@
 """One application under the servers that Python sites use: uvicorn with either of its parsers, hypercorn with HTTP/2.
 
-    asgi_server uvicorn-h11|uvicorn-httptools|hypercorn LOG [CERTIFICATE KEY]
+asgi_server uvicorn-h11|uvicorn-httptools|hypercorn LOG [CERTIFICATE KEY]
 """
 
 import asyncio

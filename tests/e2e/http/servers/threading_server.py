@@ -1,6 +1,6 @@
 """http.server with a thread for each connection: plain, over OpenSSL, or over GnuTLS.
 
-    threading_server LOG [openssl|gnutls CERTIFICATE KEY]
+threading_server LOG [openssl|gnutls CERTIFICATE KEY]
 """
 
 import signal
