@@ -63,7 +63,7 @@ class TlsWatcher:
         self._lock = threading.Lock()
         self._attachments = Attachments(programs, attacher or Uprobes(), capacity)
         self._passed_over: dict[Identity, Version] = {}
-        self._recent: set[tuple[tuple[int, int, int, int], bytes]] = set()
+        self._recent: dict[tuple[tuple[int, int, int, int], bytes], NewMapping | None] = {}
         self._recent_until = 0.0
         self._used: set[Identity] = set()
         self._failures: Counter[str] = Counter()
@@ -129,7 +129,8 @@ class TlsWatcher:
             if time.monotonic() >= due:
                 self._review()
                 due = time.monotonic() + period
-            ready = poll.poll(max(0.0, due - time.monotonic()) * 1000)
+            next_look = min(due, self._recent_until) if any(self._recent.values()) else due
+            ready = poll.poll(max(0.0, next_look - time.monotonic()) * 1000)
             if any(descriptor == self._wake_reader for descriptor, _ in ready):
                 os.read(self._wake_reader, 4096)
                 due = 0.0
@@ -139,18 +140,30 @@ class TlsWatcher:
         if self._events is None:
             return
         lost = self._events.lost
-        now = time.monotonic()
-        if now >= self._recent_until or len(self._recent) > _RECENT:
-            self._recent.clear()
-            self._recent_until = now + _RECENT_SECONDS
-        for mapping in self._events.take():
+        for mapping in [*self._postponed(), *self._events.take()]:
             self._consider_new(mapping)
         if self._events.lost != lost:
             self.review()
 
+    def _postponed(self) -> list[NewMapping]:
+        """Of the files that were looked at within the last moment, the last mapping that came since, when it is over.
+
+        Every process maps the same few libraries, so that there may be thousands a second of each.
+        """
+        now = time.monotonic()
+        if now < self._recent_until and len(self._recent) <= _RECENT:
+            return []
+        postponed = [mapping for mapping in self._recent.values() if mapping]
+        self._recent.clear()
+        self._recent_until = now + _RECENT_SECONDS
+        return postponed
+
     def _consider_new(self, mapping: NewMapping) -> None:
         key = mapping.file, mapping.name
-        if not any(mapping.file) or key in self._recent:
+        if not any(mapping.file):
+            return
+        if key in self._recent:
+            self._recent[key] = mapping
             return
         path = open_path(self._root, mapping.process, mapping.begin, mapping.end)
         name = os.fsdecode(mapping.name)
@@ -161,7 +174,7 @@ class TlsWatcher:
             except OSError:
                 continue
             if identity.inode == mapping.file[2]:
-                self._recent.add(key)
+                self._recent[key] = None
                 self._consider(candidate, identity, version, name)
                 return
 
@@ -201,7 +214,7 @@ class TlsWatcher:
             self._forget([identity])  # it was written to: what stood there stands elsewhere
         elif self._passed_over.get(identity) == version:
             return
-        if not (self._found_something(path, identity, version, name)):
+        if not self._found_something(path, identity, version, name):
             if len(self._passed_over) >= PASSED_OVER:
                 self._passed_over.clear()
             self._passed_over[identity] = version
@@ -221,13 +234,22 @@ class TlsWatcher:
             library = self._examine(opened)
             if library is None or not library.places:
                 return False
+            for place in library.places:  # so that the kernel finds the code in memory, and need not read it itself
+                os.pread(descriptor, 1, place.offset)
             with self._lock:
                 return self._attachments.add(identity, version, opened, name, library)
+        except OSError as error:
+            self._fail(f"a file cannot be read: {error.strerror}")
+            return False
         finally:
             os.close(descriptor)
 
     def _examine(self, path: str) -> Library | None:
-        """What a file has; None when it cannot be understood."""
+        """What a file has; None when it cannot be understood.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
         try:
             return examine(path)
         except ForeignError:
@@ -236,8 +258,6 @@ class TlsWatcher:
             self._fail(f"a Go program cannot be watched: {error}")
         except ElfError:
             self._fail("programs and libraries that cannot be understood")
-        except OSError as error:
-            self._fail(f"a file cannot be opened: {error.strerror}")
         return None
 
     def _forget(self, identities: Iterable[Identity]) -> None:

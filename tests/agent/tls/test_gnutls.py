@@ -27,7 +27,7 @@ PORT = 5556
 def attached(tls_watch: TlsWatch) -> Iterator[None]:
     """A program that stays has the library, so that it has its probes before the next one comes."""
     library = mapped("libgnutls.so.30")
-    staying = f"import ctypes; ctypes.CDLL({str(library)!r}); input()"
+    staying = f"import ctypes; ctypes.CDLL({str(library)!r}); import sys; sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", staying], stdin=subprocess.PIPE) as child:
         tls_watch.until_attached(library)
         yield
