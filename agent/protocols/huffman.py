@@ -1,7 +1,7 @@
 """Huffman-coded strings of HPACK (RFC 7541 5.2 and appendix B), a byte at a time.
 
 The library hpack goes through its table by halves of bytes. Here two of its steps are put together, state by state when
-one is first reached: that takes a third of the time (bench/http2_parser.py), and 2.6 MB once all 256 states were reached.
+one is first reached: that takes a third of the time (bench/http2_parser.py), and 2.6 MB once all 256 were reached.
 """
 
 import sys
