@@ -86,6 +86,7 @@ def examine(plan: Plan) -> Iterator[Finding]:
     yield _examine_bcc()
     yield Finding("kprobes", not offer.kprobe, offer.kprobe or "available", required=False)
     yield Finding("fentry", not offer.fentry, offer.fentry or "available", required=False)
+    yield Finding("uprobes", not offer.uprobe, offer.uprobe or "available", required=False)
     conntrack = examine_conntrack()
     yield Finding("conntrack", conntrack.good, conntrack.text, required=False, advice=conntrack.advice)
 
