@@ -19,9 +19,9 @@ class Part:
     last: int
     """Behind the last row."""
     suffix: bytes
-    """Serialised fields of the message."""
-    told: Told | None
-    """The exchange that the logs are of; None for plain logs."""
+    """Serialised fields of the message: the quality of the connection, or the exchange that the logs are of."""
+    exchanges: int
+    """0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,11 @@ class Arranged:
 
 
 def arrange(
-    views: NDArray[np.int64], claims: NDArray[np.int64], told: Sequence[Told], quality: Mapping[int, bytes]
+    views: NDArray[np.int64],
+    claims: NDArray[np.int64],
+    told: Sequence[Told],
+    protocol_logs: Sequence[bytes],
+    quality: Mapping[int, bytes],
 ) -> list[Arranged]:
     """Divide logs into parts.
 
@@ -42,6 +46,7 @@ def arrange(
         views: Per log the number of its view, ascending.
         claims: Per log the index of its exchange or UNCLAIMED, ascending within a view.
         told: The exchanges.
+        protocol_logs: The same, serialised.
         quality: By number of a view, the serialised `quality` of a message.
 
     Returns:
@@ -56,8 +61,8 @@ def arrange(
     for view in sorted({*plain, *quality, *exchanges}):
         parts = []
         if view in plain or view in quality:
-            parts.append(Part(*plain.get(view, (0, 0)), quality.get(view, b""), None))
-        parts += [Part(*claimed.get(index, (0, 0)), b"", told[index]) for index in exchanges.get(view, ())]
+            parts.append(Part(*plain.get(view, (0, 0)), quality.get(view, b""), 0))
+        parts += [Part(*claimed.get(index, (0, 0)), protocol_logs[index], 1) for index in exchanges.get(view, ())]
         arranged.append(Arranged(view, parts))
     return arranged
 

@@ -17,7 +17,7 @@ from agent.export.arrangement import Arranged, arrange
 from agent.export.claims import claim_logs
 from agent.export.holding import NOTHING_HELD, Holds
 from agent.export.kernel_logs import encode_kernel_logs
-from agent.export.protocol_logs import encode_protocol_log
+from agent.export.protocol_logs import encode_protocol_logs
 from agent.export.supplements import settle
 from agent.protocols.conversations import Told
 
@@ -121,7 +121,8 @@ class Assembler:
         settled = settle(logs, supplements, reason_name)
         self.troubles.update(settled.troubles)
         encoded, ends = encode_kernel_logs(logs, settled.losses)
-        connections = arrange(logs["view"], claims, told, settled.quality)
+        protocol_logs = encode_protocol_logs([item.exchange for item in told])
+        connections = arrange(logs["view"], claims, told, protocol_logs, settled.quality)
         if connections:
             yield from _streams(node, _messages(connections, views, ends.tolist(), encoded, head))
 
@@ -164,14 +165,13 @@ def _messages(
     for connection in connections:
         prefix = head(views[connection.view])
         for part in connection.parts:
-            suffix = part.suffix if part.told is None else encode_protocol_log(part.told.exchange)
-            exchanges = part.told is not None
+            suffix, exchanges = part.suffix, part.exchanges
             for start in range(part.first, part.last, MESSAGE_LOGS) or (part.first,):
                 end = min(start + MESSAGE_LOGS, part.last)
                 logs = encoded[ends[start - 1] if start else 0 : ends[end - 1]] if end > start else b""
                 yield _Message(b"".join((prefix, logs, suffix)), end - start + exchanges, begins=bool(prefix))
                 # The receiver goes on with the connection it was told last.
-                prefix, suffix, exchanges = b"", b"", False
+                prefix, suffix, exchanges = b"", b"", 0
 
 
 def _streams(node: Callable[[], bytes], messages: Iterator[_Message]) -> Iterator[Batch]:

@@ -40,7 +40,7 @@ class Block:
 
 
 Column = NDArray[np.generic] | Block
-"""Numbers, or for a repeated field its serialised elements."""
+"""Numbers, or what is given serialised: a field with its tag, all elements of a repeated one, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class _Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class _Repeated:
+class _Given:
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
     tag: bytes
-    children: tuple["_Node | _Leaf | _Repeated", ...]
+    children: tuple["_Node | _Leaf | _Given", ...]
     optional: bool
 
 
@@ -73,20 +73,26 @@ class MessageEncoder:
     """Encodes rows of one message type that set the same fields."""
 
     def __init__(
-        self, message: type[Message], field_name: str, paths: Iterable[str], *, optional: Iterable[str] = ()
+        self,
+        message: type[Message],
+        field_name: str,
+        paths: Iterable[str],
+        *,
+        optional: Iterable[str] = (),
+        given: Iterable[str] = (),
     ) -> None:
         """Rows are elements of the field `field_name` of `message`: each is written with its tag and length.
 
-        `paths` name integer fields below it, such as "write.l4Metrics.totalPackageSize", or repeated fields of
-        messages, which are given serialised.
+        `paths` name integer fields below it, such as "write.l4Metrics.totalPackageSize", or fields that are given
+        serialised: repeated ones of messages, and those of any kind that are named by `given`.
 
         A message on the way to a path is always present, as if it had been set without content; those named by
         `optional` only in rows where something below them is. A number that is 0 is left out, as proto3 does for
         fields without presence.
 
         Raises:
-            ValueError: the field holds no message, or a path names neither a singular integer field nor a repeated
-                field of messages.
+            ValueError: the field holds no message, or a path names neither a singular integer field nor one that is
+                given serialised.
         """
         self.paths = tuple(paths)
         # The C implementation's descriptors have the same interface; only the type stubs tell them apart.
@@ -94,7 +100,7 @@ class MessageEncoder:
         if field is None or field.message_type is None:
             raise ValueError(f"{message.DESCRIPTOR.full_name} has no field {field_name!r} that holds messages")
         split = [tuple(path.split(".")) for path in self.paths]
-        children = _children(field.message_type, split, (), frozenset(optional))
+        children = _children(field.message_type, split, (), _Ways(frozenset(optional), frozenset(given)))
         self._root = _Node(_tag(field, _LENGTH_DELIMITED), children, optional=False)
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Block:
@@ -103,31 +109,40 @@ class MessageEncoder:
         return beside(part.blocks if part else [], rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """Which paths are not written as others are."""
+
+    optional: frozenset[str]
+    given: frozenset[str]
+
+
 def _children(
-    message: Descriptor, paths: Sequence[tuple[str, ...]], prefix: tuple[str, ...], optional: frozenset[str]
-) -> tuple[_Node | _Leaf | _Repeated, ...]:
+    message: Descriptor, paths: Sequence[tuple[str, ...]], prefix: tuple[str, ...], ways: _Ways
+) -> tuple[_Node | _Leaf | _Given, ...]:
     by_field: dict[str, list[tuple[str, ...]]] = {}
     for names in paths:
         by_field.setdefault(names[0], []).append(names[1:])
-    nodes: list[tuple[int, _Node | _Leaf | _Repeated]] = []
+    nodes: list[tuple[int, _Node | _Leaf | _Given]] = []
     for name, below in by_field.items():
         field = message.fields_by_name.get(name)
         path = ".".join((*prefix, name))
         if field is None:
             raise ValueError(f"{message.full_name} has no field for the path {path!r}")
-        if field.message_type is not None and field.is_repeated and below == [()]:
-            nodes.append((field.number, _Repeated(path)))
+        is_given = path in ways.given or (field.message_type is not None and field.is_repeated)
+        if is_given and below == [()]:
+            nodes.append((field.number, _Given(path)))
         elif field.message_type is not None and not field.is_repeated and all(below):
-            children = _children(field.message_type, below, (*prefix, name), optional)
-            nodes.append((field.number, _Node(_tag(field, _LENGTH_DELIMITED), children, path in optional)))
+            children = _children(field.message_type, below, (*prefix, name), ways)
+            nodes.append((field.number, _Node(_tag(field, _LENGTH_DELIMITED), children, path in ways.optional)))
         elif field.type in _INTEGERS and not field.is_repeated and below == [()]:
             nodes.append((field.number, _Leaf(_tag(field, _VARINT), path)))
         else:
-            raise ValueError(f"the path {path!r} does not end at an integer field or a repeated one of messages")
+            raise ValueError(f"the path {path!r} does not end at an integer field or one that is given")
     return tuple(node for _, node in sorted(nodes, key=lambda entry: entry[0]))
 
 
-def _encode(node: _Node | _Leaf | _Repeated, columns: Mapping[str, Column], rows: int) -> _Part | None:
+def _encode(node: _Node | _Leaf | _Given, columns: Mapping[str, Column], rows: int) -> _Part | None:
     """None for what is in no row."""
     if isinstance(node, _Node):
         return _encode_node(node, columns, rows)

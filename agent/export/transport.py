@@ -1,13 +1,15 @@
 """How a batch travels to the backend: one client-streaming call of EBPFAccessLogService.collect."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-import grpc
-
 from agent.export.assembler import Batch
+from common.grpc.client import GrpcClient
+from common.grpc.messages import frame_messages
+from common.grpc.patience import Interrupted
+from common.grpc.security import Security
+from common.grpc.status import Status
 
 METHOD = "/skywalking.v3.EBPFAccessLogService/collect"
 BATCH_ID = "pyrover-batch-id"
@@ -48,70 +50,54 @@ class Transport(Protocol):
 
 
 _OUTCOMES = {
-    grpc.StatusCode.UNAVAILABLE: Outcome.RETRY,
-    grpc.StatusCode.DEADLINE_EXCEEDED: Outcome.RETRY,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Outcome.RETRY,
-    grpc.StatusCode.ABORTED: Outcome.RETRY,
-    grpc.StatusCode.CANCELLED: Outcome.RETRY,
-    grpc.StatusCode.INTERNAL: Outcome.DOUBTFUL,
-    grpc.StatusCode.UNKNOWN: Outcome.DOUBTFUL,
-    grpc.StatusCode.DATA_LOSS: Outcome.DOUBTFUL,
+    Status.UNAVAILABLE: Outcome.RETRY,
+    Status.DEADLINE_EXCEEDED: Outcome.RETRY,
+    Status.RESOURCE_EXHAUSTED: Outcome.RETRY,
+    Status.ABORTED: Outcome.RETRY,
+    Status.CANCELLED: Outcome.RETRY,
+    Status.INTERNAL: Outcome.DOUBTFUL,
+    Status.UNKNOWN: Outcome.DOUBTFUL,
+    Status.DATA_LOSS: Outcome.DOUBTFUL,
 }
 """By status; every other one means that the batch is refused."""
 
-_CHANNEL_OPTIONS = (
-    # grpc waits up to two minutes between attempts to connect; the sender has its own, shorter, back-off.
-    ("grpc.initial_reconnect_backoff_ms", 500),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 5000),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Security:
-    """How the backend is reached when it is not in plain text."""
-
-    roots: bytes | None = None
-    """PEM of the authorities that may vouch for the backend; None for the system's."""
-    private_key: bytes | None = None
-    certificate_chain: bytes | None = None
-
 
 class GrpcTransport:
-    """Over grpcio; the messages are already serialised."""
+    """Over gRPC; the messages are already serialised.
+
+    Args:
+        address: HOST:PORT.
+        security: How to use TLS; None for plain text.
+        authentication: The metadata "authentication" of every call; empty for none.
+
+    Raises:
+        ValueError: one of them cannot be used; the message says why.
+    """
 
     def __init__(self, address: str, security: Security | None = None, authentication: str = "") -> None:
-        if security is None:
-            self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        else:
-            credentials = grpc.ssl_channel_credentials(security.roots, security.private_key, security.certificate_chain)
-            self._channel = grpc.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
-        self._collect = self._channel.stream_unary(METHOD, request_serializer=None, response_deserializer=None)
+        if authentication and not (authentication.isascii() and authentication.isprintable()):
+            raise ValueError("the authentication must be printable ASCII")
+        self._client = GrpcClient(address, "pyrover-agent", security)
         self._metadata = (("authentication", authentication),) if authentication else ()
-        self._call: grpc.Future[bytes] | None = None
 
     def send(self, batch: Batch, timeout: float) -> Attempt:
         """Send and wait for the answer, at most `timeout` seconds."""
-        messages: Iterable[bytes] = batch.messages
-        call = self._collect.future(iter(messages), timeout=timeout, metadata=(*self._metadata, (BATCH_ID, batch.id)))
-        self._call = call
+        metadata = (*self._metadata, (BATCH_ID, batch.id))
         try:
-            call.result()
-        except grpc.FutureCancelledError:
+            answer = self._client.call(METHOD, metadata, frame_messages(batch.messages), timeout)
+        except Interrupted:
             return Attempt(Outcome.RETRY, "given up")
-        except grpc.RpcError:
-            status = call.code()
-            return Attempt(_OUTCOMES.get(status, Outcome.REFUSED), f"{status.name}: {call.details()}")
-        finally:
-            self._call = None
-        return Attempt(Outcome.DELIVERED)
+        if answer.status is Status.OK:
+            return Attempt(Outcome.DELIVERED)
+        return Attempt(_OUTCOMES.get(answer.status, Outcome.REFUSED), f"{answer.status.name}: {answer.message}")
 
     def cancel(self) -> None:
         """Give up the attempt that is under way."""
-        call = self._call
-        if call is not None:
-            call.cancel()
+        self._client.interrupt()
 
     def close(self) -> None:
-        """Close the channel."""
-        self._channel.close()
+        """Close the connection; not while an attempt is under way."""
+        self._client.close()
+
+
+__all__ = ["BATCH_ID", "METHOD", "Attempt", "GrpcTransport", "Outcome", "Security", "Transport"]

@@ -1,16 +1,15 @@
 """One connection's plain text, or that of one TLS session: fragments in, exchanges out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 
 from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind, Role
 from agent.protocols.callers import Callers
-from agent.protocols.exchange import Ended, Exchange, Flow, Parser, Piece
+from agent.protocols.exchange import Ended, Exchange, Flow, Parser
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http2 import Http2Parser
-from agent.protocols.streams import Call, Stream
+from agent.protocols.streams import Stream, ThreadPiece
 
 _RESPONSE = b"HTTP/"
 _PREFACE = b"PRI * HTTP/2"
@@ -20,7 +19,21 @@ _OTHER_KIND = {EventKind.READ: EventKind.WRITE, EventKind.WRITE: EventKind.READ}
 class Conversation:
     """What is being said on a connection, and who says which half of it."""
 
-    __slots__ = ("_callers", "_losses", "_parser", "_served", "_streams", "requests", "session", "socket", "view")
+    __slots__ = (
+        "_callers",
+        "_flow_of_reads",
+        "_flow_of_writes",
+        "_losses",
+        "_parser",
+        "_reads",
+        "_served",
+        "_writes",
+        "protocol",
+        "requests",
+        "session",
+        "socket",
+        "view",
+    )
 
     def __init__(self, view: View, fragment: Fragment, losses: Counter[str], callers: Callers) -> None:
         """Begin with the first fragment, which is still to be taken.
@@ -38,19 +51,17 @@ class Conversation:
         """The kernel's struct sock, as a number."""
         self._losses = losses
         self._callers = callers
-        self._streams = {
-            kind: Stream(losses, is_session=bool(fragment.session)) for kind in (EventKind.READ, EventKind.WRITE)
-        }
+        self._reads, self._writes = (Stream(losses, is_session=bool(fragment.session)) for _ in range(2))
         self.requests = _kind_of_requests(fragment, view)
         """The kind of calls that move requests: READ where this process serves, WRITE where it asks."""
+        is_server = self.requests is EventKind.READ
+        self._flow_of_reads = Flow.REQUESTS if is_server else Flow.RESPONSES
+        self._flow_of_writes = Flow.RESPONSES if is_server else Flow.REQUESTS
+        is_http2 = fragment.protocol == ConversationProtocol.HTTP2
+        self.protocol = ConversationProtocol.HTTP2 if is_http2 else ConversationProtocol.HTTP1
+        """What it is read as at the moment."""
         self._parser: Parser = _parser(fragment, losses)
         self._served: dict[int, tuple[int, Exchange]] = {}
-
-    @property
-    def protocol(self) -> ConversationProtocol:
-        """What it is read as at the moment."""
-        is_http2 = isinstance(self._parser, Http2Parser)
-        return ConversationProtocol.HTTP2 if is_http2 else ConversationProtocol.HTTP1
 
     @property
     def is_busy(self) -> bool:
@@ -65,41 +76,43 @@ class Conversation:
     @property
     def is_waiting(self) -> bool:
         """Whether calls wait for what is missing before them."""
-        return any(stream.is_waiting for stream in self._streams.values())
+        return self._reads.is_waiting or self._writes.is_waiting
 
-    def take(self, fragment: Fragment, look: int) -> Iterator[Exchange]:
+    def take(self, fragment: Fragment, look: int) -> list[Exchange]:
         """The exchanges that end with a fragment. `look` numbers the looks at the ring."""
-        kind = EventKind(fragment.kind)
-        yield from self._feed(kind, self._streams[kind].add(fragment, look))
+        if fragment.kind == EventKind.READ:
+            return self._feed(self._flow_of_reads, self._reads.add(fragment, look))
+        return self._feed(self._flow_of_writes, self._writes.add(fragment, look))
 
-    def settle(self, look: int) -> Iterator[Exchange]:
+    def settle(self, look: int) -> list[Exchange]:
         """Give up what is missing before calls that came before `look`; the exchanges that end with that."""
-        for kind, stream in self._streams.items():
-            yield from self._feed(kind, stream.settle(look))
+        return self._feed(self._flow_of_reads, self._reads.settle(look)) + self._feed(
+            self._flow_of_writes, self._writes.settle(look)
+        )
 
-    def slices(self, now_ns: int) -> Iterator[Exchange]:
+    def slices(self, now_ns: int) -> list[Exchange]:
         """What is due by now: parts of exchanges that go on for long."""
         return self._told(self._parser.slices(now_ns))
 
-    def end(self, look: int) -> Iterator[Exchange]:
+    def end(self, look: int) -> list[Exchange]:
         """The connection has ended; the exchanges that end with it."""
-        yield from self.settle(look + 1)
-        yield from self._told(self._parser.end())
+        told = self.settle(look + 1) + self._told(self._parser.end())
         for thread, exchange in self._served.values():
             self._callers.served(self.view.process.pid, thread, exchange)
         self._served.clear()
+        return told
 
-    def _feed(self, kind: EventKind, pieces: Iterable[tuple[Call, Piece]]) -> Iterator[Exchange]:
-        flow = Flow.REQUESTS if kind is self.requests else Flow.RESPONSES
-        for call, piece in pieces:
-            if self.is_over:
-                continue
-            told = self._parser.feed(flow, piece)
+    def _feed(self, flow: Flow, pieces: list[ThreadPiece]) -> list[Exchange]:
+        told: list[Exchange] = []
+        for thread, piece in pieces:
+            if self._parser.ended is not None:
+                break
+            told += self._told(self._parser.feed(flow, piece))
             for exchange in self._parser.begun:
-                self._begun(call.thread, exchange)
-            yield from self._told(told)
+                self._begun(thread, exchange)
             if self._parser.ended is Ended.UPGRADED:
-                yield from self._upgrade()
+                told += self._upgrade()
+        return told
 
     def _begun(self, thread: int, exchange: Exchange) -> None:
         facts = self.view.process.facts
@@ -111,21 +124,22 @@ class Conversation:
         else:
             exchange.caller = self._callers.caller(self.view.process.pid, thread)
 
-    def _told(self, exchanges: list[Exchange]) -> Iterator[Exchange]:
-        for exchange in exchanges:
-            served = self._served.pop(id(exchange), None)
-            if served is not None:
-                self._callers.served(self.view.process.pid, *served)
-            yield exchange
+    def _told(self, exchanges: list[Exchange]) -> list[Exchange]:
+        if self._served:
+            for exchange in exchanges:
+                served = self._served.pop(id(exchange), None)
+                if served is not None:
+                    self._callers.served(self.view.process.pid, *served)
+        return exchanges
 
-    def _upgrade(self) -> Iterator[Exchange]:
+    def _upgrade(self) -> list[Exchange]:
         """Go on as HTTP/2, with what has come behind the answer to the upgrade."""
         before = self._parser
         if not isinstance(before, Http1Parser):
-            return
+            return []
         self._parser = Http2Parser(self._losses, upgraded=before.upgraded_request)
-        for flow, piece in before.rest:
-            yield from self._told(self._parser.feed(flow, piece))
+        self.protocol = ConversationProtocol.HTTP2
+        return [exchange for flow, piece in before.rest for exchange in self._told(self._parser.feed(flow, piece))]
 
 
 def _parser(fragment: Fragment, losses: Counter[str]) -> Parser:

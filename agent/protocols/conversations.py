@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.connections.grouping import socket_key
 from agent.connections.state import ViewState
@@ -17,12 +17,14 @@ from agent.protocols.exchange import Exchange
 ORPHANS = 4_096
 """Fragments that may wait for the event that begins their connection."""
 
+_READ = frozenset((ConversationProtocol.HTTP1, ConversationProtocol.HTTP2))
+"""What is read of connections."""
+
 _Key = tuple[int, int]
 """View.number and TLS session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """An exchange and where it was."""
 
     view: View
@@ -119,7 +121,7 @@ class Conversations:
             return
         if fragment.session or fragment.protocol == ConversationProtocol.TLS:
             view.is_tls = True
-        if fragment.protocol not in {ConversationProtocol.HTTP1, ConversationProtocol.HTTP2}:
+        if fragment.protocol not in _READ:
             return
         key = (view.number, fragment.session)
         conversation = self._conversations.get(key)
@@ -139,9 +141,10 @@ class Conversations:
             self._forget(oldest)
         return conversation
 
-    def _collect(self, conversation: Conversation, exchanges: Iterable[Exchange], told: list[Told]) -> None:
-        view, requests, is_tls = conversation.view, conversation.requests, bool(conversation.session)
-        told += [Told(view, exchange, requests, is_tls) for exchange in exchanges]
+    def _collect(self, conversation: Conversation, exchanges: list[Exchange], told: list[Told]) -> None:
+        view, is_tls = conversation.view, bool(conversation.session)
+        if exchanges:
+            told += [Told(view, exchange, conversation.requests, is_tls) for exchange in exchanges]
         view.protocol_read = conversation.protocol
         if conversation.is_over and not is_tls:
             self._mute(conversation.socket)

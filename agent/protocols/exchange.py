@@ -13,9 +13,9 @@ class Flow(IntEnum):
     RESPONSES = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would triple the cost of making one, which every call does
 class Piece:
-    """Bytes that one call moved, next in their stream; a call may come as several pieces."""
+    """Bytes that one call moved, next in their stream; a call may come as several pieces. Not to be changed."""
 
     first_ns: int
     """CLOCK_MONOTONIC when the first of its bytes was there: a write's beginning, a read's end."""
@@ -132,7 +132,7 @@ class Parser(Protocol):
 
     @property
     def begun(self) -> list[Exchange]:
-        """The requests whose heads the last `feed` completed; told later as these same objects (their slices as others)."""
+        """The requests whose heads the last `feed` completed; told later as these objects, slices of them as others."""
         ...
 
     @property

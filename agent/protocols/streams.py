@@ -6,7 +6,6 @@ the ring was lost, and becomes a piece that was not captured.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 
 from agent.events.fragments import Fragment, FragmentFlag
 from agent.events.layout import EventKind
@@ -18,6 +17,11 @@ PARTIAL_CALLS = 16
 """Calls of one direction whose last fragment may be outstanding."""
 _PLAIN_BITS = 32
 _SESSION_BITS = 64
+_LAST = int(FragmentFlag.LAST)  # operations on the enumeration cost ten times as much
+_WRITE = int(EventKind.WRITE)
+
+ThreadPiece = tuple[int, Piece]
+"""A piece, and the thread whose call moved it."""
 
 
 class Call:
@@ -38,28 +42,26 @@ class Call:
         """Bytes that it moved."""
         return self.fragments[0].call_bytes
 
-    @property
-    def thread(self) -> int:
-        """The thread that made it."""
-        return self.fragments[0].thread
-
-    def pieces(self, skipped: int) -> Iterator[Piece]:
+    def pieces(self, skipped: int) -> list[ThreadPiece]:
         """Its bytes, without the first `skipped`."""
         first = self.fragments[0]
-        first_ns = first.start_ns if first.kind == EventKind.WRITE else first.end_ns
+        thread, end_ns, start_ns = first.thread, first.end_ns, first.start_ns
+        first_ns = start_ns if first.kind == _WRITE else end_ns
         at = skipped
+        found = []
         for fragment in self.fragments:
             end = fragment.offset + fragment.length
             if end <= at:
                 continue
             if fragment.offset > at:
-                yield Piece(first_ns, first.end_ns, first.start_ns, fragment.offset - at, None)
+                found.append((thread, Piece(first_ns, end_ns, start_ns, fragment.offset - at, None)))
                 at = fragment.offset
             data = fragment.data[at - fragment.offset :] if at > fragment.offset else fragment.data
-            yield Piece(first_ns, first.end_ns, first.start_ns, len(data), data)
+            found.append((thread, Piece(first_ns, end_ns, start_ns, len(data), data)))
             at = end
         if at < first.call_bytes:
-            yield Piece(first_ns, first.end_ns, first.start_ns, first.call_bytes - at, None)
+            found.append((thread, Piece(first_ns, end_ns, start_ns, first.call_bytes - at, None)))
+        return found
 
 
 class Stream:
@@ -85,50 +87,62 @@ class Stream:
         """Whether calls wait for what is missing before them."""
         return bool(self._early)
 
-    def add(self, fragment: Fragment, look: int) -> Iterator[tuple[Call, Piece]]:
-        """Take a fragment; the pieces that are next in the stream, each with its call."""
+    def add(self, fragment: Fragment, look: int) -> list[ThreadPiece]:
+        """Take a fragment; the pieces that are next in the stream. `look` numbers the looks at the ring."""
+        size = fragment.call_bytes
+        if (
+            fragment.position == self._expected
+            and fragment.length == size
+            and size
+            and not self._early
+            and not self._partial
+        ):
+            # Nearly every call: it is captured whole, and its turn has come.
+            self._expected = (fragment.position + size) % self._modulus
+            start_ns, end_ns = fragment.start_ns, fragment.end_ns
+            first_ns = start_ns if fragment.kind == _WRITE else end_ns
+            return [(fragment.thread, Piece(first_ns, end_ns, start_ns, size, fragment.data))]
         call = self._completed(fragment, look)
         if call is None:
-            return
+            return []
         if self._expected is None:
             self._expected = call.position
         if self._distance(call) > 0:
             self._early.append(call)
-            if len(self._early) > EARLY_CALLS:
-                yield from self.settle(look + 1)
-            return
-        yield from self._pass(call)
-        if self._early:
-            yield from self._follow()
+            return self.settle(look + 1) if len(self._early) > EARLY_CALLS else []
+        return self._pass(call) + self._follow()
 
-    def settle(self, look: int) -> Iterator[tuple[Call, Piece]]:
+    def settle(self, look: int) -> list[ThreadPiece]:
         """Give up what is missing before calls that came before `look`; the pieces that follow."""
+        found: list[ThreadPiece] = []
         while self._early:
             self._early.sort(key=self._distance)
             call = self._early[0]
             if call.look >= look:
-                return
+                break
             missing = self._distance(call)
-            first = next(call.pieces(0))
+            thread, first = call.pieces(0)[0]
             self._losses["calls_missing"] += 1
             self._expected = call.position
-            yield call, Piece(first.first_ns, first.last_ns, first.call_ns, missing, None)
-            yield from self._follow()
+            found.append((thread, Piece(first.first_ns, first.last_ns, first.call_ns, missing, None)))
+            found += self._follow()
+        return found
 
-    def _follow(self) -> Iterator[tuple[Call, Piece]]:
+    def _follow(self) -> list[ThreadPiece]:
         """Pass on the early calls whose turn has come."""
+        found: list[ThreadPiece] = []
         self._early.sort(key=self._distance)
         while self._early and self._distance(self._early[0]) <= 0:
-            yield from self._pass(self._early.pop(0))
+            found += self._pass(self._early.pop(0))
+        return found
 
-    def _pass(self, call: Call) -> Iterator[tuple[Call, Piece]]:
+    def _pass(self, call: Call) -> list[ThreadPiece]:
         known = -self._distance(call)
         if known >= call.size:
             self._losses["calls_overlapping"] += 1
-            return
+            return []
         self._expected = (call.position + call.size) % self._modulus
-        for piece in call.pieces(known):
-            yield call, piece
+        return call.pieces(known)
 
     def _distance(self, call: Call) -> int:
         """Bytes between the end of what has been passed on and the call's first one; negative when it begins before."""
@@ -138,10 +152,9 @@ class Stream:
     def _completed(self, fragment: Fragment, look: int) -> Call | None:
         """The call whose last fragment this is."""
         key = (fragment.thread, fragment.start_ns)
-        is_last = fragment.flags & FragmentFlag.LAST
         before = self._partial.pop(key, None)
         fragments = [fragment] if before is None else [*before, fragment]
-        if is_last:
+        if fragment.flags & _LAST:
             return Call(fragments, look)
         self._partial[key] = fragments
         if len(self._partial) > PARTIAL_CALLS:  # its last fragment was lost: what is there is all there will be

@@ -1,14 +1,17 @@
 """Exchanges on the wire, read back by the schema."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.export.protocol_logs import encode_protocol_log
+from agent.export.protocol_logs import PORTION, encode_protocol_logs
 from agent.protocols.exchange import Exchange, Half, TraceContext, TraceProvider, Version
 from protos.ebpf import accesslog_pb2 as wire
 
 
 def sent(exchange: Exchange) -> wire.AccessLogHTTPProtocol:
-    return wire.EBPFAccessLogMessage.FromString(encode_protocol_log(exchange)).protocolLog.http
+    (encoded,) = encode_protocol_logs([exchange])
+    return wire.EBPFAccessLogMessage.FromString(encoded).protocolLog.http
 
 
 REQUEST = Half(first_ns=100, last_ns=110, first_call_ns=90, last_call_ns=105, header_bytes=50, body_bytes=7)
@@ -81,3 +84,69 @@ def test_a_response_that_was_there_before_the_end_of_the_request() -> None:
 def test_any_method(method: str, stands_as: int, name: str) -> None:
     request = sent(Exchange(Version.HTTP1, method, "/", request=REQUEST)).request
     assert (request.method, request.methodName) == (stands_as, name)
+
+
+HALVES = st.builds(
+    Half,
+    first_ns=st.integers(1, 2**63),
+    last_ns=st.integers(1, 2**63),
+    header_bytes=st.integers(0, 2**40),
+    body_bytes=st.integers(0, 2**63),
+)
+TEXTS = st.text(st.characters(max_codepoint=255), max_size=40)
+EXCHANGES = st.builds(
+    Exchange,
+    st.sampled_from(Version),
+    st.sampled_from(["GET", "POST", "CONNECT", "MKCOL", "SEARCH"]),
+    TEXTS,
+    TEXTS,
+    st.integers(0, 999),
+    HALVES,
+    HALVES,
+    st.one_of(st.none(), st.builds(TraceContext, st.sampled_from(TraceProvider), TEXTS, TEXTS, TEXTS)),
+    st.one_of(st.none(), st.integers(0, 16)),
+    st.integers(0, 3),
+    st.booleans(),
+    TEXTS,
+)
+
+
+def field_by_field(exchange: Exchange) -> wire.EBPFAccessLogMessage:
+    message = wire.EBPFAccessLogMessage()
+    http = message.protocolLog.http
+    http.startTime.offset.offset = min(exchange.request.first_ns, exchange.response.first_ns)
+    http.endTime.offset.offset = max(exchange.request.last_ns, exchange.response.last_ns)
+    http.version = exchange.version.value  # type: ignore[assignment] # the enum's values
+    methods = {"GET": wire.Get, "POST": wire.Post, "CONNECT": wire.Connect, "MKCOL": wire.Post, "SEARCH": wire.Get}
+    http.request.method = methods[exchange.method]
+    if exchange.method in {"MKCOL", "SEARCH"}:
+        http.request.methodName = exchange.method
+    http.request.path, http.request.host = exchange.path, exchange.host
+    for half, side in ((exchange.request, http.request), (exchange.response, http.response)):
+        side.sizeOfHeadersBytes, side.sizeOfBodyBytes = half.header_bytes, half.body_bytes
+    if exchange.trace:
+        http.request.trace.provider = exchange.trace.provider.value  # type: ignore[assignment] # same
+        http.request.trace.traceId = exchange.trace.trace_id
+        http.request.trace.traceSegmentId, http.request.trace.spanId = exchange.trace.segment_id, exchange.trace.span_id
+    http.response.statusCode = exchange.status
+    if exchange.grpc_status is not None:
+        http.response.grpcStatus = exchange.grpc_status
+    http.callerEndpoint, http.slice, http.isContinued = exchange.caller, exchange.slice, not exchange.is_last
+    return message
+
+
+@given(st.lists(EXCHANGES, max_size=9))
+def test_bytes_are_those_of_the_message_built_field_by_field(exchanges: list[Exchange]) -> None:
+    expected = [field_by_field(exchange) for exchange in exchanges]
+    encoded = encode_protocol_logs(exchanges)
+    assert [wire.EBPFAccessLogMessage.FromString(data) for data in encoded] == expected
+    assert encoded == [message.SerializeToString(deterministic=True) for message in expected]
+
+
+def test_more_than_are_encoded_at_a_time() -> None:
+    exchanges = [Exchange(Version.HTTP1, "GET", f"/{number}", request=REQUEST) for number in range(2 * PORTION + 1)]
+    paths = [
+        wire.EBPFAccessLogMessage.FromString(data).protocolLog.http.request.path
+        for data in encode_protocol_logs(exchanges)
+    ]
+    assert paths == [exchange.path for exchange in exchanges]

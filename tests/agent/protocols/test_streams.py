@@ -96,7 +96,7 @@ def test_a_call_that_comes_with_the_next_look_is_not_missing() -> None:
     assert text(fed(stream, [one, three], look=1)) == b"one"
     assert stream.is_waiting
     assert text(fed(stream, [two], look=2)) == b"twothree"
-    assert list(stream.settle(2)) == []
+    assert stream.settle(2) == []
     assert not losses
 
 
