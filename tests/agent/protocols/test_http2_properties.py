@@ -16,8 +16,8 @@ from tests.fuzz import http2, mutations
 from tests.fuzz.http2 import check_truth
 
 SEEDS = st.integers(0, 2**32)
-# Bytes of a body that look like frames to the last bit are possible, if very rare. So where frames are searched for, the
-# examples are the same each time; tests/fuzz/http2.py tries others.
+# Bytes of a body that look like frames to the last bit are possible, if very rare. So where frames are searched for,
+# the examples are the same each time; tests/fuzz/http2.py tries others.
 searching = settings(max_examples=200, derandomize=True)
 
 
