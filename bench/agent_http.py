@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/agent_http.py [EXCHANGES]
 
-Events and fragments are made up beforehand, one connection's next to another's. The kernel, the ring and the network are
-not part of it. Times are of the processor, so other work on the machine matters less.
+Events and fragments are made up beforehand, one connection's next to another's. The kernel, the ring and the network
+are not part of it. Times are of the processor, so other work on the machine matters less.
 """
 
 import sys
@@ -15,10 +15,7 @@ from pathlib import Path
 import numpy as np
 from hpack import Encoder
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
-
-from agent_export import Host
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent.config import Configuration
 from agent.events.fragments import ConversationProtocol, Fragment, FragmentFlag
@@ -26,6 +23,7 @@ from agent.events.layout import EVENT, EventKind, Events
 from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.pipeline import Pipeline
+from bench.agent_export import Host
 
 CONNECTIONS = 50
 STEP_CALLS = 1_000

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
+from google.protobuf.descriptor import Descriptor
 
 from agent.export.encoder import Block, Column, MessageEncoder, encode_varint, packed
 from agent.protocols.exchange import Exchange
@@ -50,10 +51,11 @@ _ENCODER: Final = MessageEncoder(wire.EBPFAccessLogMessage, "protocolLog", [*_NU
 
 def _tag_of(path: str) -> bytes:
     """The tag of a text field of the protocol log."""
-    message = wire.AccessLogProtocolLogs.DESCRIPTOR
+    # The C implementation's descriptors have the same interface; only the type stubs tell them apart.
+    message = cast("Descriptor", wire.AccessLogProtocolLogs.DESCRIPTOR)
     *parents, name = path.split(".")
     for parent in parents:
-        message = message.fields_by_name[parent].message_type
+        message = cast("Descriptor", message.fields_by_name[parent].message_type)
     return encode_varint(message.fields_by_name[name].number << 3 | 2)  # length-delimited
 
 

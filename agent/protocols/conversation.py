@@ -105,7 +105,7 @@ class Conversation:
     def _feed(self, flow: Flow, pieces: list[ThreadPiece]) -> list[Exchange]:
         told: list[Exchange] = []
         for thread, piece in pieces:
-            if self._parser.ended is not None:
+            if self.is_over:
                 break
             told += self._told(self._parser.feed(flow, piece))
             for exchange in self._parser.begun:
