@@ -93,7 +93,8 @@ class LogBatch:
     """Per log, end minus start; never negative."""
     columns: Mapping[str, NDArray[np.int64]]
     """Per wire path below AccessLogKernelLog or AccessLogProtocolLogs (such as "write.l4Metrics.totalPackageSize" and
-    "http.response.statusCode"), the value or 0; for a text, its index in `texts`. START has the start times."""
+    "http.response.statusCode"), the value or 0; for a text, its index in `texts`. A column means something for logs of
+    the kind that its path begins with; columns of different kinds may be the same array. START has the start times."""
     texts: Sequence[str] = ("",)
     """The distinct texts of this batch; the first is empty, and stands for what is absent."""
 

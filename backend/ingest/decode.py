@@ -70,7 +70,8 @@ class Decoded:
     operation: NDArray[np.int8]
     """Per log, its LogKind; 0 when it has no operation that is known."""
     values: NDArray[np.int64]
-    """[column of SCHEMA, log]; 0 where the wire had nothing. Texts lie in the buffer of `frames`."""
+    """[column of SCHEMA, log]; 0 where the wire had nothing. Which value a column is depends on the kind of the log;
+    texts lie in the buffer of `frames`."""
 
     def bytes_of(self, message: int, field: int) -> bytes | None:
         """The bytes of a ranged field, None if the message does not have it."""

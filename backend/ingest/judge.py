@@ -30,7 +30,7 @@ def judge(
     operation: NDArray[np.int8],
     values: NDArray[np.int64],
     start_column: int,
-    counted: NDArray[np.int64],
+    counted: NDArray[np.bool_],
     connection_of: NDArray[np.int32],
     boot_of: NDArray[np.int64],
     earliest: int,
@@ -46,7 +46,7 @@ def judge(
         operation: Per log, its kind.
         values: Decoded columns; the times are the four columns from `start_column` on.
         start_column: See `values`.
-        counted: The columns that hold counts, sizes and durations.
+        counted: [kind, column]: whether the column holds a count, a size or a duration in logs of the kind.
         connection_of: Per message, the index of its connection, or minus the LogLoss for which it has none.
         boot_of: Per message, Unix time in ns at offset 0 of its node; 0 if not known.
         earliest: Unix time in ns before which nothing is kept.
@@ -80,9 +80,13 @@ def judge(
             minute[row] = (boot + start) // MINUTE_NS
             duration[row] = end - start
             passed += 1
-    for column in counted:
+    for column in range(start_column):
         for row in range(len(message)):
-            if (values[column, row] < 0 or values[column, row] > LARGEST_VALUE) and cause[row] == NONE:
+            if (
+                (values[column, row] < 0 or values[column, row] > LARGEST_VALUE)
+                and cause[row] == NONE
+                and counted[operation[row], column]
+            ):
                 cause[row] = VALUE_OUT_OF_RANGE
                 passed -= 1
     return passed

@@ -70,10 +70,11 @@ class Schema:
 
     table: NDArray[np.int32]
     """[message type, slot of a field, slot of its entry]; type 0 is the root."""
-    columns: tuple[str, ...]
-    """Per column of a log, its wire path below the log."""
-    texts: tuple[int, ...]
-    """The columns that are text: where it lies in the buffer, as `pack` has it; 0 where there is none."""
+    columns: Mapping[str, int]
+    """The column of each value, by its wire path below the log. A log has one operation, so columns of different
+    operations are the same ones: what a column holds depends on the kind of the log."""
+    texts: Mapping[int, tuple[int, ...]]
+    """By kind of log, the columns that are text: where it lies in the buffer, as `pack` has it; 0 for none."""
     start: int
     """The column of a log's start time; its end, and whether each is present, are in the three columns behind."""
     range_names: tuple[str, ...]
@@ -91,8 +92,8 @@ class _Place:
 
     depth: int
     """0 for fields of the root, 1 for fields of a log or of what else the root holds."""
-    kinds: int
-    """What is added to the number of an operation to make the kind of its log."""
+    kind: int
+    """The kind of the log that it is in; for its operations, what is added to their numbers to make it."""
     path: str | None
     """Wire path below a log; None where fields are checked but not kept."""
 
@@ -106,12 +107,16 @@ class _Builder:
     extensions: Collection[str]
     unkept: Collection[str]
     table: list[NDArray[np.int32]] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
-    texts: list[int] = field(default_factory=list)
+    columns: dict[str, int] = field(default_factory=dict)
+    texts: dict[int, list[int]] = field(default_factory=dict)
+    used: int = 0
+    """Columns of the operation that is being visited."""
+    width: int = 0
+    """Most columns of an operation."""
     times: list[tuple[NDArray[np.int32], int, int]] = field(default_factory=list)
     """Table entries to fill once the number of columns is known: entry, slot, which of the four."""
 
-    def visit(self, message: Descriptor, path: str | None, depth: int, kinds: int = 0) -> int:
+    def visit(self, message: Descriptor, path: str | None, depth: int, kind: int = 0) -> int:
         """Add the table of a message type as it is used at one place; its index."""
         if depth >= MAXIMUM_DEPTH:
             raise SchemaError(f"{message.full_name} nests deeper than {MAXIMUM_DEPTH}")
@@ -123,7 +128,7 @@ class _Builder:
             slot = slot_of(item.number)
             if slot < 0:
                 raise SchemaError(f"{item.full_name} has number {item.number}, for which the tables have no slot")
-            place = _Place(depth, kinds, self.kept_path(item, path))
+            place = _Place(depth, kind, self.kept_path(item, path))
             if item.message_type is not None:
                 self.add_message(entries[slot], item, item.message_type, place)
             elif item.type == FieldDescriptor.TYPE_STRING:
@@ -141,31 +146,32 @@ class _Builder:
             return own if own in self.extensions else None
         return None if own in self.unkept else own
 
-    def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, kind: Descriptor, place: _Place) -> None:
-        path, kinds = place.path, place.kinds
+    def add_message(self, entry: NDArray[np.int32], item: FieldDescriptor, message: Descriptor, place: _Place) -> None:
+        path, kind = place.path, place.kind
         if place.depth == 0:
             path = "" if item.name in self.logs else None
-            kinds = self.logs.get(item.name, 0)
+            kind = self.logs.get(item.name, 0)
             entry[LOG] = path is not None
             entry[RANGE] = self.ranges.index(item.name) if item.name in self.ranges else -1
         elif path is not None:
             self._check_oneof(item, place)
-            entry[OPERATION] = kinds + item.number if place.depth == 1 else 0
+            if place.depth == 1:
+                kind += item.number
+                entry[OPERATION], self.used = kind, 0
             for column, name in ((2, self.start), (3, self.end)):
                 if path.endswith("." + name.rpartition(".")[0]):
                     self.times.append((entry, PRESENCE, column))
         entry[ACTION] = MESSAGE
         inner = f"{path}." if path else path
-        entry[TYPE] = self.visit(kind, inner, place.depth + 1, kinds)
+        entry[TYPE] = self.visit(message, inner, place.depth + 1, kind)
 
     def add_string(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
         if place.depth == 0:
             raise SchemaError(f"{item.full_name} is a value of the stream's message itself")
         entry[ACTION] = STRING
         if place.path is not None:
-            entry[COLUMN] = len(self.columns)
-            self.texts.append(len(self.columns))
-            self.columns.append(place.path)
+            entry[COLUMN] = self.add_column(place.path)
+            self.texts.setdefault(place.kind, []).append(self.columns[place.path])
 
     def add_integer(self, entry: NDArray[np.int32], item: FieldDescriptor, place: _Place) -> None:
         if item.type not in _INTEGER_FORMS or item.is_repeated:
@@ -179,8 +185,14 @@ class _Builder:
             if place.path.endswith("." + name):
                 self.times.append((entry, COLUMN, column))
                 return
-        entry[COLUMN] = len(self.columns)
-        self.columns.append(place.path)
+        entry[COLUMN] = self.add_column(place.path)
+
+    def add_column(self, path: str) -> int:
+        """Give a value the next column of its operation."""
+        self.columns[path] = self.used
+        self.used += 1
+        self.width = max(self.width, self.used)
+        return self.columns[path]
 
     @staticmethod
     def _check_oneof(item: FieldDescriptor, place: _Place) -> None:
@@ -222,9 +234,10 @@ def build(
             raise SchemaError(f"{item.full_name} is one log, and must be a range")
     builder = _Builder(logs, ranges, start, end, extensions, unkept)
     builder.visit(root, "", 0)
-    first = len(builder.columns)
+    first = builder.width
     for entry, slot, column in builder.times:
         entry[slot] = first + column
     if missing := {*extensions} - {*builder.columns}:
         raise SchemaError(f"there is no {', '.join(sorted(missing))} to keep")
-    return Schema(np.stack(builder.table), tuple(builder.columns), tuple(builder.texts), first, ranges)
+    texts = {kind: tuple(columns) for kind, columns in builder.texts.items()}
+    return Schema(np.stack(builder.table), builder.columns, texts, first, ranges)

@@ -1,22 +1,8 @@
-"""gRPC status codes, and the error that ends a call with one."""
+"""The error that ends a call with a status of gRPC."""
 
-from enum import IntEnum
+from common.grpc.status import Status
 
-
-class Status(IntEnum):
-    """The status codes this server answers with; numbers as in the gRPC specification."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
+__all__ = ["CallError", "Status"]
 
 
 class CallError(Exception):

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.ingest.batch import START, Connection, LogBatch
+from backend.ingest.batch import START, Connection, LogBatch, LogKind
 from backend.ingest.carry import spread, survey
 from backend.ingest.counts import Counts, LogLoss, MessageLoss
 from backend.ingest.decode import CONNECTION, NODE, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
@@ -26,16 +26,9 @@ _NOT_COUNTED = (
     *(".success", ".syscall", ".ifindex"),
     *(".version", ".method", ".statusCode", ".grpcStatus", ".slice", ".isContinued"),
 )
-_COUNTED = np.array(
-    [
-        index
-        for index, name in enumerate(SCHEMA.columns)
-        if index not in SCHEMA.texts and not name.endswith(_NOT_COUNTED)
-    ],
-    np.int64,
-)
-_NAMES = (*SCHEMA.columns, START)
-_VALUES = len(SCHEMA.columns)
+_KEPT = SCHEMA.start + 1
+"""Columns that are handed on: those of the operations, and the start time."""
+_PLACES = {**SCHEMA.columns, START: SCHEMA.start}
 _ROW = SCHEMA.width * 8 + 17  # bytes: the values and times of a log, its connection, kind, minute and duration
 _TEXT = 200  # bytes that a text takes in tables, besides its own
 
@@ -59,6 +52,21 @@ class _Part:
     minute: NDArray[np.int32]
     duration_ns: NDArray[np.int64]
     values: NDArray[np.int64]
+
+
+def _counted_columns() -> NDArray[np.bool_]:
+    """[kind, column]: whether it holds a count, a size or a duration."""
+    counted = np.zeros((max(LogKind) + 1, SCHEMA.start), np.bool_)
+    for kind in LogKind:
+        prefix = f"{kind.name.lower()}."
+        for name, column in SCHEMA.columns.items():
+            if name.startswith(prefix):
+                counted[kind, column] = not name.endswith(_NOT_COUNTED)
+        counted[kind, list(SCHEMA.texts.get(kind, ()))] = False
+    return counted
+
+
+_COUNTED = _counted_columns()
 
 
 class LogStream:
@@ -101,13 +109,14 @@ class LogStream:
             return None
         part = parts[0] if len(parts) == 1 else _joined(parts)
         connections, connection = _used(connections, part.connection)
+        columns = list(part.values)
         return LogBatch(
             connections=connections,
             connection=connection,
             kind=part.kind,
             minute=part.minute,
             duration_ns=part.duration_ns,
-            columns=dict(zip(_NAMES, part.values, strict=True)),
+            columns={name: columns[place] for name, place in _PLACES.items()},
             texts=self._interner.texts(texts),
         )
 
@@ -124,10 +133,10 @@ class LogStream:
         now = self._clock_ns()
         earliest, latest = now - self._retention_ns, now + self._clock_difference_ns
         passed = judge(
-            decoded.message, decoded.operation, decoded.values, _VALUES, _COUNTED,
+            decoded.message, decoded.operation, decoded.values, SCHEMA.start, _COUNTED,
             slots, boots, earliest, latest, cause, minute, duration,
         )  # fmt: skip
-        part = _Part(slots[decoded.message], decoded.operation, minute, duration, decoded.values[: len(_NAMES)])
+        part = _Part(slots[decoded.message], decoded.operation, minute, duration, decoded.values[:_KEPT])
         if passed < logs:
             for loss, count in enumerate(np.bincount(cause).tolist()):
                 if loss != LogLoss.NONE and count:
@@ -143,15 +152,15 @@ class LogStream:
         """Put the number of each text in the place of where it lies."""
         texts = self._texts
         before = len(texts)
-        for column in SCHEMA.texts:
-            places = part.values[column]
-            rows = np.flatnonzero(places)
-            if not len(rows):
-                continue
-            starts = places[rows] >> 32
-            ends = starts + np.minimum(places[rows] & 0xFFFFFFFF, LARGEST_TEXT)
-            found = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-            places[rows] = [texts.setdefault(text, len(texts)) for text in found]
+        for kind, columns in SCHEMA.texts.items():
+            of_kind = np.flatnonzero(part.kind == kind)
+            for column in columns:
+                places = part.values[column]
+                rows = of_kind[places[of_kind] != 0]
+                starts = places[rows] >> 32
+                ends = starts + np.minimum(places[rows] & 0xFFFFFFFF, LARGEST_TEXT)
+                found = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+                places[rows] = [texts.setdefault(text, len(texts)) for text in found]
         if len(texts) > before:
             self.waiting_bytes += sum(len(text) + _TEXT for text in islice(texts, before, None))
 

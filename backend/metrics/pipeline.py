@@ -272,5 +272,7 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
 
 
 def _size(batch: LogBatch) -> int:
-    columns = sum(column.nbytes for column in batch.columns.values())
-    return columns + batch.connection.nbytes + batch.kind.nbytes + batch.minute.nbytes + batch.duration_ns.nbytes
+    # Columns of different kinds of logs may be the same array.
+    distinct = {id(column): column.nbytes for column in batch.columns.values()}
+    own = batch.connection.nbytes + batch.kind.nbytes + batch.minute.nbytes + batch.duration_ns.nbytes
+    return sum(distinct.values()) + own

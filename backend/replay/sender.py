@@ -2,11 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Self
 
-import grpc
+from common.grpc.client import GrpcClient
+from common.grpc.messages import CHUNK, frame_messages
+from common.grpc.status import Status
 
 PATH = "/skywalking.v3.EBPFAccessLogService/collect"
 _DROPPED = "pyrover-dropped"
@@ -41,14 +43,20 @@ class Sender:
     Args:
         address: HOST:PORT.
         rate: Messages a second; None for as fast as it goes.
+
+    Raises:
+        Unreachable: `address` is no address.
     """
 
     def __init__(self, address: str, rate: float | None) -> None:
         self.sent = Sent()
         self._address = address
         self._pause = 1.0 / rate if rate else 0.0
-        self._channel = grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)])
-        self._collect = self._channel.stream_unary(PATH, request_serializer=None, response_deserializer=None)
+        self._chunk = 1 if rate else CHUNK  # at a rate each message leaves by itself
+        try:
+            self._client = GrpcClient(address, "pyrover-backend-replay")
+        except ValueError as error:
+            raise Unreachable(str(error)) from error
         self._next = 0.0
 
     def send(self, stream: Iterable[bytes]) -> None:
@@ -58,18 +66,14 @@ class Sender:
             Unreachable: Nothing answers there.
         """
         began = time.monotonic()
-        try:
-            _, call = self._collect.with_call(self._paced(stream))
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE and not self.sent.answers:
-                raise Unreachable(f"{self._address} does not take access logs: {error.details()}") from error
-            answer, losses = f"{error.code().name}: {error.details()}", _losses(error)
-        else:
-            answer, losses = "OK", _losses(call)
-        self.sent.answers[answer] += 1
+        answer = self._client.call(PATH, (), frame_messages(self._paced(stream), self._chunk), None)
+        if answer.status is Status.UNAVAILABLE and not self.sent.answers:
+            raise Unreachable(f"{self._address} does not take access logs: {answer.message}")
+        said = "OK" if answer.status is Status.OK else f"{answer.status.name}: {answer.message}"
+        self.sent.answers[said] += 1
         self.sent.streams += 1
         self.sent.seconds += time.monotonic() - began
-        self.sent.dropped.update(losses)
+        self.sent.dropped.update(_losses(answer.trailers))
 
     def _paced(self, stream: Iterable[bytes]) -> Iterator[bytes]:
         for message in stream:
@@ -85,11 +89,10 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._channel.close()
+        self._client.close()
 
 
-def _losses(call: grpc.Call | grpc.RpcError) -> dict[str, int]:
+def _losses(trailers: Mapping[str, str]) -> dict[str, int]:
     """What the backend says it dropped of a stream, by cause."""
-    trailers = dict(cast("Iterable[tuple[str, str]]", call.trailing_metadata() or ()))
     pairs = (pair.partition("=") for pair in trailers.get(_DROPPED, "").split(",") if pair)
     return {cause: int(count) for cause, _, count in pairs}

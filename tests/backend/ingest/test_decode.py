@@ -39,26 +39,29 @@ def value_at(log: Message, path: str) -> int | str:
 def expected_row(log: AccessLogKernelLog | AccessLogProtocolLogs) -> tuple[int, list[int | str]]:
     """What protobuf makes of a log: its kind, then its columns."""
     kind = log.WhichOneof("operation" if isinstance(log, AccessLogKernelLog) else "protocol")
-    nothing: list[int | str] = ["" if index in SCHEMA.texts else 0 for index in range(SCHEMA.width)]
+    values: list[int | str] = [0] * SCHEMA.width
     if kind is None:
-        return 0, nothing
-    values = [
-        value_at(log, path) if path.startswith(f"{kind}.") else blank
-        for path, blank in zip(SCHEMA.columns, nothing, strict=False)
-    ]
+        return 0, values
+    for path, column in SCHEMA.columns.items():
+        if path.startswith(f"{kind}."):
+            values[column] = value_at(log, path)
     start, end = getattr(log, kind).startTime, getattr(log, kind).endTime
-    times = [min(start.offset.offset, LARGEST), min(end.offset.offset, LARGEST)]
-    return OPERATIONS[kind], values + times + [start.HasField("offset"), end.HasField("offset")]
+    values[SCHEMA.start :] = [
+        *(min(time.offset.offset, LARGEST) for time in (start, end)),
+        *(time.HasField("offset") for time in (start, end)),
+    ]
+    return OPERATIONS[kind], values
 
 
-def with_texts(run: Decoded, values: list[int]) -> list[int | str]:
+def with_texts(run: Decoded, operation: int, values: list[int]) -> list[int | str]:
     """The columns of a log, with the texts themselves in place of where they lie."""
 
     def text(place: int) -> str:
         start = place >> 32
         return run.frames.data[start : start + (place & 0xFFFFFFFF)].decode()
 
-    return [text(value) if index in SCHEMA.texts else value for index, value in enumerate(values)]
+    texts = SCHEMA.texts.get(operation, ())
+    return [text(value) if index in texts else value for index, value in enumerate(values)]
 
 
 def check(messages: list[bytes]) -> int:
@@ -86,7 +89,7 @@ def check(messages: list[bytes]) -> int:
         found_verdicts += run.verdicts.tolist()
         columns = run.values.T.tolist()
         found += [
-            (offset + owner, operation, with_texts(run, values))
+            (offset + owner, operation, with_texts(run, operation, values))
             for owner, operation, values in zip(run.message.tolist(), run.operation.tolist(), columns, strict=True)
         ]
         for index in range(len(run.frames)):
@@ -137,12 +140,15 @@ def test_numbers_and_texts_of_an_exchange_are_columns() -> None:
         "http.slice",
         "http.isContinued",
     ]
-    assert [SCHEMA.columns[index] for index in SCHEMA.texts] == [
-        "http.request.path",
-        "http.request.host",
-        "http.request.methodName",
-        "http.callerEndpoint",
-    ]
+    texts = ("http.request.path", "http.request.host", "http.request.methodName", "http.callerEndpoint")
+    assert SCHEMA.texts == {OPERATIONS["http"]: tuple(SCHEMA.columns[name] for name in texts)}
+
+
+def test_operations_share_columns_and_values_of_one_do_not() -> None:
+    for kind in OPERATIONS:
+        own = [column for name, column in SCHEMA.columns.items() if name.startswith(f"{kind}.")]
+        assert sorted(own) == list(range(len(own)))
+    assert SCHEMA.width == len([name for name in SCHEMA.columns if name.startswith("write.")]) + 4 == 21
 
 
 @given(st.lists(random_message(), max_size=4))
