@@ -197,6 +197,8 @@ def _value(shape: _Shape, attachment: Attachment, argument: Argument) -> str:
         value = _value_of_program(shape, position)
     elif position == RESULT:
         value = _result(shape, attachment)
+    elif position < 0:
+        value = None  # only programs of user space have it
     elif kind in FUNCTION_KINDS and shape.is_call:
         value = _argument_of_call(shape, position)
     elif kind in FUNCTION_KINDS:

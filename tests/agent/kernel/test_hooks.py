@@ -2,6 +2,8 @@
 
 import re
 
+from agent.events.layout import EventKind
+from agent.kernel import tls_hooks
 from agent.kernel.hook import CALL_MARK, Attachment, SourceKind
 from agent.kernel.hooks import HOOKS, SYSTEM_CALL_HOOKS
 from agent.kernel.loader import PROGRAMS_FOLDER, SOURCES
@@ -33,6 +35,18 @@ def test_no_function_is_left_over() -> None:
     unused = {name for name, _ in FUNCTION.findall(TEXT) if len(re.findall(rf"\b{name}\b", TEXT)) == 1}
     assert unused <= handlers
     assert set(SOURCES) == {path.name for path in PROGRAMS_FOLDER.iterdir() if path.suffix in {".c", ".h"}}
+
+
+def test_what_a_function_of_a_library_does_is_named_alike_in_both_languages() -> None:
+    numbers = {name: int(value, 0) for name, value in re.findall(r"^#define (TLS_\w+) (0x\w+)", TEXT, re.MULTILINE)}
+    assert numbers == {
+        "TLS_KIND": 0x0F,
+        "TLS_COUNTS": tls_hooks.COUNTS,
+        "TLS_HAS_NO_BUFFER": tls_hooks.HAS_NO_BUFFER,
+        "TLS_FREES": tls_hooks.FREES,
+    }
+    assert (tls_hooks.READS, tls_hooks.WRITES) == (EventKind.READ, EventKind.WRITE)
+    assert max(tls_hooks.READS, tls_hooks.WRITES) < numbers["TLS_KIND"]
 
 
 def test_hooks_are_told_apart() -> None:

@@ -5,17 +5,25 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.kernel.hook import RESULT, Argument, Attachment, SourceKind
+from agent.kernel.hook import COOKIE, GOROUTINE, RESULT, STACK, Argument, Attachment, Convention, SourceKind
 from agent.kernel.hooks import HOOKS
 from agent.kernel.wrappers import Program, render_programs, render_text
 
 FENTRY, KPROBE = SourceKind.FENTRY, SourceKind.KPROBE
 TRACEPOINT, RAW_TRACEPOINT = SourceKind.TRACEPOINT, SourceKind.RAW_TRACEPOINT
+UPROBE = SourceKind.UPROBE
 
 SOCKET, SIZE, CODE = Argument("struct sock *", 0), Argument("u32", 2), Argument("long", RESULT)
 SEND = Attachment("enter_send", "tcp_sendmsg", (SOCKET, SIZE))
 SENT = Attachment("leave_send", "tcp_sendmsg", (CODE,), at_return=True)
 READ = Attachment("enter_read", "*_sys_read", (Argument("int", 0), Argument("u32", 3)))
+
+
+STACK_POINTER, ROUTINE, TOLD = Argument("u64", STACK), Argument("u64", GOROUTINE), Argument("u64", COOKIE)
+CALL = Attachment("enter_tls", "SSL_read", (SIZE, TOLD, STACK_POINTER), cookie=4)
+LEFT = Attachment("leave_tls", "SSL_read", (CODE, STACK_POINTER), at_return=True)
+GO_CALL = Attachment("enter_go", "Read", (SOCKET, SIZE, ROUTINE, TOLD), convention=Convention.GO)
+GO_LEFT = Attachment("leave_go", "Read", (CODE, ROUTINE), convention=Convention.GO, at_return=True)
 
 
 def one(kind: SourceKind, attachment: Attachment) -> Program:
@@ -78,8 +86,48 @@ def test_the_function_of_a_system_call_has_its_arguments_in_saved_registers(
 
 
 @pytest.mark.parametrize(
+    ("machine", "attachment", "call"),
+    [
+        (
+            "x86_64",
+            CALL,
+            "enter_tls((u32)(PT_REGS_PARM3(ctx)), (u64)(bpf_get_attach_cookie(ctx)), (u64)(PT_REGS_SP(ctx)))",
+        ),
+        ("x86_64", LEFT, "leave_tls((long)(PT_REGS_RC(ctx)), (u64)(PT_REGS_SP(ctx) - 8))"),
+        ("aarch64", LEFT, "leave_tls((long)(PT_REGS_RC(ctx)), (u64)(PT_REGS_SP(ctx)))"),
+        (
+            "x86_64",
+            GO_CALL,
+            "enter_go((struct sock *)(ctx->ax), (u32)(ctx->cx), (u64)(ctx->r14), (u64)(bpf_get_attach_cookie(ctx)))",
+        ),
+        ("x86_64", GO_LEFT, "leave_go((long)(ctx->ax), (u64)(ctx->r14))"),
+        ("aarch64", GO_LEFT, "leave_go((long)(ctx->regs[0]), (u64)(ctx->regs[28]))"),
+    ],
+)
+def test_functions_of_programs_have_theirs_in_registers(
+    monkeypatch: pytest.MonkeyPatch, machine: str, attachment: Attachment, call: str
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    program = one(UPROBE, attachment)
+    assert program.text == f"int {program.name}(struct pt_regs *ctx)\n{{\n    {call};\n    return 0;\n}}\n"
+
+
+def test_functions_of_programs_share_a_program_whatever_it_is_told() -> None:
+    other = Attachment("enter_tls", "SSL_write", CALL.arguments, cookie=5)
+    (program,) = render_programs([(UPROBE, CALL), (UPROBE, other)], {})
+    assert program.attachments == (CALL, other)
+
+
+@pytest.mark.parametrize(
     ("kind", "attachment"),
     [
+        (UPROBE, Attachment("h", "f", (SOCKET,), at_return=True)),
+        (UPROBE, Attachment("h", "f", (CODE,))),
+        (UPROBE, Attachment("h", "f", (ROUTINE,))),
+        (UPROBE, Attachment("h", "f", (STACK_POINTER,), convention=Convention.GO)),
+        (UPROBE, Attachment("h", "f", (CODE,), convention=Convention.GO)),
+        (UPROBE, Attachment("h", "f", (SOCKET,), convention=Convention.GO, at_return=True)),
+        (KPROBE, Attachment("h", "f", (STACK_POINTER,))),
         (FENTRY, Attachment("h", "f", (CODE,))),
         (FENTRY, Attachment("h", "f", (Argument("int", 12),))),
         (KPROBE, Attachment("h", "f", (SOCKET,), at_return=True)),
