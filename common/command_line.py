@@ -4,8 +4,9 @@ import argparse
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
+
+from common.version import installed_version
 
 
 class Command(Protocol):
@@ -32,7 +33,7 @@ def run_program(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog=name, description=description)
-    parser.add_argument("--version", action="version", version=f"pyrover {_version()}")
+    parser.add_argument("--version", action="version", version=f"pyrover {installed_version() or 'not installed'}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # The program's own options take no values, so the first word that is no option is the command.
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
@@ -46,10 +47,3 @@ def run_program(
     if command is None:  # argparse has refused everything else
         raise AssertionError(parsed.command)
     return command.run(parsed)
-
-
-def _version() -> str:
-    try:
-        return version("pyrover")
-    except PackageNotFoundError:
-        return "not installed"

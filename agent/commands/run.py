@@ -75,12 +75,15 @@ def open_transport(backend: Backend) -> GrpcTransport:
     """A transport to the configured backend.
 
     Raises:
-        ConfigurationError: a certificate cannot be read.
+        ConfigurationError: a certificate cannot be read, or a value cannot be used.
     """
     security = None
     if backend.enable_TLS:
         security = Security(_pem(backend.ca_pem_path), _pem(backend.client_key_path), _pem(backend.client_pem_path))
-    return GrpcTransport(backend.addr, security, backend.authentication)
+    try:
+        return GrpcTransport(backend.addr, security, backend.authentication)
+    except ValueError as error:
+        raise ConfigurationError(f"core.backend: {error}") from error
 
 
 def _pem(path: str) -> bytes | None:

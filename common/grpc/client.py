@@ -1,0 +1,154 @@
+"""Calls of a gRPC server, one at a time over one connection."""
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+
+from hpack import HeaderTuple, NeverIndexedHeaderTuple
+
+from common.grpc.addresses import Address, Resolver, Target
+from common.grpc.answers import Answer, read_answer
+from common.grpc.channel import Channel, PlainChannel, connect
+from common.grpc.http2 import ConnectionLost, Http2Connection
+from common.grpc.messages import encode_timeout
+from common.grpc.patience import Expired, Interrupter, Patience
+from common.grpc.security import Security
+from common.grpc.status import Status
+from common.version import installed_version
+
+ADDRESS_SECONDS = 5.0
+"""How long one address is given to begin a connection, where there are more."""
+
+
+class GrpcClient:
+    """A client of one server. `call` and `close` belong to one thread; `interrupt` is for any other.
+
+    Args:
+        address: HOST:PORT.
+        program: What calls, for the user agent.
+        security: How to use TLS; None for plain text.
+
+    Raises:
+        ValueError: the address, a certificate or a key cannot be used.
+    """
+
+    def __init__(self, address: str, program: str, security: Security | None = None) -> None:
+        self._target = Target.parse(address)
+        self._secure = _secured(security, self._target.host)
+        self._interrupter = Interrupter()
+        self._resolver = Resolver(self._target, self._interrupter)
+        self._connection: Http2Connection | None = None
+        self._constant = [
+            HeaderTuple(":method", "POST"),
+            HeaderTuple(":scheme", "http" if security is None else "https"),
+            HeaderTuple(":authority", address),
+            HeaderTuple("te", "trailers"),
+            HeaderTuple("content-type", "application/grpc"),
+            HeaderTuple("user-agent", f"{program}/{installed_version() or 'unknown'}"),
+        ]
+
+    def call(
+        self, path: str, metadata: Sequence[tuple[str, str]], body: Iterable[bytes], timeout: float | None
+    ) -> Answer:
+        """Make one call and wait for its end.
+
+        Args:
+            path: /PACKAGE.SERVICE/METHOD.
+            metadata: Further headers, in printable ASCII.
+            body: The messages, framed (common/grpc/messages.py), in pieces of any size.
+            timeout: Seconds for everything; None for as long as it takes.
+
+        Returns:
+            The server's answer, or DEADLINE_EXCEEDED or UNAVAILABLE with what went wrong.
+
+        Raises:
+            Interrupted: another thread asked for that.
+        """
+        with self._interrupter:
+            patience = Patience(timeout, self._interrupter)
+            try:
+                connection = self._connected(patience)
+                response = connection.request(self._headers(path, metadata, patience), body, patience)
+            except Expired as expired:
+                # Whoever does not answer in time may not be there any more; nothing else would tell for minutes.
+                self._disconnect()
+                return Answer(Status.DEADLINE_EXCEEDED, f"{timeout:g} s are over while {expired}")
+            except ConnectionLost as lost:
+                self._disconnect()
+                return Answer(Status.UNAVAILABLE, str(lost))
+        return read_answer(response)
+
+    def interrupt(self) -> None:
+        """End the call that is under way, if any; the server is told."""
+        self._interrupter.interrupt()
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._disconnect()
+        self._interrupter.close()
+
+    def _headers(self, path: str, metadata: Sequence[tuple[str, str]], patience: Patience) -> list[HeaderTuple]:
+        # What may differ from call to call, or is a secret, is kept out of the table of headers: a server may allow it
+        # gigabytes, and they would fill up.
+        varying = [*metadata] if patience.left is None else [("grpc-timeout", encode_timeout(patience.left)), *metadata]
+        return [
+            *self._constant[:2],
+            HeaderTuple(":path", path),
+            *self._constant[2:],
+            *(NeverIndexedHeaderTuple(name, value) for name, value in varying),
+        ]
+
+    def _connected(self, patience: Patience) -> Http2Connection:
+        """The connection that there is, or a new one."""
+        if self._connection is not None and not self._connection.is_usable():
+            self._disconnect()
+        if self._connection is None:
+            self._connection = self._connect(patience)
+        return self._connection
+
+    def _connect(self, patience: Patience) -> Http2Connection:
+        """A connection to the first address that takes one.
+
+        Raises:
+            ConnectionLost: none does; the message says why, for each.
+        """
+        try:
+            addresses = self._resolver.resolve(patience)
+        except OSError as error:
+            raise ConnectionLost(f"{self._target.host} has no address: {error.strerror or error}") from error
+        failures = []
+        for number, address in enumerate(addresses, 1):
+            last = number == len(addresses)
+            share = patience.at_most(None if last else ADDRESS_SECONDS)
+            try:
+                return self._begin(address, share)
+            except (ConnectionLost, OSError) as error:
+                failures.append(f"{address}: {error.strerror or error}" if isinstance(error, OSError) else str(error))
+            except Expired as expired:
+                if patience.left == 0:
+                    raise
+                failures.append(f"too long {expired}")
+        raise ConnectionLost("; ".join(failures))
+
+    def _begin(self, address: Address, patience: Patience) -> Http2Connection:
+        connection = Http2Connection(self._secure(connect(address, patience), patience), str(address))
+        try:
+            connection.start(patience)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _secured(security: Security | None, host: str) -> Callable[[socket.socket, Patience], Channel]:
+    """What makes a channel of a connected socket."""
+    if security is None:
+        return lambda connected, _: PlainChannel(connected)
+    from common.grpc.tls import make_context, secure  # noqa: PLC0415 - takes 4 MB where it is not needed
+
+    context = make_context(security)
+    return lambda connected, patience: secure(connected, context, host, patience)
