@@ -333,7 +333,7 @@ async def test_the_period_that_is_believed_can_be_set() -> None:
 async def test_who_finds_no_room_is_told_to_wait_and_others_are_served_again() -> None:
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     sink = Collecting(lambda _: asyncio.shield(durable))
-    service = AccessLogService(sink, Budget(280_000, patience=0.05))
+    service = AccessLogService(sink, Budget(175_000, patience=0.05))
     body = body_of(*serialised(stream(300)[0]))
     async with receiving(service) as receiver:
         first = asyncio.ensure_future(receiver.raw(body))

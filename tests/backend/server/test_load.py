@@ -201,7 +201,7 @@ def test_many_senders_to_a_slow_store_stay_within_the_budget_and_are_told_to_com
         waiting.join()
         state = receiver.state()
     statuses = Counter(answer.headers.get("grpc-status") for answer in answers)
-    # As columns, everything together is 143 MB; who found no room was told so, and nobody was forgotten.
+    # As columns, everything together is 89 MB; who found no room was told so, and nobody was forgotten.
     assert set(statuses) == {"0", "8"}
     assert statuses.total() == streams
     assert state["refused"] == statuses["8"]
