@@ -2,7 +2,8 @@
 
 An exchange is told when its response is complete and so is its request: after an early final response (413 before the
 end of an upload) it still counts what is uploaded, until the next request or the end of the connection at the latest.
-Losses are counted by the causes of `agent/protocols/http1_losses.py`. Sources: RFC 9110, RFC 9112.
+After a loss a stream is read again from the next call that begins with a message, which for a request means one of the
+usual methods. Losses are counted by the causes of `agent/protocols/http1_losses.py`. Sources: RFC 9110, RFC 9112.
 """
 
 from collections import Counter

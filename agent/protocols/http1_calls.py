@@ -1,7 +1,8 @@
 """Which response of an HTTP/1 connection belongs to which request.
 
 As long as no byte is missed, responses come in the order of their requests. After that, times decide: a response cannot
-begin before its request, and without pipelining it is that of the latest request. What that leaves open is dropped.
+begin before its request, and without pipelining it is that of the latest request. What that leaves open is dropped. A
+connection that pipelines is given up; only one that had not shown it before bytes were missed could deceive this.
 """
 
 from collections import Counter, deque

@@ -156,6 +156,14 @@ def test_a_body_that_nobody_asks_for_may_be_sent() -> None:
     assert play.ask(b"x" * 200, GET + b"x" * (200 - len(GET))) == [("PUT /c 417", (len(EXPECT), 400), (len(EMPTY), 0))]
 
 
+def test_a_body_that_was_asked_for_is_sent_whatever_it_begins_with() -> None:
+    play = Play()
+    play.ask(EXPECT)
+    play.answer(b"HTTP/1.1 100 Continue\r\n\r\n", EMPTY)
+    told = play.ask(GET + b"x" * (400 - len(GET)))
+    assert told == [("PUT /c 200", (len(EXPECT), 400), (25 + len(EMPTY), 0))]
+
+
 def test_requests_without_a_response_have_status_0() -> None:
     play = Play()
     play.ask(GET, POST + b"bo")

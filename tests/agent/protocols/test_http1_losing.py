@@ -188,6 +188,7 @@ def test_bodies_whose_end_is_not_told() -> None:
     assert works_on(play)
     play.ask(get("/b"))
     assert play.answer(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n") == []
+    assert not play.parser.is_busy
     assert works_on(play)
     assert play.losses == {
         Loss.REQUEST_BODY_NOT_UNDERSTOOD: 1,
@@ -212,6 +213,17 @@ def test_a_chunked_response_whose_end_is_missed_ends_with_the_next_one() -> None
     assert play.answer(CHUNKED + b"5\r\nhello\r\n", 100) == []
     play.ask(get("/b"))
     assert lines(play.answer(ok(status=201))) == ["GET /a 200", "GET /b 201"]
+
+
+def test_a_response_missed_as_a_part_of_an_estimated_one() -> None:
+    play = Play()
+    play.ask(get("/a"))
+    play.answer(CHUNKED + b"5\r\nhello\r\n", 100)
+    play.ask(get("/b"))
+    play.answer(45)
+    assert lines(play.answer(ok())) == ["GET /a 200"]
+    assert play.losses == {Loss.CHUNKED_BODY_ESTIMATED: 1, Loss.PAIRING_AMBIGUOUS: 1}
+    assert works_on(play)
 
 
 def test_a_chunked_request_with_gaps_is_told_with_its_response() -> None:
