@@ -254,7 +254,8 @@ static __always_inline void establish(struct sock *sk)
 /* A watched process listens, or waits for a connection, there. */
 static __always_inline void watch_listener(const struct sock *sk)
 {
-#ifdef HOOK_socket_state /* nothing else tells when it ends */
+/* Nothing else tells when the listener, and a connection to it, ends. */
+#if defined(HOOK_socket_state) && defined(HOOK_tcp_destroy)
     struct listening place = {};
     u8 present = 1;
 

@@ -11,7 +11,6 @@ import pytest
 from agent.events.fragments import ConversationProtocol, Fragment, FragmentFlag
 from agent.events.layout import EventKind
 from agent.kernel.loader import Options
-from agent.kernel.plan import examine_kernel, make_plan
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import ATTACH, Watch
 
@@ -275,6 +274,11 @@ def test_a_full_ring_costs_payload_alone_and_is_counted(tmp_path: Path) -> None:
     assert lost > 0
 
 
-def test_without_the_end_of_sockets_nothing_is_captured_and_that_is_said() -> None:
-    plan = make_plan(examine_kernel(), ATTACH, unavailable={"tcp_destroy"})
-    assert any("protocolLog" in lost for lost in plan.lost)
+def test_without_the_end_of_sockets_nothing_is_captured_and_that_is_said(tmp_path: Path) -> None:
+    with KernelSource.open(attach=ATTACH, only_processes=(), unavailable={"tcp_destroy"}) as source:
+        assert "protocolLog" in source.coverage.lost
+        path = tmp_path / "stream"
+        path.write_bytes(request(100))
+        run = Watch(source).run("speak", path=str(path), writes=ways(["WRITE"], 50), reads=ways(["READ"], 50))
+        assert len(run.of(EventKind.READ, EventKind.WRITE)) > 4
+        assert source.take_payload() == []
