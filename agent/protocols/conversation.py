@@ -11,6 +11,9 @@ from agent.protocols.http1 import Http1Parser
 from agent.protocols.http2 import Http2Parser
 from agent.protocols.streams import Stream, ThreadPiece
 
+SERVED = 1_024
+"""Requests of one connection that may be served at the same time; of more the oldest count as answered."""
+
 _RESPONSE = b"HTTP/"
 _PREFACE = b"PRI * HTTP/2"
 _OTHER_KIND = {EventKind.READ: EventKind.WRITE, EventKind.WRITE: EventKind.READ}
@@ -97,9 +100,7 @@ class Conversation:
     def end(self, look: int) -> list[Exchange]:
         """The connection has ended; the exchanges that end with it."""
         told = self.settle(look + 1) + self._told(self._parser.end())
-        for thread, exchange in self._served.values():
-            self._callers.served(self.view.process.pid, thread, exchange)
-        self._served.clear()
+        self._forget_served(0)
         return told
 
     def _feed(self, flow: Flow, pieces: list[ThreadPiece]) -> list[Exchange]:
@@ -112,6 +113,9 @@ class Conversation:
                 self._begun(thread, exchange)
             if self._parser.ended is Ended.UPGRADED:
                 told += self._upgrade()
+        if self._served:
+            # Some requests are never told, because something of them was lost: they must not be served forever.
+            self._forget_served(SERVED if self._parser.is_busy else 0)
         return told
 
     def _begun(self, thread: int, exchange: Exchange) -> None:
@@ -123,6 +127,12 @@ class Conversation:
             self._callers.serve(self.view.process.pid, thread, exchange)
         else:
             exchange.caller = self._callers.caller(self.view.process.pid, thread)
+
+    def _forget_served(self, most: int) -> None:
+        """Serve no more than so many requests, the latest ones."""
+        while len(self._served) > most:
+            thread, exchange = self._served.pop(next(iter(self._served)))
+            self._callers.served(self.view.process.pid, thread, exchange)
 
     def _told(self, exchanges: list[Exchange]) -> list[Exchange]:
         if self._served:

@@ -231,6 +231,20 @@ def test_a_call_that_is_made_while_serving_names_its_caller() -> None:
     assert [item.exchange.caller for item in more] == [""]
 
 
+def test_a_request_that_can_never_be_told_is_served_no_more() -> None:
+    talk = Talk()
+    talk.server(1)
+    talk.client(2)
+    one, lost, other = calls(READ, [REQUEST, REQUEST, REQUEST])
+    talk.hears(one)
+    talk.hears(other)  # what is between them is missing
+    talk.hears()
+    talk.hears(*calls(WRITE, [RESPONSE] * 3, at=lost.start_ns + 1000))
+    assert not talk.conversations.is_busy(talk.world.table.of_process(100)[0])
+    (told,) = one_exchange(talk, inode=2, at=9000, asks=WRITE)
+    assert told.exchange.caller == ""
+
+
 def test_threads_of_a_program_that_changes_them_say_nothing() -> None:
     talk = Talk()
     talk.world.host.processes[100] = msgspec.structs.replace(facts(100), changes_threads=True)
