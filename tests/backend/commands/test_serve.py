@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
-from tests.backend.ingest.messages import message, read_log
+from tests.backend.ingest.messages import http_log, message, read_log
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,6 +80,45 @@ def test_from_start_to_end_what_was_received_is_there_after_a_restart(tmp_path: 
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+def test_http_exchanges_are_endpoints_with_exact_numbers_also_after_a_restart(tmp_path: Path) -> None:
+    exchanges = [
+        http_log("Get", "/orders?id=1", 200, start=1_000_000, end=3_000_000),
+        http_log("Get", "/orders?id=2", 503, start=1_000_000, end=6_000_000),
+        http_log("PROPFIND", "/docs", 207, start=1_000_000, end=1_400_000),
+        http_log("Get", "/never", 200, start=2, end=1),
+    ]
+    exchanges[0].http.response.sizeOfBodyBytes = 1_000
+    messages = [message(protocol=exchange) for exchange in exchanges]
+    first = message(read_log(), node="n", remote="10.0.0.2")
+    first.connection.local.kubernetes.serviceName, first.connection.role = "shop", 1
+    path = "/api/endpoints"
+    with backend(tmp_path) as (process, addresses):
+        with grpc.insecure_channel(addresses["grpc"]) as channel:
+            call = EBPFAccessLogServiceStub(channel).collect
+            _, answered = call.with_call(iter([first, *messages]), timeout=30)
+            assert ("pyrover-dropped", "time_inverted=1") in list(answered.trailing_metadata())
+        found = httpx.get(f"{addresses['http']}{path}").json()["endpoints"]
+        metrics = httpx.get(f"{addresses['http']}/metrics").text
+        assert "pyrover_backend_protocol_logs_received_total 4.0" in metrics
+        assert "pyrover_backend_logs_stored_total 4.0" in metrics
+        process.terminate()
+        process.communicate(timeout=30)
+    assert [(one["service"], one["name"], one["totals"]["calls"], one["totals"]["failed"]) for one in found] == [
+        ("shop", "GET:/orders", 2, 1),
+        ("shop", "PROPFIND:/docs", 1, 0),
+    ]
+    assert found[0]["means"] == {
+        "time": 3_500_000,
+        "request_header_bytes": 0,
+        "request_body_bytes": 0,
+        "response_header_bytes": 0,
+        "response_body_bytes": 500,
+    }
+    with backend(tmp_path) as (_, addresses):
+        again = httpx.get(f"{addresses['http']}{path}").json()["endpoints"]
+    assert [one["totals"] for one in again] == [one["totals"] for one in found]
 
 
 def test_a_port_in_use_is_a_clear_error_before_anything_else(tmp_path: Path) -> None:
