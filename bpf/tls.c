@@ -200,6 +200,12 @@ static __always_inline void free_tls(u64 pid_tgid, u64 session)
     tls_sessions.delete(&key);
 }
 
+/* Whether a call that begins within another one does that one's work: it begins at once, before any socket is used. */
+static __always_inline int is_part_of(const struct tls_call *call, u64 session, u64 kind)
+{
+    return call->session == session && call->kind == kind && !call->socket.socket;
+}
+
 /* Begins every call of C libraries. */
 static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 what, u64 stack)
 {
@@ -220,10 +226,17 @@ static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 w
     thread = enter_tls_thread(pid_tgid);
     if (!thread)
         return 0;
-    if (!thread->outer.session || stack >= thread->outer.stack) {
-        thread->inner.session = 0;
+    if (stack >= thread->inner.stack)
+        thread->inner.session = 0; /* left, whether that was seen or not */
+    if (stack >= thread->outer.stack)
+        thread->outer.session = thread->inner.session = 0;
+    if (!thread->outer.session) {
         note_tls_call(&thread->outer, session, buffer, counted, kind, stack);
-    } else if (thread->outer.session != session || thread->outer.kind != kind || thread->outer.socket.socket) {
+    } else if (!thread->inner.session) {
+        if (!is_part_of(&thread->outer, session, kind))
+            note_tls_call(&thread->inner, session, buffer, counted, kind, stack);
+    } else if (!is_part_of(&thread->inner, session, kind)) {
+        thread->outer = thread->inner; /* the third in a row: the first was more likely left unseen */
         note_tls_call(&thread->inner, session, buffer, counted, kind, stack);
     }
     return 0;

@@ -56,6 +56,11 @@ class FakeLibrary:
         assert self._library.SSL_write_ex(*arguments) == 1
         assert sent.value == len(text)
 
+    def write_through_another_function(self, session: Session, text: bytes) -> None:
+        function = self._library.gnutls_record_send
+        function.restype = ctypes.c_ssize_t
+        assert function(ctypes.byref(session), text, ctypes.c_size_t(len(text))) == len(text)
+
     def read(self, session: Session, size: int = 65536) -> bytes:
         buffer = ctypes.create_string_buffer(size)
         got = self._library.SSL_read(ctypes.byref(session), buffer, size)

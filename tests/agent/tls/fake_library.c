@@ -103,6 +103,33 @@ ssize_t SSL_sendfile(struct session *session, int descriptor, off_t offset, size
     return session->descriptor >= 0 && send(session->descriptor, buffer, HEADER + size, 0) < 0 ? -1 : (ssize_t)size;
 }
 
+/* GnuTLS does the same with two functions that return what they have sent. */
+ssize_t gnutls_record_send2(struct session *session, const void *text, size_t length, size_t pad, unsigned flags)
+{
+    (void)pad, (void)flags;
+    return SSL_write(session, text, length);
+}
+
+ssize_t gnutls_record_send(struct session *session, const void *text, size_t length)
+{
+    return gnutls_record_send2(session, text, length, 0, 0) + 0;
+}
+
+ssize_t gnutls_record_recv(struct session *session, void *text, size_t length)
+{
+    return SSL_read(session, text, length);
+}
+
+int gnutls_handshake(struct session *session)
+{
+    return SSL_do_handshake(session) - 1;
+}
+
+void gnutls_deinit(struct session *session)
+{
+    session->text_length = 0;
+}
+
 void SSL_free(struct session *session)
 {
     session->text_length = 0;

@@ -79,7 +79,7 @@ def test_a_file_that_is_known_by_its_symbols_alone(tmp_path: Path) -> None:
     main.write_text(f'#include "{FAKE_LIBRARY}"\nint main(void) {{ return 0; }}\n')
     path = compile_c(tmp_path / "envoy", main)
     found = examine(str(path))
-    assert found.names == ("OpenSSL",)
+    assert found.names == ("OpenSSL", "GnuTLS")
     assert {(place.function, place.offset) for place in found.places} == set(offsets(path, "--symbols").items())
 
 

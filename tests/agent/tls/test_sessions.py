@@ -149,6 +149,21 @@ def test_a_call_that_is_never_left_does_no_harm(tls: TlsWatch, fake: FakeLibrary
     ]
 
 
+def test_after_a_call_that_is_never_left_sessions_in_sessions_are_seen(
+    tls: TlsWatch, fake: FakeLibrary, ends: Ends
+) -> None:
+    proxy = fake.session(ends[0])
+    through = fake.session(within=proxy)
+
+    def leap_and_go_on() -> None:
+        fake.leap_out_of_a_read(fake.session())
+        fake.write(through, GET)
+        fake.write(through, GET)
+
+    _, calls = tls.here(leap_and_go_on)
+    assert [call.size for call in calls if call.session == through.address] == [len(GET)] * 2
+
+
 def test_a_session_moves_to_another_socket(tls: TlsWatch, fake: FakeLibrary, ends: Ends) -> None:
     client, _ = ends
     session = fake.session(client)
@@ -274,10 +289,13 @@ def test_records_of_several_sockets_prove_nothing(tls_watch: TlsWatch, fake: Fak
     session = fake.session()
     before = unattributed(tls_watch)
     with connection() as others:
+        for _, far in (ends, others):
+            far.sendall(RECORD + GET)
 
         def read_both_first() -> None:
-            for near, far in (ends, others):
-                far.sendall(RECORD + GET)
+            fake.hold(session, b"")
+            fake.read(session)  # from now on the thread's records are looked at
+            for near, _ in (ends, others):
                 receive(near, len(RECORD + GET))
             fake.hold(session, GET)
             fake.read(session)
@@ -351,6 +369,27 @@ def test_a_session_ends_with_its_socket(tls_watch: TlsWatch, fake: FakeLibrary) 
     assert unattributed(tls_watch) == before + 1
 
 
+def test_a_session_that_was_not_the_last_one_ends_with_its_socket_too(tls_watch: TlsWatch, fake: FakeLibrary) -> None:
+    with connection() as (client, server):
+        proxy = fake.session(client)
+        through = fake.session(within=proxy)
+        _, calls = tls_watch.here(lambda: fake.write(through, GET))
+        assert [call.session for call in calls][-1] == through.address
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    before = unattributed(tls_watch)
+    through.within, proxy.descriptor = None, -1
+    _, calls = tls_watch.here(lambda: (fake.write(proxy, GET), fake.write(through, GET)))
+    assert calls == []
+    assert unattributed(tls_watch) == before + 2
+
+
+def test_a_function_that_calls_its_like_counts_once(tls: TlsWatch, fake: FakeLibrary, ends: Ends) -> None:
+    session = fake.session(ends[0])
+    _, calls = tls.here(lambda: fake.write_through_another_function(session, GET))
+    assert [(call.size, call.position) for call in calls] == [(len(GET), 0)]
+
+
 def test_the_plain_bytes_of_a_socket_are_told_until_it_has_a_session(
     tls: TlsWatch, fake: FakeLibrary, ends: Ends
 ) -> None:
@@ -397,6 +436,19 @@ def test_more_sessions_than_there_is_room_for(fake: FakeLibrary) -> None:
         fake.free(sessions[0])
         _, calls = watch.here(lambda: fake.write(sessions[5], GET))
         assert [call.session for call in calls] == [sessions[5].address]
+
+
+def test_sockets_that_end_make_room(fake: FakeLibrary) -> None:
+    with narrow(fake, tls_sessions=2) as watch:
+        sessions = []
+        for _ in range(6):
+            with connection() as (client, server):
+                sessions.append(fake.session(client))
+                _, calls = watch.here(lambda: fake.write(sessions[-1], GET))
+                assert [call.session for call in calls] == [sessions[-1].address]
+                for end in (server, client):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        assert watch.source.incomplete()["tls_sessions_full"] == 0
 
 
 def test_more_threads_than_there_is_room_for(fake: FakeLibrary) -> None:
