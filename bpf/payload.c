@@ -208,6 +208,8 @@ static __always_inline u64 step_http2(const struct capture *capture, struct dire
         return bytes;
     }
     header = least(bytes, (FRAME_HEADER - at) & 15);
+    /* The compiler knows that the mask below changes nothing, and would leave it out; the verifier of 6.1 does not. */
+    asm volatile("" : "+r"(header));
     bpf_probe_read_user(&direction->header[at], header & 15, (const void *)capture->segment);
     direction->header_bytes = at + header;
     if (direction->header_bytes < FRAME_HEADER)
