@@ -15,6 +15,7 @@ from tests.e2e.http.server import Server
 from tests.e2e.http.tools import build_go
 from tests.e2e.http.watching import Watcher, watching
 
+SIMPLE = Call("GET", "/bytes/1/0")
 Check = Callable[[Server, Client, Sequence[Call]], list[Expected]]
 
 
@@ -41,9 +42,12 @@ def compare(watcher: Watcher) -> Check:
     """Makes calls, compares the accounts of both programs with each other, then with what the agent tells."""
 
     def check(server: Server, client: Client, made: Sequence[Call]) -> list[Expected]:
+        if server.authority:
+            watcher.wait_for_tls(server.port, lambda: client(server, [SIMPLE]))
+        before = server.said()
         since_ns = time.monotonic_ns()
         said = client(server, made)
-        expected = merged(server.account(len(made)), said, ("the server", "the client"))
+        expected = merged(server.account(len(made), before), said, ("the server", "the client"))
         assert len(expected) == len(made)
         watcher.check(server.port, since_ns, expected)
         return expected

@@ -34,10 +34,14 @@ class Server:
         """Where its targets begin. The name is the certificate's, and resolves to the loopback address here."""
         return f"https://localhost:{self.port}" if self.authority else f"http://127.0.0.1:{self.port}"
 
-    def account(self, count: int) -> list[Expected]:
-        """What it says it did, once it has said that of `count` exchanges."""
-        wait_until(lambda: self.log.read_text().count("\n") >= count, self.log)
-        return self.read(self.log.read_text())
+    def said(self) -> int:
+        """How many exchanges it has told of."""
+        return self.log.read_text().count("\n")
+
+    def account(self, count: int, before: int = 0) -> list[Expected]:
+        """What it says it did, once that are `count` exchanges more than it had told of before."""
+        wait_until(lambda: self.said() >= before + count, self.log)
+        return self.read(self.log.read_text())[before:]
 
 
 def wait_until(condition: Callable[[], bool], file: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.http.account import merged, read_account
+from tests.e2e.http.account import Expected, merged, read_account
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import run
 from tests.e2e.http.server import python_command, started
@@ -54,10 +54,17 @@ def test_every_kind_of_call(
     with started(
         python_command("servers.grpc_server"), tmp_path / "log", certificates if is_secure else None
     ) as server:
-        since_ns = time.monotonic_ns()
         address = f"localhost:{server.port}" if is_secure else f"127.0.0.1:{server.port}"
-        given = {"address": address, "ca": server.authority, "calls": [call[:3] for call in made]}
-        said = read_account(run(python_command("clients.grpc_client"), json.dumps(given).encode()))
-        expected = merged(server.account(count), said, ("the server", "the client"))
+
+        def client(calls: list[tuple[str, list[int], list[int], int]]) -> list[Expected]:
+            given = {"address": address, "ca": server.authority, "calls": [call[:3] for call in calls]}
+            return read_account(run(python_command("clients.grpc_client"), json.dumps(given).encode()))
+
+        if is_secure:
+            watcher.wait_for_tls(server.port, lambda: client([(f"{SERVICE}unary.0.first", [8], [0], 0)]))
+        before = server.said()
+        since_ns = time.monotonic_ns()
+        said = client(made)
+        expected = merged(server.account(count, before), said, ("the server", "the client"))
         assert {one.path: one.grpc_status for one in expected} == {call[0]: call[3] for call in made}
         watcher.check(server.port, since_ns, expected)

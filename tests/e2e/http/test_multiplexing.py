@@ -29,9 +29,12 @@ def test_ten_thousand_exchanges(
         made = [Call("GET", "/bytes/2048/0")] * len(made)
     with nginx(tmp_path, certificates) as servers:
         server = servers[listener]
+        if server.authority:
+            watcher.wait_for_tls(server.port, lambda: h2load(server, made[:1], connections=1, streams=1))
+        before = server.said()
         since_ns = time.monotonic_ns()
         said = h2load(server, made, connections=connections, streams=STREAMS)
-        account = server.account(len(made))
+        account = server.account(len(made), before)
         assert len(account) == said.exchanges == len(made)
         assert sum(one.response_body_bytes or 0 for one in account) == said.response_body_bytes
         told = watcher.check(server.port, since_ns, account)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,16 @@ class Watcher:
             assert all(one.start_ns <= one.end_ns for one in told)
         self._checked.append((port, since_ns, wanted))
         return self.observed(port, since_ns)
+
+    def wait_for_tls(self, port: int, exchange: Callable[[], object]) -> None:
+        """Make exchanges until both ends of one are told: a library's first user runs before the agent knows of it."""
+        deadline = time.monotonic() + PATIENCE
+        since_ns = time.monotonic_ns()
+        while {one.role for one in self.observed(port, since_ns)} != {"server", "client"}:
+            assert time.monotonic() < deadline, "the agent tells nothing of these programs' TLS"
+            since_ns = time.monotonic_ns()
+            exchange()
+            self.settle()
 
     def check_nothing_came_later(self) -> None:
         """Fail if more exchanges of what was checked have been told since."""
