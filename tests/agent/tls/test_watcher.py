@@ -20,6 +20,7 @@ from agent.tls.libraries import examine
 from agent.tls.mappings import Identity, identify
 from agent.tls.watcher import TlsWatcher
 from tests.agent.tls.building import FAKE_LIBRARY, compile_c
+from tests.agent.tls.conftest import Certificate
 from tests.agent.tls.watching import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at the files of processes")
@@ -134,15 +135,19 @@ def test_each_function_gets_its_program_once(library: Path) -> None:
     assert kernel.open_in(library) == []
 
 
-def test_go_programs_are_left_at_places_of_their_own(go_program: Path, tmp_path: Path) -> None:
+def test_go_programs_are_left_at_places_of_their_own(
+    go_program: Path, tmp_path: Path, certificate: Certificate
+) -> None:
     program = Path(shutil.copy(go_program, tmp_path))
     kernel = NotingKernel()
     places = examine(str(program)).places
-    with watching(kernel) as watcher, subprocess.Popen([program, "x", "y"], stderr=subprocess.DEVNULL):
+    command = [program, *certificate, "0", "0", "0"]
+    with watching(kernel) as watcher, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         until(lambda: is_attached(watcher, program))
         found = kernel.open_in(program)
         assert [at_return for _, _, at_return in found] == [False, False]
         assert sorted(len(places) for _, places, _ in found) == [2, len(places) - 2]
+        child.kill()
 
 
 def test_a_library_that_is_loaded_later(library: Path) -> None:
