@@ -24,7 +24,7 @@ from backend.ingest.judge import judge
 
 _NOT_COUNTED = (
     *(".success", ".syscall", ".ifindex"),
-    *(".version", ".method", ".statusCode", ".grpcStatus", ".slice", ".isContinued"),
+    *(".version", ".method", ".grpcStatus", ".slice", ".isContinued"),
 )
 _KEPT = SCHEMA.start + 1
 """Columns that are handed on: those of the operations, and the start time."""

@@ -351,6 +351,7 @@ def test_an_exchange_belongs_to_the_connection_before_it() -> None:
         (lambda log: setattr(log.http.endTime.offset, "offset", 2**63), LogLoss.TIME_FUTURE),
         (lambda log: setattr(log.http.request, "sizeOfBodyBytes", 2**53 + 1), LogLoss.VALUE_OUT_OF_RANGE),
         (lambda log: setattr(log.http.response, "sizeOfHeadersBytes", 2**64 - 1), LogLoss.VALUE_OUT_OF_RANGE),
+        (lambda log: setattr(log.http.response, "statusCode", -1), LogLoss.VALUE_OUT_OF_RANGE),
         (lambda log: log.ClearField("http"), LogLoss.UNKNOWN_OPERATION),
     ],
 )
@@ -366,13 +367,14 @@ def test_an_exchange_that_cannot_be_is_lost_alone(
     assert lost(receiving) == {loss: 1}
 
 
-def test_numbers_of_an_exchange_that_are_no_sizes_may_be_anything() -> None:
-    odd = http_log(status=-7)
+def test_numbers_of_an_exchange_that_count_nothing_may_be_anything() -> None:
+    odd = http_log(status=77_777)
     odd.http.version, odd.http.request.method, odd.http.slice = 99, -3, 2**32 - 1
     odd.http.response.grpcStatus = -1
     _, batch = receive(named(protocol=odd))
     assert batch is not None
-    assert batch.columns["http.response.statusCode"].tolist() == [-7]
+    assert batch.columns["http.response.statusCode"].tolist() == [77_777]
+    assert batch.columns["http.request.method"].tolist() == [-3]
 
 
 def test_exchanges_without_a_connection_are_lost_as_other_logs() -> None:

@@ -100,7 +100,7 @@ def test_a_thousand_streams_at_once_again_and_again_lose_nothing_and_memory_does
     payloads = bodies(streams, messages, logs)
     resident = []
     with receiver_process() as receiver:
-        for turn in range(1, 17):
+        for turn in range(1, 21):
             answers = send_at_once(receiver.port, payloads, connections=4)
             assert [answer.headers.get("grpc-status") for answer in answers] == ["0"] * streams
             state = receiver.state()
@@ -108,12 +108,12 @@ def test_a_thousand_streams_at_once_again_and_again_lose_nothing_and_memory_does
             assert state["logs"] == state["accepted"] == state["stored"] == state["sink"] == state["messages"] * logs
             assert state["held"] == 0
             resident.append(state["resident"])
-    # The first rounds fill caches and the allocator's arenas, and the arenas breathe by some megabytes. Between the
-    # second four rounds and the last four are 8,000 streams; keeping half the bytes of each, or a twentieth of its
+    # The first rounds fill caches and the allocator's arenas, which takes up to eight on a busy machine, and the arenas
+    # breathe by some megabytes. Between the third four rounds and the last are 8,000 streams; keeping half the bytes of each, or a twentieth of its
     # columns, or one small object per log, would show.
     carried = sum(len(payload) for stream in payloads for payload in stream) / streams
     assert carried > 3_000
-    growth = statistics.mean(resident[12:]) - statistics.mean(resident[4:8])
+    growth = statistics.mean(resident[16:]) - statistics.mean(resident[8:12])
     assert growth / (8 * streams) < carried / 2
 
 
