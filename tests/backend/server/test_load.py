@@ -109,8 +109,8 @@ def test_a_thousand_streams_at_once_again_and_again_lose_nothing_and_memory_does
             assert state["held"] == 0
             resident.append(state["resident"])
     # The first rounds fill caches and the allocator's arenas, which takes up to eight on a busy machine, and the arenas
-    # breathe by some megabytes. Between the third four rounds and the last four are 8,000 streams; keeping half the bytes
-    # of each, or a twentieth of its columns, or one small object per log, would show.
+    # breathe by some megabytes. Between the third four rounds and the last four are 8,000 streams; keeping half the
+    # bytes of each, or a tenth of its columns, or one small object per log, would show.
     carried = sum(len(payload) for stream in payloads for payload in stream) / streams
     assert carried > 3_000
     growth = statistics.mean(resident[16:]) - statistics.mean(resident[8:12])
