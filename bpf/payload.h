@@ -110,7 +110,8 @@ struct capture {
 
 BPF_RINGBUF_OUTPUT(payloads, SIZED_AT_LOAD);
 
-/* struct sock * -> present when user space wants no more of this connection's bytes. */
+/* struct sock * -> present when user space wants no more of this connection's bytes; for those of a TLS session the sum
+ * of that and the session's address in its process. */
 BPF_HASH(muted_sockets, u64, u8, SIZED_AT_LOAD);
 
 #endif

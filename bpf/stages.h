@@ -257,8 +257,12 @@ static __always_inline void forget_socket(const struct sock *sk)
     u64 socket = (u64)sk;
     struct watched *watched = watched_sockets.lookup(&socket);
 
-    if (watched && watched->tls_session)
+    if (watched && watched->tls_session) {
+        u64 muted = socket + watched->tls_session;
+
         forget_tls_session(watched->tls_session, watched->tls_process);
+        muted_sockets.delete(&muted);
+    }
     muted_sockets.delete(&socket);
     if (!watched_sockets.delete(&socket))
         add_watched(-1);

@@ -82,7 +82,6 @@ static __always_inline struct tls_session *link_tls(const struct tls_key *key, c
     }
     watched->tls_session = key->address;
     watched->tls_process = key->process;
-    watched->conversation.protocol = CONVERSATION_TLS;
     return session;
 }
 
@@ -123,29 +122,56 @@ static __always_inline u64 bytes_of_tls(const struct tls_call *call, long result
     return bytes <= LONGEST_BUFFER ? bytes : 0;
 }
 
+static __always_inline void describe_tls_call(struct capture *capture, const struct tls_call *call,
+                                              const struct tls_session *session)
+{
+    capture->start_ns = call->start_ns;
+    capture->end_ns = bpf_ktime_get_ns();
+    capture->inode = session->socket.inode;
+    capture->socket = session->socket.socket;
+    capture->kind = call->kind | EVENT_READ; /* a handshake does both; a branch would double the verifier's work */
+}
+
+/* The bytes of the socket itself are of no interest any more. Usually that was seen in its first ones; where the
+ * connection was open before, or plain at first (a tunnel, STARTTLS), user space is told here. */
+static __always_inline void tell_tls(struct capture *capture, const struct tls_call *call,
+                                     const struct tls_session *session)
+{
+    u64 socket = session->socket.socket;
+    struct watched *watched = watched_sockets.lookup(&socket);
+
+    if (!watched || watched->conversation.protocol == CONVERSATION_TLS)
+        return;
+    watched->conversation.protocol = CONVERSATION_TLS;
+    describe_tls_call(capture, call, session);
+    capture->session = 0;
+    capture->position = 0;
+    capture->call_bytes = 0;
+    capture->protocol = CONVERSATION_TLS;
+    capture->pending_bytes = 0;
+    capture->pending_offset = 0;
+    send_small(capture, FRAGMENT_LAST);
+}
+
 static __always_inline void capture_plaintext(struct capture *capture, const struct tls_call *call,
                                               struct tls_session *session, u64 bytes)
 {
     struct conversation *conversation = &session->conversation;
     struct direction *direction = &conversation->directions[call->kind & 1];
-    u64 socket = session->socket.socket;
+    u64 muted = session->socket.socket + call->session;
 
     capture->position = direction->position;
     direction->position += bytes;
     if (conversation->protocol >= CONVERSATION_TLS)
         return;
-    if (muted_sockets.lookup(&socket)) {
+    if (muted_sockets.lookup(&muted)) {
         conversation->protocol = CONVERSATION_OTHER;
-        muted_sockets.delete(&socket);
+        muted_sockets.delete(&muted);
         return;
     }
-    capture->start_ns = call->start_ns;
-    capture->end_ns = bpf_ktime_get_ns();
-    capture->inode = session->socket.inode;
-    capture->socket = socket;
+    describe_tls_call(capture, call, session);
     capture->session = call->session;
     capture->call_bytes = bytes;
-    capture->kind = call->kind;
     capture->vectors = 0;
     capture->segment = call->buffer;
     capture->segment_bytes = call->buffer ? bytes : 0;
@@ -267,12 +293,12 @@ static __always_inline int leave_tls(int result, u64 stack)
     key.process = pid_tgid >> 32;
     session = settle_tls(thread, &call, &key);
     bytes = bytes_of_tls(&call, result);
-    if (!bytes)
-        return 0;
-    if (session)
+    if (bytes && session)
         capture_plaintext(&thread->capture, &call, session, bytes);
-    else
+    else if (bytes)
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
+    if (session)
+        tell_tls(&thread->capture, &call, session);
     return 0;
 }
 
@@ -408,6 +434,8 @@ static __always_inline int leave_go(long result, u64 goroutine)
         capture_plaintext(&entry->capture, &entry->call, session, bytes);
     else if (bytes)
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
+    if (session)
+        tell_tls(&entry->capture, &entry->call, session);
     go_calls.delete(&goroutine_key);
     return 0;
 }

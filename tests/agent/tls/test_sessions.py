@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent.events.fragments import ConversationProtocol
 from agent.events.layout import EventKind
 from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
 from agent.tls.watcher import TlsWatcher
 from tests.agent.kernel.watching import ATTACH
 from tests.agent.tls.fake import HELLO, RECORD, FakeLibrary, Session, connection, inode_of
-from tests.agent.tls.watching import Call, TlsWatch, until
+from tests.agent.tls.watching import Call, TlsWatch, in_a_thread, until
 
 pytestmark = pytest.mark.kernel
 
@@ -401,10 +402,26 @@ def test_the_plain_bytes_of_a_socket_are_told_until_it_has_a_session(
         fake.shake_hands(session)
         client.sendall(GET)  # whatever it is, the library did not encrypt it, and nobody else takes it for plain text
 
-    tls.here(start_encrypting)
-    client.sendall(GET)
-    assert not [one for one in tls.source.take_payload() if one.inode == inode_of(client)]
+    in_a_thread(start_encrypting)
+    told_plainly = [one for one in tls.source.take_payload() if one.inode == inode_of(client)]
+    assert [(one.protocol, one.session, one.length) for one in told_plainly] == [
+        (ConversationProtocol.HTTP1, 0, len(GET)),
+        (ConversationProtocol.HTTP1, 0, len(HELLO)),  # within the first call, of which nothing is known yet
+        (ConversationProtocol.TLS, 0, 0),
+    ]
     assert server
+
+
+def test_a_session_is_muted_apart_from_its_socket(tls: TlsWatch, fake: FakeLibrary, ends: Ends) -> None:
+    session = fake.session(ends[0])
+    in_a_thread(lambda: fake.write(session, GET))
+    (fragment,) = [one for one in tls.source.take_payload() if one.session == session.address]
+    tls.source.mute(fragment.socket)
+    _, calls = tls.here(lambda: fake.write(session, GET))
+    assert len(calls) == 1
+    tls.source.mute(fragment.socket + fragment.session)
+    _, calls = tls.here(lambda: fake.write(session, GET))
+    assert calls == []
 
 
 @contextlib.contextmanager
