@@ -28,6 +28,7 @@ limits: {queue_logs: 2000000, queue_bytes: 268435456}
 ROUNDS = 5
 """Connections of the test itself that the agent must have told of before a missing exchange is given up. Logs are sent
 in the order of what happened, up to what waits for the exchange that it is part of."""
+ROLES = ("server", "client")
 METHODS = {value: name.upper() for name, value in wire.AccessLogHTTPProtocolRequestMethod.items()}
 
 
@@ -82,37 +83,34 @@ class Watcher:
         self._exchanges: list[Observed] = []
         self._closed: Counter[frozenset[int]] = Counter()
         """Closes by the two ports of a connection."""
-        self._checked: list[tuple[int, int, dict[str, int]]] = []
-        """Port, time since, and how many exchanges each role was to have."""
+        self._checked: list[tuple[int, int, int, Sequence[Expected]]] = []
+        """Port, times since and until, and the exchanges that each end was found to have."""
 
     def observed(self, port: int, since_ns: int) -> list[Observed]:
         """The exchanges on a server's port that began at or after a time, as told so far."""
         self._read()
         return [one for one in self._exchanges if one.port == port and one.start_ns >= since_ns]
 
-    def check(
-        self, port: int, since_ns: int, expected: Sequence[Expected], roles: Sequence[str] = ("server", "client")
-    ) -> list[Observed]:
+    def check(self, port: int, since_ns: int, expected: Sequence[Expected]) -> list[Observed]:
         """Fail unless the agent tells exactly these exchanges, from each end; what it tells."""
-        wanted = dict.fromkeys(roles, len(expected))
         for _ in range(ROUNDS):
             self.settle()
-            if all(len(self._by(role, port, since_ns)) >= count for role, count in wanted.items()):
+            if all(len(self._by(role, port, since_ns)) >= len(expected) for role in ROLES):
                 break
         self.settle()  # what it tells too much had its time as well
-        for role in roles:
+        for role in ROLES:
             told = self._by(role, port, since_ns)
             check(expected, [one.account for one in told], ("the programs", f"the agent, at the {role}"))
             assert all(one.is_whole for one in told)
             assert all(one.start_ns <= one.end_ns for one in told)
-        self._checked.append((port, since_ns, wanted))
+        self._checked.append((port, since_ns, time.monotonic_ns(), expected))
         return self.observed(port, since_ns)
 
     def wait_for_tls(self, port: int, exchange: Callable[[], object]) -> None:
         """Make exchanges until both ends of one are told: a library's first user runs before the agent knows of it."""
         deadline = time.monotonic() + PATIENCE
         since_ns = time.monotonic_ns()
-        while {one.role for one in self.observed(port, since_ns)} != {"server", "client"}:
+        while {one.role for one in self.observed(port, since_ns)} != set(ROLES):
             assert time.monotonic() < deadline, "the agent tells nothing of these programs' TLS"
             since_ns = time.monotonic_ns()
             exchange()
@@ -120,8 +118,11 @@ class Watcher:
 
     def check_nothing_came_later(self) -> None:
         """Fail if more exchanges of what was checked have been told since."""
-        for port, since_ns, wanted in self._checked:
-            assert wanted == {role: len(self._by(role, port, since_ns)) for role in wanted}, port
+        self._read()
+        for port, since_ns, until_ns, expected in self._checked:
+            for role in ROLES:
+                told = [one.account for one in self._by(role, port, since_ns) if one.start_ns < until_ns]
+                check(expected, told, ("the programs", f"the agent, at its end, at the {role}"))
 
     def _by(self, role: str, port: int, since_ns: int) -> list[Observed]:
         return [one for one in self.observed(port, since_ns) if one.role == role]
@@ -150,31 +151,44 @@ class Watcher:
                 self._collector.accepted[batch] = []
 
     def _read_batch(self, messages: Sequence[bytes]) -> None:
-        connection = wire.AccessLogConnection()
-        for serialised in messages:
-            message = wire.EBPFAccessLogMessage.FromString(serialised)
-            if message.HasField("connection"):
-                connection = message.connection
-            local, remote = _port(connection.local), _port(connection.remote)
+        for connection, message in _of_connections(messages):
             closes = sum(log.HasField("close") for log in message.kernelLogs)
             if closes:
-                self._closed[frozenset((local, remote))] += closes
-            if message.protocolLog.HasField("http"):
-                self._exchanges.append(_observed(connection, message.protocolLog.http, local, remote))
+                self._closed[frozenset((_port(connection.local), _port(connection.remote)))] += closes
+        self._exchanges += read_exchanges(messages)
+
+
+def _of_connections(
+    messages: Sequence[bytes],
+) -> Iterator[tuple[wire.AccessLogConnection, wire.EBPFAccessLogMessage]]:
+    """The messages of streams, each with the connection that it is about."""
+    connection = wire.AccessLogConnection()
+    for serialised in messages:
+        message = wire.EBPFAccessLogMessage.FromString(serialised)
+        if message.HasField("connection"):
+            connection = message.connection
+        yield connection, message
+
+
+def read_exchanges(messages: Sequence[bytes]) -> list[Observed]:
+    """The exchanges in the messages of streams."""
+    return [
+        _observed(connection, message.protocolLog.http)
+        for connection, message in _of_connections(messages)
+        if message.protocolLog.HasField("http")
+    ]
 
 
 def _port(address: wire.ConnectionAddress) -> int:
     return address.kubernetes.port if address.HasField("kubernetes") else address.ip.port
 
 
-def _observed(
-    connection: wire.AccessLogConnection, http: wire.AccessLogHTTPProtocol, local: int, remote: int
-) -> Observed:
+def _observed(connection: wire.AccessLogConnection, http: wire.AccessLogHTTPProtocol) -> Observed:
     role = common_pb2.DetectPoint.Name(connection.role)
     request, response = http.request, http.response
     return Observed(
         role=role,
-        port=local if role == "server" else remote,
+        port=_port(connection.local if role == "server" else connection.remote),
         method=request.methodName or METHODS[request.method],
         path=request.path,
         status=response.statusCode,
