@@ -2,7 +2,8 @@
 
     sudo .venv/bin/python -m tests.data.make_recording
 
-Only what concerns the workload's two processes is kept; the host's name and interfaces are replaced.
+Only what concerns the workload's two processes is kept; the host's name and interfaces, and where programs are, are
+replaced.
 """
 
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 import numpy as np
@@ -79,8 +80,9 @@ def record(recording: Path) -> dict[int, tuple[str, object]]:
 def _facts(facts: ProcessFacts | None) -> ProcessFacts | None:
     if facts is None:
         return None
-    arguments = ("/usr/bin/python3", *facts.command_line[1:])
-    return msgspec.structs.replace(facts, executable="/usr/bin/python3", command_line=arguments, cgroups=())
+    program = f"/usr/bin/{PurePosixPath(facts.executable).name}"
+    arguments = [argument for argument in facts.command_line[1:] if not argument.startswith("/")]
+    return msgspec.structs.replace(facts, executable=program, command_line=(program, *arguments), cgroups=())
 
 
 def _keep(answer: Answer, pids: set[int]) -> Answer | None:
@@ -113,7 +115,9 @@ def keep_only(source: Path, target: Path, pids: set[int]) -> None:
                 writer.end(moment.now_ns, answers)
             else:
                 events = moment.events[np.isin(moment.events["process"], list(pids))]
-                writer.step(moment.now_ns, events, answers, moment.losses)
+                fragments = [fragment for fragment in moment.fragments if fragment.process in pids]
+                if len(events) or fragments or answers:
+                    writer.step(moment.now_ns, events, answers, moment.losses, fragments)
 
 
 def main() -> None:
