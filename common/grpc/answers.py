@@ -1,6 +1,7 @@
 """What a response over HTTP/2 means in terms of gRPC."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -40,7 +41,8 @@ _BY_ERROR_CODE: dict[int, Status] = {
 }
 """For streams that the server reset; the others mean that something went wrong within, INTERNAL."""
 
-_BY_NUMBER = {str(int(status)).encode(): status for status in Status}
+_LONGEST_NUMBER = 9
+"""Digits of a status that are read; int() refuses thousands of them."""
 
 
 def read_answer(response: Response) -> Answer:
@@ -53,10 +55,17 @@ def read_answer(response: Response) -> Answer:
     last = response.trailers or response.headers
     trailers = {name.decode("latin-1"): value.decode("latin-1") for name, value in last.items()}
     if (number := last.get(b"grpc-status")) is not None:
-        return Answer(_BY_NUMBER.get(number, Status.UNKNOWN), _decode_message(last.get(b"grpc-message", b"")), trailers)
+        return Answer(_status(number), _decode_message(last.get(b"grpc-message", b"")), trailers)
     http, kind = response.headers.get(b":status", b""), response.headers.get(b"content-type", b"nothing")
     message = f"HTTP status {http.decode('latin-1')} with {kind.decode('latin-1')} and without a status of gRPC"
     return Answer(_BY_HTTP_STATUS.get(http, Status.UNKNOWN), message, trailers)
+
+
+def _status(number: bytes) -> Status:
+    if number.isdigit() and len(number) <= _LONGEST_NUMBER:
+        with suppress(ValueError):  # a later version of gRPC may have more of them
+            return Status(int(number))
+    return Status.UNKNOWN
 
 
 def _decode_message(value: bytes) -> str:

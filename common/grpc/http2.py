@@ -20,9 +20,9 @@ from h2.events import (
 from h2.exceptions import H2Error, NoAvailableStreamIDError
 from h2.settings import SettingCodes, Settings
 from hpack import HeaderTuple
-from hyperframe.frame import SettingsFrame
 
 from common.grpc.channel import Channel
+from common.grpc.frames import FrameSplitter, NotHttp2
 from common.grpc.patience import Patience
 
 BURST = 262_144
@@ -33,9 +33,6 @@ HEADERS_SIZE = 32_768
 """Bytes of a server's headers at most."""
 CLOSED_STREAMS = 1_024
 """Requests that are over and whose late frames are still known."""
-_FRAME_HEAD = 9
-_BEGINNING = bytes([SettingsFrame.type, 0])
-"""Type and flags of the frame that a server begins with (RFC 9113, section 3.4)."""
 
 
 class ConnectionLost(Exception):  # noqa: N818 - what the connection is
@@ -77,6 +74,7 @@ class _Protocol(H2Connection):
         self.state_machine = _OpenAfterGoaway()
         settings = {SettingCodes.ENABLE_PUSH: 0, SettingCodes.MAX_HEADER_LIST_SIZE: HEADERS_SIZE}
         self.local_settings = Settings(client=True, initial_values=settings)
+        self.decoder.max_header_list_size = HEADERS_SIZE
 
     def clear_outbound_data_buffer(self) -> None:
         """Keep what is to be sent when GOAWAY comes: it may acknowledge what came before."""
@@ -117,12 +115,13 @@ class Http2Connection:
         self._name = name
         self._h2 = _Protocol()
         self._out = bytearray()
-        self._beginning = b""
+        self._frames = FrameSplitter()
         self._greeted = False
         self._lost = ""
         self._unwritable = ""
         self._farewell: ConnectionTerminated | None = None
         self._stream: int | None = None
+        self._reset = False
         self._response = Response()
 
     def start(self, patience: Patience) -> None:
@@ -162,6 +161,7 @@ class Http2Connection:
         while self._h2.open_outbound_streams >= self._h2.remote_settings.max_concurrent_streams:
             self._step(patience)
         self._stream = stream = self._h2.get_next_available_stream_id()
+        self._reset = False
         self._h2.send_headers(stream, headers)
         pieces, complete = _Pieces(body), False
         try:
@@ -171,7 +171,7 @@ class Http2Connection:
                 self._step(patience)
         finally:
             self._stream = None
-            if not (response.ended and complete) and response.reset is None and not self._lost:
+            if not (response.ended and complete) and not self._reset and not self._lost:
                 self._h2.reset_stream(stream, ErrorCodes.CANCEL)
                 self._flush()
         return response
@@ -243,27 +243,17 @@ class Http2Connection:
             return False
         if not received:
             self._lose(self._unwritable or "it closed the connection")
-        if not self._greeted:
-            self._check_beginning(received)
         try:
-            events = self._h2.receive_data(received)
+            for frame in self._frames.split(received):
+                for event in self._h2.receive_data(frame):
+                    self._heed(event)
+        except NotHttp2 as error:
+            self._lose(str(error), error)
         except H2Error as error:
             self._flush()
             self._lose(f"it breaks the rules of HTTP/2: {error}", error)
-        for event in events:
-            self._heed(event)
+        self._collect()
         return True
-
-    def _check_beginning(self, received: bytes) -> None:
-        """Tell from its first bytes what it is that does not speak HTTP/2."""
-        if len(self._beginning) >= _FRAME_HEAD:
-            return
-        self._beginning += received[:100]
-        if self._beginning.startswith(b"HTTP/"):
-            line = self._beginning.partition(b"\r\n")[0].decode("ascii", "replace")
-            self._lose(f"it answers in HTTP/1 instead of HTTP/2: {line!r}")
-        if len(self._beginning) >= _FRAME_HEAD and self._beginning[3:5] != _BEGINNING:
-            self._lose(f"it does not speak HTTP/2; it begins with {self._beginning[:30]!r}")
 
     def _heed(self, event: Event) -> None:
         match event:
@@ -279,8 +269,10 @@ class Http2Connection:
                 self._response.trailers = dict(event.headers)
             case StreamEnded(stream_id=self._stream):
                 self._response.ended = True
-            case StreamReset(stream_id=self._stream) if not self._response.ended:
-                self._response.reset = int(event.error_code)
+            case StreamReset(stream_id=self._stream):
+                self._reset = True
+                if not self._response.ended:
+                    self._response.reset = int(event.error_code)
 
     def _heed_farewell(self) -> None:
         """GOAWAY says up to which request the server will answer."""
