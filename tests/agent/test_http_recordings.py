@@ -38,9 +38,7 @@ def test_a_replay_tells_what_both_programs_said(name: str) -> None:
     said = json.loads((FOLDER / f"{name}.json").read_text())
     expected = [Expected(**one) for one in said["exchanges"]]
     messages, _ = replayed(name)
-    told = [
-        one for one in read_exchanges(messages) if one.port == said["port"] and one.start_ns >= said["since_ns"]
-    ]
+    told = [one for one in read_exchanges(messages) if one.port == said["port"] and one.start_ns >= said["since_ns"]]
     for role in ("server", "client"):
         accounts = [one.account for one in told if one.role == role]
         check(expected, accounts, ("the programs", f"the replay, at the {role}"))
