@@ -99,6 +99,7 @@ class GrpcClient:
 
     def _connected(self, patience: Patience) -> Http2Connection:
         """The connection that there is, or a new one."""
+        patience.check()
         if self._connection is not None and not self._connection.is_usable():
             self._disconnect()
         if self._connection is None:
@@ -130,7 +131,9 @@ class GrpcClient:
         raise ConnectionLost("; ".join(failures))
 
     def _begin(self, address: Address, patience: Patience) -> Http2Connection:
-        connection = Http2Connection(self._secure(connect(address, patience), patience), str(address))
+        connected = connect(address, patience)
+        patience.doing = f"shaking hands with {address}"
+        connection = Http2Connection(self._secure(connected, patience), str(address))
         try:
             connection.start(patience)
         except BaseException:

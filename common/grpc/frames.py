@@ -16,7 +16,7 @@ class NotHttp2(Exception):  # noqa: N818 - what the bytes are
 class FrameSplitter:
     """Holds the part of a frame that has come.
 
-    h2 can find frames itself. It would hold up to 16 MB before it refuses one that is too long, and it forgets what came
+    h2 can find frames itself, but would hold up to 16 MB before it refuses one that is too long, and forgets what came
     before a frame that it refuses.
     """
 

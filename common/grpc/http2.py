@@ -139,13 +139,13 @@ class Http2Connection:
     def is_usable(self) -> bool:
         """Whether another request can be made. Reads what came while none was under way, without waiting."""
         try:
-            while len(self._out) < BURST and self._receive():
+            while not self._lost and len(self._out) < BURST and self._receive():
                 pass
             self._flush()
             self._h2.get_next_available_stream_id()
         except (ConnectionLost, NoAvailableStreamIDError):
             return False
-        return not self._unwritable and self._farewell is None
+        return not (self._lost or self._unwritable or self._farewell)
 
     def request(self, headers: Sequence[HeaderTuple], body: Iterable[bytes], patience: Patience) -> Response:
         """Send a request and take its response; one that comes early ends the sending.
@@ -168,7 +168,7 @@ class Http2Connection:
             while not response.over:
                 complete = complete or self._fill(stream, pieces)
                 patience.doing = f"waiting for {self._name} to " + ("answer" if complete else "take the whole request")
-                self._step(patience)
+                self._step_towards(response, patience)
         finally:
             self._stream = None
             if not (response.ended and complete) and not self._reset and not self._lost:
@@ -211,6 +211,14 @@ class Http2Connection:
             self._heed_farewell()
         if ready & writing:
             self._flush()
+
+    def _step_towards(self, response: Response, patience: Patience) -> None:
+        """As _step; what goes wrong behind the end of a response is the next request's trouble."""
+        try:
+            self._step(patience)
+        except ConnectionLost:
+            if not response.over:
+                raise
 
     def _collect(self) -> None:
         """Take over what the protocol has to say."""

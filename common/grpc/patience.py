@@ -90,7 +90,7 @@ class Patience:
     """
 
     def __init__(self, seconds: float | None, interrupter: Interrupter) -> None:
-        self.doing = "waiting"
+        self.doing = "beginning"
         self._end = None if seconds is None else time.monotonic() + seconds
         self._interrupter = interrupter
 
@@ -98,6 +98,17 @@ class Patience:
     def left(self) -> float | None:
         """Seconds that are left, never negative; None for ever."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def check(self) -> float | None:
+        """As left.
+
+        Raises:
+            Expired: nothing is left.
+        """
+        left = self.left
+        if left == 0:
+            raise Expired(self.doing)
+        return left
 
     def at_most(self, seconds: float | None) -> "Patience":
         """A part of it; None for all of it."""
@@ -115,9 +126,7 @@ class Patience:
             Expired: the time is over.
             Interrupted: another thread asked for the end.
         """
-        left = self.left
-        if left == 0:
-            raise Expired(self.doing)
+        left = self.check()
         poll = select.poll()
         poll.register(self._interrupter.descriptor, select.POLLIN)
         if descriptor is not None:

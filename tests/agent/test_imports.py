@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = ("bcc", "duckdb", "h2corn", "llvmlite", "numba", "polars", "psutil", "pyarrow", "pyroute2", "rich", "starlette")
+HEAVY = (
+    *("asyncio", "bcc", "duckdb", "grpc", "h2corn", "llvmlite", "numba", "polars", "psutil", "pyarrow", "pyroute2"),
+    *("rich", "ssl", "starlette"),
+)
 PROGRAM = """
 import sys
 import agent.cli

@@ -36,5 +36,5 @@ def call_with_grpcio(port: int) -> tuple[str, str]:
         try:
             method(iter(MESSAGES), timeout=SECONDS)
         except grpc.RpcError as error:
-            return error.code().name, error.details()
+            return error.code().name, error.details() or ""
     return "OK", ""

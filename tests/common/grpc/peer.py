@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
@@ -28,7 +28,7 @@ class Request:
 class Peer:
     """One connection from the server's side; a script reads and writes it in a thread of its own."""
 
-    def __init__(self, connected: socket.socket, settings: Mapping[int, int] | None = None) -> None:
+    def __init__(self, connected: socket.socket, settings: Mapping[SettingCodes, int] | None = None) -> None:
         self.socket = connected
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.requests: dict[int, Request] = {}
@@ -39,8 +39,7 @@ class Peer:
 
     def greet(self) -> None:
         """Send the settings, which count from the beginning."""
-        chosen = {SettingCodes(code): value for code, value in self._settings.items()}
-        self.h2.local_settings = Settings(client=False, initial_values=chosen)
+        self.h2.local_settings = Settings(client=False, initial_values={**self._settings})
         self.h2.max_inbound_frame_size = self.h2.local_settings.max_frame_size
         self.h2.decoder.max_allowed_table_size = self.h2.local_settings.header_table_size
         self.h2.initiate_connection()
@@ -96,10 +95,8 @@ class Peer:
             case DataReceived():
                 self.requests[event.stream_id].body += event.data
                 if self.grant and event.flow_controlled_length:
-                    try:
+                    with suppress(StreamClosedError):  # reset since
                         self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-                    except StreamClosedError:
-                        pass  # reset since
             case StreamEnded():
                 self.requests[event.stream_id].ended = True
 
@@ -111,7 +108,7 @@ class Peers:
     """A listening socket; each connection is played by the next script, the last one again and again."""
 
     def __init__(
-        self, *scripts: Script, settings: Mapping[int, int] | None = None, context: ssl.SSLContext | None = None
+        self, *scripts: Script, settings: Mapping[SettingCodes, int] | None = None, context: ssl.SSLContext | None = None
     ) -> None:
         self.connections: list[Peer] = []
         self.failures: list[BaseException] = []
@@ -123,7 +120,7 @@ class Peers:
 
     @contextmanager
     def listen(self, host: str = "127.0.0.1") -> Iterator[int]:
-        """Serve on a port of a loopback address; at the end every connection must be over, and no script have failed."""
+        """Serve on a port of a loopback address. At the end every connection is over, and no script has failed."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, 0), family=family) as server:
             acceptor = threading.Thread(target=self._accept, args=(server,))
@@ -147,6 +144,7 @@ class Peers:
                 assert self._ending
                 return
             connected.settimeout(PATIENCE)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what was written has left
             script = self._scripts[min(len(self._threads), len(self._scripts) - 1)]
             thread = threading.Thread(target=self._play, args=(connected, script))
             self._threads.append(thread)
