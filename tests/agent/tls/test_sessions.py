@@ -238,6 +238,20 @@ def test_records_that_the_caller_moves(tls: TlsWatch, fake: FakeLibrary, ends: E
     ]
 
 
+def test_after_a_call_that_is_never_left_records_are_looked_at_again(
+    tls: TlsWatch, fake: FakeLibrary, ends: Ends
+) -> None:
+    client = Carried(fake, ends[0])
+
+    def leap_and_go_on() -> None:
+        fake.leap_out_of_a_read(fake.session())
+        client.shake_hands_as_client()
+        client.write(GET)
+
+    _, calls = tls.here(leap_and_go_on)
+    assert [told(call) for call in calls] == [client.told(WRITE, GET)]
+
+
 def test_many_at_once_in_one_thread(tls: TlsWatch, fake: FakeLibrary) -> None:
     with contextlib.ExitStack() as stack:
         pairs = [stack.enter_context(connection()) for _ in range(20)]
