@@ -2,8 +2,8 @@
 
 A signature, then frames: a kind (1 byte), a length (4 bytes, little-endian), a CRC-32 of the content (4 bytes), the
 content. First comes a header. Then, for each moment of the recorded run, the answers of the host that it asked for, the
-payload that was captured, and the moment itself: the beginning, then steps with their events, then the end. The end also
-says how many events there are, so that a file cut between two frames is noticed as well.
+payload that was captured, and the moment itself: the beginning, then steps with their events, then the end. The end
+also says how many events there are, so that a file cut between two frames is noticed as well.
 """
 
 import struct
