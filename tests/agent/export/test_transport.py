@@ -1,3 +1,4 @@
+import random
 import socket
 import subprocess
 from pathlib import Path
@@ -6,8 +7,9 @@ import grpc
 import pytest
 
 from agent.export.assembler import Batch
-from agent.export.transport import GrpcTransport, Outcome, Security
+from agent.export.transport import Attempt, GrpcTransport, Outcome, Security
 from tests.agent.export.collector import Collector
+from tests.common.grpc.peer import Peer, Peers, greeted
 
 BATCH = Batch([b"one", b"", b"three"], 2)
 CODE = grpc.StatusCode
@@ -63,6 +65,36 @@ def test_a_backend_that_does_not_answer_ends_at_the_deadline() -> None:
         transport = GrpcTransport(f"127.0.0.1:{silent.getsockname()[1]}")
         assert transport.send(BATCH, 0.2).outcome is Outcome.RETRY
         transport.close()
+
+
+def test_an_attempt_that_is_given_up_is_worth_another_one() -> None:
+    transports: list[GrpcTransport] = []
+
+    def play(peer: Peer) -> None:
+        peer.request()
+        transports[0].cancel()
+        peer.answer(peer.request())
+
+    peers = Peers(greeted(play))
+    with peers.listen() as port:
+        transport = GrpcTransport(f"127.0.0.1:{port}")
+        transports.append(transport)
+        transport.cancel()  # nothing is under way
+        assert transport.send(BATCH, 10) == Attempt(Outcome.RETRY, "given up")
+        assert transport.send(BATCH, 10) == Attempt(Outcome.DELIVERED)
+        transport.close()
+    assert [request.headers["pyrover-batch-id"] for request in peers.connections[0].requests.values()] == [BATCH.id] * 2
+
+
+@pytest.mark.parametrize("sizes", [[0], [65_535, 65_536, 65_537], [3_000_000, 1, 3_000_000], [100] * 20_000])
+def test_batches_of_every_size_arrive_as_they_are(sizes: list[int]) -> None:
+    batch = Batch([random.Random(index).randbytes(size) for index, size in enumerate(sizes)], 1)
+    collector = Collector()
+    with collector.serve() as port:
+        transport = GrpcTransport(f"127.0.0.1:{port}")
+        assert transport.send(batch, 60).outcome is Outcome.DELIVERED
+        transport.close()
+    assert collector.accepted == {batch.id: list(batch.messages)}
 
 
 def test_authentication_goes_along() -> None:
