@@ -93,6 +93,8 @@ class Kernel(_Section, frozen=True):
 
     attach: Literal["auto", "fentry", "kprobe", "tracepoint"] = "auto"
     ring_bytes: Positive = 4 * 1024 * 1024
+    payload_bytes: Positive = 8 * 1024 * 1024
+    """Of the ring of captured payload."""
     unavailable_hooks: tuple[str, ...] = ()
     """Hooks that are not to be used, by name; what is lost without them is in docs/hooks.md."""
 
@@ -163,6 +165,7 @@ ENVIRONMENT = {
     "ROVER_HOST_PROC_MAPPING": "discovery.proc",
     "ROVER_KERNEL_ATTACH": "kernel.attach",
     "ROVER_KERNEL_RING_BYTES": "kernel.ring_bytes",
+    "ROVER_KERNEL_PAYLOAD_BYTES": "kernel.payload_bytes",
     "ROVER_KERNEL_UNAVAILABLE_HOOKS": "kernel.unavailable_hooks",
     "ROVER_CONNTRACK_ENABLED": "conntrack.enabled",
     "ROVER_TLS_ENABLED": "tls.enabled",

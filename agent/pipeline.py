@@ -122,8 +122,6 @@ class Pipeline:
             self._ledger.capture(len(tracked.logs))
             self._assembler.append(tracked)
             ended += [view for view in tracked.views.values() if view.state is ViewState.ENDED]
-            if self._assembler.size >= flush.max_count and first + flush.max_count < len(events):
-                self.flush(now_ns)
         self._tell(self.conversations.process(fragments, ended))
         self._verification.tick(now_ns)
         if self._assembler.size >= flush.max_count or now_ns - self._flushed_ns >= flush.period * 1e9:
@@ -138,6 +136,7 @@ class Pipeline:
     def finish(self, now_ns: int) -> None:
         """Hand on everything: nothing comes after it."""
         self._tell(self.conversations.due(now_ns))
+        self._tell(self.conversations.finish())
         self._hand_on(now_ns, NOTHING_HELD)
 
     def _tell(self, told: Sequence[Told]) -> None:

@@ -17,9 +17,9 @@
 #define TURN_BYTES 32768
 #define EDGE_BYTES 32
 #define DATA_BYTES 512
-#define STEPS 128
-#define RAW_STEPS 16
-#define RAW_BYTES 65536 /* of a call while it is not known where frames begin */
+#define STEPS 121
+#define RAW_STEPS 13
+#define RAW_BYTES 53248 /* of a call while it is not known where frames begin */
 
 #define FRAME_DATA 0
 #define FRAME_HEADERS 1
@@ -126,12 +126,26 @@ static __always_inline void send_pending(struct capture *capture, u8 flags)
     capture->pending_bytes = 0;
 }
 
+static __always_inline void advance(struct capture *capture, u64 bytes)
+{
+    capture->segment += bytes;
+    capture->segment_bytes -= bytes;
+    capture->left -= bytes;
+}
+
+/* Whether the next bytes are behind those that are pending: in memory, and in the stream. Buffers may lie side by side with
+ * bytes of others between them in the stream. */
+static __always_inline int is_behind_pending(const struct capture *capture)
+{
+    return capture->pending + capture->pending_bytes == capture->segment &&
+           capture->pending_offset + capture->pending_bytes == capture->call_bytes - capture->left;
+}
+
 /* Passes over some bytes of the current buffer, at most FRAGMENT_LARGE when they are to be captured. */
 static __always_inline void pass(struct capture *capture, u64 bytes, int is_captured)
 {
     if (is_captured) {
-        if (capture->pending_bytes && (capture->pending + capture->pending_bytes != capture->segment ||
-                                       capture->pending_bytes + bytes > FRAGMENT_LARGE))
+        if (capture->pending_bytes && (!is_behind_pending(capture) || capture->pending_bytes + bytes > FRAGMENT_LARGE))
             send_pending(capture, 0);
         if (!capture->pending_bytes) {
             capture->pending = capture->segment;
@@ -139,9 +153,7 @@ static __always_inline void pass(struct capture *capture, u64 bytes, int is_capt
         }
         capture->pending_bytes += bytes;
     }
-    capture->segment += bytes;
-    capture->segment_bytes -= bytes;
-    capture->left -= bytes;
+    advance(capture, bytes);
 }
 
 /* Goes on to the next buffer of the call; whether there is one. */
@@ -189,14 +201,14 @@ static __always_inline void begin_frame(struct direction *direction)
 }
 
 /* As step_http1. */
-static __always_inline u64 step_http2(const struct capture *capture, struct direction *direction, u64 bytes,
-                                      int *is_captured)
+static __always_inline u64 step_http2(struct capture *capture, struct direction *direction, u64 bytes, int *is_captured)
 {
     u64 at = direction->header_bytes & 15;
     u64 header;
 
     if (direction->is_lost) {
-        *is_captured = capture->call_bytes - capture->left < RAW_BYTES;
+        *is_captured = capture->call_bytes - capture->left < capture->keep;
+        capture->tail |= !*is_captured;
         return bytes;
     }
     if (direction->left) {
@@ -233,6 +245,12 @@ static __always_inline void step(struct capture *capture, struct direction *dire
     else
         bytes = step_http1(capture, bytes, &is_captured);
     pass(capture, is_captured ? least(bytes, FRAGMENT_LARGE) : bytes, is_captured);
+    if (capture->protocol == CONVERSATION_HTTP2 && direction->leaves_out && !direction->is_lost) {
+        /* At once, so that a long frame of data takes one step. */
+        bytes = least(least(capture->segment_bytes, capture->left), direction->left);
+        direction->left -= bytes;
+        advance(capture, bytes);
+    }
 }
 
 static __always_inline int is_method_letter(u8 letter)
@@ -322,8 +340,10 @@ static __always_inline void detect(struct conversation *conversation, u8 found)
 }
 
 /* A call that begins with the preface, or with a frame where frames were lost. */
-static __always_inline void plan_http2(struct direction *direction, const u8 *head, u8 found)
+static __always_inline void plan_http2(struct capture *capture, struct direction *direction, const u8 *head, u8 found)
 {
+    capture->keep = RAW_BYTES;
+    capture->tail = 0;
     if (found != CONVERSATION_HTTP2)
         return;
     if (begins_preface(head)) {
@@ -365,7 +385,7 @@ static __always_inline int plan(struct capture *capture, struct conversation *co
     if (capture->protocol == CONVERSATION_HTTP1)
         plan_http1(capture, direction, found == CONVERSATION_HTTP1 || conversation->turn != capture->kind);
     else if (capture->protocol == CONVERSATION_HTTP2)
-        plan_http2(direction, head, found);
+        plan_http2(capture, direction, head, found);
     else
         return 0;
     conversation->turn = capture->kind;
@@ -389,17 +409,19 @@ static __always_inline void capture_call(struct capture *capture, struct convers
         return;
     }
     for (int i = 0; has_buffers && i < STEPS && capture->left; i++) {
-        if (i == STEPS - RAW_STEPS)
-            direction->is_lost = 1; /* too many frames to follow: all the rest, user space finds them in it */
+        if (i == STEPS - RAW_STEPS && capture->protocol == CONVERSATION_HTTP2) {
+            /* Too many frames to follow: what comes next as it is, user space finds them in it. */
+            direction->is_lost = 1;
+            capture->keep = capture->call_bytes - capture->left + RAW_BYTES;
+        }
         if (!capture->segment_bytes && !next_segment(capture))
             break;
         step(capture, direction);
     }
-    if (capture->left) {
+    if (capture->left)
         direction->is_lost = 1;
-        if (capture->segment)
-            count(INCOMPLETE_PAYLOAD_CUT, 1);
-    }
+    if (capture->segment && (capture->left || (capture->protocol == CONVERSATION_HTTP2 && capture->tail)))
+        count(INCOMPLETE_PAYLOAD_CUT, 1);
 tell:
     send_pending(capture, FRAGMENT_LAST);
 }
@@ -421,6 +443,15 @@ static __always_inline void note_header(struct capture *capture, const struct us
 {
     bpf_probe_read_user(&capture->vector, sizeof(capture->vector), &header->msg_iov);
     bpf_probe_read_user(&capture->vectors, sizeof(capture->vectors), &header->msg_iovlen);
+}
+
+/* Where in its stream a call's first byte stands. The end of a stream takes a number, too: a read that has come to it ends one
+ * further than its bytes do. */
+static __always_inline u32 first_position(const struct transfer *transfer, u64 bytes)
+{
+    u32 position = stream_position(transfer->sk, transfer->kind) - (u32)bytes;
+
+    return transfer->kind == EVENT_READ && position - transfer->read_from == 1 ? transfer->read_from : position;
 }
 
 /* Captures a system call on a TCP socket, whose bytes have just been moved. */
@@ -450,7 +481,7 @@ static __always_inline void capture_transfer(struct transfer *transfer, u64 byte
     capture->end_ns = bpf_ktime_get_ns();
     capture->inode = number;
     capture->socket = socket;
-    capture->position = stream_position(transfer->sk, transfer->kind) - (u32)bytes;
+    capture->position = first_position(transfer, bytes);
     capture->call_bytes = bytes;
     capture->kind = transfer->kind;
     if (transfer->peer == PEER_AT_HEADER)

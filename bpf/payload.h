@@ -104,8 +104,8 @@ struct capture {
     u64 pending;        /* user pointer to the bytes that are to be sent next */
     u64 pending_bytes;  /* how many */
     u64 pending_offset; /* from the call's first byte */
-    u64 keep;           /* HTTP/1: how many of the first bytes are captured */
-    u64 tail;           /* HTTP/1: from where on the last bytes are */
+    u64 keep; /* HTTP/1: how many of the first bytes are captured; HTTP/2: up to where, once frames are lost */
+    u64 tail; /* HTTP/1: from where on the last bytes are; HTTP/2: whether some were left out for that */
 };
 
 BPF_RINGBUF_OUTPUT(payloads, SIZED_AT_LOAD);

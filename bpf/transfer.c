@@ -66,6 +66,8 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
     transfer.system_call = system_call;
     transfer.protocol = found.protocol;
     transfer.peer = address ? peer : PEER_OF_SOCKET;
+    if (kind == EVENT_READ && found.protocol == PROTOCOL_TCP)
+        transfer.read_from = stream_position(found.sk, EVENT_READ);
     note_buffers(&transfer.capture, &buffers);
     if (transfers.update(&pid_tgid, &transfer))
         count(LOST_IN_FLIGHT_FULL, 1);

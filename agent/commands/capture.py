@@ -13,6 +13,7 @@ from types import FrameType
 from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.events.source import EventSource
+from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
 from agent.tls.watcher import TlsWatcher
 
@@ -50,6 +51,7 @@ def open_kernel(configuration: Configuration) -> KernelSource:
     """Attach to the kernel; the agent itself is not watched."""
     return KernelSource.open(
         ring_bytes=configuration.kernel.ring_bytes,
+        options=Options(payload_bytes=configuration.kernel.payload_bytes),
         attach=configuration.kernel.attach,
         excluded_processes={os.getpid()},
         unavailable=configuration.kernel.unavailable_hooks,

@@ -108,7 +108,7 @@ class Options:
     """Threads that may have sent a package of a watched socket."""
     held_entries: int = 4096
     """Packages that queueing disciplines may hold back; the oldest is forgotten."""
-    payload_bytes: int = 4 << 20
+    payload_bytes: int = 8 << 20
     """Of the ring of captured payload; a power of two, at least a page."""
     muted_entries: int = 4096
     """Connections that may wait to be told that no more of their bytes are wanted."""

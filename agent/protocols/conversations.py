@@ -52,13 +52,15 @@ class Conversations:
         Args:
             table: The connections.
             capacity: Conversations at most; of more the one that said nothing for longest is given up.
-            mute: Tells the kernel that no more bytes of a socket are wanted.
+            mute: Tells the kernel that no more bytes of a socket are wanted; of a TLS session, of the sum of its socket
+                and its own number.
         """
         self._table = table
         self._capacity = capacity
         self._mute = mute
         self._conversations: OrderedDict[_Key, Conversation] = OrderedDict()
         self._waiting: dict[_Key, Conversation] = {}
+        self._ending: list[View] = []
         self._orphans: list[tuple[int, Fragment]] = []
         self._look = 0
         self.callers = Callers()
@@ -86,19 +88,29 @@ class Conversations:
             self._collect(conversation, conversation.settle(self._look), told)
             if not conversation.is_waiting:
                 del self._waiting[key]
-        for view in ended:
-            if view.conversations:
-                self._end(view, told)
+        for view in self._ending:
+            self._end(view, told)
+        # Another thread may not have left the call yet whose bytes were the last ones: one more look.
+        self._ending = [view for view in ended if view.conversations]
         return told
 
     def due(self, now_ns: int) -> list[Told]:
         """What is to be told by now (CLOCK_MONOTONIC) of exchanges that go on, and of connections that are gone."""
         told: list[Told] = []
+        ending = set(map(id, self._ending))
+        for conversation in list(self._conversations.values()):
+            if conversation.view.state is ViewState.ENDED and id(conversation.view) not in ending:
+                self._ending.append(conversation.view)
+            elif conversation.is_busy:
+                self._collect(conversation, conversation.slices(now_ns), told)
+        return told
+
+    def finish(self) -> list[Told]:
+        """Nothing comes any more: what is to be told of connections that have ended."""
+        told: list[Told] = []
         for conversation in list(self._conversations.values()):
             if conversation.view.state is ViewState.ENDED:
                 self._end(conversation.view, told)
-            elif conversation.is_busy:
-                self._collect(conversation, conversation.slices(now_ns), told)
         return told
 
     def is_busy(self, view: View) -> bool:
@@ -146,8 +158,8 @@ class Conversations:
         if exchanges:
             told += [Told(view, exchange, conversation.requests, is_tls) for exchange in exchanges]
         view.protocol_read = conversation.protocol
-        if conversation.is_over and not is_tls:
-            self._mute(conversation.socket)
+        if conversation.is_over:
+            self._mute((conversation.socket + conversation.session) % (1 << 64))
 
     def _end(self, view: View, told: list[Told]) -> None:
         for conversation in list(self._of(view)):

@@ -42,10 +42,12 @@ def watch(payload_source: KernelSource) -> Watch:
 class Spoken:
     """What was captured of a stream whose bytes are known."""
 
-    def __init__(self, watch: Watch, folder: Path, data: bytes, *, writes: Parts, reads: Parts) -> None:
+    def __init__(
+        self, watch: Watch, folder: Path, data: bytes, *, writes: Parts, reads: Parts, shuts: bool = False
+    ) -> None:
         path = folder / "stream"
         path.write_bytes(data)
-        run = watch.run("speak", path=str(path), writes=writes, reads=reads)
+        run = watch.run("speak", path=str(path), writes=writes, reads=reads, shuts=shuts)
         self.data = data
         inodes = {EventKind.WRITE: run.result["client"]["inode"], EventKind.READ: run.result["server"]["inode"]}
         fragments = [fragment for fragment in watch.source.take_payload() if fragment.process == run.process]
@@ -183,6 +185,33 @@ def test_of_http2_everything_but_long_data_is_captured(watch: Watch, tmp_path: P
     for kind in (EventKind.WRITE, EventKind.READ):
         assert spoken.captured(kind) == set(range(len(data))) - left_out
         assert {one.protocol for one in spoken.of[kind]} == {ConversationProtocol.HTTP2}
+
+
+def test_buffers_side_by_side_that_are_not_in_the_stream(watch: Watch, tmp_path: Path) -> None:
+    first = PREFACE + frame(4, b"", 0)
+    data = frame(0, bytes(range(256)) * 20)
+    both = first + data + frame(4, b"", 0, 1)
+    writes = [["WRITE", len(first)], ["ADJACENT", len(both) - len(first)]]
+    spoken = Spoken(watch, tmp_path, both, writes=writes, reads=ways(["READ"], 65_536))
+    left_out = set(range(len(first) + 9, len(first) + len(data)))
+    assert spoken.captured(EventKind.WRITE) == set(range(len(both))) - left_out
+
+
+@pytest.mark.parametrize("size", [100, 40_000])
+def test_a_read_that_comes_to_the_end_of_the_stream(watch: Watch, tmp_path: Path, size: int) -> None:
+    """The end has a number in the stream, but no byte."""
+    data = request(size)
+    spoken = Spoken(watch, tmp_path, data, writes=ways(["WRITE"], 60_000), reads=ways(["READ"], 30_000), shuts=True)
+    assert len(spoken.captured(EventKind.READ)) > size / 2
+
+
+def test_long_frames_of_data_are_left_out_up_to_the_last_one(watch: Watch, tmp_path: Path) -> None:
+    first = PREFACE + frame(4, b"", 0)
+    data = frame(0, bytes(16_384)) * 100
+    writes = [["WRITE", len(first)], ["WRITE", len(data)]]
+    spoken = Spoken(watch, tmp_path, first + data, writes=writes, reads=ways(["READ"], 1 << 21))
+    heads = {len(first) + number * (9 + 16_384) + byte for number in range(100) for byte in range(9)}
+    assert spoken.captured(EventKind.WRITE) == set(range(len(first))) | heads
 
 
 def test_more_frames_than_can_be_followed_are_captured_with_all_between_them(watch: Watch, tmp_path: Path) -> None:

@@ -238,6 +238,11 @@ def sender_of(sock: socket.socket) -> dict[str, Callable[[bytes], int]]:
     def in_three(data: bytes) -> list[bytes]:
         return [data[: len(data) // 3], b"", data[len(data) // 3 : len(data) // 2], data[len(data) // 2 :]]
 
+    def adjacent(data: bytes) -> int:
+        """The first and the last nine bytes lie side by side in memory."""
+        ends = memoryview(data[:9] + data[-9:])
+        return os.writev(descriptor, [ends[:9], data[9:-9], ends[9:]])
+
     def sendmmsg(data: bytes) -> int:
         messages = Messages([len(data)])
         ctypes.memmove(messages.memory[0], data, len(data))
@@ -257,6 +262,7 @@ def sender_of(sock: socket.socket) -> dict[str, Callable[[bytes], int]]:
         "PWRITEV2": lambda data: os.pwritev(descriptor, in_three(data), -1),
         "SENDMMSG": sendmmsg,
         "SENDFILE": sendfile,
+        "ADJACENT": adjacent,
     }
 
 
@@ -281,10 +287,13 @@ def receiver_of(sock: socket.socket) -> dict[str, Callable[[int], bytes]]:
     }
 
 
-def speak(path: str, writes: list[list[Any]], reads: list[list[Any]], *, stops: bool = False) -> dict[str, Any]:
+def speak(
+    path: str, writes: list[list[Any]], reads: list[list[Any]], *, stops: bool = False, shuts: bool = False
+) -> dict[str, Any]:
     """Send the bytes of a file in parts, (way, size) each, over and over; read each by other parts.
 
-    With `stops`, say "part" and wait for a line after the first part was sent and read.
+    With `stops`, say "part" and wait for a line after the first part was sent and read. With `shuts`, send the end of the
+    stream with the last part, before that is read.
     """
     data = Path(path).read_bytes()
     client, server = tcp_pair("127.0.0.1")
@@ -301,9 +310,14 @@ def speak(path: str, writes: list[list[Any]], reads: list[list[Any]], *, stops: 
         way, size = next(write_turns)
         end = min(sent + size, len(data))
         reader = threading.Thread(target=receive, args=(end - sent,))
-        reader.start()
+        is_last = shuts and end == len(data)
+        if not is_last:
+            reader.start()
         while sent < end:
             sent += senders[way](data[sent:end])
+        if is_last:
+            client.shutdown(socket.SHUT_WR)
+            reader.start()
         reader.join()
         if stops:
             stops = False

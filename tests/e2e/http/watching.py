@@ -22,7 +22,7 @@ from tests.e2e.programs import PATIENCE, agent
 
 CONFIGURATION = """
 access_log: {flush: {period: 200ms}}
-kernel: {ring_bytes: 33554432}
+kernel: {ring_bytes: 33554432, payload_bytes: 134217728}
 limits: {queue_logs: 2000000, queue_bytes: 268435456}
 """
 ROUNDS = 5
