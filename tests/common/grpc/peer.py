@@ -108,7 +108,10 @@ class Peers:
     """A listening socket; each connection is played by the next script, the last one again and again."""
 
     def __init__(
-        self, *scripts: Script, settings: Mapping[SettingCodes, int] | None = None, context: ssl.SSLContext | None = None
+        self,
+        *scripts: Script,
+        settings: Mapping[SettingCodes, int] | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.connections: list[Peer] = []
         self.failures: list[BaseException] = []

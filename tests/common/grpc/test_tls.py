@@ -162,7 +162,17 @@ def test_a_key_of_another_certificate_or_behind_a_password_is_named(
     with pytest.raises(ValueError, match="the client's certificate and key cannot be used"):
         make_context(Security(None, server.key.read_bytes(), agent.pem))
     locked = folder / "locked.key"
-    command: list[str | Path] = ["openssl", "ec", "-in", agent.key, "-aes256", "-passout", "pass:secret", "-out", locked]
+    command: list[str | Path] = [
+        "openssl",
+        "ec",
+        "-in",
+        agent.key,
+        "-aes256",
+        "-passout",
+        "pass:secret",
+        "-out",
+        locked,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(ValueError, match="the client's certificate and key cannot be used"):
         make_context(Security(None, locked.read_bytes(), agent.pem))
