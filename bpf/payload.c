@@ -5,7 +5,8 @@
  *        HTTP/1: up to TURN_BYTES from the beginning of a message, or since the other side had its turn; after that
  *          the first and the last EDGE_BYTES of each call, where chunks begin and bodies end.
  *        HTTP/2: everything but the payload of DATA frames over DATA_BYTES. Its frames are walked from header to header.
- *        Both: at most STEPS pieces of a call; what is cut off is counted, and user space sees that it is missing.
+ *          Of a call at most STEPS pieces and FRAMES frames; of the rest RAW_BYTES as they are.
+ *        What is cut off is counted, and user space sees that it is missing.
  * Why at exit: only then is known how many bytes were moved, and the kernel has just touched them: they are in memory.
  * Why by user pointer: it is the one place where every kind of call has its bytes. An application that overwrites a
  *        buffer while it is being written would be misread, as would its peer.
@@ -17,7 +18,8 @@
 #define TURN_BYTES 32768
 #define EDGE_BYTES 32
 #define DATA_BYTES 512
-#define STEPS 121
+#define STEPS 76
+#define FRAMES 288
 #define RAW_STEPS 13
 #define RAW_BYTES 53248 /* of a call while it is not known where frames begin */
 
@@ -27,9 +29,10 @@
 #define FRAME_SETTINGS 4
 #define FRAME_PING 6
 #define FRAME_WINDOW_UPDATE 8
-#define FRAME_TYPES 10
 #define PREFACE_BYTES 24
-#define LARGEST_FRAME (1 << 20) /* nobody asks for more; a larger length is no length */
+#define KNOWN_TYPES 0x20 /* of frames, with room for those to come */
+#define LARGEST_FRAME                                                                                                  \
+    (1 << 20) /* of one that a connection is known by; others may have 16 MiB, and with gRPC some do */
 
 struct vector {
     u64 base;
@@ -197,7 +200,7 @@ static __always_inline void begin_frame(struct direction *direction)
     direction->header_bytes = 0;
     direction->left = length;
     direction->leaves_out = header[3] == FRAME_DATA && length > DATA_BYTES;
-    direction->is_lost = length > LARGEST_FRAME || header[5] & 0x80;
+    direction->is_lost = header[3] >= KNOWN_TYPES || header[5] & 0x80;
 }
 
 /* As step_http1. */
@@ -245,12 +248,6 @@ static __always_inline void step(struct capture *capture, struct direction *dire
     else
         bytes = step_http1(capture, bytes, &is_captured);
     pass(capture, is_captured ? least(bytes, FRAGMENT_LARGE) : bytes, is_captured);
-    if (capture->protocol == CONVERSATION_HTTP2 && direction->leaves_out && !direction->is_lost) {
-        /* At once, so that a long frame of data takes one step. */
-        bytes = least(least(capture->segment_bytes, capture->left), direction->left);
-        direction->left -= bytes;
-        advance(capture, bytes);
-    }
 }
 
 static __always_inline int is_method_letter(u8 letter)
@@ -340,22 +337,18 @@ static __always_inline void detect(struct conversation *conversation, u8 found)
 }
 
 /* A call that begins with the preface, or with a frame where frames were lost. */
-static __always_inline void plan_http2(struct capture *capture, struct direction *direction, const u8 *head, u8 found)
+static __always_inline void plan_http2(struct capture *capture, struct direction *direction, const u8 *head, u64 bytes)
 {
+    int is_preface = begins_preface(head);
+
     capture->keep = RAW_BYTES;
     capture->tail = 0;
-    if (found != CONVERSATION_HTTP2)
+    if (!is_preface && !(direction->is_lost && begins_frame(head, bytes)))
         return;
-    if (begins_preface(head)) {
-        direction->header_bytes = 0;
-        direction->left = PREFACE_BYTES;
-        direction->leaves_out = 0;
-        direction->is_lost = 0;
-    } else if (direction->is_lost) {
-        direction->header_bytes = 0;
-        direction->left = 0;
-        direction->is_lost = 0;
-    }
+    direction->header_bytes = 0;
+    direction->left = is_preface ? PREFACE_BYTES : 0;
+    direction->leaves_out = 0;
+    direction->is_lost = 0;
 }
 
 static __always_inline void plan_http1(struct capture *capture, struct direction *direction, int begins)
@@ -385,11 +378,89 @@ static __always_inline int plan(struct capture *capture, struct conversation *co
     if (capture->protocol == CONVERSATION_HTTP1)
         plan_http1(capture, direction, found == CONVERSATION_HTTP1 || conversation->turn != capture->kind);
     else if (capture->protocol == CONVERSATION_HTTP2)
-        plan_http2(capture, direction, head, found);
+        plan_http2(capture, direction, head, bytes);
     else
         return 0;
     conversation->turn = capture->kind;
     return 1;
+}
+
+static __always_inline int is_followed(const struct capture *capture, const struct direction *direction)
+{
+    return capture->left && capture->protocol == CONVERSATION_HTTP2 && !direction->is_lost;
+}
+
+static __always_inline void leave_out(struct capture *capture, struct direction *direction)
+{
+    u64 bytes = least(least(capture->segment_bytes, capture->left), direction->left);
+
+    direction->left -= bytes;
+    advance(capture, bytes);
+}
+
+/* Passes over one small frame that lies whole in the current buffer, or over one of data whose payload is left out, or over the
+ * rest of one; whether that is what there was. */
+static __always_inline int pass_frame(struct capture *capture, struct direction *direction)
+{
+    u64 bytes;
+
+    if (!capture->segment_bytes && !next_segment(capture))
+        return 0;
+    if (direction->left)
+        goto rest;
+    bytes = least(capture->segment_bytes, capture->left);
+    if (direction->header_bytes || bytes < FRAME_HEADER)
+        return 0;
+    bpf_probe_read_user(direction->header, FRAME_HEADER, (const void *)capture->segment);
+    begin_frame(direction);
+    capture->pending_bytes = FRAME_HEADER + (direction->leaves_out ? 0 : direction->left);
+    if (direction->is_lost || capture->pending_bytes > least(bytes, FRAGMENT_SMALL)) {
+        direction->left = 0;
+        capture->pending_bytes = 0;
+        return 0;
+    }
+    if (!direction->leaves_out)
+        direction->left = 0;
+    bytes = capture->pending_bytes;
+    capture->pending = capture->segment;
+    capture->pending_offset = capture->call_bytes - capture->left;
+    send_small(capture, 0);
+    capture->pending_bytes = 0;
+    advance(capture, bytes);
+rest:
+    if (direction->left && !direction->leaves_out)
+        return 0;
+    leave_out(capture, direction);
+    return 1;
+}
+
+static __always_inline void take_steps(struct capture *capture, struct direction *direction, int steps)
+{
+    for (int i = 0; i < steps && capture->left; i++) {
+        if (!capture->segment_bytes && !next_segment(capture))
+            break;
+        step(capture, direction);
+    }
+}
+
+/* Goes through a call: any pieces; then, where HTTP/2 has more, whole frames, which are many in a large call; then what comes
+ * next as it is, user space finds the frames in it. */
+static __always_inline void walk(struct capture *capture, struct direction *direction)
+{
+    take_steps(capture, direction, STEPS);
+    if (!is_followed(capture, direction))
+        return;
+    if (capture->pending_bytes)
+        send_pending(capture, 0);
+    for (int i = 0; i < FRAMES; i++) {
+        if (!capture->left || !pass_frame(capture, direction))
+            break;
+    }
+    if (!is_followed(capture, direction))
+        return;
+    direction->is_lost = 1;
+    capture->keep = capture->call_bytes - capture->left + RAW_BYTES;
+    take_steps(capture, direction, RAW_STEPS);
 }
 
 /* Captures what is needed of a call. `capture` knows the call and its buffers; without `has_buffers` (known when compiled)
@@ -408,16 +479,8 @@ static __always_inline void capture_call(struct capture *capture, struct convers
             goto tell; /* that it is */
         return;
     }
-    for (int i = 0; has_buffers && i < STEPS && capture->left; i++) {
-        if (i == STEPS - RAW_STEPS && capture->protocol == CONVERSATION_HTTP2) {
-            /* Too many frames to follow: what comes next as it is, user space finds them in it. */
-            direction->is_lost = 1;
-            capture->keep = capture->call_bytes - capture->left + RAW_BYTES;
-        }
-        if (!capture->segment_bytes && !next_segment(capture))
-            break;
-        step(capture, direction);
-    }
+    if (has_buffers)
+        walk(capture, direction);
     if (capture->left)
         direction->is_lost = 1;
     if (capture->segment && (capture->left || (capture->protocol == CONVERSATION_HTTP2 && capture->tail)))
@@ -436,6 +499,21 @@ static __always_inline u32 stream_position(const struct sock *sk, u8 kind)
     else
         bpf_probe_read_kernel(&position, sizeof(position), &tcp->write_seq);
     return position;
+}
+
+/* Ends the conversation of a socket of which user space wants no more. At the entry of a call: at its exit the verifier would
+ * follow all that comes after this twice. */
+static __always_inline void heed_mute(const struct sock *sk)
+{
+    u64 socket = (u64)sk;
+    struct watched *watched = watched_of(sk);
+
+    if (!watched || !watched->conversation.protocol || watched->conversation.protocol >= CONVERSATION_TLS)
+        return;
+    if (!muted_sockets.lookup(&socket))
+        return;
+    watched->conversation.protocol = CONVERSATION_OTHER;
+    muted_sockets.delete(&socket);
 }
 
 /* The buffers of a struct msghdr. */
@@ -457,7 +535,6 @@ static __always_inline u32 first_position(const struct transfer *transfer, u64 b
 /* Captures a system call on a TCP socket, whose bytes have just been moved. */
 static __always_inline void capture_transfer(struct transfer *transfer, u64 bytes, int has_buffers)
 {
-    u64 socket = (u64)transfer->sk;
     struct watched *watched;
     struct capture *capture = &transfer->capture;
     unsigned long number = 0;
@@ -471,16 +548,11 @@ static __always_inline void capture_transfer(struct transfer *transfer, u64 byte
     bpf_probe_read_kernel(&protocol, sizeof(protocol), &transfer->sk->sk_protocol);
     if (protocol != PROTOCOL_TCP)
         return; /* multipath TCP numbers its bytes elsewhere */
-    if (muted_sockets.lookup(&socket)) {
-        watched->conversation.protocol = CONVERSATION_OTHER;
-        muted_sockets.delete(&socket);
-        return;
-    }
+    capture->socket = (u64)transfer->sk;
     bpf_probe_read_kernel(&number, sizeof(number), &transfer->inode->i_ino);
     capture->start_ns = transfer->start_ns;
     capture->end_ns = bpf_ktime_get_ns();
     capture->inode = number;
-    capture->socket = socket;
     capture->position = first_position(transfer, bytes);
     capture->call_bytes = bytes;
     capture->kind = transfer->kind;

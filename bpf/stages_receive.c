@@ -303,7 +303,7 @@ static __always_inline void book_arrival(struct watched *watched, const struct a
         return;
     add(&received->ready_ns, bpf_ktime_get_ns() - arrival->device_ns);
     add(&received->local_ns, arrival->local_ns);
-    if (arrival->network_ns)
+    if (arrival->network_ns && arrival->routed_ns)
         add(&received->routing_ns, arrival->routed_ns - arrival->network_ns);
     add(&received->netfilter_ns, arrival->netfilter_ns);
     add(&received->netfilters, arrival->netfilters);

@@ -26,7 +26,12 @@ NEED = {
     "device": ("write.l2Metrics",),
     # With tracepoints alone, the driver's end is the end of L2.
     "driver": ("write.l2Metrics.totalDuration",),
-    "deliver": ("read.l3Metrics.totalLocalDuration",),
+    # Of packages in lists it shows when they were routed.
+    "deliver": (
+        "read.l3Metrics.totalLocalDuration",
+        "read.l3Metrics.totalRecvDuration",
+        "read.l3Metrics.totalDuration",
+    ),
     # Nothing is kept of a socket whose end nobody tells.
     "tcp_destroy": ("write", "read"),
 }

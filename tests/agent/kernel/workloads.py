@@ -292,8 +292,8 @@ def speak(
 ) -> dict[str, Any]:
     """Send the bytes of a file in parts, (way, size) each, over and over; read each by other parts.
 
-    With `stops`, say "part" and wait for a line after the first part was sent and read. With `shuts`, send the end of the
-    stream with the last part, before that is read.
+    With `stops`, say "part" and wait for a line after the first part was sent and read. With `shuts`, send the end of
+    the stream with the last part, before that is read.
     """
     data = Path(path).read_bytes()
     client, server = tcp_pair("127.0.0.1")
