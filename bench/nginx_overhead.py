@@ -71,9 +71,7 @@ def nginx(folder: Path, port: int, *, tls: bool) -> Iterator[None]:
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
         command += ["-keyout", f"{folder}/key", "-out", f"{folder}/certificate"]
         subprocess.run(command, check=True, capture_output=True)
-    text = CONFIGURATION.format(
-        folder=folder, port=port, body="x" * 512, tls=TLS.format(folder=folder) if tls else ""
-    )
+    text = CONFIGURATION.format(folder=folder, port=port, body="x" * 512, tls=TLS.format(folder=folder) if tls else "")
     (folder / "nginx.conf").write_text(text)
     with program(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "errors")]) as server:
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
