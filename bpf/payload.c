@@ -5,7 +5,7 @@
  *        HTTP/1: up to TURN_BYTES from the beginning of a message, or since the other side had its turn; after that
  *          the first and the last EDGE_BYTES of each call, where chunks begin and bodies end.
  *        HTTP/2: everything but the payload of DATA frames over DATA_BYTES. Its frames are walked from header to header.
- *          Of a call at most STEPS pieces and FRAMES frames; of the rest RAW_BYTES as they are.
+ *          Of a call at most STEPS pieces and FRAMES_FOLLOWED frames; of the rest RAW_BYTES as they are.
  *        What is cut off is counted, and user space sees that it is missing.
  * Why at exit: only then is known how many bytes were moved, and the kernel has just touched them: they are in memory.
  * Why by user pointer: it is the one place where every kind of call has its bytes. An application that overwrites a
@@ -19,7 +19,7 @@
 #define EDGE_BYTES 32
 #define DATA_BYTES 512
 #define STEPS 76
-#define FRAMES 288
+#define FRAMES_FOLLOWED 288
 #define RAW_STEPS 13
 #define RAW_BYTES 53248 /* of a call while it is not known where frames begin */
 
@@ -452,7 +452,7 @@ static __always_inline void walk(struct capture *capture, struct direction *dire
         return;
     if (capture->pending_bytes)
         send_pending(capture, 0);
-    for (int i = 0; i < FRAMES; i++) {
+    for (int i = 0; i < FRAMES_FOLLOWED; i++) {
         if (!capture->left || !pass_frame(capture, direction))
             break;
     }

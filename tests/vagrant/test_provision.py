@@ -58,7 +58,19 @@ def test_it_says_what_it_did_and_what_the_kernel_offers(output: str) -> None:
     for step in ("installing make", "mounting tracefs at /sys/kernel/tracing", "mounting bpf at /sys/fs/bpf"):
         assert f"provision: {step}" in lines
     findings = [line.split()[0] for line in lines if line.startswith("  ") and line.split()[1] in {"yes", "no"}]
-    assert findings == ["kernel", "privileges", "BTF", "tracefs", "BCC", "kprobes", "fentry", "conntrack", "programs"]
+    expected = [
+        "kernel",
+        "privileges",
+        "BTF",
+        "tracefs",
+        "BCC",
+        "kprobes",
+        "fentry",
+        "uprobes",
+        "conntrack",
+        "programs",
+    ]
+    assert findings == expected
     assert lines[-1] == READY
 
 
