@@ -122,6 +122,9 @@ class Pipeline:
             self._ledger.capture(len(tracked.logs))
             self._assembler.append(tracked)
             ended += [view for view in tracked.views.values() if view.state is ViewState.ENDED]
+            if self._assembler.size >= flush.max_count and first + flush.max_count < len(events):
+                # What is read of connections is still to come: their logs wait for it.
+                self._hand_on(now_ns, Holds(now_ns, lambda view: bool(view.conversations)))
         self._tell(self.conversations.process(fragments, ended))
         self._verification.tick(now_ns)
         if self._assembler.size >= flush.max_count or now_ns - self._flushed_ns >= flush.period * 1e9:
@@ -132,12 +135,14 @@ class Pipeline:
         self._flushed_ns = now_ns
         self._tell(self.conversations.due(now_ns))
         self._hand_on(now_ns, Holds(now_ns, self.conversations.is_busy))
+        self.table.forget_ended(now_ns)
 
     def finish(self, now_ns: int) -> None:
         """Hand on everything: nothing comes after it."""
         self._tell(self.conversations.due(now_ns))
         self._tell(self.conversations.finish())
         self._hand_on(now_ns, NOTHING_HELD)
+        self.table.forget_ended(now_ns)
 
     def _tell(self, told: Sequence[Told]) -> None:
         self._ledger.capture(len(told))
@@ -152,7 +157,6 @@ class Pipeline:
                 self._node, self._head, self._interfaces, self._drop_reasons.name, holds
             ):
                 self._deliver(batch)
-        self.table.forget_ended(now_ns)
 
     def _rescan(self, now_ns: int) -> None:
         """Read the sockets again when that may give names to local peers, less and less often."""

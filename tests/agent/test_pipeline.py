@@ -61,8 +61,8 @@ def test_a_flush_comes_with_a_number_of_logs() -> None:
     agent.pipeline.step(event(K.READ, size=1), 2)
     assert [batch.logs for batch in agent.batches] == [3]
     agent.pipeline.step(events(*[event(K.READ, size=1)] * 7), 3)
-    assert [batch.logs for batch in agent.batches] == [3, 7]  # what came at once is sent at once
-    assert agent.pipeline.pending == 0
+    assert [batch.logs for batch in agent.batches] == [3, 3, 3]
+    assert agent.pipeline.pending == 1
 
 
 def test_the_node_begins_each_stream() -> None:
