@@ -49,8 +49,8 @@ SOURCES: Final = (
 
 PROGRAMS_FOLDER: Final = Path(__file__).resolve().parents[2] / "bpf"
 CHILD: Final = Path(__file__).with_name("loader_child.py")
-SECONDS: Final = 300.0
-"""How long the child may take; under emulation it takes a minute."""
+SECONDS: Final = 900.0
+"""How long the child may take; it takes seconds, and under emulation minutes."""
 
 OBJECTS: Final = Path(os.environ.get("PYROVER_OBJECTS", "/var/cache/pyrover/objects"))
 """Compiling is nine tenths of a start, and gives the same each time."""
