@@ -18,8 +18,8 @@
 #define TURN_BYTES 32768
 #define EDGE_BYTES 32
 #define DATA_BYTES 512
-#define STEPS 76
-#define FRAMES_FOLLOWED 288
+#define STEPS 64
+#define FRAMES_FOLLOWED 64
 #define RAW_STEPS 13
 #define RAW_BYTES 53248 /* of a call while it is not known where frames begin */
 
