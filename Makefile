@@ -1,12 +1,12 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test lint format protos hooks lock clean
+.PHONY: help run test vm-test lint format protos hooks configuration lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run backend and agent on this machine; FOR=20s stops by itself
 	@scripts/setup run
@@ -42,6 +42,10 @@ protos: ## generate the Python code of protos/*.proto
 hooks: ## write docs/hooks.md from the hook declarations
 	@scripts/setup test
 	@$(PYTHON) -m agent.kernel.hooks_page
+
+configuration: ## write docs/configuration.md and application.yml from the declared settings
+	@scripts/setup test
+	@$(PYTHON) -m backend.server.configuration_page
 
 lock: ## pin the dependencies of pyproject.toml again
 	@scripts/lock
