@@ -1,4 +1,8 @@
-"""How long names may be. What is longer is cut, as Apache SkyWalking does."""
+"""What names may look like: how long they may be, and where a service's namespace stands in its name.
+
+What is longer is cut, as Apache SkyWalking does. Services of Kubernetes are called `<service>.<namespace>`, with
+`<cluster>::` in front where a cluster has a name.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,3 +46,9 @@ class NameLimits:
                 except ValueError:
                     raise ValueError(f"{variable}={text!r} is not a whole number") from None
         return cls(**limits)
+
+
+def namespace_of(service: str) -> str:
+    """The namespace in the name of a service of Kubernetes; empty when there is none."""
+    name, dot, namespace = service.rpartition("::")[2].rpartition(".")
+    return namespace if dot and name else ""

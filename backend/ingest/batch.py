@@ -48,6 +48,8 @@ class Node:
     """Unix time in nanoseconds at offset 0 of the node's monotonic clock; 0 when the stream never said."""
     interfaces: Mapping[int, str]
     """Interface names by ifindex."""
+    excluded_namespaces: frozenset[str] = frozenset()
+    """Namespaces whose services its agent leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,19 @@ class Address:
     """IP address in text for a plain address; empty for a known process."""
     port: int
 
+    @property
+    def is_process(self) -> bool:
+        """Whether it is a process that the agent knows; a plain address if not."""
+        return bool(self.service or self.instance or self.process)
+
+
+@dataclass(frozen=True, slots=True)
+class Ztunnel:
+    """The part of an ambient mesh (Istio's ztunnel) that carries a connection."""
+
+    is_mutual: bool
+    """Whether it encrypts, and both of its ends show who they are."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Connection:
@@ -75,6 +90,8 @@ class Connection:
     tls: bool
     protocol: int
     """AccessLogProtocolType: 0 TCP, 1 HTTP/1, 2 HTTP/2; any other number as it came."""
+    ztunnel: Ztunnel | None = None
+    """What carries it; None where nothing was found. The remote address is then the one behind the mesh."""
 
 
 @dataclass(frozen=True, slots=True)

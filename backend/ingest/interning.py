@@ -5,16 +5,19 @@ their bytes, so that what is behind (entities, for one) can work per object inst
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Generic, TypeVar, cast
 
-from backend.ingest.batch import Address, Connection, DetectPoint, Node
+from backend.ingest.batch import Address, Connection, DetectPoint, Node, Ztunnel
 from protos.ebpf.accesslog_pb2 import (
     AccessLogConnection,
     AccessLogConnectionTLSMode,
     ConnectionAddress,
+    ConnectionAttachment,
     EBPFAccessLogNodeInfo,
+    ZTunnelAttachmentEnvironmentDetectBy,
+    ZTunnelAttachmentSecurityPolicy,
 )
 
 KeyT = TypeVar("KeyT")
@@ -147,6 +150,8 @@ def _parse_node(data: bytes) -> Node:
         cluster=message.clusterName,
         boot_time_ns=seconds * _NANOSECONDS + nanos if known else 0,
         interfaces={interface.index: interface.name for interface in message.netInterfaces},
+        # An agent that excludes nothing says so with one empty name.
+        excluded_namespaces=frozenset(message.policy.excludeNamespaces) - {""},
     )
 
 
@@ -158,11 +163,25 @@ def _parse_connection(node: Node, data: bytes) -> Connection | None:
     return Connection(
         node=node,
         local=local,
-        remote=remote,
+        remote=_real(remote, message.attachment),
         role=_ROLES.get(message.role, DetectPoint.UNRECOGNIZED),
         tls=message.tlsMode == AccessLogConnectionTLSMode.TLS,
         protocol=message.protocol,
+        ztunnel=_ztunnel(message.attachment),
     )
+
+
+def _ztunnel(attachment: ConnectionAttachment) -> Ztunnel | None:
+    if attachment.WhichOneof("environment") != "zTunnel":
+        return None
+    return Ztunnel(attachment.zTunnel.security_policy == ZTunnelAttachmentSecurityPolicy.MTLS)
+
+
+def _real(remote: Address, attachment: ConnectionAttachment) -> Address:
+    """The remote address behind a mesh, where the mesh has said which one it chose for what goes out."""
+    chosen = attachment.zTunnel.real_destination_ip
+    outbound = attachment.zTunnel.by == ZTunnelAttachmentEnvironmentDetectBy.ZTUNNEL_OUTBOUND_FUNC
+    return replace(remote, host=chosen) if chosen and outbound and not remote.is_process else remote
 
 
 def _address(message: ConnectionAddress) -> Address | None:

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backend.entities.endpoints import ABANDONED
-from backend.entities.resolution import LAYER, Flow, Resolver
+from backend.entities.resolution import LAYER, Flow, Resolver, Unusable
 from backend.ingest.batch import DetectPoint, LogBatch, LogKind
 from backend.metrics.exchanges import LongExchanges, Methods, derive
 from backend.oal.compiler import Program
@@ -20,6 +20,8 @@ LARGEST = 2**53
 """Values from here on are no measurement: 104 days in ns, 9 PB in bytes."""
 
 _NOTHING_SEEN = pl.DataFrame(schema={"flow": pl.Int32, "minute": pl.Int32})
+_CODES = {cause: -number for number, cause in enumerate(Unusable, 1)}
+_CAUSES = {code: cause.value for cause, code in _CODES.items()}
 _SIDES = {DetectPoint.SERVER: "server", DetectPoint.CLIENT: "client"}
 
 
@@ -37,7 +39,7 @@ class Analysed:
 
     flush: Flush
     dropped: Mapping[str, int]
-    """Number of logs by cause: unknown (neither end is known), expired, future, kind, value."""
+    """Number of logs by cause: those of Unusable, expired, future, kind, value."""
     abandoned: int = 0
     """HTTP logs that count for no endpoint of their own, because their service has too many."""
     untimed: int = 0
@@ -89,9 +91,10 @@ class _Merged:
 
     def add(self, batch: LogBatch, columns: Mapping[LogKind, Sequence[str]]) -> None:
         """Take a batch in."""
-        flow = np.array([self._code(self._resolver.resolve(c)) for c in batch.connections], np.int32)
-        flow = flow[batch.connection] if len(batch) else np.empty(0, np.int32)
-        valid = self._keep(np.ones(len(batch), np.bool_), flow >= 0, "unknown")
+        flow = self._resolved(batch)
+        valid = np.ones(len(batch), np.bool_)
+        for code, cause in _CAUSES.items():
+            valid = self._keep(valid, flow != code, cause)
         if self._minutes.first is not None:
             valid = self._keep(valid, batch.minute >= self._minutes.first, "expired")
         if self._minutes.last is not None:
@@ -103,6 +106,28 @@ class _Merged:
             if len(chosen):
                 taken = self._columns(kind, batch, chosen, columns.get(kind, ()))
                 self._take(kind, batch, flow[chosen], chosen, taken)
+
+    def _resolved(self, batch: LogBatch) -> NDArray[np.int32]:
+        """Per log, the number of its flow, or that of the cause for which it has none."""
+        if not len(batch):
+            return np.empty(0, np.int32)
+        first, last = int(batch.minute.min()), int(batch.minute.max())
+        codes = np.array([self._code(self._resolver.resolve(c, last)) for c in batch.connections], np.int32)
+        flow = codes[batch.connection]
+        if first < last:
+            # What is behind an address depends on the minute; batches of several minutes are the fewest.
+            moving = np.array([not (c.local.is_process and c.remote.is_process) for c in batch.connections])
+            rows = np.flatnonzero(moving[batch.connection] & (batch.minute < last))
+            span = last - first
+            keys, place = np.unique(
+                batch.connection[rows].astype(np.int64) * span + (batch.minute[rows] - first), return_inverse=True
+            )
+            found = [
+                self._code(self._resolver.resolve(batch.connections[key // span], first + key % span))
+                for key in keys.tolist()
+            ]
+            flow[rows] = np.array(found, np.int32)[place]
+        return flow
 
     def _columns(
         self, kind: LogKind, batch: LogBatch, chosen: NDArray[np.intp], columns: Sequence[str]
@@ -154,20 +179,23 @@ class _Merged:
     def _served(self, batch: LogBatch, flow: NDArray[np.int32], chosen: NDArray[np.intp]) -> NDArray[np.int32]:
         """The flows of HTTP logs with the endpoints that they are of."""
         methods = Methods(batch, chosen)
-        # One number for each flow, method and path that there is: few, whatever the number of logs.
+        # One number for each flow, method, path and caller that there is: few, whatever the number of logs.
+        texts = batch.texts
+        path = batch.columns["http.request.path"][chosen]
+        callers = batch.columns.get("http.callerEndpoint")
+        caller = np.zeros(len(chosen), np.int64) if callers is None else callers[chosen]
+        pairs, pair = np.unique(caller * len(texts) + path, return_inverse=True)
         names = flow.astype(np.int64) * methods.limit + methods.numbers
-        keys, place, counts = np.unique(
-            names * len(batch.texts) + batch.columns["http.request.path"][chosen],
-            return_inverse=True,
-            return_counts=True,
-        )
+        keys, place, counts = np.unique(names * len(pairs) + pair, return_inverse=True, return_counts=True)
         served = np.empty(len(keys), np.int32)
         for index, (key, count) in enumerate(zip(keys.tolist(), counts.tolist(), strict=True)):
-            rest, path = divmod(key, len(batch.texts))
+            rest, number = divmod(key, len(pairs))
             code, method = divmod(rest, methods.limit)
-            found = self._resolver.serve(self.flows[code], methods.name(method), batch.texts[path])
+            of_caller, of_path = divmod(int(pairs[number]), len(texts))
+            found = self._resolver.serve(self.flows[code], methods.name(method), texts[of_path], texts[of_caller])
             served[index] = self._code(found)
-            self.abandoned += count if found.endpoint_name == ABANDONED else 0
+            if ABANDONED in {found.endpoint_name, found.source_endpoint_name, found.destination_endpoint_name}:
+                self.abandoned += count
         return served[place]
 
     def logs(self) -> dict[LogKind, EventLogs]:
@@ -209,9 +237,10 @@ class _Merged:
             if side is None:
                 continue
             if (of := flow.relation) is not None:
-                service_relations[of.id, side, flow.component, minute] = Relation(
-                    of.id, of.source, of.destination, side, flow.component, minute
-                )
+                for component in flow.components:
+                    service_relations[of.id, side, component, minute] = Relation(
+                        of.id, of.source, of.destination, side, component, minute
+                    )
             if (of := flow.instance_relation) is not None:
                 instance_relations[of.id, side, minute] = Relation(of.id, of.source, of.destination, side, 0, minute)
         return Flush(
@@ -241,9 +270,9 @@ class _Merged:
             for endpoint, code, first, last in spans.iter_rows()
         ]
 
-    def _code(self, flow: Flow | None) -> int:
-        if flow is None:
-            return -1
+    def _code(self, flow: Flow | Unusable) -> int:
+        if isinstance(flow, Unusable):
+            return _CODES[flow]
         code = self._codes.setdefault(flow, len(self.flows))
         if code == len(self.flows):
             self.flows.append(flow)

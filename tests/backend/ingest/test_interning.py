@@ -1,6 +1,7 @@
 import pytest
 
 from backend.ingest import interning
+from backend.ingest.batch import Ztunnel
 from backend.ingest.interning import NO_NODE, Interner, RecentCache
 from protos.ebpf.accesslog_pb2 import AccessLogConnection, EBPFAccessLogNodeInfo
 
@@ -34,6 +35,51 @@ def test_a_node_and_a_connection_are_what_their_bytes_say() -> None:
     assert (found.local.service, found.local.instance, found.local.process) == ("shop.default", "shop-1", "java")
     assert (found.local.host, found.local.port, found.remote.host, found.remote.port) == ("", 8080, "10.0.0.2", 3306)
     assert found.remote.service == ""
+
+
+def test_a_node_says_which_namespaces_it_leaves_out() -> None:
+    made = EBPFAccessLogNodeInfo()
+    made.policy.excludeNamespaces.extend(["", "kube-system"])
+    known = Interner().node(made.SerializeToString())
+    assert known.node.excluded_namespaces == {"kube-system"}
+
+
+@pytest.mark.parametrize(
+    ("by", "policy", "real", "host", "is_mutual"),
+    [
+        ("ZTUNNEL_OUTBOUND_FUNC", "MTLS", "10.0.0.9", "10.0.0.9", True),
+        ("ZTUNNEL_OUTBOUND_FUNC", "NONE", "10.0.0.9", "10.0.0.9", False),
+        ("ZTUNNEL_OUTBOUND_FUNC", "MTLS", "", "10.0.0.2", True),
+        ("ZTUNNEL_INBOUND_FUNC", "MTLS", "10.0.0.9", "10.0.0.2", True),
+    ],
+)
+def test_behind_a_mesh_is_the_address_that_it_chose(
+    by: str, policy: str, real: str, host: str, *, is_mutual: bool
+) -> None:
+    made = AccessLogConnection.FromString(connection())
+    made.attachment.zTunnel.real_destination_ip = real
+    made.attachment.zTunnel.by = by
+    made.attachment.zTunnel.security_policy = policy
+    found = Interner().connections(NO_NODE, [made.SerializeToString()])[0]
+    assert found is not None
+    assert (found.remote.host, found.remote.port) == (host, 3306)
+    assert found.ztunnel == Ztunnel(is_mutual)
+    # A process is known by name, whatever carried the call.
+    made.remote.kubernetes.serviceName = "db"
+    found = Interner().connections(NO_NODE, [made.SerializeToString()])[0]
+    assert found is not None
+    assert (found.remote.host, found.remote.service) == ("", "db")
+
+
+def test_without_a_mesh_there_is_no_attachment() -> None:
+    found = Interner().connections(NO_NODE, [connection()])[0]
+    assert found is not None
+    assert found.ztunnel is None
+    made = AccessLogConnection.FromString(connection())
+    made.attachment.SetInParent()
+    found = Interner().connections(NO_NODE, [made.SerializeToString()])[0]
+    assert found is not None
+    assert (found.ztunnel, found.remote.host) == (None, "10.0.0.2")
 
 
 def test_the_same_bytes_of_the_same_node_are_the_same_object() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.entities import ids
-from backend.entities.resolution import Resolver
-from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind
+from backend.entities.resolution import EXCLUDED, End, Resolver
+from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind, Node, Ztunnel
 from backend.metrics.analysis import LARGEST, Analysed, Minutes, analyse
 from backend.oal.compiler import Program
 from backend.oal.loader import load_texts
@@ -165,3 +165,49 @@ def test_how_logs_are_cut_into_flushes_does_not_matter(given_batches: list[LogBa
     }
     lost = sum(sum(analysed.dropped.values()) for analysed in apart)
     assert sum(together.dropped.values()) == lost
+
+
+class Recycled:
+    """An address book in which one address passes on: to an excluded end in minute 3, to "b" from minute 4 on."""
+
+    version = 0
+
+    def find(self, host: str, port: int, node: Node, minute: int) -> End | None:
+        assert (host, port, node) == ("10.0.0.1", 3, NODE)
+        return EXCLUDED if minute == 3 else End("b" if minute > 3 else "a", "")
+
+
+@given(minutes=st.lists(st.integers(1, 6), min_size=1, max_size=20))
+def test_each_log_counts_for_whose_address_it_was_in_its_minute(minutes: list[int]) -> None:
+    logs = [(index % 2, minute, 5, 100) for index, minute in enumerate(minutes)]
+    ends = [connection(api, plain), connection(api, db)]
+    analysed = analyse([batch(ends, logs)], Resolver(Recycled()), PROGRAM, "writer")
+    by_address = {minute for at, minute, *_ in logs if at == 0}
+    expected = {(API, ids.service_id("b" if minute > 3 else "a"), minute) for minute in by_address if minute != 3} | {
+        (API, DB, minute) for at, minute, *_ in logs if at == 1
+    }
+    found = [(of.source_id, of.destination_id, of.minute) for of in analysed.flush.service_relations]
+    assert sorted(found) == sorted(expected)
+    excluded = sum(1 for at, minute, *_ in logs if at == 0 and minute == 3)
+    assert analysed.dropped == ({"excluded": excluded} if excluded else {})
+
+
+def test_each_cause_for_which_a_connection_counts_for_nothing_is_counted() -> None:
+    ends = [
+        connection(plain, plain),
+        connection(api, Address("dns.kube-system", "x", "", "", 53)),
+        connection(api, api),
+        connection(api, db),
+    ]
+    resolver = Resolver(excluded_namespaces={"kube-system"}, ignore_same_service=True)
+    logs = [(0, 1, 5, 100), (1, 1, 5, 100), (1, 1, 5, 100), (2, 1, 5, 100), (3, 1, 5, 100), (2, 1, 5, 0), (2, 1, 5, 0)]
+    analysed = analyse([batch(ends, logs)], resolver, PROGRAM, "writer")
+    assert analysed.dropped == {"unknown": 1, "excluded": 2, "same_service": 3}
+    assert [(of.source_id, of.destination_id) for of in analysed.flush.service_relations] == [(API, DB)]
+
+
+def test_a_relation_has_a_row_for_each_of_its_components() -> None:
+    mesh = Connection(NODE, api, db, DetectPoint.CLIENT, tls=False, protocol=1, ztunnel=Ztunnel(is_mutual=True))
+    analysed = run(batch([mesh], [(0, 1, 5, 100)]))
+    assert sorted(of.component for of in analysed.flush.service_relations) == [142, 162]
+    assert {of.id for of in analysed.flush.service_relations} == {f"{API}-{DB}"}

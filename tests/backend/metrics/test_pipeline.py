@@ -198,7 +198,9 @@ async def test_a_flush_that_keeps_failing_is_told_and_the_next_one_works() -> No
 class Bomb:
     """An address book with a defect."""
 
-    def find(self, host: str, node: Node) -> End | None:
+    version = 0
+
+    def find(self, host: str, port: int, node: Node, minute: int) -> End | None:
         if host == "10.0.0.13":
             raise RuntimeError(f"no entry for {node.name}")
         return None
