@@ -1,0 +1,1 @@
+"""The metrics query expression language (MQE) of Apache SkyWalking: docs/mqe.md."""

@@ -1,0 +1,244 @@
+"""Answers expressions from metrics that a reader gives."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from backend.query.mqe import functions
+from backend.query.mqe.duration import Duration, Step
+from backend.query.mqe.operators import combine
+from backend.query.mqe.reader import LabelledValues, MetricReader, ReadingError, Top, UnknownMetricReadingError
+from backend.query.mqe.results import Point, Result, ResultType, Series, finite, single
+from backend.query.mqe.syntax import (
+    AggregateLabelsExpression,
+    AggregationExpression,
+    BaselineExpression,
+    BinaryExpression,
+    Choice,
+    ChoiceExpression,
+    Expression,
+    LabelCondition,
+    Labels,
+    MathematicsExpression,
+    MetricExpression,
+    MqeError,
+    Prediction,
+    RelabelExpression,
+    RoundExpression,
+    ScalarExpression,
+    SortLabelValuesExpression,
+    SortValuesExpression,
+    TopExpression,
+    TopOfExpression,
+    Trend,
+    TrendExpression,
+    UnknownMetricError,
+)
+
+BASELINE_CYCLES = {Step.SECOND: (1, 7), Step.MINUTE: (1, 7), Step.HOUR: (1, 7), Step.DAY: (7, 2)}
+"""By step, how many days a cycle has, and how many cycles baseline() looks back."""
+BASELINE_DEVIATIONS = 2.0
+"""How many standard deviations the upper and the lower baseline are from the mean."""
+
+
+def evaluate(expression: Expression, reader: MetricReader, duration: Duration) -> Result:
+    """What an expression gives for a span of time. Blocks as the reader does.
+
+    Raises:
+        MqeError: a metric is not known or cannot be read, or parts of the expression do not fit together.
+    """
+    return _Evaluator(reader, duration).evaluate(expression)
+
+
+class _Evaluator:
+    """One evaluation: what was read once is not read again."""
+
+    def __init__(self, reader: MetricReader, duration: Duration) -> None:
+        self._reader = reader
+        self._duration = duration
+        self._known: dict[tuple[str, Duration], Sequence[LabelledValues]] = {}
+
+    def evaluate(self, expression: Expression) -> Result:
+        """What a whole expression gives."""
+        wanted = dict.fromkeys(metric.name for metric in _plain_metrics(expression))
+        known = [name for name in wanted if self._exists(name)]
+        if len(known) > 1:
+            # All at once, for each question to the store takes its time. What is wrong with one is told at its place.
+            try:
+                read = self._reader.read(known, self._duration)
+            except ReadingError:
+                read = {}
+            self._known |= {(name, self._duration): series for name, series in read.items()}
+        return self._result(expression)
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._reader.check(name)
+        except UnknownMetricReadingError:
+            return False
+        return True
+
+    def _result(self, expression: Expression) -> Result:  # noqa: C901, PLR0911, PLR0912 - one case per kind of expression
+        match expression:
+            case ScalarExpression(value):
+                return single(value)
+            case MetricExpression():
+                return self._metric(expression)
+            case BinaryExpression(operator, left, right, position):
+                return combine(operator, self._result(left), self._result(right), position)
+            case AggregationExpression(aggregation, operand, position):
+                return functions.aggregate(self._result(operand), aggregation, position)
+            case MathematicsExpression(function, operand):
+                return functions.calculate(self._result(operand), function)
+            case RoundExpression(operand, places):
+                return functions.round_values(self._result(operand), places)
+            case TrendExpression():
+                return self._trend(expression)
+            case ChoiceExpression():
+                return self._choice(expression)
+            case TopExpression():
+                return self._top(expression)
+            case TopOfExpression():
+                return self._top_of(expression)
+            case RelabelExpression(operand):
+                return functions.relabel(self._result(operand), expression)
+            case AggregateLabelsExpression(operand):
+                return functions.aggregate_labels(self._result(operand), expression)
+            case SortValuesExpression(operand):
+                return functions.sort_values(self._result(operand), expression)
+            case SortLabelValuesExpression(operand):
+                return functions.sort_label_values(self._result(operand), expression)
+            case BaselineExpression():
+                return self._baseline(expression)
+
+    def _read(self, metric: MetricExpression, duration: Duration) -> list[LabelledValues]:
+        key = (metric.name, duration)
+        if key not in self._known:
+            try:
+                self._reader.check(metric.name)
+                self._known[key] = self._reader.read([metric.name], duration)[metric.name]
+            except ReadingError as error:
+                raise _placed(error, metric) from None
+        return _selected(self._known[key], metric)
+
+    def _metric(self, metric: MetricExpression) -> Result:
+        points = self._duration.buckets
+        series = tuple(Series(one.labels, one.values, points) for one in self._read(metric, self._duration))
+        return Result(ResultType.TIME_SERIES_VALUES, series)
+
+    def _trend(self, expression: TrendExpression) -> Result:
+        look_back = expression.range
+        seconds = look_back * self._duration.step.value if expression.trend is Trend.RATE else 1
+        points = self._duration.buckets
+        with np.errstate(over="ignore"):
+            series = tuple(
+                Series(one.labels, finite((one.values[look_back:] - one.values[:-look_back]) / seconds), points)
+                for one in self._read(expression.metric, self._duration.extended(look_back))
+            )
+        return Result(ResultType.TIME_SERIES_VALUES, series)
+
+    def _choice(self, expression: ChoiceExpression) -> Result:
+        first: Result | None = None
+        unknown: UnknownMetricError | None = None
+        for operand in expression.operands:
+            try:
+                result = self._result(operand)
+            except UnknownMetricError as error:
+                unknown = unknown or error
+                continue
+            if result.has_values:
+                return result if expression.choice is Choice.VIEW_AS_SEQ else single(1, truth=True)
+            first = first or result
+        if expression.choice is Choice.IS_PRESENT:
+            return single(0, truth=True)
+        if first is None and unknown is not None:
+            raise unknown
+        return first or single(np.nan)
+
+    def _top(self, expression: TopExpression) -> Result:
+        metric = expression.metric
+        asked = Top(metric.name, metric.labels, expression.limit, expression.order, expression.conditions)
+        try:
+            self._reader.check(metric.name)
+            found = self._reader.top(asked, self._duration)
+        except ReadingError as error:
+            raise _placed(error, metric) from None
+        values = np.array([value for _, value in found], dtype=np.float64)
+        return Result(ResultType.SORTED_LIST, (Series((), values, tuple(owner for owner, _ in found)),))
+
+    def _top_of(self, expression: TopOfExpression) -> Result:
+        lists = [series for operand in expression.operands for series in self._top(operand).series]
+        points: tuple[Point, ...] = tuple(point for series in lists for point in series.points)
+        together = Series((), np.concatenate([series.values for series in lists]), points)
+        return Result(ResultType.SORTED_LIST, (functions.ordered(together, expression.order, expression.limit),))
+
+    def _baseline(self, expression: BaselineExpression) -> Result:
+        """What the same time of the cycles before makes likely: their mean, or some deviations off it."""
+        days, cycles = BASELINE_CYCLES[self._duration.step]
+        cycle = days * Step.DAY.value // self._duration.step.value
+        before: dict[Labels, list[LabelledValues]] = {}
+        for number in range(1, cycles + 1):
+            for one in self._read(expression.metric, self._duration.before(number * cycle)):
+                before.setdefault(one.labels, []).append(one)
+        points = self._duration.buckets
+        away = {Prediction.VALUE: 0.0, Prediction.UPPER: BASELINE_DEVIATIONS, Prediction.LOWER: -BASELINE_DEVIATIONS}
+        series = []
+        for labels, cycles_of in before.items():
+            rows = np.stack([one.values for one in cycles_of])
+            count = np.isfinite(rows).sum(axis=0)
+            with np.errstate(all="ignore"):
+                mean = np.nansum(rows, axis=0) / count
+                deviation = np.sqrt(np.nansum((rows - mean) ** 2, axis=0) / count)
+            series.append(Series(labels, finite(mean + away[expression.prediction] * deviation), points))
+        return Result(ResultType.TIME_SERIES_VALUES, tuple(series))
+
+
+def _placed(error: ReadingError, metric: MetricExpression) -> MqeError:
+    kind = UnknownMetricError if isinstance(error, UnknownMetricReadingError) else MqeError
+    return kind(metric.position, str(error))
+
+
+def _selected(series: Sequence[LabelledValues], metric: MetricExpression) -> list[LabelledValues]:
+    """The series that have the labels asked for, in the order that their values are asked for in."""
+    chosen = list(series)
+    # Sorting by the last label first leaves the order of the first on top.
+    for condition in reversed(metric.labels):
+        if chosen and not any(condition.name in dict(one.labels) for one in series):
+            raise MqeError(metric.position, f"{metric.name} has no label {condition.name!r}: {_labels_of(series)}")
+        chosen = [one for one in chosen if dict(one.labels).get(condition.name) in condition.values]
+        chosen.sort(key=lambda one, asked=condition: _place(one, asked))  # type: ignore[misc] # mypy cannot infer defaults
+    return chosen
+
+
+def _place(one: LabelledValues, condition: LabelCondition) -> int:
+    return condition.values.index(dict(one.labels)[condition.name])
+
+
+def _labels_of(series: Sequence[LabelledValues]) -> str:
+    names = sorted({name for one in series for name, _ in one.labels})
+    return f"it has {', '.join(names)}" if names else "it has no labels"
+
+
+def _plain_metrics(expression: Expression) -> Iterator[MetricExpression]:
+    """The metrics that are read for the very duration asked for."""
+    match expression:
+        case MetricExpression():
+            yield expression
+        case BinaryExpression(_, left, right):
+            yield from _plain_metrics(left)
+            yield from _plain_metrics(right)
+        case ChoiceExpression(_, operands):
+            for operand in operands:
+                yield from _plain_metrics(operand)
+        case (
+            AggregationExpression(operand=operand)
+            | MathematicsExpression(operand=operand)
+            | RoundExpression(operand=operand)
+            | RelabelExpression(operand=operand)
+            | AggregateLabelsExpression(operand=operand)
+            | SortValuesExpression(operand=operand)
+            | SortLabelValuesExpression(operand=operand)
+        ):
+            yield from _plain_metrics(operand)
+        case _:
+            return
