@@ -19,9 +19,9 @@ LIFETIME = 600.0
 """Seconds; a name that was not used for as long, or up to twice as long, makes room."""
 
 
-def endpoint_name(method: str, path: str, limit: int) -> str:
-    """The name of an endpoint, such as "GET:/orders": without query and fragment, cut at `limit` characters."""
-    return f"{method.upper()}:{path.partition('?')[0].partition('#')[0]}"[:limit]
+def endpoint_name(method: str, path: str) -> str:
+    """The name of an endpoint, such as "GET:/orders": without query and fragment, and of any length."""
+    return f"{method.upper()}:{path.partition('?')[0].partition('#')[0]}"
 
 
 class EndpointNames:

@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 
 from backend.entities import ids
 from backend.entities.components import component_ids
-from backend.entities.endpoints import EndpointNames, endpoint_name
+from backend.entities.endpoints import ABANDONED, MAXIMUM_ENDPOINTS, EndpointNames, endpoint_name
+from backend.entities.grouping import Grouping
 from backend.entities.names import NameLimits, namespace_of
 from backend.ingest.batch import Address, Connection, DetectPoint, Node
 from backend.ingest.interning import RecentCache
@@ -26,6 +27,8 @@ LAYER = "K8S_SERVICE"
 
 MAXIMUM_CONNECTIONS = 131_072  # as many as ingest keeps, so that each is resolved once
 MAXIMUM_FLOWS = 50_000
+MAXIMUM_NAMES = 65_536
+"""Names of endpoints whose group is remembered, so that grouping costs per name and not per log."""
 
 
 class End(NamedTuple):
@@ -215,10 +218,12 @@ class Resolver:
         limits: NameLimits | None = None,
         endpoints: EndpointNames | None = None,
         *,
+        grouping: Grouping | None = None,
         excluded_namespaces: AbstractSet[str] = frozenset(),
         ignore_same_service: bool = False,
         maximum_connections: int = MAXIMUM_CONNECTIONS,
         maximum_flows: int = MAXIMUM_FLOWS,
+        maximum_relations: int = MAXIMUM_ENDPOINTS,
     ) -> None:
         """Set up.
 
@@ -226,10 +231,12 @@ class Resolver:
             addresses: what is behind plain addresses.
             limits: longest names.
             endpoints: which endpoints there are.
+            grouping: which names of endpoints are one.
             excluded_namespaces: namespaces whose services are not wanted, besides those that each node excludes.
             ignore_same_service: whether connections between equal services count for nothing.
             maximum_connections: most connections remembered.
             maximum_flows: most flows remembered.
+            maximum_relations: most relations from endpoints of a service; others are between ABANDONED.
         """
         self.limits = limits or NameLimits()
         self._addresses = addresses or EmptyAddressBook()
@@ -240,8 +247,19 @@ class Resolver:
         self._flow = lru_cache(maximum_flows)(self._make_flow)
         self._resolved: RecentCache[Connection, _Resolved] = RecentCache(maximum_connections)
         self._endpoints = EndpointNames() if endpoints is None else endpoints
+        self._relations = EndpointNames(maximum_relations)
+        self.use(grouping or Grouping())
         self._served = lru_cache(maximum_flows)(Flow.at)
         self._related = lru_cache(maximum_flows)(Flow.between)
+
+    def use(self, grouping: Grouping) -> None:
+        """Name endpoints by other rules from now on. May be called from any thread."""
+        limit = self.limits.endpoint
+
+        def name(service: str, method: str, path: str) -> str:
+            return grouping.group(service, endpoint_name(method, path))[:limit]
+
+        self._name = lru_cache(MAXIMUM_NAMES)(name)
 
     def resolve(self, connection: Connection, minute: int = 0) -> Flow | Unusable:
         """The flow of a connection's logs of a minute, or why there is none.
@@ -273,16 +291,20 @@ class Resolver:
         if flow.role is not DetectPoint.CLIENT:
             if flow.service is None:
                 return flow
-            return self._served(flow, self._endpoint(flow.service, method, path))
+            return self._served(flow, self._endpoint(flow.local.service, method, path))
         if not caller or UNKNOWN in {flow.source.service, flow.destination.service}:
             return flow
         source_method, _, source_path = caller.partition(":")
-        source = self._endpoint(ids.service_id(flow.source.service), source_method, source_path)
-        destination = self._endpoint(ids.service_id(flow.destination.service), method, path)
+        source = self._endpoint(flow.source.service, source_method, source_path)
+        destination = self._endpoint(flow.destination.service, method, path)
+        # Each pair of names that are known is a relation, so pairs have a bound of their own.
+        pair = f"{source}\0{flow.destination.service}\0{destination}"
+        if self._relations.admit(flow.source.service, pair) == ABANDONED:
+            source = destination = ABANDONED
         return self._related(flow, source, destination)
 
     def _endpoint(self, service: str, method: str, path: str) -> str:
-        return self._endpoints.admit(service, endpoint_name(method, path, self.limits.endpoint))
+        return self._endpoints.admit(service, self._name(service, method, path))
 
     def _resolve(self, connection: Connection, minute: int) -> Flow | Unusable:
         local = self._end(connection.local, connection.node, minute)

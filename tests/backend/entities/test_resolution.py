@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.entities import ids
+from backend.entities.grouping import Grouping
+from backend.entities.grouping_rules import read_rules
 from backend.entities.names import NameLimits
 from backend.entities.resolution import EXCLUDED, End, Flow, Resolver, Unusable
 from backend.ingest.batch import Address, Connection, DetectPoint, Node, Ztunnel
@@ -350,3 +352,46 @@ def test_a_mesh_is_told_by_its_components(
     flow = Resolver().resolve(Connection(NODE, process("api"), process("db"), CLIENT, tls, 1, ztunnel))
     assert isinstance(flow, Flow)
     assert (flow.components, flow.tls_mode, flow.tls) == (components, mode, tls)
+
+
+def test_relations_of_endpoints_are_bounded() -> None:
+    resolver = Resolver(maximum_relations=2)
+    flow = resolver.resolve(connection(process("api"), process("db")))
+    assert isinstance(flow, Flow)
+    found = [resolver.serve(flow, "Get", f"/{way}", "GET:/a") for way in ("x", "y", "z", "x")]
+    assert [related.destination_endpoint_name for related in found] == ["GET:/x", "GET:/y", "_abandoned", "GET:/x"]
+    assert found[2].source_endpoint_name == "_abandoned"
+
+
+def test_endpoints_are_named_by_their_group_on_both_sides_and_by_other_rules_when_told() -> None:
+    resolver = Resolver(grouping=Grouping(read_rules({"grouping": [{"service-name": "db", "rules": ["/{any}"]}]}, "f")))
+    served = resolver.resolve(connection(process("api"), process("db"), SERVER))
+    called = resolver.resolve(connection(process("api"), process("db")))
+    assert isinstance(served, Flow)
+    assert isinstance(called, Flow)
+
+    def names() -> tuple[str | None, ...]:
+        related = resolver.serve(called, "Get", "/rows", "GET:/orders/4711")
+        endpoint = resolver.serve(served, "Get", "/orders/4711?x").endpoint_name
+        return endpoint, related.source_endpoint_name, related.destination_endpoint_name
+
+    assert names() == ("GET:/orders/{number}", "GET:/orders/{number}", "GET:/{any}")
+    resolver.use(Grouping(read_rules({"automatic": False}, "f")))
+    assert names() == ("GET:/orders/4711", "GET:/orders/4711", "GET:/rows")
+
+
+def test_grouping_is_asked_once_for_each_name() -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Counting(Grouping):
+        def group(self, service: str, name: str) -> str:
+            asked.append((service, name))
+            return name
+
+    resolver = Resolver(grouping=Counting())
+    flow = resolver.resolve(connection(process("api"), process("db"), SERVER))
+    assert isinstance(flow, Flow)
+    for _ in range(3):
+        resolver.serve(flow, "Get", "/a")
+        resolver.serve(flow, "Get", "/b")
+    assert asked == [("api", "GET:/a"), ("api", "GET:/b")]
