@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from backend.metrics.windows import Step
-from backend.oal.buckets import BUCKETS, bucket_metrics, smallest_of
+from backend.oal.buckets import BUCKETS, smallest_of
 
 RANKS = (50, 75, 90, 95, 99)
 """Percentages, as Apache SkyWalking has them."""
@@ -24,7 +24,7 @@ def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.
     """The percentiles of metrics at a step: the smallest number of the bucket that has the call at that rank.
 
     Args:
-        points: columns of MetricSchema with the metrics' buckets; any number of rows for one.
+        points: columns of MetricSchema, buckets as labels; any number of rows for one.
         metrics: names of the metrics; points of others are left out.
         step: the step to merge to.
 
@@ -33,16 +33,16 @@ def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.
     """
     known = pl.DataFrame(
         {
-            "stored": [name for metric in metrics for name in bucket_metrics(metric)],
-            "named": [metric for metric in metrics for _ in range(BUCKETS)],
-            "value": [smallest_of(bucket) for bucket in range(BUCKETS)] * len(metrics),
+            "label": [str(bucket) for bucket in range(BUCKETS)],
+            "value": [smallest_of(bucket) for bucket in range(BUCKETS)],
         },
-        schema={"stored": pl.String, "named": pl.String, "value": pl.Int64},
+        schema={"label": pl.String, "value": pl.Int64},
     )
     keys = ("metric", "entity", "minute")
     counted = (
-        points.join(known, left_on="metric", right_on="stored")
-        .with_columns(pl.col("named").alias("metric"), pl.col("minute") - pl.col("minute") % int(step))
+        points.filter(pl.col("metric").is_in(list(metrics)))
+        .join(known, on="label")
+        .with_columns(pl.col("minute") - pl.col("minute") % int(step))
         .group_by(*keys, "value")
         .agg(pl.col("summation").sum().alias("calls"))
         .filter(pl.col("calls") > 0)

@@ -23,7 +23,7 @@ from backend.metrics.telemetry import Telemetry
 from backend.metrics.windows import minute_of
 from backend.oal.compiler import Program
 from backend.oal.loader import Metrics
-from backend.storage.interface import Flush, Storage, StorageError
+from backend.storage.interface import FOREVER, Flush, Retention, Storage, StorageError
 
 T = TypeVar("T")
 
@@ -47,8 +47,8 @@ class PipelineSettings:
     """How often a flush is written before its senders are told to send it again."""
     retry_delay: float = 0.2
     """Seconds before the second attempt; doubles with each further one."""
-    retention: int | None = None
-    """Minutes for which data is kept; None keeps all. Older logs are dropped and counted."""
+    retention: Retention | None = None
+    """How long data is kept; None keeps all. Logs older than minutes are kept are dropped and counted."""
     future: int | None = None
     """Minutes by which a log's time may be ahead of this machine's clock; None accepts all."""
     zeros_are_values: bool = False
@@ -100,7 +100,7 @@ class Pipeline:
         self._settings = settings or PipelineSettings()
         self._resolver = resolver or Resolver()
         self._long_exchanges = LongExchanges()
-        self._program = Program(metrics.definitions, zeros_are_values=self._settings.zeros_are_values)
+        self._program = self.compile(metrics)
         self._clock = clock
         self._writers = f"{uuid.uuid4().hex}-"
         self._flush_number = 0
@@ -113,6 +113,14 @@ class Pipeline:
         self._task: asyncio.Task[None] | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._maintained = -1
+
+    def compile(self, metrics: Metrics) -> Program:
+        """The program of other metrics, as `replace` takes it. Blocks and changes nothing."""
+        return Program(metrics.definitions, zeros_are_values=self._settings.zeros_are_values)
+
+    def replace(self, metrics: Metrics, program: Program) -> None:
+        """Compute other metrics from the next flush on; one that is being analysed keeps the old ones to its end."""
+        self.metrics, self._program = metrics, program
 
     async def start(self) -> None:
         """Begin to accept batches."""
@@ -237,7 +245,7 @@ class Pipeline:
         now = minute_of(self._clock())
         retention, future = self._settings.retention, self._settings.future
         minutes = Minutes(
-            None if retention is None else now - retention,
+            None if retention is None else now - retention.minutes,
             None if future is None else now + future,
         )
         analysed = analyse(batches, self._resolver, self._program, writer, minutes, long_exchanges=self._long_exchanges)
@@ -252,9 +260,9 @@ class Pipeline:
         if now == self._maintained:
             return
         self._maintained = now
-        oldest = 0 if self._settings.retention is None else now - self._settings.retention
+        retention = self._settings.retention or FOREVER
         try:
-            await self._in_worker(lambda: self._storage.maintain(now - CLOSED_AFTER, oldest))
+            await self._in_worker(lambda: self._storage.maintain(now - CLOSED_AFTER, now, retention))
         except StorageError as error:
             _logger.warning("the store could not be tidied up, trying again in a minute: %s", error)
         except Exception:

@@ -1,8 +1,8 @@
 """Buckets of whole numbers, by which percentiles are found.
 
 Numbers below 64 have a bucket each; above, each power of two is cut into 32 buckets of equal width, so that a bucket is
-never wider than a 32nd of what is in it. A bucket is stored as a metric of its own, which adds up as any other does:
-over minutes, flushes and services.
+never wider than a 32nd of what is in it. A bucket is stored under a label of its own (its number, as decimal
+text), which adds up as any other does: over minutes, flushes and services.
 """
 
 import numpy as np
@@ -29,13 +29,3 @@ def smallest_of(bucket: int) -> int:
         return bucket
     above, part = divmod(bucket - _SINGLE, _PARTS)
     return (_PARTS + part) << (above + 1)
-
-
-def bucket_metric(metric: str, bucket: int) -> str:
-    """The name under which a bucket of a metric is stored."""
-    return f"{metric}:{bucket}"
-
-
-def bucket_metrics(metric: str) -> list[str]:
-    """The names of all buckets of a metric, in order."""
-    return [bucket_metric(metric, bucket) for bucket in range(BUCKETS)]

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from backend.entities.resolution import Flow
 from backend.ingest.batch import LogKind
-from backend.oal.buckets import bucket_metric
 from backend.oal.conditions import matches
 from backend.oal.definitions import Condition, Definition
 from backend.oal.events import Event, EventLogs, Terms, key_of
@@ -123,9 +122,9 @@ class _Group:
         for percentile in self._percentiles:
             calls = self._with_entities(spreads[percentile.spread], flows).filter(*percentile.predicates)
             found = calls.group_by("entity", "minute", "bucket").agg(pl.col("calls").sum().alias("summation"))
-            names = [bucket_metric(percentile.definition.name, bucket) for bucket in found["bucket"]]
-            metric, nothing = pl.Series("metric", names, pl.String), pl.lit(0, pl.Int64).alias("count")
-            yield found.select(metric, "entity", "minute", "summation", nothing)
+            metric, label = pl.lit(percentile.definition.name).alias("metric"), pl.col("bucket").cast(pl.String)
+            nothing = pl.lit(0, pl.Int64).alias("count")
+            yield found.select(metric, label.alias("label"), "entity", "minute", "summation", nothing)
 
     def _with_entities(self, rows: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
         """Rows of flows that count for an entity, with it and what is known of the flow."""
@@ -169,7 +168,7 @@ class Program:
             flows: what EventLogs.flow points at.
 
         Returns:
-            Columns of MetricSchema, one row per metric, entity and minute that has data.
+            Columns of MetricSchema, one row per metric, label, entity and minute that has data.
         """
         described = self._describe(flows)
         aggregated = {
@@ -184,7 +183,8 @@ class Program:
                 spreads += group.spread(aggregated[kind].spreads, described)
         points = pl.concat([rows.frame(self._names), *spreads])
         if self._overlapping:
-            points = points.group_by("metric", "entity", "minute").agg(pl.col("summation").sum(), pl.col("count").sum())
+            keys = ("metric", "label", "entity", "minute")
+            points = points.group_by(keys).agg(pl.col("summation").sum(), pl.col("count").sum())
         return points
 
     def _describe(self, flows: Sequence[Flow]) -> pl.DataFrame:
@@ -232,9 +232,11 @@ class _Rows:
         """All rows taken, as columns of MetricSchema."""
         if not self._metric:
             return pl.DataFrame(schema=MetricSchema)
+        metrics = names.gather(np.concatenate(self._metric))
         return pl.DataFrame(
             {
-                "metric": names.gather(np.concatenate(self._metric)),
+                "metric": metrics,
+                "label": pl.repeat("", len(metrics), dtype=pl.String, eager=True),
                 "entity": pl.concat(self._entities).gather(np.concatenate(self._entity)),
                 "minute": np.concatenate(self._minute),
                 "summation": np.concatenate(self._summation),

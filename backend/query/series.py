@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from backend.metrics.percentiles import RANKS, percentiles
 from backend.metrics.windows import Step, values
-from backend.oal.buckets import bucket_metrics
 from backend.oal.functions import Function
 from backend.query import shapes
-from backend.query.catalog import Catalog, Metric
+from backend.query.catalog import Catalog
 from backend.query.times import Window, format_minute
 from backend.storage.interface import Storage
 
@@ -30,9 +29,7 @@ def metrics(
     for metric in asked:
         catalog.check_entity(metric, entity)
     buckets = window.buckets(step)
-    rows = storage.metrics(
-        [name for metric in asked for name in stored_names(metric)], [entity], buckets[0], buckets[-1] + step - 1
-    )
+    rows = storage.metrics([metric.name for metric in asked], [entity], buckets[0], buckets[-1] + step - 1)
     by_bucket = [metric.name for metric in asked if metric.function is Function.PERCENTILE]
     known: dict[tuple[str, str | None, int], int] = {}
     for metric, _, minute, value in values(
@@ -64,8 +61,3 @@ def metrics(
             for label in (PERCENTILES if metric.function is Function.PERCENTILE else (None,))
         ],
     )
-
-
-def stored_names(metric: Metric) -> list[str]:
-    """The names under which a metric is stored."""
-    return bucket_metrics(metric.name) if metric.function is Function.PERCENTILE else [metric.name]

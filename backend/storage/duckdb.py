@@ -1,12 +1,7 @@
 """A store in one DuckDB file.
 
 Names (of metrics) and ids (of entities) are long and come again and again, so they are kept once, in `names`, and
-rows point at them. Metric rows are in two tables:
-
-* `fresh` has what flushes wrote, one row per metric, entity, minute and writer, so that a flush that is written again
-  replaces what it wrote before;
-* `merged` has what is left when a minute is closed: one row per metric, entity and minute for all writers. What comes
-  late goes to `fresh` and is merged in turn, as a further row: reading always adds up both tables.
+rows point at them. Where rows of metrics and measures are, and how they move, is in backend/storage/duckdb_rows.py.
 
 `merged_writers` remembers for an hour whose rows of which minute were merged, because a flush that is written again
 after that must not count twice.
@@ -14,9 +9,8 @@ after that must not count twice.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
 from pathlib import Path
 
 import duckdb
@@ -24,13 +18,26 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backend.storage.duckdb_statements import ENDPOINTS, SCHEMA, SCHEMA_VERSION, Statement
-from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service, StorageError
+from backend.storage.duckdb_migration import from_version_1
+from backend.storage.duckdb_rows import MEASURES, METRICS, SCHEMAS, RowTables
+from backend.storage.duckdb_statements import SCHEMA, SCHEMA_VERSION, Statement
+from backend.storage.interface import (
+    Endpoint,
+    Flush,
+    Instance,
+    Precision,
+    Relation,
+    Retention,
+    Service,
+    StorageError,
+)
+from backend.storage.merging import properties_of, properties_text
 
 _logger = logging.getLogger(__name__)
 
 _REMEMBERED = 60  # minutes for which a merged writer is remembered; a flush is tried again within seconds
 _FORGET_EVERY = 60  # minutes; deleting an hour at a time leaves few half-empty row groups
+_NAMED = ("metric", "label", "entity")
 _SETTINGS = {
     # Nothing is fetched from the network, and no file but the store's own is opened.
     "autoinstall_known_extensions": "false",
@@ -69,8 +76,9 @@ class DuckdbStorage:
             try:
                 with self._transaction() as cursor:
                     writer, again = _writer(cursor, flush)
-                    if len(flush.metrics):
-                        _write_metrics(cursor, flush, writer, again=again)
+                    for tables, rows in ((METRICS, flush.metrics), (MEASURES, flush.measures)):
+                        if len(rows):
+                            _write_rows(cursor, tables, rows, writer, again=again)
                     _write_relations(cursor, flush)
                     _write_entities(cursor, flush)
             except StorageError as error:
@@ -82,13 +90,22 @@ class DuckdbStorage:
     def services(self) -> list[Service]:
         """Every known service, by name."""
         with self._transaction() as cursor:
-            return [Service(*row) for row in cursor.execute(Statement.SERVICES).fetchall()]
+            return [
+                Service(identity, name, layer, first, last, normal, tuple(more))
+                for identity, name, layers, first, last, normal in cursor.execute(Statement.SERVICES).fetchall()
+                for layer, *more in [layers.split("\n")]
+            ]
 
     def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
         """Instances of a service that were seen within the minutes given, both inclusive, by name."""
         parameters = {"service": service_id, "first": first_minute, "last": last_minute}
         with self._transaction() as cursor:
-            return [Instance(*row) for row in cursor.execute(Statement.INSTANCES, parameters).fetchall()]
+            return [
+                Instance(identity, service, name, first, last, properties_of(properties))
+                for identity, service, name, first, last, properties in cursor.execute(
+                    Statement.INSTANCES, parameters
+                ).fetchall()
+            ]
 
     def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:
         """Endpoints of a service, or of all, that were called within the minutes given, both inclusive, by name."""
@@ -98,68 +115,52 @@ class DuckdbStorage:
 
     def service_relations(self, first_minute: int, last_minute: int) -> list[Relation]:
         """Service relations of the minutes given, each (id, side, component) once, with its latest minute."""
-        parameters = {"first": first_minute, "last": last_minute}
-        with self._transaction() as cursor:
-            return [Relation(*row) for row in cursor.execute(Statement.SERVICE_RELATIONS, parameters).fetchall()]
+        return self._relations(Statement.SERVICE_RELATIONS, 0, first_minute, last_minute)
 
     def instance_relations(
         self, source_service_id: str, destination_service_id: str, first_minute: int, last_minute: int
     ) -> list[Relation]:
         """Instance relations between two services in the minutes given, each (id, side) once."""
-        parameters = {
-            "first": first_minute,
-            "last": last_minute,
-            "source": f"{source_service_id}_",
-            "destination": f"{destination_service_id}_",
-        }
-        with self._transaction() as cursor:
-            return [Relation(*row) for row in cursor.execute(Statement.INSTANCE_RELATIONS, parameters).fetchall()]
+        ends = {"source": f"{source_service_id}_", "destination": f"{destination_service_id}_"}
+        return self._relations(Statement.INSTANCE_RELATIONS, 1, first_minute, last_minute, **ends)
+
+    def endpoint_relations(self, endpoint_id: str, first_minute: int, last_minute: int) -> list[Relation]:
+        """Relations in the minutes given that an endpoint is source or destination of, each (id, side) once."""
+        return self._relations(Statement.ENDPOINT_RELATIONS, 2, first_minute, last_minute, endpoint=endpoint_id)
 
     def metrics(
-        self, names: Sequence[str], entities: Sequence[str], first_minute: int, last_minute: int
+        self,
+        names: Sequence[str],
+        entities: Sequence[str],
+        first_minute: int,
+        last_minute: int,
+        precision: Precision = Precision.MINUTE,
     ) -> pl.DataFrame:
-        """Merged values; as Storage.metrics, by metric, entity and minute."""
-        with self._transaction() as cursor:
-            metric_ids = _find(cursor, names)
-            entity_ids = _find(cursor, entities)
-            parameters = {
-                "first": first_minute,
-                "last": last_minute,
-                "metrics": list(metric_ids.values()),
-                "every": not entities,
-                "entities": list(entity_ids.values()),
-            }
-            rows = cursor.execute(Statement.POINTS, parameters).fetchnumpy()
-            entity_names = {number: name for name, number in entity_ids.items()}
-            if not entities:
-                used = np.unique(rows["entity"]).tolist()
-                entity_names = dict(cursor.execute(Statement.TEXTS, {"ids": used}).fetchall())
-        metric_names = {number: name for name, number in metric_ids.items()}
-        return pl.DataFrame(
-            {
-                "metric": pl.Series(rows["metric"]).replace_strict(metric_names, return_dtype=pl.String),
-                "entity": pl.Series(rows["entity"]).replace_strict(entity_names, return_dtype=pl.String),
-                "minute": rows["minute"],
-                "summation": rows["summation"],
-                "count": rows["count"],
-            },
-            schema=MetricSchema,
-        ).sort("metric", "entity", "minute")
+        """Merged values; as Storage.metrics."""
+        return self._read(METRICS, names, entities, (first_minute, last_minute), precision)
 
-    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
-        """Merge the rows of closed minutes, and forget what is too old, an hour at a time."""
+    def measures(
+        self,
+        names: Sequence[str],
+        entities: Sequence[str],
+        first_minute: int,
+        last_minute: int,
+        precision: Precision = Precision.MINUTE,
+    ) -> pl.DataFrame:
+        """Merged values; as Storage.measures."""
+        return self._read(MEASURES, names, entities, (first_minute, last_minute), precision)
+
+    def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
+        """Merge the rows of closed minutes, hours and days, and forget what is too old, an hour at a time."""
+        forget = self._forgotten is None or now_minute >= self._forgotten + _FORGET_EVERY
         with self._write_lock, self._transaction() as cursor:
-            for statement in (Statement.REMEMBER_WRITERS, Statement.MERGE, Statement.CLEAR_MERGED):
-                cursor.execute(statement, {"closed": closed_minute})
+            rolled = _merge(cursor, closed_minute)
             for statement in (Statement.FORGET_MERGED_WRITERS, Statement.FORGET_WRITERS):
                 cursor.execute(statement, {"before": closed_minute - _REMEMBERED})
-            forget = self._forgotten is None or oldest_minute >= self._forgotten + _FORGET_EVERY
             if forget:
-                for statement in Statement.FORGET:
-                    cursor.execute(statement, {"oldest": oldest_minute})
-                cursor.execute(Statement.FORGET_NAMES)
+                _forget(cursor, now_minute, retention, rolled)
         if forget:
-            self._forgotten = oldest_minute
+            self._forgotten = now_minute
 
     def close(self) -> None:
         """Write everything into the file itself, and release it."""
@@ -168,6 +169,48 @@ class DuckdbStorage:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _relations(self, statement: str, kind: int, first: int, last: int, **parameters: str) -> list[Relation]:
+        given = {"kind": kind, "first": first, "last": last, **parameters}
+        with self._transaction() as cursor:
+            return [Relation(*row) for row in cursor.execute(statement, given).fetchall()]
+
+    def _read(
+        self,
+        tables: RowTables,
+        names: Sequence[str],
+        entities: Sequence[str],
+        minutes: tuple[int, int],
+        precision: Precision,
+    ) -> pl.DataFrame:
+        with self._transaction() as cursor:
+            metric_ids, entity_ids = _find(cursor, names), _find(cursor, entities)
+            parameters: dict[str, object] = {
+                # A bucket that is asked for is asked for as a whole.
+                "first": -(-minutes[0] // precision) * precision,
+                "last": precision.start(minutes[1]) + precision - 1,
+                "metrics": list(metric_ids.values()),
+                "every": not entities,
+                "entities": list(entity_ids.values()),
+            }
+            hours, days = _rolled(cursor)
+            if precision is not Precision.MINUTE:
+                parameters["hours"] = hours
+            if precision is Precision.DAY:
+                parameters["days"] = days
+            rows = cursor.execute(tables.read(precision), parameters).fetchnumpy()
+            used = np.unique(np.concatenate([rows["label"], *([] if entities else [rows["entity"]])])).tolist()
+            texts = dict(cursor.execute(Statement.TEXTS, {"ids": used}).fetchall())
+        texts |= {number: text for text, number in (*metric_ids.items(), *entity_ids.items())}
+        return pl.DataFrame(
+            {
+                name: pl.Series(rows[name]).replace_strict(texts, return_dtype=pl.String)
+                if name in _NAMED
+                else rows[name]
+                for name in SCHEMAS[tables.name]
+            },
+            schema=SCHEMAS[tables.name],
+        ).sort("metric", "label", "entity", "minute")
 
     def _has(self, writer: str) -> bool:
         with self._transaction() as cursor:
@@ -187,10 +230,12 @@ class DuckdbStorage:
                 f"{self._path} was written by a newer pyrover (schema {version}, this one knows {SCHEMA_VERSION}):"
                 " upgrade, or name another file"
             )
+        if version < 1:
+            raise StorageError(f"{self._path} has schema {version}, which no pyrover wrote: name another file")
         if version < SCHEMA_VERSION:
-            raise StorageError(f"{self._path} has schema {version}, which is no longer read: name another file")
-        # A file from before there were endpoints lacks their table and nothing else.
-        cursor.execute(ENDPOINTS)
+            _logger.info("%s has schema %d and is brought to %d", self._path, version, SCHEMA_VERSION)
+            from_version_1(cursor)
+            cursor.execute(Statement.SET_VERSION, {"version": SCHEMA_VERSION})
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -235,32 +280,66 @@ class DuckdbStorage:
                 self._connection = None
 
 
-def _write_metrics(cursor: duckdb.DuckDBPyConnection, flush: Flush, writer: int, *, again: bool) -> None:
-    points = flush.metrics
-    metric_texts, metric_codes = _factorize(points["metric"])
-    entity_texts, entity_codes = _factorize(points["entity"])
-    numbers = _number(cursor, [*metric_texts, *entity_texts])
-    cursor.register(
-        "staged",
-        {
-            "minute": points["minute"].to_numpy(),
-            "metric": numbers[: len(metric_texts)][metric_codes],
-            "entity": numbers[len(metric_texts) :][entity_codes],
-            "writer": np.full(len(points), writer, np.int32),
-            "summation": points["summation"].to_numpy(),
-            "count": points["count"].to_numpy(),
-        },
-    )
+def _write_rows(
+    cursor: duckdb.DuckDBPyConnection, tables: RowTables, rows: pl.DataFrame, writer: int, *, again: bool
+) -> None:
+    factorized = [_factorize(rows[name]) for name in _NAMED]
+    numbers = _number(cursor, [text for texts, _ in factorized for text in texts])
+    staged: dict[str, NDArray[np.generic]] = {"writer": np.full(len(rows), writer, np.int32)}
+    for name, (texts, codes) in zip(_NAMED, factorized, strict=True):
+        staged[name], numbers = numbers[: len(texts)][codes], numbers[len(texts) :]
+    for name in rows.columns:
+        if name not in _NAMED:
+            staged[name] = rows[name].to_numpy()
+    cursor.register("staged", staged)
     if again:
-        cursor.execute(Statement.REPLACE_POINTS, {"writer": writer})
-        cursor.execute(Statement.INSERT_POINTS_AGAIN, {"writer": writer})
+        cursor.execute(tables.replace(), {"writer": writer})
+        cursor.execute(tables.insert_again(), {"writer": writer})
     else:
-        cursor.execute(Statement.INSERT_POINTS)
+        cursor.execute(tables.insert())
     cursor.unregister("staged")
 
 
+def _merge(cursor: duckdb.DuckDBPyConnection, closed: int) -> dict[Precision, int]:
+    """Merge the rows of closed minutes; how far hours and days are made then."""
+    hours, days = _rolled(cursor)
+    before = {Precision.MINUTE: closed, Precision.HOUR: min(hours, closed), Precision.DAY: min(days, closed)}
+    now = {
+        Precision.HOUR: max(hours, Precision.HOUR.start(closed)),
+        Precision.DAY: max(days, Precision.DAY.start(closed)),
+    }
+    cursor.execute(Statement.REMEMBER_WRITERS, {"closed": closed})
+    for tables in (METRICS, MEASURES):
+        for precision, minute in before.items():
+            cursor.execute(tables.merge(precision), {"before": minute})
+        cursor.execute(tables.clear(), {"closed": closed})
+        for precision, first in ((Precision.HOUR, hours), (Precision.DAY, days)):
+            if first < now[precision]:
+                cursor.execute(tables.roll_up(precision), {"first": first, "before": now[precision]})
+    cursor.execute(Statement.SET_ROLLED, {"hours": now[Precision.HOUR], "days": now[Precision.DAY]})
+    return now
+
+
+def _forget(cursor: duckdb.DuckDBPyConnection, now: int, retention: Retention, rolled: Mapping[Precision, int]) -> None:
+    # What the next coarser table has not got yet is kept.
+    coarser = {Precision.MINUTE: rolled[Precision.HOUR], Precision.HOUR: rolled[Precision.DAY]}
+    for precision in Precision:
+        oldest = retention.oldest(precision, now)
+        for tables in (METRICS, MEASURES):
+            cursor.execute(tables.forget(precision), {"oldest": min(oldest, coarser.get(precision, oldest))})
+    for statement in Statement.FORGET_METADATA:
+        cursor.execute(statement, {"oldest": retention.oldest_metadata(now)})
+    cursor.execute(Statement.FORGET_NAMES)
+
+
+def _rolled(cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    rows: list[tuple[int, int]] = cursor.execute(Statement.ROLLED).fetchall()
+    return rows[0]
+
+
 def _write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
-    relations = [*flush.service_relations, *flush.instance_relations]
+    kinds = (flush.service_relations, flush.instance_relations, flush.endpoint_relations)
+    relations = [relation for of_kind in kinds for relation in of_kind]
     if not relations:
         return
     columns = [[getattr(relation, name) for relation in relations] for name in ("id", "source_id", "destination_id")]
@@ -271,7 +350,7 @@ def _write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
         "staged",
         {
             "minute": minute,
-            "instances": np.arange(len(relations)) >= len(flush.service_relations),
+            "kind": np.repeat(np.arange(len(kinds), dtype=np.int32), [len(of_kind) for of_kind in kinds]),
             "relation": relation,
             "source": source,
             "destination": destination,
@@ -284,22 +363,33 @@ def _write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
 
 
 def _write_entities(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
-    entities: tuple[tuple[str, Sequence[Service] | Sequence[Instance] | Sequence[Endpoint]], ...] = (
-        (Statement.SEE_SERVICES, flush.services),
-        (Statement.SEE_INSTANCES, flush.instances),
-        (Statement.SEE_ENDPOINTS, flush.endpoints),
-    )
-    for statement, rows in entities:
-        if rows:
-            columns = zip(*map(astuple, rows), strict=True)
-            names = (field.name for field in fields(rows[0]))
-            cursor.register("staged", {name: _column(values) for name, values in zip(names, columns, strict=True)})
+    seen = ("id", "name", "first_minute", "last_minute")
+    services: dict[str, list[str | int]] = {
+        **{name: [getattr(service, name) for service in flush.services] for name in (*seen, "normal")},
+        "layers": ["\n".join(sorted({service.layer, *service.more_layers})) for service in flush.services],
+    }
+    instances: dict[str, list[str | int]] = {
+        **{name: [getattr(instance, name) for instance in flush.instances] for name in (*seen, "service_id")},
+        "properties": [properties_text(instance.properties) for instance in flush.instances],
+        "properties_minute": [instance.last_minute if instance.properties else -1 for instance in flush.instances],
+    }
+    endpoints: dict[str, list[str | int]] = {
+        name: [getattr(endpoint, name) for endpoint in flush.endpoints] for name in (*seen, "service_id")
+    }
+    for statement, columns in (
+        (Statement.SEE_SERVICES, services),
+        (Statement.SEE_INSTANCES, instances),
+        (Statement.SEE_ENDPOINTS, endpoints),
+    ):
+        if columns["id"]:
+            cursor.register("staged", {name: _column(values) for name, values in columns.items()})
             cursor.execute(statement)
             cursor.unregister("staged")
 
 
-def _column(values: Sequence[str | int]) -> NDArray[np.object_] | NDArray[np.int32]:
-    return np.array(values, object if isinstance(values[0], str) else np.int32)
+def _column(values: Sequence[str | int]) -> NDArray[np.generic]:
+    kind = type(values[0])
+    return np.array(values, object if kind is str else np.bool_ if kind is bool else np.int32)
 
 
 def _factorize(series: pl.Series) -> tuple[list[str], NDArray[np.uint32]]:
@@ -331,7 +421,8 @@ def _writer(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> tuple[int, bool]
     if known is not None:
         return known, True
     number = (_number_of(cursor, Statement.LAST_WRITER) or 0) + 1
-    last_minute = flush.metrics["minute"].max() if len(flush.metrics) else 0
+    minutes = pl.concat([flush.metrics["minute"], flush.measures["minute"]])
+    last_minute = minutes.max() if len(minutes) else 0
     cursor.execute(Statement.INSERT_WRITER, {"id": number, "text": flush.writer, "minute": last_minute})
     return number, False
 

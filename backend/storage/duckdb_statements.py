@@ -1,7 +1,27 @@
-"""The tables of DuckdbStorage, and every statement it executes."""
+"""The other tables of DuckdbStorage, and every statement about them."""
 
-SCHEMA_VERSION = 1
+# ruff: noqa: S608 - names of tables and columns are those of this module; values are parameters
+
+from backend.storage.duckdb_rows import MEASURES, METRICS
+
+SCHEMA_VERSION = 2
 """Changes when a file that was written before cannot be used as it is."""
+
+ENTITIES = """
+CREATE TABLE relations (
+    minute INTEGER NOT NULL, kind INTEGER NOT NULL, relation INTEGER NOT NULL, source INTEGER NOT NULL,
+    destination INTEGER NOT NULL, server BOOLEAN NOT NULL, component INTEGER NOT NULL
+);
+CREATE TABLE services (
+    id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, layers VARCHAR NOT NULL,
+    first_minute INTEGER NOT NULL, last_minute INTEGER NOT NULL, normal BOOLEAN NOT NULL
+);
+CREATE TABLE instances (
+    id VARCHAR PRIMARY KEY, service_id VARCHAR NOT NULL, name VARCHAR NOT NULL,
+    first_minute INTEGER NOT NULL, last_minute INTEGER NOT NULL,
+    properties VARCHAR NOT NULL, properties_minute INTEGER NOT NULL
+);
+"""
 
 ENDPOINTS = """
 CREATE TABLE IF NOT EXISTS endpoints (
@@ -10,44 +30,34 @@ CREATE TABLE IF NOT EXISTS endpoints (
 );
 """
 
+ROLLED = """
+CREATE TABLE rolled (hours INTEGER NOT NULL, days INTEGER NOT NULL);
+INSERT INTO rolled VALUES (0, 0);
+"""
+
 SCHEMA = f"""
-{ENDPOINTS}
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 CREATE TABLE names (id INTEGER NOT NULL, text VARCHAR NOT NULL);
 CREATE TABLE writers (id INTEGER NOT NULL, text VARCHAR NOT NULL, minute INTEGER NOT NULL);
-CREATE TABLE fresh (
-    minute INTEGER NOT NULL, metric INTEGER NOT NULL, entity INTEGER NOT NULL, writer INTEGER NOT NULL,
-    summation BIGINT NOT NULL, "count" BIGINT NOT NULL
-);
-CREATE TABLE merged (
-    minute INTEGER NOT NULL, metric INTEGER NOT NULL, entity INTEGER NOT NULL,
-    summation BIGINT NOT NULL, "count" BIGINT NOT NULL
-);
 CREATE TABLE merged_writers (writer INTEGER NOT NULL, minute INTEGER NOT NULL, merged INTEGER NOT NULL);
-CREATE TABLE relations (
-    minute INTEGER NOT NULL, instances BOOLEAN NOT NULL, relation INTEGER NOT NULL, source INTEGER NOT NULL,
-    destination INTEGER NOT NULL, server BOOLEAN NOT NULL, component INTEGER NOT NULL
-);
-CREATE TABLE services (
-    id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, layer VARCHAR NOT NULL,
-    first_minute INTEGER NOT NULL, last_minute INTEGER NOT NULL
-);
-CREATE TABLE instances (
-    id VARCHAR PRIMARY KEY, service_id VARCHAR NOT NULL, name VARCHAR NOT NULL,
-    first_minute INTEGER NOT NULL, last_minute INTEGER NOT NULL
-);
 -- Sums of 64-bit numbers are 128 bits wide; one that does not fit back becomes the largest that does.
 CREATE MACRO total(x) AS least(greatest(sum(x), -9223372036854775808), 9223372036854775807)::BIGINT;
+{ROLLED}
+{METRICS.schema()}
+{MEASURES.schema()}
+{ENTITIES}
+{ENDPOINTS}
 """
 
+# Layers are text with one in each line.
+_LAYERS = "array_to_string(list_sort(list_distinct(string_split({text}, chr(10)))), chr(10))"
 
-_SEE_PARTS = """
-    INSERT INTO {table}
-    SELECT id, any_value(service_id), any_value(name), min(first_minute), max(last_minute) FROM staged GROUP BY id
-    ON CONFLICT (id) DO UPDATE SET
-        first_minute = least(first_minute, excluded.first_minute),
-        last_minute = greatest(last_minute, excluded.last_minute)
-    WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
+_RELATIONS = """
+    SELECT n.text, s.text, d.text, if(server, 'server', 'client') AS side, component, max(minute)
+    FROM relations AS r
+    JOIN names AS n ON n.id = r.relation JOIN names AS s ON s.id = r.source JOIN names AS d ON d.id = r.destination
+    WHERE kind = $kind AND minute BETWEEN $first AND $last AND {condition}
+    GROUP BY ALL ORDER BY n.text, side, component
 """
 
 
@@ -69,42 +79,55 @@ class Statement:
     LAST_WRITER = "SELECT max(id) FROM writers"
     INSERT_WRITER = "INSERT INTO writers VALUES ($id, $text, $minute)"
 
-    INSERT_POINTS = """
-        INSERT INTO fresh SELECT minute, metric, entity, writer, summation, "count" FROM staged
-    """
-    REPLACE_POINTS = """
-        DELETE FROM fresh USING staged
-        WHERE fresh.writer = $writer
-          AND fresh.minute = staged.minute AND fresh.metric = staged.metric AND fresh.entity = staged.entity
-    """
-    INSERT_POINTS_AGAIN = """
-        INSERT INTO fresh SELECT minute, metric, entity, writer, summation, "count" FROM staged
-        WHERE minute NOT IN (SELECT minute FROM merged_writers WHERE writer = $writer)
-    """
     INSERT_RELATIONS = """
         INSERT INTO relations
-        SELECT DISTINCT minute, instances, relation, source, destination, server, component FROM staged
+        SELECT DISTINCT minute, kind, relation, source, destination, server, component FROM staged
         WHERE NOT EXISTS (
             FROM relations AS r
             WHERE r.minute BETWEEN $first AND $last
-              AND r.minute = staged.minute AND r.instances = staged.instances AND r.relation = staged.relation
+              AND r.minute = staged.minute AND r.kind = staged.kind AND r.relation = staged.relation
               AND r.server = staged.server AND r.component = staged.component
         )
     """
-    SEE_SERVICES = """
+    SEE_SERVICES = f"""
         INSERT INTO services
-        SELECT id, any_value(name), any_value(layer), min(first_minute), max(last_minute) FROM staged GROUP BY id
+        SELECT id, any_value(name), {_LAYERS.format(text="string_agg(layers, chr(10))")}, min(first_minute),
+               max(last_minute), bool_or(normal)
+        FROM staged GROUP BY id
+        ON CONFLICT (id) DO UPDATE SET
+            layers = {_LAYERS.format(text="layers || chr(10) || excluded.layers")},
+            first_minute = least(first_minute, excluded.first_minute),
+            last_minute = greatest(last_minute, excluded.last_minute),
+            normal = normal OR excluded.normal
+        WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
+           OR excluded.layers <> layers OR excluded.normal > normal
+    """
+    SEE_INSTANCES = """
+        INSERT INTO instances
+        SELECT id, any_value(service_id), any_value(name), min(first_minute), max(last_minute),
+               max((properties_minute, properties))[2], max(properties_minute)
+        FROM staged GROUP BY id
+        ON CONFLICT (id) DO UPDATE SET
+            first_minute = least(first_minute, excluded.first_minute),
+            last_minute = greatest(last_minute, excluded.last_minute),
+            properties =
+                greatest((properties_minute, properties), (excluded.properties_minute, excluded.properties))[2],
+            properties_minute = greatest(properties_minute, excluded.properties_minute)
+        WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
+           OR (excluded.properties_minute, excluded.properties) > (properties_minute, properties)
+    """
+    SEE_ENDPOINTS = """
+        INSERT INTO endpoints
+        SELECT id, any_value(service_id), any_value(name), min(first_minute), max(last_minute) FROM staged GROUP BY id
         ON CONFLICT (id) DO UPDATE SET
             first_minute = least(first_minute, excluded.first_minute),
             last_minute = greatest(last_minute, excluded.last_minute)
         WHERE excluded.first_minute < first_minute OR excluded.last_minute > last_minute
     """
-    SEE_INSTANCES = _SEE_PARTS.format(table="instances")
-    SEE_ENDPOINTS = _SEE_PARTS.format(table="endpoints")
 
-    SERVICES = "SELECT id, name, layer, first_minute, last_minute FROM services ORDER BY name, id"
+    SERVICES = "SELECT id, name, layers, first_minute, last_minute, normal FROM services ORDER BY name, id"
     INSTANCES = """
-        SELECT id, service_id, name, first_minute, last_minute FROM instances
+        SELECT id, service_id, name, first_minute, last_minute, properties FROM instances
         WHERE service_id = $service AND first_minute <= $last AND last_minute >= $first ORDER BY name, id
     """
     ENDPOINTS = """
@@ -112,60 +135,33 @@ class Statement:
         WHERE ($service IS NULL OR service_id = $service) AND first_minute <= $last AND last_minute >= $first
         ORDER BY name, id
     """
-    SERVICE_RELATIONS = """
-        SELECT n.text, s.text, d.text, if(server, 'server', 'client') AS side, component, max(minute)
-        FROM relations AS r
-        JOIN names AS n ON n.id = r.relation JOIN names AS s ON s.id = r.source JOIN names AS d ON d.id = r.destination
-        WHERE NOT instances AND minute BETWEEN $first AND $last
-        GROUP BY ALL ORDER BY n.text, side, component
-    """
-    INSTANCE_RELATIONS = """
-        SELECT n.text, s.text, d.text, if(server, 'server', 'client') AS side, component, max(minute)
-        FROM relations AS r
-        JOIN names AS n ON n.id = r.relation JOIN names AS s ON s.id = r.source JOIN names AS d ON d.id = r.destination
-        WHERE instances AND minute BETWEEN $first AND $last
-          AND starts_with(s.text, $source) AND starts_with(d.text, $destination)
-        GROUP BY ALL ORDER BY n.text, side, component
-    """
-    POINTS = """
-        SELECT minute, metric, entity, total(summation) AS summation, total("count") AS "count" FROM (
-            SELECT minute, metric, entity, summation, "count" FROM merged
-            UNION ALL
-            SELECT minute, metric, entity, summation, "count" FROM fresh
-        )
-        WHERE minute BETWEEN $first AND $last
-          AND metric IN (SELECT unnest($metrics::INTEGER[]))
-          AND ($every OR entity IN (SELECT unnest($entities::INTEGER[])))
-        GROUP BY minute, metric, entity
-    """
+    SERVICE_RELATIONS = _RELATIONS.format(condition="true")
+    INSTANCE_RELATIONS = _RELATIONS.format(
+        condition="starts_with(s.text, $source) AND starts_with(d.text, $destination)"
+    )
+    ENDPOINT_RELATIONS = _RELATIONS.format(condition="(s.text = $endpoint OR d.text = $endpoint)")
 
-    REMEMBER_WRITERS = """
-        INSERT INTO merged_writers SELECT DISTINCT writer, minute, $closed FROM fresh WHERE minute < $closed
+    REMEMBER_WRITERS = f"""
+        INSERT INTO merged_writers
+        SELECT writer, minute, $closed FROM ({METRICS.writers()} UNION {MEASURES.writers()})
     """
-    # Rows that are asked for together lie together.
-    MERGE = """
-        INSERT INTO merged
-        SELECT minute, metric, entity, total(summation), total("count") FROM fresh WHERE minute < $closed
-        GROUP BY minute, metric, entity ORDER BY metric, minute, entity
-    """
-    CLEAR_MERGED = "DELETE FROM fresh WHERE minute < $closed"
     FORGET_MERGED_WRITERS = "DELETE FROM merged_writers WHERE merged < $before"
-    FORGET_WRITERS = """
-        DELETE FROM writers WHERE id NOT IN (SELECT writer FROM merged_writers)
-          AND id NOT IN (SELECT writer FROM fresh) AND minute < $before
+    FORGET_WRITERS = f"""
+        DELETE FROM writers WHERE minute < $before AND id NOT IN (SELECT writer FROM merged_writers)
+          AND id NOT IN (SELECT writer FROM {METRICS.name}_fresh)
+          AND id NOT IN (SELECT writer FROM {MEASURES.name}_fresh)
     """
-    FORGET = (
-        "DELETE FROM merged WHERE minute < $oldest",
-        "DELETE FROM fresh WHERE minute < $oldest",
+    ROLLED = "SELECT hours, days FROM rolled"
+    SET_ROLLED = "UPDATE rolled SET hours = $hours, days = $days"
+    FORGET_METADATA = (
         "DELETE FROM relations WHERE minute < $oldest",
         "DELETE FROM services WHERE last_minute < $oldest",
         "DELETE FROM instances WHERE last_minute < $oldest",
         "DELETE FROM endpoints WHERE last_minute < $oldest",
     )
-    FORGET_NAMES = """
+    FORGET_NAMES = f"""
         DELETE FROM names WHERE id NOT IN (
-            SELECT metric FROM merged UNION SELECT entity FROM merged
-            UNION SELECT metric FROM fresh UNION SELECT entity FROM fresh
+            {METRICS.names()} UNION {MEASURES.names()}
             UNION SELECT relation FROM relations UNION SELECT source FROM relations
             UNION SELECT destination FROM relations
         )

@@ -1,24 +1,80 @@
 """What the backend needs of a store. DuckDB serves it embedded; a cluster store serves the same.
 
-Metric rows are partial aggregates: any number of rows may exist for one (metric, entity, minute), told apart by
-`writer`, and they add up. Writing the same (metric, entity, minute, writer) again replaces it, so that a retried
-flush never counts twice.
+Rows of metrics and measures are partial aggregates: any number of rows may exist for one (metric, label, entity,
+minute), told apart by `writer`, and they are merged when they are read. Writing the same (metric, label, entity,
+minute, writer) again replaces it, so that a retried flush never counts twice.
+
+What is written is by the minute; what is read is by the minute, the hour or the day (of UTC), each kept for a time of
+its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 import polars as pl
 
 MetricSchema = {
     "metric": pl.String,  # OAL metric name
+    "label": pl.String,  # which part of a metric that is kept in parts, such as a bucket of a percentile; "" for none
     "entity": pl.String,  # entity id (backend/entities/ids.py)
     "minute": pl.Int32,  # minutes since 1970-01-01 UTC
     "summation": pl.Int64,  # what the metric's function adds up (a total, a sum, a match count)
     "count": pl.Int64,  # how many it was added up from; 0 for functions that do not need it
 }
 """Columns of Flush.metrics."""
+
+MeasureSchema = {
+    "metric": pl.String,  # as in MetricSchema
+    "label": pl.String,
+    "entity": pl.String,
+    "minute": pl.Int32,
+    "total": pl.Float64,  # sum of the values
+    "count": pl.Int64,  # how many values
+    "least": pl.Float64,  # smallest value
+    "greatest": pl.Float64,  # largest value
+}
+"""Columns of Flush.measures: partial aggregates of decimal functions and of extremes, merged by sum, sum, min, max."""
+
+
+class Precision(IntEnum):
+    """Length in minutes of the buckets that rows are read by. Buckets are those of UTC."""
+
+    MINUTE = 1
+    HOUR = 60
+    DAY = 1440
+
+    def start(self, minute: int) -> int:
+        """The first minute of the bucket that a minute belongs to."""
+        return minute - minute % self
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long rows are kept, in minutes, by what they are.
+
+    A bucket may be forgotten when its last minute is older than this.
+    """
+
+    minutes: int = 7 * Precision.DAY
+    hours: int = 15 * Precision.DAY
+    days: int = 15 * Precision.DAY
+    metadata: int = 7 * Precision.DAY
+    """Services, instances, endpoints and relations: since they were last seen."""
+
+    def oldest(self, precision: Precision, now_minute: int) -> int:
+        """First minute of the oldest bucket that is kept."""
+        kept = {Precision.MINUTE: self.minutes, Precision.HOUR: self.hours, Precision.DAY: self.days}[precision]
+        return precision.start(now_minute - kept)
+
+    def oldest_metadata(self, now_minute: int) -> int:
+        """The oldest minute of which entities and relations are kept."""
+        return now_minute - self.metadata
+
+
+FOREVER = Retention(*[1 << 40] * 4)
+"""Nothing is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +84,13 @@ class Service:
     id: str
     name: str
     layer: str
+    """The alphabetically first of its layers."""
     first_minute: int
     last_minute: int
+    normal: bool = True
+    """False when it was only seen as the other end of calls, and has no agent of its own."""
+    more_layers: tuple[str, ...] = ()
+    """Its other layers, sorted. A store keeps every layer that was ever written for a service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +102,8 @@ class Instance:
     name: str
     first_minute: int
     last_minute: int
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What it said of itself. A store keeps those of the latest `last_minute` that has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +127,7 @@ class Relation:
     side: str
     """"client" or "server": who reported it."""
     component: int
-    """Component id of the protocol (49 http, 129 https, 110 tcp, 130 tls); 0 for instance relations."""
+    """Component id of the protocol (49 http, 129 https, 110 tcp, 130 tls); 0 for other than service relations."""
     minute: int
 
 
@@ -80,6 +143,8 @@ class Flush:
     service_relations: Sequence[Relation] = field(default_factory=list)
     instance_relations: Sequence[Relation] = field(default_factory=list)
     endpoints: Sequence[Endpoint] = field(default_factory=list)
+    endpoint_relations: Sequence[Relation] = field(default_factory=list)
+    measures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MeasureSchema))
 
 
 class Storage(Protocol):
@@ -111,22 +176,54 @@ class Storage(Protocol):
         """Instance relations between two services in the minutes given, each (id, side) once."""
         ...
 
-    def metrics(
-        self, names: Sequence[str], entities: Sequence[str], first_minute: int, last_minute: int
-    ) -> pl.DataFrame:
-        """Merged values: columns of MetricSchema, one row per (metric, entity, minute) that has data.
+    def endpoint_relations(self, endpoint_id: str, first_minute: int, last_minute: int) -> list[Relation]:
+        """Relations in the minutes given that an endpoint is source or destination of, each (id, side) once."""
+        ...
 
-        An empty `entities` means every entity.
+    def metrics(
+        self,
+        names: Sequence[str],
+        entities: Sequence[str],
+        first_minute: int,
+        last_minute: int,
+        precision: Precision = Precision.MINUTE,
+    ) -> pl.DataFrame:
+        """Merged values: columns of MetricSchema, one row per (metric, label, entity, bucket) that has data.
+
+        Args:
+            names: of the metrics.
+            entities: ids; none means every entity.
+            first_minute: buckets that begin before this minute are left out.
+            last_minute: buckets that begin after this minute are left out.
+            precision: length of the buckets; `minute` is the first minute of each.
+
+        Returns:
+            Rows by metric, label, entity and minute.
+
+        Raises:
+            StorageError: the store cannot be asked.
         """
         ...
 
-    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+    def measures(
+        self,
+        names: Sequence[str],
+        entities: Sequence[str],
+        first_minute: int,
+        last_minute: int,
+        precision: Precision = Precision.MINUTE,
+    ) -> pl.DataFrame:
+        """Merged values: columns of MeasureSchema; as metrics() in all else."""
+        ...
+
+    def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Tidy up; what is asked of the store gives the same answers before and after, but for what is forgotten.
 
         Args:
             closed_minute: minutes before this one are closed, so that their rows may be merged. Later rows for them
                 still count.
-            oldest_minute: what is older than this minute may be forgotten.
+            now_minute: the present minute.
+            retention: what is older may be forgotten.
 
         Raises:
             StorageError: the store could not be tidied up; try again later.

@@ -1,13 +1,25 @@
 """A store in memory: nothing survives the process. For tests, and for looking at a recording."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
-from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service
+from backend.storage.interface import (
+    Endpoint,
+    Flush,
+    Instance,
+    MeasureSchema,
+    MetricSchema,
+    Precision,
+    Relation,
+    Retention,
+    Service,
+)
+from backend.storage.merging import KEY, age_of_properties, latest_relations, merge_rows, merge_services
 
-_KEY = ["metric", "entity", "minute"]
+_RelationKey = tuple[str, str, int, int]
 
 
 class MemoryStorage:
@@ -15,51 +27,36 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._points: dict[str, pl.DataFrame] = {}  # by writer
+        self._metrics = _Rows(MetricSchema)
+        self._measures = _Rows(MeasureSchema)
         self._services: dict[str, Service] = {}
         self._instances: dict[str, Instance] = {}
+        self._properties: dict[str, Instance] = {}  # whose properties an instance has
         self._endpoints: dict[str, Endpoint] = {}
-        self._service_relations: dict[tuple[str, str, int, int], Relation] = {}
-        self._instance_relations: dict[tuple[str, str, int, int], Relation] = {}
+        self._service_relations: dict[_RelationKey, Relation] = {}
+        self._instance_relations: dict[_RelationKey, Relation] = {}
+        self._endpoint_relations: dict[_RelationKey, Relation] = {}
 
     def write(self, flush: Flush) -> None:
         """Keep a flush."""
-        points = flush.metrics.select(pl.col(name).cast(kind) for name, kind in MetricSchema.items())
         with self._lock:
-            before = self._points.get(flush.writer)
-            if before is not None:
-                points = pl.concat([before.join(points, on=_KEY, how="anti"), points])
-            self._points[flush.writer] = points
+            self._metrics.write(flush.writer, flush.metrics)
+            self._measures.write(flush.writer, flush.measures)
             for service in flush.services:
-                known = self._services.get(service.id, service)
-                self._services[service.id] = Service(
-                    service.id,
-                    service.name,
-                    service.layer,
-                    min(known.first_minute, service.first_minute),
-                    max(known.last_minute, service.last_minute),
-                )
+                self._services[service.id] = merge_services(service, self._services.get(service.id, service))
             for instance in flush.instances:
-                seen = self._instances.get(instance.id, instance)
-                self._instances[instance.id] = Instance(
-                    instance.id,
-                    instance.service_id,
-                    instance.name,
-                    min(seen.first_minute, instance.first_minute),
-                    max(seen.last_minute, instance.last_minute),
-                )
+                self._see_instance(instance)
             for endpoint in flush.endpoints:
                 called = self._endpoints.get(endpoint.id, endpoint)
-                self._endpoints[endpoint.id] = Endpoint(
-                    endpoint.id,
-                    endpoint.service_id,
-                    endpoint.name,
-                    min(called.first_minute, endpoint.first_minute),
-                    max(called.last_minute, endpoint.last_minute),
+                self._endpoints[endpoint.id] = replace(
+                    endpoint,
+                    first_minute=min(called.first_minute, endpoint.first_minute),
+                    last_minute=max(called.last_minute, endpoint.last_minute),
                 )
             for table, relations in (
                 (self._service_relations, flush.service_relations),
                 (self._instance_relations, flush.instance_relations),
+                (self._endpoint_relations, flush.endpoint_relations),
             ):
                 for relation in relations:
                     table[relation.id, relation.side, relation.component, relation.minute] = relation
@@ -95,68 +92,128 @@ class MemoryStorage:
 
     def service_relations(self, first_minute: int, last_minute: int) -> list[Relation]:
         """Service relations of the minutes given, each (id, side, component) once, with its latest minute."""
-        with self._lock:
-            found = [
-                relation
-                for relation in self._service_relations.values()
-                if first_minute <= relation.minute <= last_minute
-            ]
-        return _latest(found)
+        return latest_relations(self._within(self._service_relations, first_minute, last_minute))
 
     def instance_relations(
         self, source_service_id: str, destination_service_id: str, first_minute: int, last_minute: int
     ) -> list[Relation]:
         """Instance relations between two services in the minutes given, each (id, side) once."""
-        with self._lock:
-            found = [
+        return latest_relations(
+            [
                 relation
-                for relation in self._instance_relations.values()
-                if first_minute <= relation.minute <= last_minute
-                and service_of(relation.source_id) == source_service_id
+                for relation in self._within(self._instance_relations, first_minute, last_minute)
+                if service_of(relation.source_id) == source_service_id
                 and service_of(relation.destination_id) == destination_service_id
             ]
-        return _latest(found)
+        )
+
+    def endpoint_relations(self, endpoint_id: str, first_minute: int, last_minute: int) -> list[Relation]:
+        """Relations in the minutes given that an endpoint is source or destination of, each (id, side) once."""
+        return latest_relations(
+            [
+                relation
+                for relation in self._within(self._endpoint_relations, first_minute, last_minute)
+                if endpoint_id in {relation.source_id, relation.destination_id}
+            ]
+        )
 
     def metrics(
-        self, names: Sequence[str], entities: Sequence[str], first_minute: int, last_minute: int
+        self,
+        names: Sequence[str],
+        entities: Sequence[str],
+        first_minute: int,
+        last_minute: int,
+        precision: Precision = Precision.MINUTE,
     ) -> pl.DataFrame:
-        """Merged values: columns of MetricSchema, one row per (metric, entity, minute) that has data."""
+        """Merged values; as Storage.metrics."""
         with self._lock:
-            frames = list(self._points.values())
-        wanted = pl.col("minute").is_between(first_minute, last_minute) & pl.col("metric").is_in(list(names))
-        if entities:
-            wanted &= pl.col("entity").is_in(list(entities))
-        points = pl.concat([pl.DataFrame(schema=MetricSchema), *(frame.filter(wanted) for frame in frames)])
-        return points.group_by(_KEY).agg(pl.col("summation").sum(), pl.col("count").sum()).sort(_KEY)
+            return self._metrics.read(names, entities, first_minute, last_minute, precision)
 
-    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
-        """Forget what is older than `oldest_minute`; nothing here needs merging."""
-        del closed_minute
+    def measures(
+        self,
+        names: Sequence[str],
+        entities: Sequence[str],
+        first_minute: int,
+        last_minute: int,
+        precision: Precision = Precision.MINUTE,
+    ) -> pl.DataFrame:
+        """Merged values; as Storage.measures."""
         with self._lock:
-            for writer, points in list(self._points.items()):
-                kept = points.filter(pl.col("minute") >= oldest_minute)
-                if kept.is_empty():
-                    del self._points[writer]
-                else:
-                    self._points[writer] = kept
+            return self._measures.read(names, entities, first_minute, last_minute, precision)
+
+    def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
+        """Forget what is too old; nothing here needs merging."""
+        del closed_minute
+        oldest = retention.oldest_metadata(now_minute)
+        with self._lock:
+            for rows in (self._metrics, self._measures):
+                rows.forget({precision: retention.oldest(precision, now_minute) for precision in Precision})
             for entities in (self._services, self._instances, self._endpoints):
-                for key in [key for key, entity in entities.items() if entity.last_minute < oldest_minute]:
+                for key in [key for key, entity in entities.items() if entity.last_minute < oldest]:
                     del entities[key]
-            for table in (self._service_relations, self._instance_relations):
-                for relation in [key for key in table if key[3] < oldest_minute]:
+            for key in self._properties.keys() - self._instances.keys():
+                del self._properties[key]
+            for table in (self._service_relations, self._instance_relations, self._endpoint_relations):
+                for relation in [key for key in table if key[3] < oldest]:
                     del table[relation]
 
     def close(self) -> None:
         """Nothing to release."""
 
+    def _see_instance(self, instance: Instance) -> None:
+        seen = self._instances.get(instance.id, instance)
+        told = max(self._properties.get(instance.id, instance), instance, key=age_of_properties)
+        self._properties[instance.id] = told
+        self._instances[instance.id] = replace(
+            instance,
+            first_minute=min(seen.first_minute, instance.first_minute),
+            last_minute=max(seen.last_minute, instance.last_minute),
+            properties=told.properties,
+        )
+
+    def _within(self, table: Mapping[_RelationKey, Relation], first: int, last: int) -> list[Relation]:
+        with self._lock:
+            return [relation for relation in table.values() if first <= relation.minute <= last]
+
+
+class _Rows:
+    """Rows of metrics or of measures, by the minute for as long as any precision needs them."""
+
+    def __init__(self, schema: Mapping[str, type[pl.DataType]]) -> None:
+        self._schema = schema
+        self._by_writer: dict[str, pl.DataFrame] = {}
+        self._oldest = dict.fromkeys(Precision, 0)
+
+    def write(self, writer: str, rows: pl.DataFrame) -> None:
+        rows = rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
+        before = self._by_writer.get(writer)
+        if before is not None:
+            rows = pl.concat([before.join(rows, on=KEY, how="anti"), rows])
+        self._by_writer[writer] = rows
+
+    def read(
+        self, names: Sequence[str], entities: Sequence[str], first: int, last: int, precision: Precision
+    ) -> pl.DataFrame:
+        bucket = pl.col("minute") - pl.col("minute") % int(precision)
+        wanted = bucket.is_between(max(first, self._oldest[precision]), last) & pl.col("metric").is_in(list(names))
+        if entities:
+            wanted &= pl.col("entity").is_in(list(entities))
+        found = pl.concat(
+            [pl.DataFrame(schema=self._schema), *(rows.filter(wanted) for rows in self._by_writer.values())]
+        )
+        return merge_rows(found.with_columns(bucket)).sort(KEY)
+
+    def forget(self, oldest: Mapping[Precision, int]) -> None:
+        self._oldest = {precision: max(minute, self._oldest[precision]) for precision, minute in oldest.items()}
+        first = min(self._oldest.values())
+        for writer, rows in list(self._by_writer.items()):
+            kept = rows.filter(pl.col("minute") >= first)
+            if kept.is_empty():
+                del self._by_writer[writer]
+            else:
+                self._by_writer[writer] = kept
+
 
 def service_of(instance: str) -> str:
     """The service id in an instance id."""
     return instance.partition("_")[0]
-
-
-def _latest(relations: list[Relation]) -> list[Relation]:
-    latest: dict[tuple[str, str, int], Relation] = {}
-    for relation in sorted(relations, key=lambda relation: relation.minute):
-        latest[relation.id, relation.side, relation.component] = relation
-    return [latest[key] for key in sorted(latest)]

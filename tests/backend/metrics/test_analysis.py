@@ -61,7 +61,7 @@ def run(*given_batches: LogBatch, minutes: Minutes | None = None) -> Analysed:
 def points(analysed: Analysed) -> dict[tuple[str, int], dict[str, int]]:
     """Summations by (service name, minute), then by metric."""
     found: dict[tuple[str, int], dict[str, int]] = {}
-    for metric, entity, minute, summation, _ in analysed.flush.metrics.iter_rows():
+    for metric, _, entity, minute, summation, _ in analysed.flush.metrics.iter_rows():
         found.setdefault((ids.decode_service_id(entity).service, minute), {})[metric] = summation
     return found
 

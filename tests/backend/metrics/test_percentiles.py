@@ -6,21 +6,20 @@ from hypothesis import strategies as st
 
 from backend.metrics.percentiles import RANKS, PercentileSchema, percentiles
 from backend.metrics.windows import Step
-from backend.oal.buckets import bucket_metric
 from backend.storage.interface import MetricSchema
 
 
-def points(*rows: tuple[str, str, int, int]) -> pl.DataFrame:
-    """Metric, entity, minute, calls."""
+def points(*rows: tuple[str, str, str, int, int]) -> pl.DataFrame:
+    """Metric, bucket, entity, minute, calls."""
     return pl.DataFrame([(*row, 0) for row in rows], schema=MetricSchema, orient="row")
 
 
-def latency(value: int, calls: int = 1, minute: int = 7, metric: str = "m") -> tuple[str, str, int, int]:
+def latency(value: int, calls: int = 1, minute: int = 7, metric: str = "m") -> tuple[str, str, str, int, int]:
     """A row of calls of some milliseconds, each below 64 with a bucket of its own."""
-    return bucket_metric(metric, value), "e", minute, calls
+    return metric, str(value), "e", minute, calls
 
 
-def values(*rows: tuple[str, str, int, int], step: Step = Step.MINUTE) -> list[int]:
+def values(*rows: tuple[str, str, str, int, int], step: Step = Step.MINUTE) -> list[int]:
     return percentiles(points(*rows), ["m"], step)["value"].to_list()
 
 
@@ -50,7 +49,7 @@ def test_minutes_are_added_up_before_the_rank_is_found() -> None:
 
 def test_metrics_and_entities_are_kept_apart_and_others_left_out() -> None:
     found = percentiles(
-        points(latency(5), latency(6, metric="n"), latency(7, metric="o"), ("m", "e", 7, 1), ("m:5", "f", 7, 3)),
+        points(latency(5), latency(6, metric="n"), latency(7, metric="o"), ("m", "", "e", 7, 1), ("m", "5", "f", 7, 3)),
         ["n", "m"],
     )
     assert found.filter(pl.col("rank") == 50).select("metric", "entity", "value").rows() == [

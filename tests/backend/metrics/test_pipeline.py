@@ -14,7 +14,7 @@ from backend.ingest.sink import LogSink, Overloaded
 from backend.metrics.pipeline import AnalysisError, Pipeline, PipelineSettings
 from backend.oal.loader import load, load_texts
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import Flush, Storage, StorageError
+from backend.storage.interface import Flush, Retention, Storage, StorageError
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.exchanges import batch_of, connection, exchange, messages
 from tests.backend.oal.batches import NODE
@@ -47,7 +47,7 @@ class Gate(MemoryStorage):
         self.entered = threading.Event()
         self.flushes: list[Flush] = []
         self.failures = 0
-        self.maintained: list[tuple[int, int]] = []
+        self.maintained: list[tuple[int, int, Retention]] = []
         self.maintenance_failures = 0
 
     def write(self, flush: Flush) -> None:
@@ -59,12 +59,12 @@ class Gate(MemoryStorage):
             raise StorageError("the disk is full")
         super().write(flush)
 
-    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+    def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         if self.maintenance_failures:
             self.maintenance_failures -= 1
             raise StorageError("the disk is full")
-        self.maintained.append((closed_minute, oldest_minute))
-        super().maintain(closed_minute, oldest_minute)
+        self.maintained.append((closed_minute, now_minute, retention))
+        super().maintain(closed_minute, now_minute, retention)
 
 
 @asynccontextmanager
@@ -284,7 +284,7 @@ async def test_a_sender_that_went_away_does_not_disturb() -> None:
 
 async def test_old_and_future_logs_are_dropped_and_counted() -> None:
     storage = Gate()
-    async with running(storage, retention=100, future=5) as pipeline:
+    async with running(storage, retention=Retention(minutes=100), future=5) as pipeline:
         for minute in (NOW - 101, NOW - 100, NOW, NOW + 5, NOW + 6):
             await pipeline.submit(batch(1, minute))
         assert counter(pipeline, "logs_dropped_total", cause="expired") == 1
@@ -296,7 +296,7 @@ async def test_the_store_is_tidied_up_once_a_minute_and_failures_pass() -> None:
     storage = Gate()
     minute = NOW
     storage.maintenance_failures = 1
-    async with running(storage, clock=lambda: minute * 60.0, retention=1000) as pipeline:
+    async with running(storage, clock=lambda: minute * 60.0, retention=Retention(minutes=1000)) as pipeline:
         await pipeline.submit(batch(1, minute))
         await pipeline.submit(batch(1, minute))
         minute += 1
@@ -304,7 +304,8 @@ async def test_the_store_is_tidied_up_once_a_minute_and_failures_pass() -> None:
         minute += 1
         await pipeline.submit(batch(1, minute))
         await pipeline.submit(batch(1, minute))
-    assert storage.maintained == [(NOW - 1, NOW - 999), (NOW, NOW - 998)]
+    kept = Retention(minutes=1000)
+    assert storage.maintained == [(NOW - 1, NOW + 1, kept), (NOW, NOW + 2, kept)]
     assert total(storage) == 5
 
 

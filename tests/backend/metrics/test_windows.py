@@ -26,7 +26,7 @@ HOUR, DAY = 60, 1440
 
 
 def points(*rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=MetricSchema, orient="row")
+    return pl.DataFrame([(metric, "", *rest) for metric, *rest in rows], schema=MetricSchema, orient="row")
 
 
 def value(metric: str, step: Step, *rows: tuple[int, int, int], cpm_totals: bool = False) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.oal.buckets import BUCKETS, LARGEST_BITS, bucket_metrics, buckets_of, smallest_of
+from backend.oal.buckets import BUCKETS, LARGEST_BITS, buckets_of, smallest_of
 from tests.backend.oal import reference
 
 SMALLEST = np.array([smallest_of(bucket) for bucket in range(BUCKETS)])
@@ -27,8 +27,3 @@ def test_every_number_is_in_its_bucket(values: list[int]) -> None:
         assert smallest_of(bucket) <= value
         assert bucket == BUCKETS - 1 or value < smallest_of(bucket + 1)
         assert bucket == reference.bucket(value)
-
-
-def test_each_bucket_has_a_name() -> None:
-    names = bucket_metrics("m")
-    assert (names[0], names[-1], len({*names})) == ("m:0", f"m:{BUCKETS - 1}", BUCKETS)

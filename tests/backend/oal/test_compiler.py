@@ -26,8 +26,11 @@ Points = dict[tuple[str, str, int], tuple[int, int]]
 
 def as_points(frame: pl.DataFrame) -> Points:
     assert frame.schema == MetricSchema
-    found = {(metric, entity, minute): (total, count) for metric, entity, minute, total, count in frame.iter_rows()}
-    assert len(found) == len(frame), "a metric, entity and minute must come once"
+    found = {
+        (f"{metric}:{label}" if label else metric, entity, minute): (total, count)
+        for metric, label, entity, minute, total, count in frame.iter_rows()
+    }
+    assert len(found) == len(frame), "a metric, label, entity and minute must come once"
     return found
 
 
@@ -77,7 +80,7 @@ def run(
     program = Program(load_texts({"test.oal": script}).definitions)
     found: dict[str, dict[str, tuple[int, int]]] = {}
     names = {each.service: each.local.service for each in flows}
-    for metric, entity, _, summation, count in program.evaluate(given_logs, flows).iter_rows():
+    for metric, _, entity, _, summation, count in program.evaluate(given_logs, flows).iter_rows():
         found.setdefault(metric, {})[names.get(entity, entity)] = (summation, count)
     return found
 

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 import httpx
+import polars as pl
 import pytest
 
 from backend.entities.ids import endpoint_id
@@ -109,8 +110,8 @@ async def test_metrics_of_an_endpoint_have_their_units(api: httpx.AsyncClient) -
 
 async def test_percentiles_are_a_series_for_each_rank(empty: Storage) -> None:
     metric = "kubernetes_service_percentile"
-    rows = [(f"{metric}:{bucket}", API, NOW_MINUTE, calls, 0) for bucket, calls in ((10, 98), (40, 1), (63, 1))]
-    empty.write(Flush("one", world.frame(rows)))
+    rows = [(metric, API, NOW_MINUTE, calls, 0) for calls in (98, 1, 1)]
+    empty.write(Flush("one", world.frame(rows).with_columns(label=pl.Series(["10", "40", "63"]))))
     async with client(empty) as api:
         answer = await get(api, "/api/metrics", name=metric, entity=API, start="-2m")
         names = (await get(api, "/api/metrics/names"))["metrics"]

@@ -112,8 +112,8 @@ def fill(storage: Storage, now: float = NOW) -> None:
 
 
 def frame(rows: list[tuple[str, str, int, int, int]]) -> pl.DataFrame:
-    """Rows of metric, entity, minute, summation and count, as the store takes them."""
-    return pl.DataFrame(rows, schema=MetricSchema, orient="row")
+    """Rows of metric, entity, minute, summation and count, as the store takes them; without a label."""
+    return pl.DataFrame([(metric, "", *rest) for metric, *rest in rows], schema=MetricSchema, orient="row")
 
 
 def name(service: str) -> str:

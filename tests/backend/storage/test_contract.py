@@ -11,11 +11,22 @@ from hypothesis import strategies as st
 
 from backend.entities import ids
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Relation, Service, Storage
+from backend.storage.interface import (
+    FOREVER,
+    Endpoint,
+    Flush,
+    Instance,
+    MetricSchema,
+    Relation,
+    Retention,
+    Service,
+    Storage,
+)
 from backend.storage.memory import MemoryStorage
 
 API, DB, WEB = (ids.service_id(name) for name in ("api", "db", "web"))
 LAST = 2**31 - 1
+KEPT = Retention(1000, 1000, 1000, 1000)
 
 
 @pytest.fixture(params=["memory", "duckdb"])
@@ -26,11 +37,12 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
 
 
 def points(*rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=MetricSchema, orient="row")
+    """Rows of metric, entity, minute, summation and count; without a label."""
+    return pl.DataFrame([(metric, "", *rest) for metric, *rest in rows], schema=MetricSchema, orient="row")
 
 
 def everything(storage: Storage, *names: str, first: int = 0, last: int = LAST) -> list[tuple[object, ...]]:
-    return storage.metrics(names or ("a", "b", "c"), [], first, last).rows()
+    return storage.metrics(names or ("a", "b", "c"), [], first, last).drop("label").rows()
 
 
 def service(identifier: str, first: int, last: int) -> Service:
@@ -82,10 +94,10 @@ def test_the_same_writer_replaces_what_it_wrote(storage: Storage) -> None:
 def test_a_flush_written_again_after_it_was_merged_does_not_count_twice(storage: Storage) -> None:
     flush = Flush("one", points(("a", "x", 7, 10, 2), ("a", "x", 9, 1, 1)))
     storage.write(flush)
-    storage.maintain(8, 0)
+    storage.maintain(8, 8, FOREVER)
     storage.write(flush)
     assert everything(storage) == [("a", "x", 7, 10, 2), ("a", "x", 9, 1, 1)]
-    storage.maintain(10, 0)
+    storage.maintain(10, 10, FOREVER)
     storage.write(flush)
     assert everything(storage) == [("a", "x", 7, 10, 2), ("a", "x", 9, 1, 1)]
 
@@ -93,7 +105,7 @@ def test_a_flush_written_again_after_it_was_merged_does_not_count_twice(storage:
 def test_what_comes_late_still_counts(storage: Storage) -> None:
     for number in range(5):
         storage.write(Flush(f"writer {number}", points(("a", "x", 7, 1, 1))))
-        storage.maintain(100, 0)
+        storage.maintain(100, 100, FOREVER)
     assert everything(storage) == [("a", "x", 7, 5, 5)]
 
 
@@ -104,7 +116,7 @@ def test_both_ends_of_the_minutes_belong_to_a_question(storage: Storage) -> None
 
 def test_only_what_is_asked_for_is_answered(storage: Storage) -> None:
     storage.write(Flush("w", points(*((m, e, 1, 1, 1) for m in "abc" for e in "xyz"))))
-    assert storage.metrics(["a", "c", "unheard of"], ["y", "nobody"], 0, LAST).rows() == [
+    assert storage.metrics(["a", "c", "unheard of"], ["y", "nobody"], 0, LAST).drop("label").rows() == [
         ("a", "y", 1, 1, 1),
         ("c", "y", 1, 1, 1),
     ]
@@ -207,14 +219,14 @@ def test_what_is_too_old_is_forgotten_and_nothing_else(storage: Storage) -> None
                 service_relations=[relation(API, DB, "client", 110, minute)],
             )
         )
-    storage.maintain(400, 11)
+    storage.maintain(400, 1011, KEPT)
     assert everything(storage) == [("a", "entity 11", 11, 1, 1), ("a", "entity 500", 500, 1, 1)]
     assert [found.name for found in storage.services()] == ["s11", "s500"]
     assert [found.name for found in storage.instances(API, 0, LAST)] == ["i11", "i500"]
     assert [found.name for found in storage.endpoints(API, 0, LAST)] == ["GET:/11", "GET:/500"]
     assert storage.service_relations(0, 10) == []
     assert storage.service_relations(0, 11) == [relation(API, DB, "client", 110, 11)]
-    storage.maintain(600, 500)
+    storage.maintain(600, 1500, KEPT)
     assert everything(storage) == [("a", "entity 500", 500, 1, 1)]
     # A name that was forgotten may come again.
     storage.write(Flush("again", points(("a", "entity 10", 501, 7, 7))))
@@ -242,7 +254,7 @@ def test_threads_write_and_read_at_the_same_time(storage: Storage) -> None:
                         service_relations=[relation(API, DB, "client", 110, number)],
                     )
                 )
-                storage.maintain(2, 0)
+                storage.maintain(2, 2, FOREVER)
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             errors.append(error)
 
@@ -295,7 +307,7 @@ def test_any_history_gives_the_sum_of_what_each_writer_wrote_last(
         generation = 0
         for action, argument in history:
             if action == "maintain":
-                storage.maintain(int(str(argument)), 0)
+                storage.maintain(int(str(argument)), int(str(argument)), FOREVER)
                 generation += 1
                 continue
             number, rows = argument  # type: ignore[misc] # the strategy says so

@@ -10,9 +10,10 @@ import pytest
 
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.duckdb_statements import SCHEMA_VERSION
-from backend.storage.interface import Endpoint, Flush, MetricSchema, StorageError
+from backend.storage.interface import FOREVER, Flush, MetricSchema, Retention, StorageError
 
 LAST = 2**31 - 1
+KEPT = Retention(1000, 1000, 1000, 1000)
 
 
 def flush(writer: str, rows: int = 3, minute: int = 1) -> Flush:
@@ -21,6 +22,7 @@ def flush(writer: str, rows: int = 3, minute: int = 1) -> Flush:
         pl.DataFrame(
             {
                 "metric": ["a"] * rows,
+                "label": [""] * rows,
                 "entity": [f"entity {number}" for number in range(rows)],
                 "minute": [minute] * rows,
                 "summation": [1] * rows,
@@ -49,7 +51,7 @@ def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
     path = tmp_path / "file.duckdb"
     storage = DuckdbStorage(path)
     storage.write(flush("one"))
-    storage.maintain(2, 0)
+    storage.maintain(2, 2, FOREVER)
     storage.write(flush("two"))
     storage.close()
     storage = DuckdbStorage(path)
@@ -93,23 +95,6 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
         DuckdbStorage(path)
 
 
-def test_a_file_from_before_there_were_endpoints_gets_their_table(tmp_path: Path) -> None:
-    path = tmp_path / "file.duckdb"
-    storage = DuckdbStorage(path)
-    storage.write(flush("one"))
-    storage.close()
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("DROP TABLE endpoints")
-    storage = DuckdbStorage(path)
-    assert totals(storage) == [1, 1, 1]
-    endpoint = Endpoint("YXBp.1_R0VUOi8=", "YXBp.1", "GET:/", 1, 1)
-    storage.write(Flush("two", flush("two").metrics, endpoints=[endpoint]))
-    storage.close()
-    storage = DuckdbStorage(path)
-    assert storage.endpoints(None, 0, LAST) == [endpoint]
-    storage.close()
-
-
 def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 1000)
@@ -134,12 +119,12 @@ def test_merging_leaves_one_row_per_metric_entity_and_minute(tmp_path: Path) -> 
     storage = DuckdbStorage(path)
     for number in range(50):
         storage.write(flush(f"writer {number}", rows=10, minute=number % 2))
-    storage.maintain(1, 0)
-    assert rows_of(storage, "fresh") == 25 * 10
-    assert rows_of(storage, "merged") == 10
-    storage.maintain(2, 0)
-    assert rows_of(storage, "fresh") == 0
-    assert rows_of(storage, "merged") == 20
+    storage.maintain(1, 1, FOREVER)
+    assert rows_of(storage, "metrics_fresh") == 25 * 10
+    assert rows_of(storage, "metrics_minutes") == 10
+    storage.maintain(2, 2, FOREVER)
+    assert rows_of(storage, "metrics_fresh") == 0
+    assert rows_of(storage, "metrics_minutes") == 20
     assert totals(storage) == [25] * 20
     storage.close()
 
@@ -148,13 +133,13 @@ def test_writers_and_names_are_forgotten_in_time(tmp_path: Path) -> None:
     storage = DuckdbStorage(tmp_path / "file.duckdb")
     for number in range(10):
         storage.write(flush(f"writer {number}", rows=5, minute=100))
-    storage.maintain(101, 0)
+    storage.maintain(101, 101, FOREVER)
     assert rows_of(storage, "writers") == rows_of(storage, "merged_writers") == 10
-    storage.maintain(162, 0)
+    storage.maintain(162, 162, FOREVER)
     assert rows_of(storage, "writers") == rows_of(storage, "merged_writers") == 0
-    assert rows_of(storage, "names") == 6
-    storage.maintain(163, 101)
-    assert rows_of(storage, "names") == rows_of(storage, "merged") == 0
+    assert rows_of(storage, "names") == 7
+    storage.maintain(1500, 5000, KEPT)
+    assert rows_of(storage, "names") == rows_of(storage, "metrics_minutes") == 0
     storage.close()
 
 
@@ -165,12 +150,14 @@ def rows_of(storage: DuckdbStorage, table: str) -> int:
 
 def test_sums_that_do_not_fit_are_shown_as_the_largest(tmp_path: Path) -> None:
     storage = DuckdbStorage(tmp_path / "file.duckdb")
-    huge = pl.DataFrame([("a", "x", 1, 2**63 - 1, 1), ("a", "y", 1, -(2**63), 1)], schema=MetricSchema, orient="row")
+    huge = pl.DataFrame(
+        [("a", "", "x", 1, 2**63 - 1, 1), ("a", "", "y", 1, -(2**63), 1)], schema=MetricSchema, orient="row"
+    )
     storage.write(Flush("one", huge))
     storage.write(Flush("two", huge))
-    expected = [("a", "x", 1, 2**63 - 1, 2), ("a", "y", 1, -(2**63), 2)]
+    expected = [("a", "", "x", 1, 2**63 - 1, 2), ("a", "", "y", 1, -(2**63), 2)]
     assert storage.metrics(["a"], [], 0, LAST).rows() == expected
-    storage.maintain(2, 0)
+    storage.maintain(2, 2, FOREVER)
     assert storage.metrics(["a"], [], 0, LAST).rows() == expected
     storage.close()
 
@@ -181,7 +168,7 @@ def test_the_file_does_not_grow_when_old_data_makes_room(tmp_path: Path) -> None
     sizes = []
     for minute in range(0, 1200, 10):
         storage.write(flush(f"writer {minute}", rows=5000, minute=minute))
-        storage.maintain(minute - 2, max(0, minute - 300))
+        storage.maintain(minute - 2, minute, Retention(300, 300, 300, 300))
         sizes.append(path.stat().st_size)
     # Two hours of retention are reached after a quarter of the time; from then on the file keeps its size.
     assert max(sizes[60:]) <= 2 * max(sizes[30:60])
@@ -194,6 +181,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.backend.storage.test_duckdb import flush
+from backend.storage.interface import FOREVER
 from backend.storage.duckdb import DuckdbStorage
 storage = DuckdbStorage(Path(sys.argv[1]))
 first = int(sys.argv[3])
@@ -201,7 +189,7 @@ for number in range(first, first + 100000):
     storage.write(flush(f"writer {number}", rows=200, minute=number // 10))
     print(number, flush=True)
     if number % 7 == 0:
-        storage.maintain(number // 10 - 1, 0)
+        storage.maintain(number // 10 - 1, number // 10, FOREVER)
 """
 
 
