@@ -251,6 +251,7 @@ class _Merged:
             list(service_relations.values()),
             list(instance_relations.values()),
             self._endpoints(),
+            self._endpoint_relations(),
         )
 
     def _endpoints(self) -> list[Endpoint]:
@@ -269,6 +270,16 @@ class _Merged:
             Endpoint(endpoint, self.flows[code].service or "", self.flows[code].endpoint_name or "", first, last)
             for endpoint, code, first, last in spans.iter_rows()
         ]
+
+    def _endpoint_relations(self) -> list[Relation]:
+        """Which endpoints were called by which, and when; clients tell of these alone."""
+        relations: dict[tuple[str, int], Relation] = {}
+        for code, minute in pl.concat([_NOTHING_SEEN, *self._called]).unique().iter_rows():
+            if (of := self.flows[code].endpoint_relation) is not None:
+                relations[of.id, minute] = Relation(
+                    of.id, of.source, of.destination, _SIDES[DetectPoint.CLIENT], 0, minute
+                )
+        return list(relations.values())
 
     def _code(self, flow: Flow | Unusable) -> int:
         if isinstance(flow, Unusable):

@@ -8,7 +8,7 @@ from backend.entities.resolution import Resolver
 from backend.metrics.percentiles import percentiles
 from backend.metrics.windows import values
 from backend.oal.loader import load
-from backend.storage.interface import Endpoint
+from backend.storage.interface import Endpoint, Relation
 from tests.backend.metrics.exchanges import (
     BOOT,
     MILLISECOND,
@@ -226,3 +226,31 @@ def test_texts_of_several_batches_are_not_confused() -> None:
     second = analysis.take(messages(connection(), exchange("/a"), exchange("/b"), exchange("/a")))
     assert sums(first) == {("a", API): (1, 0)}
     assert sums(second) == {("a", API): (2, 0)}
+
+
+def test_a_client_that_says_what_it_was_serving_relates_its_endpoint_to_the_one_it_called() -> None:
+    logs = [exchange("/orders/4711?x", at=at) for at in (60, 70, 120)] + [exchange("/orders", at=60)]
+    for log, caller in zip(logs, ("GET:/cart", "get:/cart?y", "GET:/cart", ""), strict=True):
+        log.http.callerEndpoint = caller
+    flush = Analysis().take(messages(connection("client", "web", "api"), *logs)).flush
+    cart, order = ids.endpoint_id(WEB, "GET:/cart"), ids.endpoint_id(API, "GET:/orders/{number}")
+    relation = ids.endpoint_relation_id(WEB, "GET:/cart", API, "GET:/orders/{number}")
+    assert sorted(flush.endpoint_relations, key=lambda found: found.minute) == [
+        Relation(relation, cart, order, "client", 0, MINUTE),
+        Relation(relation, cart, order, "client", 0, MINUTE + 1),
+    ]
+    assert flush.endpoints == []
+    # What the server says is about its own endpoint.
+    served = Analysis().take(messages(connection("server", "api", "web"), *logs)).flush
+    assert served.endpoint_relations == []
+    assert len(served.endpoints) == 2
+
+
+def test_relations_of_endpoints_beyond_the_bound_are_counted() -> None:
+    logs = [exchange(path) for path in ("/a", "/b", "/b", "/c", "/a")]
+    for log in logs:
+        log.http.callerEndpoint = "GET:/cart"
+    analysed = Analysis(resolver=Resolver(maximum_relations=1)).take(messages(connection("client"), *logs))
+    assert analysed.abandoned == 3
+    names = {ids.decode_endpoint_relation_id(of.id).destination.endpoint for of in analysed.flush.endpoint_relations}
+    assert names == {"GET:/a", ABANDONED}
