@@ -1,0 +1,1 @@
+"""What is behind an IP address: address books, and the chain in which they are asked."""
