@@ -22,7 +22,6 @@ from backend.query.mqe.syntax import (
     MathematicsExpression,
     MetricExpression,
     MqeError,
-    Prediction,
     RelabelExpression,
     RoundExpression,
     ScalarExpression,
@@ -37,8 +36,6 @@ from backend.query.mqe.syntax import (
 
 BASELINE_CYCLES = {Step.SECOND: (1, 7), Step.MINUTE: (1, 7), Step.HOUR: (1, 7), Step.DAY: (7, 2)}
 """By step, how many days a cycle has, and how many cycles baseline() looks back."""
-BASELINE_DEVIATIONS = 2.0
-"""How many standard deviations the upper and the lower baseline are from the mean."""
 
 
 def evaluate(expression: Expression, reader: MetricReader, duration: Duration) -> Result:
@@ -173,24 +170,22 @@ class _Evaluator:
         return Result(ResultType.SORTED_LIST, (functions.ordered(together, expression.order, expression.limit),))
 
     def _baseline(self, expression: BaselineExpression) -> Result:
-        """What the same time of the cycles before makes likely: their mean, or some deviations off it."""
+        """What the same time of the cycles before makes likely."""
         days, cycles = BASELINE_CYCLES[self._duration.step]
         cycle = days * Step.DAY.value // self._duration.step.value
         before: dict[Labels, list[LabelledValues]] = {}
         for number in range(1, cycles + 1):
             for one in self._read(expression.metric, self._duration.before(number * cycle)):
                 before.setdefault(one.labels, []).append(one)
-        points = self._duration.buckets
-        away = {Prediction.VALUE: 0.0, Prediction.UPPER: BASELINE_DEVIATIONS, Prediction.LOWER: -BASELINE_DEVIATIONS}
-        series = []
-        for labels, cycles_of in before.items():
-            rows = np.stack([one.values for one in cycles_of])
-            count = np.isfinite(rows).sum(axis=0)
-            with np.errstate(all="ignore"):
-                mean = np.nansum(rows, axis=0) / count
-                deviation = np.sqrt(np.nansum((rows - mean) ** 2, axis=0) / count)
-            series.append(Series(labels, finite(mean + away[expression.prediction] * deviation), points))
-        return Result(ResultType.TIME_SERIES_VALUES, tuple(series))
+        series = tuple(
+            Series(
+                labels,
+                functions.predict(np.stack([one.values for one in several]), expression.prediction),
+                self._duration.buckets,
+            )
+            for labels, several in before.items()
+        )
+        return Result(ResultType.TIME_SERIES_VALUES, series)
 
 
 def _placed(error: ReadingError, metric: MetricExpression) -> MqeError:

@@ -15,6 +15,7 @@ from backend.query.mqe.syntax import (
     MqeError,
     Order,
     Position,
+    Prediction,
     RelabelExpression,
     SortLabelValuesExpression,
     SortValuesExpression,
@@ -22,6 +23,8 @@ from backend.query.mqe.syntax import (
 
 _SELECTS = frozenset({Aggregation.LATEST, Aggregation.MAX, Aggregation.MIN})
 """Aggregations that give one of the values, and so what it is of and whether it says true or false."""
+BASELINE_DEVIATIONS = 2.0
+"""How many standard deviations the upper and the lower baseline are from the mean."""
 _EXACT = 2.0**52
 """From here on, numbers have no decimal places."""
 _DIGITS = re.compile(r"([0-9]+)")
@@ -98,6 +101,17 @@ def round_values(result: Result, places: int) -> Result:
 def _mapped(result: Result, function: Callable[[Values], Values]) -> Result:
     series = tuple(Series(one.labels, finite(function(one.values)), one.points) for one in result.series)
     return Result(result.type, series)
+
+
+def predict(rows: Values, prediction: Prediction) -> Values:
+    """The mean of each column's numbers, or BASELINE_DEVIATIONS standard deviations above or below it."""
+    count = np.isfinite(rows).sum(axis=0)
+    with np.errstate(all="ignore"):
+        values = np.nansum(rows, axis=0) / count
+        if prediction is not Prediction.VALUE:
+            away = BASELINE_DEVIATIONS * np.sqrt(np.nansum((rows - values) ** 2, axis=0) / count)
+            values = values + away if prediction is Prediction.UPPER else values - away
+    return finite(values)
 
 
 def relabel(result: Result, asked: RelabelExpression) -> Result:
