@@ -7,14 +7,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from backend.entities.names import NameLimits
 from backend.oal.syntax import OalError
 from backend.server.backend import running
-from backend.server.serving import Listener, PortError, listen
-from backend.server.settings import Settings, SettingsError, load
+from backend.server.loading import load
+from backend.server.ports import Ports
+from backend.server.serving import PortError
+from backend.server.settings import Settings, SettingsError
 from backend.storage.interface import StorageError
 
 _WRONG_USE = 2
@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="a YAML file of settings; the environment (PYROVER_BACKEND_GRPC_PORT and so on) and these options win",
+        help="a YAML file of settings, such as SkyWalking's application.yml; the environment (PYROVER_BACKEND_GRPC_PORT"
+        " and so on) and these options win",
     )
     parser.add_argument("--host", help="address to listen on (default: every address of this machine)")
     parser.add_argument(
@@ -52,10 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _check_ready_fd(arguments.ready_fd)
         settings = load(arguments.config, os.environ, flags)
-        names = _name_limits(os.environ)
-        grpc = listen(settings.host, settings.grpc_port, "--grpc-port")
-        http = listen(settings.host, settings.http_port, "--http-port")
-        asyncio.run(_serve(settings, names, grpc, http, arguments.ready_fd))
+        asyncio.run(_serve(settings, Ports.listen(settings), arguments.ready_fd))
     except SettingsError as error:
         return _fail(error, _WRONG_USE)
     except (PortError, StorageError, OalError, OSError) as error:
@@ -63,20 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _name_limits(environment: Mapping[str, str]) -> NameLimits:
-    try:
-        return NameLimits.from_environment(environment)
-    except ValueError as error:
-        raise SettingsError(f"environment: {error}") from error
-
-
-async def _serve(settings: Settings, names: NameLimits, grpc: Listener, http: Listener, ready_fd: int | None) -> None:
+async def _serve(settings: Settings, ports: Ports, ready_fd: int | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings, (grpc, http), names):
-        addresses = {"grpc": grpc.authority, "http": f"http://{http.authority}"}
+    async with running(settings, ports) as backend:
+        loop.add_signal_handler(signal.SIGHUP, backend.reloader.soon)
+        addresses = {"grpc": ports.grpc.authority, "http": f"http://{ports.http.authority}"}
         sys.stdout.write(f"pyrover-backend is ready: gRPC {addresses['grpc']}, console {addresses['http']}/\n")
         sys.stdout.flush()
         if ready_fd is not None:

@@ -98,6 +98,7 @@ def routes(
     *,
     registry: CollectorRegistry = REGISTRY,
     clock: Callable[[], float] = time.time,
+    started: float | None = None,
 ) -> list[BaseRoute]:
     """Everything that is read over HTTP: the API under /api and the console at /.
 
@@ -106,12 +107,13 @@ def routes(
         definitions: the metrics that are computed; by default those that come with the program.
         registry: where the receiver counts what it takes and drops.
         clock: seconds since 1970-01-01 UTC.
+        started: when the backend started; now if that is not said.
 
     Raises:
         OalError: the definitions that come with the program cannot be loaded.
     """
     catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions)
-    backend = Backend(storage, catalog, registry, clock())
+    backend = Backend(storage, catalog, registry, clock() if started is None else started)
     asked = [Route(question.path, _endpoint(question, backend, clock), methods=["GET"]) for question in QUESTIONS]
     return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes()]
 

@@ -32,7 +32,7 @@ class BackendApplication:
         self._http: Application = Starlette(routes=[self._health, Route("/{path:path}", _not_yet)])
 
     def open(self, handlers: Mapping[str, Handler], routes: Sequence[BaseRoute]) -> None:
-        """Serve everything: gRPC methods by path, and HTTP routes."""
+        """Serve everything: gRPC methods by path, and HTTP routes. Later calls replace the routes."""
         self.grpc.open(handlers)
         self._http = Starlette(routes=[self._health, *routes])
 

@@ -1,39 +1,46 @@
 """The whole backend: receiver, analysis, store and answers, from start to a clean end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Self
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
-from backend.entities.names import NameLimits
-from backend.entities.resolution import Resolver
 from backend.ingest.budget import Budget
 from backend.ingest.warm import warm
-from backend.metrics.pipeline import Pipeline, PipelineSettings
-from backend.metrics.telemetry import Telemetry
-from backend.oal.loader import Metrics, load
+from backend.oal.compiler import Program
+from backend.oal.loader import Metrics
+from backend.oal.syntax import OalError
 from backend.query.routes import routes
 from backend.server.access_logs import PATH, AccessLogService
+from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
 from backend.server.companions import HANDLERS
+from backend.server.ports import Ports
 from backend.server.readiness import Readiness
-from backend.server.serving import Listener, serving
+from backend.server.reloading import Part, Reloader
+from backend.server.scripts import load_scripts
+from backend.server.serving import serving
 from backend.server.settings import Settings
 from backend.server.telemetry import ReceiverCollector, metrics_route
-from backend.storage.duckdb import DuckdbStorage
 
-STORE = "metrics.duckdb"
-"""Name of the store's file in its folder."""
-_MINUTES_OF_A_DAY = 24 * 60
 _DECODER, _STORAGE = "decoder", "storage"
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A running backend."""
+
+    service: AccessLogService
+    reloader: Reloader
+
+
 @asynccontextmanager
-async def running(
-    settings: Settings, listeners: Sequence[Listener], names: NameLimits | None = None
-) -> AsyncIterator[AccessLogService]:
+async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
     """Run the backend while the block runs; the block begins when everything is ready.
 
     The ports answer from the beginning: /healthcheck says what is awaited. At the end no more is accepted, open calls
@@ -45,59 +52,72 @@ async def running(
     """
     readiness = Readiness((_DECODER, _STORAGE))
     application = BackendApplication(readiness, settings.token)
+    registry = _registry()
+    grace = settings.times.shutdown_seconds
     async with AsyncExitStack() as stack:
-        storing = await stack.enter_async_context(_Storing(settings, Resolver(limits=names)))
-        await stack.enter_async_context(serving(application, listeners, settings.times.shutdown_seconds))
+        analysis = await stack.enter_async_context(Analysis(settings, registry))
+        if ports.prometheus is not None:
+            metrics = Starlette(routes=[metrics_route(registry), metrics_route(registry, "/")])
+            await stack.enter_async_context(serving(metrics, [ports.prometheus], grace))
+        await stack.enter_async_context(serving(application, ports.main, grace))
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)
-        pipeline = await storing.open()
+        await analysis.open()
         service = AccessLogService(
-            pipeline, Budget(settings.limits.buffered_bytes), settings.period, settings.limits.message_bytes
+            analysis.pipeline, Budget(settings.limits.buffered_bytes), settings.period, settings.limits.message_bytes
         )
-        storing.registry.register(ReceiverCollector(service, application.grpc))
-        answers = routes(storing.storage, storing.metrics.definitions, registry=storing.registry)
-        application.open({PATH: service.collect, **HANDLERS}, [metrics_route(storing.registry), *answers])
+        registry.register(ReceiverCollector(service, application.grpc))
+        opened = _Opened(settings, analysis, application, service, registry)
+        stack.push_async_callback(opened.reloader.settle)
+        opened.open()
         readiness.done(_STORAGE)
-        yield service
+        yield Backend(service, opened.reloader)
 
 
-class _Storing:
-    """What is behind the receiver. It is opened after the ports answer and closed after they no longer do."""
+class _Opened:
+    """What is served, and how parts of it are replaced."""
 
-    metrics: Metrics
-    storage: DuckdbStorage
-
-    def __init__(self, settings: Settings, resolver: Resolver) -> None:
-        self.registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+    def __init__(
+        self,
+        settings: Settings,
+        analysis: Analysis,
+        application: BackendApplication,
+        service: AccessLogService,
+        registry: CollectorRegistry,
+    ) -> None:
         self._settings = settings
-        self._resolver = resolver
-        self._stack = AsyncExitStack()
+        self._analysis = analysis
+        self._application = application
+        self._service = service
+        self._registry = registry
+        self._started = time.time()
+        self.reloader = Reloader([Part("metrics", self._load_metrics, self._replace_metrics, (OalError,))], registry)
 
-    async def open(self) -> Pipeline:
-        self.metrics = await asyncio.to_thread(load, skip_unsupported=True)
-        self.storage = await asyncio.to_thread(self._open_storage)
-        self._stack.push_async_callback(asyncio.to_thread, self.storage.close)
-        retention = round(self._settings.times.retention_days * _MINUTES_OF_A_DAY)
-        pipeline = Pipeline(
-            self.storage,
-            self.metrics,
-            settings=PipelineSettings(retention=retention),
-            resolver=self._resolver,
-            telemetry=Telemetry(self.registry),
+    def open(self) -> None:
+        """Serve with what is in place now."""
+        self._application.open({PATH: self._service.collect, **HANDLERS}, self._routes())
+
+    def _routes(self) -> list[BaseRoute]:
+        analysis, registry = self._analysis, self._registry
+        answers = routes(
+            analysis.storage, analysis.pipeline.metrics.definitions, registry=registry, started=self._started
         )
-        await pipeline.start()
-        self._stack.push_async_callback(pipeline.stop)
-        return pipeline
+        return [metrics_route(registry), self.reloader.route(self._settings.token), *answers]
 
-    def _open_storage(self) -> DuckdbStorage:
-        self._settings.folder.mkdir(parents=True, exist_ok=True)
-        return DuckdbStorage(self._settings.folder / STORE)
+    def _load_metrics(self) -> tuple[Metrics, Program]:
+        metrics = load_scripts(self._settings.files.oal)
+        return metrics, self._analysis.pipeline.compile(metrics)
 
-    async def __aenter__(self) -> Self:
-        return self
+    def _replace_metrics(self, loaded: tuple[Metrics, Program]) -> str:
+        metrics, program = loaded
+        self._analysis.pipeline.replace(metrics, program)
+        self.open()
+        return f"{len(metrics.definitions)} metrics"
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry

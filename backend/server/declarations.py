@@ -253,6 +253,13 @@ SETTINGS: Final = (
         "Kubernetes namespaces whose services count for nothing, on both ends.",
     ),
     Setting(
+        "entities.ignore_same_service",
+        "receiver-ebpf.default.ignoreSameService",
+        Switch(),
+        "Connections between two ends of one service count for nothing, as in SkyWalking; otherwise for the service"
+        " and its instances.",
+    ),
+    Setting(
         "prometheus.kind",
         "telemetry.selector",
         Choice(("none", "prometheus")),

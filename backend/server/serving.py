@@ -40,20 +40,22 @@ class Listener:
         self.socket.close()
 
 
-def listen(host: str, port: int, option: str) -> Listener:
+def listen(host: str, port: int, option: str, *, shared: bool = False) -> Listener:
     """Bind a TCP port; port 0 lets the system choose one.
 
     Args:
         host: An address of this machine, or "" or "0.0.0.0" or "::" for all of them.
         port: The port.
         option: The command-line option that would choose another, for the error.
+        shared: Whether other processes of the same user may listen on it too; the kernel spreads connections over them
+            (SO_REUSEPORT, socket(7)).
 
     Raises:
         PortError: The port is taken or not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        bound = socket.create_server((host, port), family=family, backlog=1_024)
+        bound = socket.create_server((host, port), family=family, backlog=1_024, reuse_port=shared)
     except OSError as error:
         raise PortError(
             f"cannot listen on {host}:{port}: {error.strerror}. Choose another port with {option}, "

@@ -13,6 +13,7 @@ from backend.entities.names import NameLimits
 from backend.ingest.budget import DEFAULT_BUDGET
 from backend.ingest.framing import DEFAULT_MESSAGE_LIMIT
 from backend.ingest.stream import Period
+from backend.storage.interface import Precision, Retention
 
 
 class SettingsError(Exception):
@@ -89,6 +90,7 @@ class Entities(msgspec.Struct, frozen=True):
     """Which services there are."""
 
     excluded_namespaces: tuple[str, ...] = ()
+    ignore_same_service: bool = False
 
 
 class Compatibility(msgspec.Struct, frozen=True):
@@ -131,6 +133,15 @@ class Settings(msgspec.Struct, frozen=True):
             retention=timedelta(days=self.times.retention_days),
             clock_difference=timedelta(seconds=self.times.clock_difference_seconds),
         )
+
+    @property
+    def retention(self) -> Retention:
+        """How long the store keeps what. Longer steps are kept at least as long as shorter ones."""
+        times = self.times
+        minutes = round(times.retention_days * Precision.DAY)
+        hours = max(minutes, round(times.retention_days_of_hours * Precision.DAY))
+        days = max(hours, round(times.retention_days_of_days * Precision.DAY))
+        return Retention(minutes, hours, days, round(times.retention_days_of_metadata * Precision.DAY))
 
     @property
     def name_limits(self) -> NameLimits:

@@ -62,14 +62,14 @@ class ReceiverCollector(Collector):
         )
 
 
-def metrics_route(registry: CollectorRegistry) -> Route:
-    """GET /metrics."""
+def metrics_route(registry: CollectorRegistry, path: str = "/metrics") -> Route:
+    """GET of what is counted, as Prometheus reads it."""
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), 200, {"content-type": content_type})
 
-    return Route("/metrics", metrics, methods=["GET"])
+    return Route(path, metrics, methods=["GET"])
 
 
 def _received(counts: Counts) -> Iterator[Metric]:

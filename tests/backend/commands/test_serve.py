@@ -143,7 +143,7 @@ def test_wrong_settings_are_a_clear_error(tmp_path: Path) -> None:
     process = start(environment={"PYROVER_BACKEND_HTTP_PORT": "none"})
     _, error = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "http_port" in error
+    assert "PYROVER_BACKEND_HTTP_PORT is 'none'; it must be a whole number from 0 to 65535" in error
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
@@ -188,4 +188,94 @@ def test_a_limit_of_names_that_is_no_number_is_a_clear_error(tmp_path: Path) -> 
     process = start("--data", str(tmp_path), environment={"SW_SERVICE_NAME_MAX_LENGTH": "many"})
     _, error = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "SW_SERVICE_NAME_MAX_LENGTH='many' is not a whole number" in error
+    assert "'many' (from SW_SERVICE_NAME_MAX_LENGTH); it must be a whole number of at least 1" in error
+
+
+CUSTOM = 'custom_write_count = from(K8SService.*).filter(type == "write").count();\n'
+
+
+def names(addresses: dict[str, str]) -> set[str]:
+    metrics = httpx.get(f"{addresses['http']}/api/metrics/names").json()["metrics"]
+    return {metric["name"] for metric in metrics}
+
+
+def test_scripts_are_read_again_by_a_request_and_by_a_signal(tmp_path: Path) -> None:
+    scripts = tmp_path / "oal"
+    scripts.mkdir()
+    script = scripts / "custom.oal"
+    script.write_text(CUSTOM)
+    settings = tmp_path / "backend.yml"
+    settings.write_text(f"core:\n  default:\n    oalPath: {scripts}\n")
+    with backend(tmp_path / "data", "--config", str(settings)) as (process, addresses):
+        assert "custom_write_count" in names(addresses)
+        script.write_text(CUSTOM.replace("custom_write", "custom_other"))
+        answer = httpx.post(f"{addresses['http']}/api/reload")
+        assert answer.status_code == 200
+        (part,) = [part for part in answer.json()["parts"] if part["part"] == "metrics"]
+        assert part["outcome"] == "replaced"
+        assert names(addresses) >= {"custom_other_count", "kubernetes_service_write_cpm"}
+        assert "custom_write_count" not in names(addresses)
+        script.write_text("custom_bad = from(K8SService.*).nothing();\n")
+        answer = httpx.post(f"{addresses['http']}/api/reload")
+        assert answer.status_code == 422
+        (part,) = [part for part in answer.json()["parts"] if part["part"] == "metrics"]
+        assert part["outcome"] == "refused"
+        assert f"{script}:1:" in part["detail"]
+        assert "custom_other_count" in names(addresses)
+        send(addresses["grpc"], 5)
+        script.write_text(CUSTOM)
+        process.send_signal(signal.SIGHUP)
+        while "custom_write_count" not in names(addresses):
+            assert process.poll() is None
+        counted = httpx.get(f"{addresses['http']}/metrics").text
+        assert 'pyrover_backend_reloads_total{outcome="replaced",part="metrics"} 2.0' in counted
+        assert 'pyrover_backend_reloads_total{outcome="refused",part="metrics"} 1.0' in counted
+        assert httpx.get(f"{addresses['http']}/api/reload").status_code == 405
+        process.terminate()
+        _, logged = process.communicate(timeout=30)
+    assert f"reload: metrics refused, the old ones stay: {script}:1:" in logged
+    assert logged.count("reload: metrics replaced: ") == 2
+
+
+def test_wrong_scripts_at_the_start_are_a_clear_error(tmp_path: Path) -> None:
+    script = tmp_path / "custom.oal"
+    script.write_text("nothing\n")
+    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
+    process = start(*ports, "--data", str(tmp_path), environment={"PYROVER_BACKEND_FILES_OAL": str(script)})
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"pyrover-backend serve: {script}:" in error
+
+
+def test_who_reloads_needs_the_token(tmp_path: Path) -> None:
+    with backend(tmp_path, environment={"SW_AUTHENTICATION": "sesame"}) as (_, addresses):
+        url = f"{addresses['http']}/api/reload"
+        assert httpx.post(url).status_code == 403
+        assert httpx.post(url, headers={"Authentication": "other"}).status_code == 403
+        assert httpx.post(url, headers={"Authorization": "Bearer ses\u00e4me".encode()}).status_code == 403
+        assert httpx.post(url, headers={"Authentication": "sesame"}).status_code == 200
+        assert httpx.post(url, headers={"Authorization": "Bearer sesame"}).status_code == 200
+
+
+def test_further_ports_serve_agents_and_prometheus_has_one_of_its_own(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ebpf, sharing = one.getsockname()[1], other.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as third:
+        prometheus = third.getsockname()[1]
+    environment = {
+        "SW_EBPF_GRPC_PORT": str(ebpf),
+        "SW_RECEIVER_GRPC_PORT": str(sharing),
+        "SW_TELEMETRY": "prometheus",
+        "SW_TELEMETRY_PROMETHEUS_PORT": str(prometheus),
+    }
+    with backend(tmp_path, environment=environment) as (process, addresses):
+        for number, port in enumerate((ebpf, sharing)):
+            send(f"127.0.0.1:{port}", 1)
+            for path in ("/", "/metrics"):
+                metrics = httpx.get(f"http://127.0.0.1:{prometheus}{path}").text
+                assert f"pyrover_backend_logs_stored_total {number + 1}.0" in metrics
+        assert httpx.get(f"http://127.0.0.1:{prometheus}/api/services").status_code == 404
+        assert "pyrover_backend_logs_stored_total 2.0" in httpx.get(f"{addresses['http']}/metrics").text
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 0

@@ -200,7 +200,7 @@ class Bomb:
 
     version = 0
 
-    def find(self, host: str, port: int, node: Node, minute: int) -> End | None:
+    def find(self, host: str, port: int, node: Node, minute: int) -> End | None:  # noqa: ARG002 - the interface
         if host == "10.0.0.13":
             raise RuntimeError(f"no entry for {node.name}")
         return None

@@ -1,0 +1,82 @@
+"""What is behind the receiver: analysis and store. Opened after the ports answer, closed after they no longer do."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Self
+
+from prometheus_client import CollectorRegistry
+
+from backend.entities.resolution import Resolver
+from backend.metrics.pipeline import Pipeline, PipelineSettings
+from backend.metrics.telemetry import Telemetry
+from backend.server.scripts import load_scripts
+from backend.server.settings import Settings
+from backend.storage.duckdb import DuckdbStorage
+from backend.storage.interface import Storage
+
+STORE = "metrics.duckdb"
+"""Name of the store's file in its folder."""
+
+
+class Analysis:
+    """Analysis and store.
+
+    Args:
+        settings: How they are to be.
+        registry: Where they count.
+    """
+
+    pipeline: Pipeline
+    storage: Storage
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._stack = AsyncExitStack()
+
+    async def open(self) -> None:
+        """Open the store and begin to analyse.
+
+        Raises:
+            StorageError: The store cannot be opened.
+            OalError: The metrics' definitions are wrong.
+        """
+        metrics = await asyncio.to_thread(load_scripts, self._settings.files.oal)
+        self.storage = await asyncio.to_thread(self._open_storage)
+        self._stack.push_async_callback(asyncio.to_thread, self.storage.close)
+        self.pipeline = Pipeline(
+            self.storage,
+            metrics,
+            settings=self._pipeline_settings(),
+            resolver=self._resolver(),
+            telemetry=Telemetry(self._registry),
+        )
+        await self.pipeline.start()
+        self._stack.push_async_callback(self.pipeline.stop)
+
+    def _pipeline_settings(self) -> PipelineSettings:
+        limits = self._settings.limits
+        return PipelineSettings(
+            maximum_rows=limits.waiting_logs,
+            maximum_bytes=limits.waiting_bytes,
+            retention=self._settings.retention,
+            zeros_are_values=self._settings.compatibility.zeros_are_values,
+        )
+
+    def _resolver(self) -> Resolver:
+        entities = self._settings.entities
+        return Resolver(
+            limits=self._settings.name_limits,
+            excluded_namespaces=frozenset(entities.excluded_namespaces),
+            ignore_same_service=entities.ignore_same_service,
+        )
+
+    def _open_storage(self) -> Storage:
+        self._settings.folder.mkdir(parents=True, exist_ok=True)
+        return DuckdbStorage(self._settings.folder / STORE)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
