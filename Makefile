@@ -20,7 +20,7 @@ vm-test: ## run the kernel tests on stock Debian kernels, in virtual machines
 	@scripts/setup vm; status=$$?; \
 	if [ $$status -eq 69 ]; then echo "vm-test skipped: what it needs cannot be installed (the reason is above)"; \
 	elif [ $$status -ne 0 ]; then exit $$status; \
-	else $(PYTHON) -m scripts.vm --kernels "$(KERNELS)" --modes "$(MODES)" $(TESTS); fi
+	else $(PYTHON) -m scripts.vm --kernels "$(KERNELS)" --modes "$(MODES)" --run "$(RUN)" $(TESTS); fi
 
 lint: ## check style and types
 	@scripts/setup test

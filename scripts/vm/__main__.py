@@ -1,6 +1,7 @@
 """Run the kernel tests on stock Debian kernels, each booted in a virtual machine, for `make vm-test`.
 
     python -m scripts.vm [--kernels "6.1 6.12"] [--modes "fentry kprobe tracepoint auto"] [PYTEST ARGUMENTS ...]
+    python -m scripts.vm --run "bench.stage_cost --rounds 1" [--kernels 6.12]
 
 docs/vm-tests.md says what runs and how. Prints a line for each kernel, mode and test as it ends, a summary, and what
 is known about failures. Exits 1 when something failed, 0 otherwise; what cannot be had (QEMU, a kernel's package) is
@@ -8,6 +9,7 @@ skipped with the reason.
 """
 
 import argparse
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.vm import machine
@@ -44,17 +47,31 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def parse_arguments(arguments: list[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """(series, modes, arguments of pytest); an empty selection is everything."""
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    kernels: tuple[str, ...]
+    modes: tuple[str, ...]
+    """Empty: the usual."""
+    tests: tuple[str, ...]
+    """Arguments of pytest; empty: every test."""
+    command: tuple[str, ...]
+    """A module and its arguments; empty: tests."""
+
+
+def parse_arguments(arguments: list[str]) -> Asked:
+    """What is asked for; ends the program for names that there are not."""
     parser = argparse.ArgumentParser(prog="python -m scripts.vm", description=__doc__.splitlines()[0])
     parser.add_argument("--kernels", default="", help=f"of {', '.join(SERIES)}")
     parser.add_argument("--modes", default="", help=f"of {', '.join(MODES)}")
+    parser.add_argument("--run", default="", metavar="MODULE ARGUMENTS", help="run this instead of the tests")
     known, tests = parser.parse_known_args(arguments)
     kernels, modes = tuple(known.kernels.split()), tuple(known.modes.split())
     for what, names, allowed in (("kernel", kernels, SERIES), ("mode", modes, MODES)):
         if unknown := [name for name in names if name not in allowed]:
             parser.error(f"no such {what}: {', '.join(unknown)}; there are {', '.join(allowed)}")
-    return kernels or tuple(SERIES), modes, tuple(tests)
+    return Asked(kernels or tuple(SERIES), modes, tuple(tests), tuple(shlex.split(known.run)))
 
 
 def compile_backend() -> None:
@@ -73,8 +90,11 @@ def run_machine(programs: Path, kernel: Kernel, plan: Plan) -> Results:
     reason = "it ended early"
     try:
         for text in machine.lines(programs, kernel, file.relative_to(ROOT), console, ENVIRONMENT):
-            if (message := read(text)) and (line := results.add(message)):
-                say(line)
+            if message := read(text):
+                if line := results.add(message):
+                    say(line)
+            elif plan.command:
+                say(f"{kernel.series:<5} {text}")
     except machine.MachineError as error:
         reason = str(error)
     if not results.is_done:
@@ -86,9 +106,14 @@ def run_machine(programs: Path, kernel: Kernel, plan: Plan) -> Results:
     return results
 
 
+def plan_for(series: str, asked: Asked) -> Plan:
+    """What the machine with this kernel is to do."""
+    return Plan((), (), (), asked.command) if asked.command else make_plan(series, asked.modes, asked.tests)
+
+
 def main() -> int:
     """Try every kernel."""
-    series, modes, tests = parse_arguments(sys.argv[1:])
+    asked = parse_arguments(sys.argv[1:])
     if missing := [name for name in NEEDED if shutil.which(name) is None]:
         print(f"vm-test skipped: {', '.join(missing)} not found; 'make vm-test' installs them on Debian")
         return 0
@@ -98,7 +123,7 @@ def main() -> int:
     except Skipped as reason:
         print(f"vm-test skipped: {reason}")
         return 0
-    for name in series:
+    for name in asked.kernels:
         try:
             kernels.append(fetch(name))
         except Skipped as reason:
@@ -111,7 +136,7 @@ def main() -> int:
     with ThreadPoolExecutor(len(kernels)) as pool:
         try:
             results = list(
-                pool.map(lambda kernel: run_machine(programs, kernel, make_plan(kernel.series, modes, tests)), kernels)
+                pool.map(lambda kernel: run_machine(programs, kernel, plan_for(kernel.series, asked)), kernels)
             )
         except BaseException:  # Ctrl-C, or being ended
             machine.end_all()

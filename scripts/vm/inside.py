@@ -1,4 +1,6 @@
-"""What a machine does: the gate in each mode, then the tests in each mode. Everything is told as messages.
+"""What a machine does: the gate in each mode, then the tests in each mode, or a command instead.
+
+Everything is told as messages, but for what the command prints.
 
 Runs as root in the machine: `python -m scripts.vm.inside PLAN`, PLAN being a file made by `scripts.vm.plan`.
 """
@@ -70,9 +72,19 @@ def run_once(mode: str, tests: tuple[str, ...], failed: Path) -> None:
         tell(Message(Step.END, mode, "pytest", Outcome.FAILED, time.monotonic() - begin, text))
 
 
+def run_command(command: tuple[str, ...]) -> None:
+    """Run a module of this project; what it prints is for the one who asked."""
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-u", "-m", *command], check=False)
+    outcome = Outcome.FAILED if done.returncode else Outcome.PASSED
+    tell(Message(Step.END, "", command[0], outcome, time.monotonic() - begin, f"it ended with {done.returncode}"))
+
+
 def main() -> None:
     """Follow the plan."""
     plan = Plan.read(Path(sys.argv[1]))
+    if plan.command:
+        run_command(plan.command)
     for mode in plan.modes:
         pass_gate(mode)
     if plan.tests:

@@ -28,6 +28,8 @@ class Plan:
     """In each of these the tests run."""
     tests: tuple[str, ...]
     """Arguments of pytest."""
+    command: tuple[str, ...] = ()
+    """A module of this project and its arguments, to be run instead of all that."""
 
     def write(self, file: Path) -> None:
         """Keep it for the machine."""
