@@ -1,6 +1,6 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test lint format protos hooks configuration lock clean
+.PHONY: help run test vm-test lint format protos hooks configuration bench-ingest lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts
@@ -46,6 +46,10 @@ hooks: ## write docs/hooks.md from the hook declarations
 configuration: ## write docs/configuration.md and application.yml from the declared settings
 	@scripts/setup test
 	@$(PYTHON) -m backend.server.configuration_page
+
+bench-ingest: ## measure what one backend takes on one core, from HTTP/2 to rows stored
+	@scripts/setup test
+	@$(PYTHON) -m bench.ingest
 
 lock: ## pin the dependencies of pyproject.toml again
 	@scripts/lock

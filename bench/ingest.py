@@ -1,0 +1,206 @@
+"""From HTTP/2 to rows stored: what one backend takes on one core, with all metrics on.
+
+    python -m bench.ingest [--seconds 10] [--logs 1 2 5] [--entities 100 2000 20000]
+
+A whole backend, `pyrover-backend serve`, is a process of its own that may use one core only (taskset); the sender is
+this one, on another core. It writes raw HTTP/2 on four connections, one stream after another on each, and a stream is
+over when it has been answered, which is when everything in it is durable. Each message names its connection, as those of
+a sender do that has many connections.
+
+Entities are instances: 10 of each service, each called by one of another service, so that beside n instances there are
+n / 10 services, as many relations between services, and n relations between instances. Messages of 5 logs have an HTTP
+exchange too, which makes 10 endpoints for each service.
+
+CPU is user plus system time of the server's process, memory its resident set and the most that it was.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from backend.server.access_logs import PATH
+from bench.http2 import Connection, coalesced, framed
+from protos.ebpf import accesslog_pb2
+
+SERVER_CORE, SENDER_CORE = 0, 1
+CONNECTIONS = 4
+UP_NS = 3_600_000_000_000
+INSTANCES_OF_A_SERVICE = 10
+PATHS = 10
+KINDS = {1: ("write",), 2: ("write", "read"), 5: ("connect", "write", "read", "close")}
+"""Kernel logs of a message, by the number of its logs; the fifth is an HTTP exchange."""
+STREAM_MESSAGES = 20_000
+
+
+def message(number: int, logs: int, boot_seconds: int | None) -> bytes:
+    """A message of the connection of an instance."""
+    made = accesslog_pb2.EBPFAccessLogMessage()
+    if boot_seconds is not None:
+        made.node.name = "node-1"
+        made.node.bootTime.seconds = boot_seconds
+    service = number // INSTANCES_OF_A_SERVICE
+    local, remote = made.connection.local.kubernetes, made.connection.remote.kubernetes
+    for end, of, port in ((local, service, 9_080), (remote, service + 1, 40_000)):
+        end.serviceName = f"service-{of:05}.default"
+        end.podName = f"service-{of:05}-6b7d8c9f5-{number % INSTANCES_OF_A_SERVICE:05}"
+        end.containerName, end.processName, end.port = "app", "python", port
+    made.connection.role = 1  # server
+    made.connection.protocol = 1  # HTTP/1
+    for index, name in enumerate(KINDS[logs]):
+        operation = getattr(made.kernelLogs.add(), name)
+        operation.startTime.offset.offset = UP_NS + number * 1_000 + index
+        operation.endTime.offset.offset = operation.startTime.offset.offset + 12_345
+        if name in {"connect", "close"}:
+            operation.success = True
+        else:
+            operation.syscall = 2
+            for layer in (operation.l2Metrics, operation.l3Metrics, operation.l4Metrics):
+                _fill(layer)
+    if logs > len(KINDS[logs]):
+        http = made.protocolLog.http
+        http.startTime.offset.offset, http.endTime.offset.offset = UP_NS, UP_NS + 900_000
+        http.request.path, http.request.host = f"/details/{'abcdefghij'[number % PATHS]}", "details:9080"
+        http.response.statusCode = 200
+    return made.SerializeToString()
+
+
+def _fill(layer: Message) -> None:
+    for item in layer.DESCRIPTOR.fields:
+        if item.message_type is None:
+            setattr(layer, item.name, 123_456)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A backend in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def cpu(self) -> float:
+        """CPU seconds that it has used, of user and system (proc(5), fields 14 and 15)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> tuple[float, float]:
+        """Megabytes resident now, and at most."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        held = dict(line.split(":", 1) for line in lines)
+        now, most = (int(held[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+        return now, most
+
+
+@contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
+    """Run a backend on one core, with its data in a folder."""
+    log = folder / "log"
+    reading, writing = os.pipe()
+    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "backend.cli", "serve", "--host", "127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, "--grpc-port", "0", "--http-port", "0", "--data", folder / "data", "--ready-fd", str(writing)],
+        env={**os.environ, **environment},
+        pass_fds=(writing,),
+        stdout=subprocess.DEVNULL,
+        stderr=log.open("wb"),
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as ready:
+            line = ready.readline()
+        if not line:
+            raise SystemExit(f"the backend ended at its start, with {process.wait()}: {log.read_text()}")
+        yield Server(process, int(json.loads(line)["grpc"].rpartition(":")[2]))
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+class Sender(threading.Thread):
+    """One connection that sends stream after stream until the time is over."""
+
+    def __init__(self, port: int, payloads: Sequence[bytes], messages: int, until: float) -> None:
+        super().__init__()
+        self.sent = 0
+        self._port, self._payloads, self._messages, self._until = port, payloads, messages, until
+        self._failure = ""
+
+    def run(self) -> None:
+        """Send."""
+        with Connection(self._port) as connection:
+            while not self.sent or time.monotonic() < self._until:
+                stream = connection.open(PATH)
+                connection.send(stream, self._payloads)
+                connection.end(stream)
+                answer = connection.answer(stream).headers
+                if answer.get("grpc-status") != "0" or "pyrover-dropped" in answer:
+                    self._failure = str(answer)
+                    return
+                self.sent += self._messages
+
+    def result(self) -> int:
+        """Messages that were sent and answered."""
+        self.join()
+        if self._failure:
+            raise SystemExit(f"the backend answered {self._failure}")
+        return self.sent
+
+
+def send(server: Server, payloads: Sequence[bytes], messages: int, seconds: float) -> int:
+    """Send on all connections for a time; how many messages."""
+    senders = [Sender(server.port, payloads, messages, time.monotonic() + seconds) for _ in range(CONNECTIONS)]
+    for sender in senders:
+        sender.start()
+    return sum(sender.result() for sender in senders)
+
+
+def measure(logs: int, entities: int, seconds: float, environment: dict[str, str]) -> str:
+    """A row of the table."""
+    boot_seconds = (time.time_ns() - UP_NS) // 1_000_000_000
+    pool = [framed(message(number, logs, None)) for number in range(entities)]
+    messages = max(STREAM_MESSAGES, entities)
+    rest = itertools.islice(itertools.cycle(pool), 1, messages)
+    body = b"".join([framed(message(0, logs, boot_seconds)), *rest])
+    payloads = list(coalesced(body))
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), environment) as server:
+        before = server.memory()[0]
+        send(server, payloads, messages, 0)
+        used, began = server.cpu(), time.monotonic()
+        sent = send(server, payloads, messages, seconds)
+        took, used = time.monotonic() - began, server.cpu() - used
+        now, most = server.memory()
+    rate = sent / took
+    return (
+        f"| {logs} | {entities:,} | {len(body) / messages - 5:.0f} | {rate:,.0f} | {rate * logs:,.0f} |"
+        f" {used / sent * 1e6:.2f} us | {used / took:.0%} | {before:.0f}, {now:.0f}, {most:.0f} MB |"
+    )
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each row sends (default: %(default)s)")
+    parser.add_argument("--logs", type=int, nargs="+", choices=KINDS, default=list(KINDS), help="logs of a message")
+    parser.add_argument("--entities", type=int, nargs="+", default=[100, 2_000, 20_000], help="instances")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {SENDER_CORE})
+    print(f"{os.cpu_count()} cores, {CONNECTIONS} connections, {options.seconds:g} s a row\n")
+    print("| logs | instances | bytes | messages/s | logs/s | CPU a message | core busy | memory: start, end, most |")
+    print("|---|---|---|---|---|---|---|---|")
+    for logs, entities in itertools.product(options.logs, options.entities):
+        print(measure(logs, entities, options.seconds, {}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
