@@ -4,8 +4,8 @@
 
 A whole backend, `pyrover-backend serve`, is a process of its own that may use one core only (taskset); the sender is
 this one, on another core. It writes raw HTTP/2 on four connections, one stream after another on each, and a stream is
-over when it has been answered, which is when everything in it is durable. Each message names its connection, as those of
-a sender do that has many connections.
+over when it has been answered, which is when everything in it is durable. Each message names its connection, as those
+of a sender do that has many connections.
 
 Entities are instances: 10 of each service, each called by one of another service, so that beside n instances there are
 n / 10 services, as many relations between services, and n relations between instances. Messages of 5 logs have an HTTP
