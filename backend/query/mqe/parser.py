@@ -62,15 +62,17 @@ def parse(text: str) -> Expression:
 def _explain(error: UnexpectedInput, text: str) -> NoReturn:
     position = Position(error.line, error.column)
     if isinstance(error, UnexpectedCharacters):
-        expected, found = error.allowed, repr(error.char)
+        found = repr(error.char)
     elif isinstance(error, UnexpectedToken):
-        expected, found = error.accepts or error.expected, repr(str(error.token))
+        found = repr(str(error.token))
         if error.token.type == "$END":
             lines = text.rstrip().split("\n")
             found, position = "the end", Position(len(lines), len(lines[-1]) + 1)
     else:  # the LALR parser raises no other
         raise error
-    names = sorted({_EXPECTED.get(name, name) for name in expected or ()})
+    # What the error itself names could stand in some context, not in this one.
+    expected = error.interactive_parser.accepts()
+    names = sorted({_EXPECTED.get(name, name) for name in expected})
     if "a name" in names:  # then a text can stand here for the grammar, but for no function
         names = [name for name in names if name != "a quoted text"]
     raise MqeError(position, f"{found} cannot stand here: expected {' or '.join(names)}") from None
