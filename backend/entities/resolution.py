@@ -239,7 +239,7 @@ class Resolver:
             maximum_relations: most relations from endpoints of a service; others are between ABANDONED.
         """
         self.limits = limits or NameLimits()
-        self._addresses = addresses or EmptyAddressBook()
+        self._addresses = EmptyAddressBook() if addresses is None else addresses
         self._excluded_namespaces = frozenset(excluded_namespaces)
         self._ignore_same_service = ignore_same_service
         # The caches hold what was used last. Each may forget: a connection or flow that comes again is resolved

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from backend.entities.resolution import Resolver
 from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.metrics.telemetry import Telemetry
+from backend.server.presence import Presence
 from backend.server.scripts import load_scripts
 from backend.server.settings import Settings
 from backend.storage.duckdb import DuckdbStorage
@@ -28,6 +29,7 @@ class Analysis:
 
     pipeline: Pipeline
     storage: Storage
+    presence: Presence
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self._settings = settings
@@ -53,6 +55,11 @@ class Analysis:
         )
         await self.pipeline.start()
         self._stack.push_async_callback(self.pipeline.stop)
+        excluded = frozenset(self._settings.entities.excluded_namespaces)
+        self.presence = Presence(self.storage, self._settings.name_limits, excluded)
+        self._registry.register(self.presence)
+        await self.presence.start()
+        self._stack.push_async_callback(self.presence.stop)
 
     def _pipeline_settings(self) -> PipelineSettings:
         limits = self._settings.limits

@@ -19,7 +19,7 @@ from backend.query.routes import routes
 from backend.server.access_logs import PATH, AccessLogService
 from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
-from backend.server.companions import HANDLERS
+from backend.server.companions import handlers
 from backend.server.ports import Ports
 from backend.server.readiness import Readiness
 from backend.server.reloading import Part, Reloader
@@ -96,7 +96,8 @@ class _Opened:
 
     def open(self) -> None:
         """Serve with what is in place now."""
-        self._application.open({PATH: self._service.collect, **HANDLERS}, self._routes())
+        calls = {PATH: self._service.collect, **handlers(self._analysis.presence)}
+        self._application.open(calls, self._routes())
 
     def _routes(self) -> list[BaseRoute]:
         analysis, registry = self._analysis, self._registry

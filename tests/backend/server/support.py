@@ -11,9 +11,11 @@ from backend.ingest.batch import LogBatch
 from backend.ingest.sink import LogSink, Overloaded
 from backend.server.access_logs import PATH, AccessLogService
 from backend.server.application import BackendApplication
-from backend.server.companions import HANDLERS
+from backend.server.companions import handlers
+from backend.server.presence import Presence
 from backend.server.readiness import Readiness
 from backend.server.serving import Listener, listen, serving
+from backend.storage.memory import MemoryStorage
 from bench.http2 import Connection, Stream, coalesced, framed
 
 SIZE = "read.l2Metrics.totalPackageSize"
@@ -71,20 +73,26 @@ class Receiver:
         return await asyncio.to_thread(send)
 
 
-def application_of(service: AccessLogService, routes: Sequence[BaseRoute] = (), token: str = "") -> BackendApplication:
+def application_of(
+    service: AccessLogService,
+    routes: Sequence[BaseRoute] = (),
+    token: str = "",
+    presence: Presence | None = None,
+) -> BackendApplication:
     application = BackendApplication(Readiness(()), token)
-    application.open({PATH: service.collect, **HANDLERS}, routes)
+    presence = Presence(MemoryStorage()) if presence is None else presence
+    application.open({PATH: service.collect, **handlers(presence)}, routes)
     return application
 
 
 @asynccontextmanager
 async def receiving(
-    service: AccessLogService | LogSink, token: str = "", grace: float = 5.0
+    service: AccessLogService | LogSink, token: str = "", grace: float = 5.0, presence: Presence | None = None
 ) -> AsyncIterator[Receiver]:
     """Run a receiver."""
     if not isinstance(service, AccessLogService):
         service = AccessLogService(service)
-    application = application_of(service, token=token)
+    application = application_of(service, token=token, presence=presence)
     listener = listen("127.0.0.1", 0, "--grpc-port")
     async with serving(application, [listener], grace):
         yield Receiver(service, application, listener)

@@ -4,7 +4,12 @@ import hashlib
 import grpc
 import pytest
 
+from backend.entities import ids
+from backend.entities.names import NameLimits
 from backend.server.companions import process_id
+from backend.server.presence import Presence
+from backend.storage.interface import Instance, Service
+from backend.storage.memory import MemoryStorage
 from protos.common.command_pb2 import Commands
 from protos.ebpf import continuous_pb2 as continuous
 from protos.ebpf import process_pb2 as process
@@ -30,7 +35,65 @@ def expected_id(name: str) -> str:
 
 
 def test_the_id_of_a_process_is_that_of_skywalking() -> None:
-    assert process_id(entity("java")) == expected_id("java")
+    assert process_id(entity("java"), NameLimits()) == expected_id("java")
+    # Names are cut before an id is made of them, as those of access logs are.
+    long = entity("java")
+    long.serviceName, long.instanceName = "shop.default" + "x" * 70, "shop-1" + "y" * 70
+    assert process_id(long, NameLimits(service=12, instance=6)) == expected_id("java")
+
+
+def pings(*entities: process.EBPFProcessEntityMetadata) -> process.EBPFProcessPingPkgList:
+    """What Rover sends every 20 seconds."""
+    made = process.EBPFProcessPingPkgList(ebpfAgentID="2f9a")
+    for each in entities:
+        made.processes.add(entityMetadata=each, properties=[{"key": "support_ebpf_profiling", "value": "true"}])
+    return made
+
+
+async def test_services_and_instances_are_kept_that_nobody_calls() -> None:
+    storage = MemoryStorage()
+    presence = Presence(storage, clock=lambda: 600.0)
+    mesh = process.EBPFProcessEntityMetadata(layer="MESH", serviceName="shop.default", instanceName="shop-1")
+    reported = process.EBPFProcessReportList(ebpfAgentID="2f9a")
+    reported.processes.add().k8sProcess.entity.CopyFrom(mesh)
+    async with (
+        receiving(Full(), presence=presence) as receiver,
+        grpc.aio.insecure_channel(receiver.address) as channel,
+    ):
+        stub = EBPFProcessServiceStub(channel)
+        await stub.keepAlive(pings(entity("java"), entity("bash")), timeout=30)
+        await stub.reportProcesses(reported, timeout=30)
+        assert await presence.write()
+    service = ids.service_id("shop.default")
+    assert storage.services() == [Service(service, "shop.default", "K8S_SERVICE", 10, 10, more_layers=("MESH",))]
+    assert storage.instances(service, 0, 20) == [
+        Instance(ids.instance_id(service, "shop-1"), service, "shop-1", 10, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "hint"), [("K8S_SERVICES", "did you mean 'K8S_SERVICE'?"), ("", "Rover's usual ones are")]
+)
+async def test_a_layer_that_does_not_exist_is_an_error_and_nothing_of_the_message_counts(layer: str, hint: str) -> None:
+    presence = Presence(MemoryStorage())
+    wrong = entity("java")
+    wrong.layer = layer
+    reported = process.EBPFProcessReportList()
+    reported.processes.add().k8sProcess.entity.CopyFrom(entity("java"))
+    reported.processes.add().k8sProcess.entity.CopyFrom(wrong)
+    async with (
+        receiving(Full(), presence=presence) as receiver,
+        grpc.aio.insecure_channel(receiver.address) as channel,
+    ):
+        stub = EBPFProcessServiceStub(channel)
+        for call, message in ((stub.keepAlive, pings(entity("java"), wrong)), (stub.reportProcesses, reported)):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(message, timeout=30)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert f"there is no layer {layer!r}, which 'shop.default' is said to be in; {hint}" in (
+                caught.value.details() or ""
+            )
+    assert len(presence) == 0
 
 
 async def test_reported_processes_get_their_ids_and_are_echoed() -> None:
