@@ -1,0 +1,316 @@
+"""Lists that are kept up to date, over whatever happens to the connection."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from common.kubernetes.resources import NODES, PODS, SERVICES
+from common.kubernetes.watch import Change, Restart, Watch, WatchSettings
+from tests.common.kubernetes.api_http import Cut
+from tests.common.kubernetes.api_server import ApiServer, Gone
+from tests.common.kubernetes.following import HURRIED, Follower, access, following
+from tests.common.kubernetes.manifests import node, pod, service
+
+
+def names(follower: Follower) -> list[str]:
+    return sorted(name for _, name in follower.objects)
+
+
+def test_what_is_there_is_listed_and_what_changes_is_told() -> None:
+    server = ApiServer()
+    server.put("pods", pod("a", "10.0.0.1"))
+    with server.serving() as url, following(url, PODS) as (watch, follower):
+        server.until(lambda: server.watches("pods"))
+        server.put("pods", pod("b", "10.0.0.2"))
+        server.put("pods", pod("a", "10.0.0.3"))
+        server.delete("pods", "default", "b")
+        follower.until("list a", "+b", "+a", "-b")
+        assert follower.objects["default", "a"].addresses == (bytes([10, 0, 0, 3]),)
+        assert (watch.counts.lists, watch.counts.events) == (1, 3)
+    assert server.answers("pods", "list") == [200]
+
+
+def test_a_list_is_read_in_pages_of_one_version() -> None:
+    server = ApiServer()
+    for number in range(7):
+        server.put("services", service(f"s{number}", f"10.96.0.{number}"))
+    with server.serving() as url, following(url, SERVICES, settings=replace(HURRIED, page=3)) as (_, follower):
+        follower.until("list s0 s1 s2 s3 s4 s5 s6")
+        server.until(lambda: server.watches("services"))
+        lists = [asked.query for asked in server.asked if not asked.is_watch]
+        assert [(query["limit"], "continue" in query) for query in lists] == [("3", False), ("3", True), ("3", True)]
+
+
+def test_an_object_that_no_longer_fits_the_selector_is_gone() -> None:
+    server = ApiServer()
+    server.put("pods", pod("done", "10.0.0.1", phase="Succeeded"))
+    server.put("pods", pod("runs", "10.0.0.2"))
+    with server.serving() as url, following(url, PODS) as (_, follower):
+        server.until(lambda: server.watches("pods"))
+        server.put("pods", pod("runs", "10.0.0.2", phase="Failed"))
+        follower.until("list runs", "-runs")
+
+
+@pytest.mark.parametrize("how", Cut)
+def test_after_an_interruption_the_watch_goes_on_where_it_was(how: Cut) -> None:
+    server = ApiServer()
+    with server.serving() as url, following(url, NODES) as (watch, follower):
+        server.until(lambda: server.watches("nodes"))
+        server.put("nodes", node("one", "192.0.2.1"))
+        follower.until("+one")
+        server.cut(how)
+        server.put("nodes", node("two", "192.0.2.2"))
+        follower.until("list", "+one", "+two")
+        cause = Restart.ENDED if how is Cut.TIME_IS_OVER else Restart.DISCONNECTED
+        assert set(watch.counts.restarts) == {cause}
+    assert server.answers("nodes", "list") == [200]
+
+
+@pytest.mark.parametrize("gone", Gone)
+def test_a_version_that_is_no_longer_kept_is_listed_again(gone: Gone) -> None:
+    server = ApiServer()
+    server.gone = gone
+    server.put("nodes", node("one", "192.0.2.1"))
+    with server.serving() as url, following(url, NODES) as (watch, follower):
+        server.until(lambda: server.watches("nodes"))
+        with server.changed:
+            server.delete("nodes", "", "one")
+            server.put("nodes", node("two", "192.0.2.2"))
+            server.forget()
+            server.cut_soon(Cut.BETWEEN_LINES)
+        follower.caught_up(server, NODES)
+        server.until(lambda: len(server.answers("nodes", "list")) == 2)
+        assert names(follower) == ["two"]
+        assert watch.counts.restarts[Restart.EXPIRED] == 1
+
+
+def test_a_bookmark_saves_a_list_when_nothing_else_was_told() -> None:
+    server = ApiServer()
+    with server.serving() as url, following(url, NODES) as (watch, follower):
+        server.until(lambda: server.watches("nodes"))
+        server.put("pods", pod("of-another-kind", "10.0.0.1"))
+        server.forget()
+        server.bookmark()
+        server.cut(Cut.BETWEEN_LINES)
+        server.put("nodes", node("one", "192.0.2.1"))
+        follower.until("list", "+one")
+        assert watch.counts.bookmarks == 1
+        assert watch.counts.restarts[Restart.EXPIRED] == 0
+    assert server.answers("nodes", "list") == [200]
+
+
+def test_a_page_whose_version_is_gone_begins_the_list_again_with_larger_pages() -> None:
+    server = ApiServer()
+    for number in range(4):
+        server.put("nodes", node(f"n{number}", f"192.0.2.{number}"))
+    server.forgets_after_next_list = True
+    with server.serving() as url, following(url, NODES, settings=replace(HURRIED, page=1)) as (_, follower):
+        follower.until("list n0 n1 n2 n3")
+        limits = [asked.query["limit"] for asked in server.asked if not asked.is_watch]
+        assert limits == ["1", "1", "8"]
+    assert server.answers("nodes", "list") == [200, 410, 200]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 1000])
+def test_events_are_read_whatever_the_chunks_are(piece: int) -> None:
+    server = ApiServer()
+    server.piece = piece
+    with server.serving() as url, following(url, NODES) as (_, follower):
+        server.until(lambda: server.watches("nodes"))
+        for number in range(5):
+            server.put("nodes", node(f"n{number}", f"192.0.2.{number}"))
+        follower.until("list", *(f"+n{number}" for number in range(5)))
+
+
+def test_who_may_not_read_is_told_what_to_grant_and_reads_when_it_is_granted(caplog: pytest.LogCaptureFixture) -> None:
+    server = ApiServer()
+    server.forbidden |= {("list", "pods")}
+    server.put("pods", pod("a", "10.0.0.1"))
+    with caplog.at_level(logging.WARNING), server.serving() as url, following(url, PODS) as (watch, follower):
+        follower.until("unavailable", "unavailable")
+        assert 'User "tester" cannot list resource "pods"' in watch.counts.trouble
+        server.forbidden.clear()
+        follower.until("list a")
+        server.until(lambda: server.watches("pods"))
+        server.put("pods", pod("b", "10.0.0.2"))
+        follower.until("+b")
+        assert watch.counts.trouble == ""
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1  # however often it was tried
+    assert 'give the account a ClusterRole with list and watch of pods (apiGroups: [""])' in said[0]
+
+
+def test_a_bad_token_is_tried_again_with_the_one_that_replaces_it(caplog: pytest.LogCaptureFixture) -> None:
+    server = ApiServer()
+    token = ["old"]
+    server.put("pods", pod("a", "10.0.0.1"))
+    with server.serving() as url:
+        follower = Follower()
+        rotated = replace(access(url), authorization=lambda: f"Bearer {token[0]}")
+        watch = Watch(PODS, rotated, follower, HURRIED)
+        watch.start()
+        server.until(lambda: 401 in server.answers("pods", "list"))
+        token[0] = "a-token"
+        follower.until("list a")
+        watch.stop()
+    assert watch.counts.restarts[Restart.REFUSED] >= 1
+    assert "the token or certificate is not, or no longer, accepted" in caplog.text
+
+
+def test_the_server_says_how_long_to_wait() -> None:
+    server = ApiServer()
+    server.refusals.append((429, "7"))
+    waits: list[float] = []
+    with server.serving() as url:
+        follower = Follower()
+        watch = Watch(PODS, access(url), follower, WatchSettings(first_wait=0.001, longest_wait=5.0))
+        watch._ending = _Recording(waits)
+        watch.start()
+        follower.until("list")
+        watch.stop()
+    assert waits[0] == 5.0  # what was asked for, within the bound
+    assert server.answers("pods", "list")[:2] == [429, 200]
+
+
+class _Recording(threading.Event):
+    """Notes what is waited for, and does not wait."""
+
+    def __init__(self, waits: list[float]) -> None:
+        super().__init__()
+        self._waits = waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._waits.append(timeout or 0.0)
+        return super().wait(0)
+
+
+def test_watches_that_end_at_once_are_not_asked_for_without_pause() -> None:
+    server = ApiServer()
+    server.watches_end_at_once = True
+    waits: list[float] = []
+    with server.serving() as url:
+        watch = Watch(NODES, access(url), Follower(), WatchSettings(first_wait=60.0, longest_wait=60.0))
+        watch._ending = _Recording(waits)
+        watch.start()
+        server.until(lambda: len(server.answers("nodes", "watch")) >= 5)
+        watch.stop()
+    assert len(waits) >= 4
+    assert max(waits) <= 60.0
+    assert server.answers("nodes", "list") == [200]
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (b"not JSON", Restart.UNREADABLE),
+        (b'{"type":"SURPRISE","object":{"metadata":{"resourceVersion":"1000"}}}', Restart.UNREADABLE),
+        (b'{"type":"ADDED","object":{"metadata":{"name":"x"}}}', Restart.UNREADABLE),
+        (b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"etcd is away"}}', Restart.REFUSED),
+        (b'{"type":"ERROR","object":{"kind":"Status","code":410}}', Restart.EXPIRED),
+        (b'{"type":"ERROR","object":7}', Restart.REFUSED),
+        (b"x" * 200_000, Restart.UNREADABLE),
+    ],
+)
+def test_what_cannot_be_read_is_counted_and_begun_again(line: bytes, cause: Restart) -> None:
+    server = ApiServer()
+    settings = replace(HURRIED, longest_line=100_000)
+    with server.serving() as url, following(url, NODES, settings=settings) as (watch, follower):
+        server.until(lambda: server.watches("nodes"))
+        server.inject(line)
+        server.until(lambda: len(server.answers("nodes", "watch")) == 2)
+        server.put("nodes", node("one", "192.0.2.1"))
+        follower.caught_up(server, NODES)
+        assert watch.counts.restarts == {cause: 1}
+    listed_again = cause is not Restart.REFUSED
+    assert len(server.answers("nodes", "list")) == 1 + listed_again
+
+
+def test_an_object_that_is_none_is_left_out_and_counted() -> None:
+    server = ApiServer()
+    server.put("nodes", {"metadata": {"name": "strange"}, "status": {"addresses": "none of your business"}})
+    server.put("nodes", node("one", "192.0.2.1"))
+    with server.serving() as url, following(url, NODES) as (watch, follower):
+        follower.until("list one")
+        server.until(lambda: server.watches("nodes"))
+        server.put("nodes", {"metadata": {"name": "strange"}, "status": {"addresses": 3}})
+        server.put("nodes", node("two", "192.0.2.2"))
+        follower.until("+two")
+        assert watch.counts.unreadable_objects == 2
+        assert not watch.counts.restarts
+
+
+def test_more_objects_than_there_is_room_for_are_counted() -> None:
+    server = ApiServer()
+    for number in range(5):
+        server.put("nodes", node(f"n{number}", f"192.0.2.{number}"))
+    settings = replace(HURRIED, page=2, objects=3)
+    with server.serving() as url, following(url, NODES, settings=settings) as (watch, follower):
+        follower.until("list n0 n1 n2")
+        server.until(lambda: server.watches("nodes"))
+        assert watch.counts.objects_without_room == 2
+
+
+def test_a_page_beyond_its_bound_is_not_taken() -> None:
+    server = ApiServer()
+    server.put("nodes", node("one" * 50, "192.0.2.1"))
+    with (
+        server.serving() as url,
+        following(url, NODES, settings=replace(HURRIED, largest_page=200)) as (watch, follower),
+    ):
+        server.until(lambda: len(server.answers("nodes", "list")) >= 3)
+        assert watch.counts.restarts[Restart.UNREADABLE] >= 2
+        assert watch.counts.trouble == "an answer of more than 200 bytes"
+        assert follower.history == []
+
+
+def test_a_mistake_of_the_subscriber_is_told_and_everything_listed_again(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Follower):
+        fails = 2
+
+        def apply(self, changes: Sequence[Change[Any]]) -> None:
+            if self.fails:
+                self.fails -= 1
+                raise RuntimeError("a mistake")
+            super().apply(changes)
+
+    server = ApiServer()
+    with server.serving() as url, following(url, NODES, Failing()) as (watch, follower):
+        for number in range(3):
+            server.until(lambda: server.watches("nodes"))
+            server.put("nodes", node(f"n{number}", f"192.0.2.{number}"))
+            follower.caught_up(server, NODES)
+        assert watch.counts.restarts[Restart.FAILED] == 2
+    assert "RuntimeError: a mistake" in caplog.text
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
+    server = ApiServer()
+    server.put("nodes", node("one", "192.0.2.1"))
+    with server.serving() as url:
+        pass
+    follower = Follower()
+    watch = Watch(NODES, access(url), follower, HURRIED)
+    watch.start()
+    port = int(url.rpartition(":")[2])
+    later = ApiServer()
+    later.put("nodes", node("two", "192.0.2.2"))
+    with later.serving(port=port):
+        follower.until("list two")
+        watch.stop()
+
+
+def test_stopping_ends_a_watch_in_the_middle_of_its_silence() -> None:
+    server = ApiServer()
+    with server.serving() as url, following(url, NODES) as (watch, _):
+        server.until(lambda: server.watches("nodes"))
+        watch.stop()
+        assert not watch._thread.is_alive()
+        assert not watch.counts.restarts
+
+
+def test_a_watch_that_never_started_stops() -> None:
+    Watch(NODES, access("http://127.0.0.1:1"), Follower(), HURRIED).stop()
