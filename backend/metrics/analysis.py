@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from backend.entities.endpoints import ABANDONED
 from backend.entities.resolution import LAYER, Flow, Resolver, Unusable
 from backend.ingest.batch import DetectPoint, LogBatch, LogKind
+from backend.metrics.devices import DEVICES, devices
 from backend.metrics.exchanges import LongExchanges, Methods, derive
 from backend.oal.compiler import Program
 from backend.oal.events import DURATION, EventLogs
@@ -143,6 +144,8 @@ class _Merged:
             elif column == HTTP_METHOD:
                 methods = Methods(batch, chosen)
                 known[column] = self._renumbered(methods.names(), methods.numbers)
+            elif column in DEVICES:
+                known[column] = self._renumbered(*devices(batch, chosen, column))
             elif column in TEXT_COLUMNS and column in batch.columns:
                 known[column] = self._renumbered(batch.texts, batch.columns[column][chosen])
             elif column in batch.columns:
