@@ -84,7 +84,8 @@ class _Operation:
         if other is None:
             # There is no number, but the series stays.
             return Series(labels, np.full_like(one.values, np.nan), one.points)
-        return Series(labels, _calculate(self.operator, one.values, other.values), self._points(one, other))
+        points = self._points(one, other)
+        return Series(labels, _calculate(self.operator, one.values, other.values), points)
 
     def _points(self, one: Series, other: Series) -> Sequence[Point]:
         if self.left.type is not self.right.type:

@@ -71,7 +71,7 @@ def _explain(error: UnexpectedInput, text: str) -> NoReturn:
     else:  # the LALR parser raises no other
         raise error
     # What the error itself names could stand in some context, not in this one.
-    expected = error.interactive_parser.accepts()
+    expected: set[str] = error.interactive_parser.accepts()  # type: ignore[no-untyped-call] # of lark
     names = sorted({_EXPECTED.get(name, name) for name in expected})
     if "a name" in names:  # then a text can stand here for the grammar, but for no function
         names = [name for name in names if name != "a quoted text"]
