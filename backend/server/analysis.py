@@ -24,6 +24,7 @@ class Analysis:
 
     Args:
         settings: How they are to be.
+        resolver: Says what a connection counts for.
         registry: Where they count.
     """
 
@@ -31,9 +32,10 @@ class Analysis:
     storage: Storage
     presence: Presence
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
-        self._settings = settings
-        self._registry = registry
+    def __init__(self, settings: Settings, resolver: Resolver, registry: CollectorRegistry) -> None:
+        self.settings = settings
+        self._resolver = resolver
+        self.registry = registry
         self._stack = AsyncExitStack()
 
     async def open(self) -> None:
@@ -43,44 +45,36 @@ class Analysis:
             StorageError: The store cannot be opened.
             OalError: The metrics' definitions are wrong.
         """
-        metrics = await asyncio.to_thread(load_scripts, self._settings.files.oal)
+        metrics = await asyncio.to_thread(load_scripts, self.settings.files.oal)
         self.storage = await asyncio.to_thread(self._open_storage)
         self._stack.push_async_callback(asyncio.to_thread, self.storage.close)
         self.pipeline = Pipeline(
             self.storage,
             metrics,
             settings=self._pipeline_settings(),
-            resolver=self._resolver(),
-            telemetry=Telemetry(self._registry),
+            resolver=self._resolver,
+            telemetry=Telemetry(self.registry),
         )
         await self.pipeline.start()
         self._stack.push_async_callback(self.pipeline.stop)
-        excluded = frozenset(self._settings.entities.excluded_namespaces)
-        self.presence = Presence(self.storage, self._settings.name_limits, excluded)
-        self._registry.register(self.presence)
+        excluded = frozenset(self.settings.entities.excluded_namespaces)
+        self.presence = Presence(self.storage, self.settings.name_limits, excluded)
+        self.registry.register(self.presence)
         await self.presence.start()
         self._stack.push_async_callback(self.presence.stop)
 
     def _pipeline_settings(self) -> PipelineSettings:
-        limits = self._settings.limits
+        limits = self.settings.limits
         return PipelineSettings(
             maximum_rows=limits.waiting_logs,
             maximum_bytes=limits.waiting_bytes,
-            retention=self._settings.retention,
-            zeros_are_values=self._settings.compatibility.zeros_are_values,
-        )
-
-    def _resolver(self) -> Resolver:
-        entities = self._settings.entities
-        return Resolver(
-            limits=self._settings.name_limits,
-            excluded_namespaces=frozenset(entities.excluded_namespaces),
-            ignore_same_service=entities.ignore_same_service,
+            retention=self.settings.retention,
+            zeros_are_values=self.settings.compatibility.zeros_are_values,
         )
 
     def _open_storage(self) -> Storage:
-        self._settings.folder.mkdir(parents=True, exist_ok=True)
-        return DuckdbStorage(self._settings.folder / STORE)
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        return DuckdbStorage(self.settings.folder / STORE)
 
     async def __aenter__(self) -> Self:
         return self

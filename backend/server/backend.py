@@ -20,6 +20,7 @@ from backend.server.access_logs import PATH, AccessLogService
 from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
 from backend.server.companions import handlers
+from backend.server.naming import Naming
 from backend.server.ports import Ports
 from backend.server.readiness import Readiness
 from backend.server.reloading import Part, Reloader
@@ -49,13 +50,15 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
     Raises:
         StorageError: The store cannot be opened.
         OalError: The metrics' definitions are wrong.
+        SettingsError: Another file that the settings name is wrong.
     """
     readiness = Readiness((_DECODER, _STORAGE))
     application = BackendApplication(readiness, settings.token)
     registry = _registry()
     grace = settings.times.shutdown_seconds
     async with AsyncExitStack() as stack:
-        analysis = await stack.enter_async_context(Analysis(settings, registry))
+        naming = await stack.enter_async_context(Naming(settings))
+        analysis = await stack.enter_async_context(Analysis(settings, naming.resolver, registry))
         if ports.prometheus is not None:
             metrics = Starlette(routes=[metrics_route(registry), metrics_route(registry, "/")])
             await stack.enter_async_context(serving(metrics, [ports.prometheus], grace))
@@ -68,7 +71,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
             analysis.pipeline, Budget(settings.limits.buffered_bytes), settings.period, settings.limits.message_bytes
         )
         registry.register(ReceiverCollector(service, application.grpc))
-        opened = _Opened(settings, analysis, application, service, registry)
+        opened = _Opened(naming, analysis, application, service)
         stack.push_async_callback(opened.reloader.settle)
         opened.open()
         readiness.done(_STORAGE)
@@ -79,20 +82,14 @@ class _Opened:
     """What is served, and how parts of it are replaced."""
 
     def __init__(
-        self,
-        settings: Settings,
-        analysis: Analysis,
-        application: BackendApplication,
-        service: AccessLogService,
-        registry: CollectorRegistry,
+        self, naming: Naming, analysis: Analysis, application: BackendApplication, service: AccessLogService
     ) -> None:
-        self._settings = settings
         self._analysis = analysis
         self._application = application
         self._service = service
-        self._registry = registry
         self._started = time.time()
-        self.reloader = Reloader([Part("metrics", self._load_metrics, self._replace_metrics, (OalError,))], registry)
+        metrics = Part("metrics", self._load_metrics, self._replace_metrics, (OalError,))
+        self.reloader = Reloader([metrics, *naming.parts()], analysis.registry)
 
     def open(self) -> None:
         """Serve with what is in place now."""
@@ -100,14 +97,14 @@ class _Opened:
         self._application.open(calls, self._routes())
 
     def _routes(self) -> list[BaseRoute]:
-        analysis, registry = self._analysis, self._registry
+        analysis, registry = self._analysis, self._analysis.registry
         answers = routes(
             analysis.storage, analysis.pipeline.metrics.definitions, registry=registry, started=self._started
         )
-        return [metrics_route(registry), self.reloader.route(self._settings.token), *answers]
+        return [metrics_route(registry), self.reloader.route(self._analysis.settings.token), *answers]
 
     def _load_metrics(self) -> tuple[Metrics, Program]:
-        metrics = load_scripts(self._settings.files.oal)
+        metrics = load_scripts(self._analysis.settings.files.oal)
         return metrics, self._analysis.pipeline.compile(metrics)
 
     def _replace_metrics(self, loaded: tuple[Metrics, Program]) -> str:

@@ -260,6 +260,19 @@ SETTINGS: Final = (
         " and its instances.",
     ),
     Setting(
+        "kubernetes.watch",
+        "receiver-ebpf.default.kubernetes",
+        Choice(("auto", "always", "never")),
+        "Whether the pods, services, endpoint slices and nodes of the cluster are watched that this program runs in, so"
+        " that addresses get their names. auto: where it runs in a pod that may.",
+    ),
+    Setting(
+        "kubernetes.cluster",
+        "receiver-ebpf.default.kubernetesCluster",
+        Text("a name"),
+        "The name by which nodes know that cluster; empty where it is the only one whose nodes send.",
+    ),
+    Setting(
         "prometheus.kind",
         "telemetry.selector",
         Choice(("none", "prometheus")),

@@ -93,6 +93,13 @@ class Entities(msgspec.Struct, frozen=True):
     ignore_same_service: bool = False
 
 
+class Kubernetes(msgspec.Struct, frozen=True):
+    """The cluster whose addresses are known."""
+
+    watch: str = "auto"
+    cluster: str = ""
+
+
 class Compatibility(msgspec.Struct, frozen=True):
     """Where SkyWalking's answers differ from what a metric's name says, its answers instead."""
 
@@ -119,6 +126,7 @@ class Settings(msgspec.Struct, frozen=True):
     receivers: Receivers = Receivers()
     prometheus: Prometheus = Prometheus()
     entities: Entities = Entities()
+    kubernetes: Kubernetes = Kubernetes()
     compatibility: Compatibility = Compatibility()
 
     @property

@@ -1,11 +1,5 @@
-import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -14,43 +8,7 @@ import pytest
 
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from tests.backend.ingest.messages import http_log, message, read_log
-
-ROOT = Path(__file__).parents[3]
-
-
-def start(
-    *arguments: str, environment: dict[str, str] | None = None, fds: tuple[int, ...] = ()
-) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "backend.cli", "serve", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        pass_fds=fds,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextmanager
-def backend(
-    data: Path, *arguments: str, environment: dict[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A ready backend and its addresses; it is stopped at the end if the test has not done so."""
-    reading, writing = os.pipe()
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    told = (*ports, "--data", str(data), "--ready-fd", str(writing), *arguments)
-    process = start(*told, environment=environment, fds=(writing,))
-    os.close(writing)
-    try:
-        with os.fdopen(reading) as ready:
-            addresses = json.loads(ready.readline())
-            assert ready.read() == ""  # closed by the backend
-        yield process, addresses
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=30)
+from tests.backend.server.processes import ANY_PORTS, backend, start
 
 
 def send(address: str, logs: int) -> None:
@@ -148,8 +106,7 @@ def test_wrong_settings_are_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    process = start(*ports, "--data", str(tmp_path / "file" / "data"))
+    process = start(*ANY_PORTS, "--data", str(tmp_path / "file" / "data"))
     _, error = process.communicate(timeout=30)
     assert process.returncode == 1
     assert str(tmp_path / "file") in error
@@ -157,8 +114,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_ready_fd_that_is_not_open_is_a_clear_error(tmp_path: Path) -> None:
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    process = start(*ports, "--data", str(tmp_path), "--ready-fd", "77")
+    process = start(*ANY_PORTS, "--data", str(tmp_path), "--ready-fd", "77")
     _, error = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "--ready-fd 77" in error
@@ -240,8 +196,7 @@ def test_scripts_are_read_again_by_a_request_and_by_a_signal(tmp_path: Path) -> 
 def test_wrong_scripts_at_the_start_are_a_clear_error(tmp_path: Path) -> None:
     script = tmp_path / "custom.oal"
     script.write_text("nothing\n")
-    ports = ("--host", "127.0.0.1", "--grpc-port", "0", "--http-port", "0")
-    process = start(*ports, "--data", str(tmp_path), environment={"PYROVER_BACKEND_FILES_OAL": str(script)})
+    process = start(*ANY_PORTS, "--data", str(tmp_path), environment={"PYROVER_BACKEND_FILES_OAL": str(script)})
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f"pyrover-backend serve: {script}:" in error

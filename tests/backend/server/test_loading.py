@@ -65,6 +65,7 @@ def test_each_setting_is_set_by_its_variable_and_by_its_key(tmp_path: Path) -> N
     others = {
         "store.kind": "clickhouse",
         "prometheus.kind": "prometheus",
+        "kubernetes.watch": "never",
         "entities.excluded_namespaces": "kube-system, istio-system",
     }
     for setting in SETTINGS:
