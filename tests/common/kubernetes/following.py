@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Event
 from typing import Any, Final
 
 import msgspec
@@ -72,6 +72,20 @@ class Follower:
         wanted = expected(server, resource)
         with self.told:
             assert self.told.wait_for(lambda: self.objects == wanted, PATIENCE), (self.objects, wanted)
+
+
+class Pauses(Event):
+    """Instead of the event for which a watch waits between two attempts: notes for how long, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self.begun = Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        self.begun.set()
+        return super().wait(0)
 
 
 @contextmanager

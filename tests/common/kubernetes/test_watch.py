@@ -1,7 +1,6 @@
 """Lists that are kept up to date, over whatever happens to the connection."""
 
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from common.kubernetes.resources import NODES, PODS, SERVICES
 from common.kubernetes.watch import Change, Restart, Watch, WatchSettings
 from tests.common.kubernetes.api_http import Cut
 from tests.common.kubernetes.api_server import ApiServer, Gone
-from tests.common.kubernetes.following import HURRIED, Follower, access, following
+from tests.common.kubernetes.following import HURRIED, Follower, Pauses, access, following
 from tests.common.kubernetes.manifests import node, pod, service
 
 
@@ -164,42 +163,30 @@ def test_a_bad_token_is_tried_again_with_the_one_that_replaces_it(caplog: pytest
 def test_the_server_says_how_long_to_wait() -> None:
     server = ApiServer()
     server.refusals.append((429, "7"))
-    waits: list[float] = []
+    pauses = Pauses()
     with server.serving() as url:
         follower = Follower()
         watch = Watch(PODS, access(url), follower, WatchSettings(first_wait=0.001, longest_wait=5.0))
-        watch._ending = _Recording(waits)
+        watch._ending = pauses
         watch.start()
         follower.until("list")
         watch.stop()
-    assert waits[0] == 5.0  # what was asked for, within the bound
+    assert pauses.seconds[0] == 5.0  # what was asked for, within the bound
     assert server.answers("pods", "list")[:2] == [429, 200]
-
-
-class _Recording(threading.Event):
-    """Notes what is waited for, and does not wait."""
-
-    def __init__(self, waits: list[float]) -> None:
-        super().__init__()
-        self._waits = waits
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self._waits.append(timeout or 0.0)
-        return super().wait(0)
 
 
 def test_watches_that_end_at_once_are_not_asked_for_without_pause() -> None:
     server = ApiServer()
     server.watches_end_at_once = True
-    waits: list[float] = []
+    pauses = Pauses()
     with server.serving() as url:
         watch = Watch(NODES, access(url), Follower(), WatchSettings(first_wait=60.0, longest_wait=60.0))
-        watch._ending = _Recording(waits)
+        watch._ending = pauses
         watch.start()
         server.until(lambda: len(server.answers("nodes", "watch")) >= 5)
         watch.stop()
-    assert len(waits) >= 4
-    assert max(waits) <= 60.0
+    assert len(pauses.seconds) >= 4
+    assert max(pauses.seconds) <= 60.0
     assert server.answers("nodes", "list") == [200]
 
 
