@@ -81,7 +81,7 @@ class StorageReader:
             .filter(pl.col("label") == label)
             .group_by("entity")
             .agg(pl.col("value").sum().alias("total"), pl.len().alias("buckets"))
-            for part in _slices(duration)
+            for part in slices(duration)
         ]
         means = (
             pl.concat(sums)
@@ -194,7 +194,7 @@ def _chosen(metric: Metric, asked: Top) -> str:
     return chosen[0][0][1] if chosen[0] else ""
 
 
-def _slices(duration: Duration) -> Iterator[Duration]:
+def slices(duration: Duration) -> Iterator[Duration]:
     """A duration in parts of at most SLICE rows, if a bucket has no more."""
     most = max(1, SLICE * duration.unit.value // duration.step.value)
     for first in range(0, duration.points, most):
