@@ -1,8 +1,7 @@
 """A store in memory: nothing survives the process. For tests, and for looking at a recording."""
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -17,7 +16,7 @@ from backend.storage.interface import (
     Retention,
     Service,
 )
-from backend.storage.merging import KEY, age_of_properties, latest_relations, merge_rows, merge_services
+from backend.storage.merging import KEY, Seen, latest_relations, merge_rows
 
 _RelationKey = tuple[str, str, int, int]
 
@@ -29,10 +28,9 @@ class MemoryStorage:
         self._lock = threading.Lock()
         self._metrics = _Rows(MetricSchema)
         self._measures = _Rows(MeasureSchema)
-        self._services: dict[str, Service] = {}
-        self._instances: dict[str, Instance] = {}
-        self._properties: dict[str, Instance] = {}  # whose properties an instance has
-        self._endpoints: dict[str, Endpoint] = {}
+        self._services: dict[str, Seen] = {}
+        self._instances: dict[str, Seen] = {}
+        self._endpoints: dict[str, Seen] = {}
         self._service_relations: dict[_RelationKey, Relation] = {}
         self._instance_relations: dict[_RelationKey, Relation] = {}
         self._endpoint_relations: dict[_RelationKey, Relation] = {}
@@ -42,53 +40,35 @@ class MemoryStorage:
         with self._lock:
             self._metrics.write(flush.writer, flush.metrics)
             self._measures.write(flush.writer, flush.measures)
-            for service in flush.services:
-                self._services[service.id] = merge_services(service, self._services.get(service.id, service))
-            for instance in flush.instances:
-                self._see_instance(instance)
-            for endpoint in flush.endpoints:
-                called = self._endpoints.get(endpoint.id, endpoint)
-                self._endpoints[endpoint.id] = replace(
-                    endpoint,
-                    first_minute=min(called.first_minute, endpoint.first_minute),
-                    last_minute=max(called.last_minute, endpoint.last_minute),
-                )
-            for table, relations in (
+            for table, entities in (
+                (self._services, flush.services),
+                (self._instances, flush.instances),
+                (self._endpoints, flush.endpoints),
+            ):
+                for seen in map(Seen.of, entities):
+                    table[seen.id] = seen.merge(table.get(seen.id, seen))
+            for relation_table, relations in (
                 (self._service_relations, flush.service_relations),
                 (self._instance_relations, flush.instance_relations),
                 (self._endpoint_relations, flush.endpoint_relations),
             ):
                 for relation in relations:
-                    table[relation.id, relation.side, relation.component, relation.minute] = relation
+                    relation_table[relation.id, relation.side, relation.component, relation.minute] = relation
 
     def services(self) -> list[Service]:
         """Every known service, by name."""
         with self._lock:
-            return sorted(self._services.values(), key=lambda service: (service.name, service.id))
+            return [seen.service() for seen in _by_name(self._services.values())]
 
     def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
         """Instances of a service that were seen within the minutes given, both inclusive, by name."""
         with self._lock:
-            found = [
-                instance
-                for instance in self._instances.values()
-                if instance.service_id == service_id
-                and instance.first_minute <= last_minute
-                and instance.last_minute >= first_minute
-            ]
-        return sorted(found, key=lambda instance: (instance.name, instance.id))
+            return [seen.instance() for seen in _within(self._instances, service_id, first_minute, last_minute)]
 
     def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:
         """Endpoints of a service, or of all, that were called within the minutes given, both inclusive, by name."""
         with self._lock:
-            found = [
-                endpoint
-                for endpoint in self._endpoints.values()
-                if service_id in {None, endpoint.service_id}
-                and endpoint.first_minute <= last_minute
-                and endpoint.last_minute >= first_minute
-            ]
-        return sorted(found, key=lambda endpoint: (endpoint.name, endpoint.id))
+            return [seen.endpoint() for seen in _within(self._endpoints, service_id, first_minute, last_minute)]
 
     def service_relations(self, first_minute: int, last_minute: int) -> list[Relation]:
         """Service relations of the minutes given, each (id, side, component) once, with its latest minute."""
@@ -151,25 +131,12 @@ class MemoryStorage:
             for entities in (self._services, self._instances, self._endpoints):
                 for key in [key for key, entity in entities.items() if entity.last_minute < oldest]:
                     del entities[key]
-            for key in self._properties.keys() - self._instances.keys():
-                del self._properties[key]
             for table in (self._service_relations, self._instance_relations, self._endpoint_relations):
                 for relation in [key for key in table if key[3] < oldest]:
                     del table[relation]
 
     def close(self) -> None:
         """Nothing to release."""
-
-    def _see_instance(self, instance: Instance) -> None:
-        seen = self._instances.get(instance.id, instance)
-        told = max(self._properties.get(instance.id, instance), instance, key=age_of_properties)
-        self._properties[instance.id] = told
-        self._instances[instance.id] = replace(
-            instance,
-            first_minute=min(seen.first_minute, instance.first_minute),
-            last_minute=max(seen.last_minute, instance.last_minute),
-            properties=told.properties,
-        )
 
     def _within(self, table: Mapping[_RelationKey, Relation], first: int, last: int) -> list[Relation]:
         with self._lock:
@@ -212,6 +179,18 @@ class _Rows:
                 del self._by_writer[writer]
             else:
                 self._by_writer[writer] = kept
+
+
+def _by_name(entities: Iterable[Seen]) -> list[Seen]:
+    return sorted(entities, key=lambda seen: (seen.name, seen.id))
+
+
+def _within(table: Mapping[str, Seen], service_id: str | None, first: int, last: int) -> list[Seen]:
+    return _by_name(
+        seen
+        for seen in table.values()
+        if service_id in {None, seen.service_id} and seen.first_minute <= last and seen.last_minute >= first
+    )
 
 
 def service_of(instance: str) -> str:

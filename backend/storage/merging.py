@@ -1,11 +1,12 @@
-"""How two things that were written of the same entity, or of the same key, become one: the same in every store."""
+"""How two rows with the same key, or two sightings of the same entity, become one: the same in every store."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from backend.storage.interface import Instance, Relation, Service
+from backend.storage.interface import Endpoint, Instance, Relation, Service
 
 KEY = ("metric", "label", "entity", "minute")
 """What tells rows of metrics and of measures apart, but for who wrote them."""
@@ -20,23 +21,61 @@ MERGES: Mapping[str, pl.Expr] = {
 """By column, how its values become one."""
 
 
-def merge_rows(rows: pl.DataFrame, keys: Sequence[str] = KEY) -> pl.DataFrame:
-    """One row for each key, of columns of MetricSchema or MeasureSchema and of further keys; in any order."""
-    return rows.group_by(keys).agg(MERGES[name] for name in rows.columns if name in MERGES).select(rows.columns)
+def merge_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row for each key, of columns of MetricSchema or MeasureSchema; in any order."""
+    return rows.group_by(KEY).agg(MERGES[name] for name in rows.columns if name in MERGES).select(rows.columns)
 
 
-def merge_services(one: Service, other: Service) -> Service:
-    """A service with the layers and the minutes of both."""
-    layer, *more = sorted({one.layer, *one.more_layers, other.layer, *other.more_layers})
-    return Service(
-        one.id,
-        one.name,
-        layer,
-        min(one.first_minute, other.first_minute),
-        max(one.last_minute, other.last_minute),
-        one.normal or other.normal,
-        tuple(more),
-    )
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a service, an instance or an endpoint; what does not concern it is empty."""
+
+    id: str
+    name: str
+    first_minute: int
+    last_minute: int
+    service_id: str = ""
+    layers: frozenset[str] = frozenset()
+    normal: bool = False
+    told: tuple[int, str] = (-1, "")
+    """Of the latest sighting that had any properties: its minute, and these as text."""
+
+    @classmethod
+    def of(cls, entity: Service | Instance | Endpoint) -> "Seen":
+        """One sighting."""
+        seen = (entity.id, entity.name, entity.first_minute, entity.last_minute)
+        if isinstance(entity, Service):
+            return cls(*seen, layers=frozenset({entity.layer, *entity.more_layers}), normal=entity.normal)
+        if isinstance(entity, Endpoint) or not entity.properties:
+            return cls(*seen, entity.service_id)
+        return cls(*seen, entity.service_id, told=(entity.last_minute, properties_text(entity.properties)))
+
+    def merge(self, other: "Seen") -> "Seen":
+        """What is known from both, in any order."""
+        return Seen(
+            self.id,
+            self.name,
+            min(self.first_minute, other.first_minute),
+            max(self.last_minute, other.last_minute),
+            self.service_id,
+            self.layers | other.layers,
+            self.normal or other.normal,
+            max(self.told, other.told),
+        )
+
+    def service(self) -> Service:
+        """As a service."""
+        layer, *more = sorted(self.layers)
+        return Service(self.id, self.name, layer, self.first_minute, self.last_minute, self.normal, tuple(more))
+
+    def instance(self) -> Instance:
+        """As an instance."""
+        properties = properties_of(self.told[1])
+        return Instance(self.id, self.service_id, self.name, self.first_minute, self.last_minute, properties)
+
+    def endpoint(self) -> Endpoint:
+        """As an endpoint."""
+        return Endpoint(self.id, self.service_id, self.name, self.first_minute, self.last_minute)
 
 
 def properties_text(properties: Mapping[str, str]) -> str:
@@ -56,8 +95,3 @@ def latest_relations(relations: Sequence[Relation]) -> list[Relation]:
     for relation in sorted(relations, key=lambda relation: relation.minute):
         latest[relation.id, relation.side, relation.component] = relation
     return [latest[key] for key in sorted(latest)]
-
-
-def age_of_properties(instance: Instance) -> tuple[int, str]:
-    """Of two instances, the one of which this is greater says what the properties are."""
-    return (instance.last_minute if instance.properties else -1, properties_text(instance.properties))

@@ -1,16 +1,10 @@
 """What every store promises, asked of each of them."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
-import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from backend.entities import ids
-from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import (
     FOREVER,
     Endpoint,
@@ -22,18 +16,10 @@ from backend.storage.interface import (
     Service,
     Storage,
 )
-from backend.storage.memory import MemoryStorage
 
 API, DB, WEB = (ids.service_id(name) for name in ("api", "db", "web"))
 LAST = 2**31 - 1
 KEPT = Retention(1000, 1000, 1000, 1000)
-
-
-@pytest.fixture(params=["memory", "duckdb"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    store: Storage = MemoryStorage() if request.param == "memory" else DuckdbStorage(tmp_path / "store" / "file.duckdb")
-    yield store
-    store.close()
 
 
 def points(*rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
@@ -282,42 +268,3 @@ def test_threads_write_and_read_at_the_same_time(storage: Storage) -> None:
         ("of 2", 20),
     ]
     assert storage.services() == [service(API, 0, 19)]
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[str, object]]:
-    row = st.tuples(
-        st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 9), st.integers(-5, 100), st.integers(0, 9)
-    )
-    rows = st.lists(row, max_size=6, unique_by=lambda row: row[:3])
-    write = st.tuples(st.just("write"), st.tuples(st.integers(0, 3), rows))
-    maintain = st.tuples(st.just("maintain"), st.integers(0, 10))
-    return draw(st.lists(st.one_of(write, maintain), max_size=12))
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=histories())
-def test_any_history_gives_the_sum_of_what_each_writer_wrote_last(
-    history: list[tuple[str, object]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """A writer that writes again after a merge may only do so unchanged, as a retry does: it is left out here."""
-    with_file = DuckdbStorage(tmp_path_factory.mktemp("history") / "file.duckdb")
-    for storage in (MemoryStorage(), with_file):
-        expected: dict[tuple[str, tuple[str, str, int]], tuple[int, int]] = {}
-        generation = 0
-        for action, argument in history:
-            if action == "maintain":
-                storage.maintain(int(str(argument)), int(str(argument)), FOREVER)
-                generation += 1
-                continue
-            number, rows = argument  # type: ignore[misc] # the strategy says so
-            writer = f"{generation}/{number}"
-            storage.write(Flush(writer, points(*rows)))
-            for metric, entity, minute, summation, count in rows:
-                expected[writer, (metric, entity, minute)] = (summation, count)
-        totals: dict[tuple[str, str, int], tuple[int, int]] = {}
-        for (_, key), (summation, count) in expected.items():
-            before = totals.get(key, (0, 0))
-            totals[key] = (before[0] + summation, before[1] + count)
-        assert everything(storage) == [(*key, *value) for key, value in sorted(totals.items())]
-    with_file.close()

@@ -1,0 +1,121 @@
+"""Real ClickHouse servers for tests: on free ports of the loopback address, with their own configuration and data."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from clickhouse_driver import Client
+from clickhouse_driver.errors import Error
+
+PROGRAM = shutil.which("clickhouse-server") or shutil.which("clickhouse-server", path="/usr/bin:/usr/sbin")
+CLUSTER = "two"
+
+_CONFIGURATION = """<?xml version="1.0"?>
+<yandex>
+  <logger><level>warning</level><console>1</console></logger>
+  <listen_host>127.0.0.1</listen_host>
+  <tcp_port>{port}</tcp_port>
+  <path>{folder}/data/</path>
+  <tmp_path>{folder}/tmp/</tmp_path>
+  <user_files_path>{folder}/files/</user_files_path>
+  <format_schema_path>{folder}/formats/</format_schema_path>
+  <users_config>users.xml</users_config>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <mark_cache_size>67108864</mark_cache_size>
+  <remote_servers><{cluster}>{shards}</{cluster}></remote_servers>
+</yandex>
+"""
+_SHARD = "<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>"
+_USERS = """<?xml version="1.0"?>
+<yandex>
+  <profiles><default><max_threads>2</max_threads></default></profiles>
+  <quotas><default/></quotas>
+  <users><default>
+    <password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+  </default></users>
+</yandex>
+"""
+
+
+class ClickhouseServer:
+    """A server that is started, killed and started again."""
+
+    def __init__(self, folder: Path, port: int, shards: list[int]) -> None:
+        self.port = port
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True)
+        described = "".join(_SHARD.format(port=shard) for shard in shards)
+        (folder / "config.xml").write_text(
+            _CONFIGURATION.format(port=port, folder=folder, cluster=CLUSTER, shards=described)
+        )
+        (folder / "users.xml").write_text(_USERS)
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        assert PROGRAM
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [PROGRAM, f"--config-file={self._folder / 'config.xml'}"], cwd=self._folder, stdout=log, stderr=log
+            )
+        last = time.monotonic() + 60
+        while not self._answers():
+            log_text = (self._folder / "log").read_text(errors="replace")
+            assert self._process.poll() is None, log_text
+            assert time.monotonic() < last, log_text
+            time.sleep(0.05)  # a server says nothing when it begins to listen
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        """Rows, over a connection of its own."""
+        client = Client("127.0.0.1", port=self.port)
+        try:
+            rows: list[tuple[object, ...]] = client.execute(statement)
+            return rows
+        finally:
+            client.disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _answers(self) -> bool:
+        try:
+            return self.query("SELECT 1") == [(1,)]
+        except (Error, OSError, EOFError):
+            return False
+
+
+@contextmanager
+def running_servers(count: int = 2) -> Iterator[list[ClickhouseServer]]:
+    """Servers that know each other as the shards of CLUSTER."""
+    with tempfile.TemporaryDirectory(prefix="clickhouse-") as folder, ExitStack() as stack:
+        # Bound until all are known, so that they differ.
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = [one.getsockname()[1] for one in sockets]
+        for one in sockets:
+            one.close()
+        servers = [stack.enter_context(ClickhouseServer(Path(folder) / str(port), port, ports)) for port in ports]
+        for server in servers:
+            server.start()
+        yield servers
