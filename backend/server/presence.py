@@ -22,7 +22,7 @@ from backend.entities import ids
 from backend.entities.names import NameLimits, namespace_of
 from backend.metrics.windows import minute_of
 from backend.storage.interface import Flush, Instance, MetricSchema, Service, Storage, StorageError
-from backend.storage.merging import merge_services
+from backend.storage.merging import Seen
 
 _logger = logging.getLogger(__name__)
 
@@ -177,5 +177,5 @@ def _flush(writer: str, seen: dict[Present, int]) -> Flush:
             instances[identity] = Instance(identity, service, entity.instance, minute, minute)
         else:
             present = Service(service, entity.service, entity.layer, minute, minute)
-            services[service] = merge_services(services.get(service, present), present)
+            services[service] = Seen.of(services.get(service, present)).merge(Seen.of(present)).service()
     return Flush(writer, pl.DataFrame(schema=MetricSchema), list(services.values()), list(instances.values()))
