@@ -12,7 +12,7 @@ from backend.entities.resolution import LAYER, Flow, Resolver, Unusable
 from backend.ingest.batch import DetectPoint, LogBatch, LogKind
 from backend.metrics.devices import DEVICES, devices
 from backend.metrics.exchanges import LongExchanges, Methods, derive
-from backend.oal.compiler import Program
+from backend.oal.compiler import Evaluated, Program
 from backend.oal.events import DURATION, EventLogs
 from backend.oal.sources import HTTP_CALL, HTTP_METHOD, HTTP_TIMED, TEXT_COLUMNS
 from backend.storage.interface import Endpoint, Flush, Instance, Relation, Service
@@ -206,7 +206,7 @@ class _Merged:
         texts = list(self._texts)
         return {kind: _joined(parts, texts) for kind, parts in self._parts.items()}
 
-    def describe(self, writer: str, metrics: pl.DataFrame) -> Flush:
+    def describe(self, writer: str, evaluated: Evaluated) -> Flush:
         """The flush: the metrics given, and who was seen when."""
         services: dict[str, Service] = {}
         instances: dict[str, Instance] = {}
@@ -248,13 +248,14 @@ class _Merged:
                 instance_relations[of.id, side, minute] = Relation(of.id, of.source, of.destination, side, 0, minute)
         return Flush(
             writer,
-            metrics,
+            evaluated.metrics,
             list(services.values()),
             list(instances.values()),
             list(service_relations.values()),
             list(instance_relations.values()),
             self._endpoints(),
             self._endpoint_relations(),
+            measures=evaluated.measures,
         )
 
     def _endpoints(self) -> list[Endpoint]:

@@ -1,8 +1,8 @@
 """Buckets of whole numbers, by which percentiles are found.
 
 Numbers below 64 have a bucket each; above, each power of two is cut into 32 buckets of equal width, so that a bucket is
-never wider than a 32nd of what is in it. A bucket is stored under a label of its own (its number, as decimal
-text), which adds up as any other does: over minutes, flushes and services.
+never wider than a 32nd of what is in it. A bucket is stored under a label of its own (its number, as decimal text),
+which adds up as any other does: over minutes, flushes and services.
 """
 
 import numpy as np

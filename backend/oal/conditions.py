@@ -8,21 +8,22 @@ from backend.oal.syntax import Constant, Enumeration, Literal, Operator
 def matches(column: pl.Expr, operator: Operator, literal: Literal) -> pl.Expr:
     """Whether a column's values compare as asked; false, never null, for what is missing.
 
+    What is missing is equal to null alone, and so differs from any other literal.
+
     Args:
-        column: numbers, booleans or strings; enumerations as text such as "DetectPoint.SERVER".
+        column: numbers, booleans, strings or lists of numbers; enumerations as text such as "DetectPoint.SERVER".
         operator: the comparison.
         literal: what to compare with.
     """
     if isinstance(literal, tuple):
-        return column.is_in([_plain(member) for member in literal]).fill_null(value=False)
+        return _is_in(column, literal)
     if literal is None:
         return column.is_null() if operator is Operator.EQUAL else column.is_not_null()
     value = _plain(literal)
+    if operator in {Operator.EQUAL, Operator.NOT_EQUAL}:
+        equal = column.eq_missing(pl.lit(value))
+        return equal if operator is Operator.EQUAL else ~equal
     match operator:
-        case Operator.EQUAL:
-            return column.eq_missing(pl.lit(value))
-        case Operator.NOT_EQUAL:
-            return column.ne_missing(pl.lit(value))
         case Operator.GREATER:
             result = column > value
         case Operator.LESS:
@@ -34,8 +35,16 @@ def matches(column: pl.Expr, operator: Operator, literal: Literal) -> pl.Expr:
         case Operator.LIKE:
             result = _like(column, str(value))
         case _:
-            raise ValueError(f"{operator.value!r} compares lists, and no attribute is one")
+            contained = column.list.contains(value)
+            result = contained if operator is Operator.CONTAIN else ~contained
     return result.fill_null(value=False)
+
+
+def _is_in(column: pl.Expr, literals: tuple[Constant, ...]) -> pl.Expr:
+    members = [_plain(literal) for literal in literals]
+    if any(isinstance(member, float) for member in members):
+        column, members = column.cast(pl.Float64), [float(member) for member in members if member is not None]
+    return column.is_in(members).fill_null(value=False)
 
 
 def _like(column: pl.Expr, pattern: str) -> pl.Expr:
@@ -51,5 +60,5 @@ def _like(column: pl.Expr, pattern: str) -> pl.Expr:
             return pl.lit(value=False)
 
 
-def _plain(literal: Constant) -> bool | int | str | None:
+def _plain(literal: Constant) -> bool | float | str | None:
     return str(literal) if isinstance(literal, Enumeration) else literal

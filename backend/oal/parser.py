@@ -1,13 +1,15 @@
 """From the text of a script to statements."""
 
+import math
+import re
 from functools import cache
 from importlib.resources import files
-from typing import NoReturn, cast
+from typing import cast
 
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
-from backend.oal.functions import SUPPORTED, UNSUPPORTED
+from backend.oal.functions import FUNCTIONS
 from backend.oal.syntax import (
     Argument,
     Call,
@@ -25,7 +27,14 @@ from backend.oal.syntax import (
 )
 
 _Node = Token | Tree[Token] | None
-_FUNCTIONS = SUPPORTED.keys() | UNSUPPORTED
+Statement = MetricStatement | DisableStatement
+MAXIMUM_ERRORS = 50
+"""Errors of one script that are looked for."""
+_LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
+_DIGITS = 20
+"""More digits than the largest number has."""
+_STATEMENT = re.compile(r'(?:"[^"\n]*"|//[^\n]*|/\*(?:.|\n)*?\*/|[^;])*;?')
+"""A statement and what is before it; a semicolon in a string or in a comment ends none."""
 _EXPECTED = {
     "NAME": "a name",
     "LPAR": "'('",
@@ -44,7 +53,8 @@ _EXPECTED = {
     "NULL": "'null'",
     "STAR": "'*'",
     "STRING": "a string",
-    "NUMBER": "a whole number",
+    "INTEGER": "a number",
+    "DECIMAL": "a number",
     "OPERATOR": "a comparison",
     "CAST": "a cast",
     "$END": "the end",
@@ -57,7 +67,7 @@ def _grammar() -> Lark:
     return Lark(text, parser="lalr", propagate_positions=True, maybe_placeholders=True)
 
 
-def parse(text: str, file: str) -> list[MetricStatement | DisableStatement]:
+def parse(text: str, file: str) -> list[Statement]:
     """The statements of a script, in order.
 
     Args:
@@ -67,15 +77,54 @@ def parse(text: str, file: str) -> list[MetricStatement | DisableStatement]:
     Raises:
         OalError: the text is not in the language; the error says where, and what could stand there.
     """
-    try:
-        tree: Tree[Token] = _grammar().parse(text)
-    except UnexpectedInput as error:
-        _explain(error, text, file)
+    statements, errors = parse_all(text, file)
+    if errors:
+        raise errors[0]
+    return statements
+
+
+def parse_all(text: str, file: str) -> tuple[list[Statement], list[OalError]]:
+    """The statements of a script that are right, in order, and what is wrong with the others.
+
+    At most MAXIMUM_ERRORS are found; the last one then says that there may be more.
+    """
+    errors: list[OalError] = []
+    rest = text
+    while True:
+        try:
+            tree: Tree[Token] = _grammar().parse(rest)
+            break
+        except UnexpectedInput as error:
+            found = _explained(error, rest, file)
+        errors.append(found.quote(text))
+        if len(errors) == MAXIMUM_ERRORS:
+            reason = "more may be wrong after this line: correct what is told first"
+            return [], [*errors, OalError(found.position, reason)]
+        rest = _without_statement(rest, found.position)
     builder = _Builder(file)
-    return [builder.statement(_tree(node)) for node in tree.children if node is not None]
+    statements: list[Statement] = []
+    for node in tree.children:
+        if node is not None:
+            try:
+                statements.append(builder.statement(_tree(node)))
+            except OalError as error:
+                errors.append(error.quote(text))
+    return statements, sorted(errors, key=lambda error: (error.position.line, error.position.column))
 
 
-def _explain(error: UnexpectedInput, text: str, file: str) -> NoReturn:
+def _without_statement(text: str, position: Position) -> str:
+    """A text with blanks in place of the statement that has a position."""
+    lines = text.split("\n")
+    place = sum(len(line) + 1 for line in lines[: position.line - 1]) + position.column - 1
+    for match in _STATEMENT.finditer(text):
+        # The end of the text is a place too: that of a statement that is cut off.
+        if match.end() > place or match.end() == len(text):
+            blank = re.sub(r"[^\n]", " ", match.group())
+            return text[: match.start()] + blank + text[match.end() :]
+    return ""
+
+
+def _explained(error: UnexpectedInput, text: str, file: str) -> OalError:
     if isinstance(error, UnexpectedToken):
         expected, found = error.accepts or error.expected, repr(str(error.token))
     elif isinstance(error, UnexpectedCharacters):
@@ -87,7 +136,7 @@ def _explain(error: UnexpectedInput, text: str, file: str) -> NoReturn:
         lines = text.rstrip().split("\n")
         found, position = "the end", Position(file, len(lines), len(lines[-1]) + 1)
     names = sorted({_EXPECTED.get(name, name) for name in expected or ()})
-    raise OalError(position, f"{found} cannot stand here: expected {' or '.join(names)}") from None
+    return OalError(position, f"{found} cannot stand here: expected {' or '.join(names)}")
 
 
 def _tree(node: _Node) -> Tree[Token]:
@@ -101,7 +150,7 @@ class _Builder:
     def __init__(self, file: str) -> None:
         self._file = file
 
-    def statement(self, tree: Tree[Token]) -> MetricStatement | DisableStatement:
+    def statement(self, tree: Tree[Token]) -> Statement:
         if tree.data == "disable":
             return DisableStatement(str(tree.children[0]), self._position(tree))
         return self._metric(tree)
@@ -128,8 +177,8 @@ class _Builder:
         if not steps:
             raise OalError(position, f"{name} has no function: end it with one, such as .cpm() or .longAvg()")
         function, *rest = steps
-        if function.name not in _FUNCTIONS:
-            hint = nearest(function.name, {*_FUNCTIONS, "filter"})
+        if function.name not in FUNCTIONS:
+            hint = nearest(function.name, {*FUNCTIONS, "filter"})
             raise OalError(function.position, f"there is no function {function.name!r}: {hint}")
         decorator = _decorator(rest[0]) if rest else None
         if len(rest) > 1:
@@ -146,12 +195,15 @@ class _Builder:
             case "comparison":
                 operand, operator, literal = tree.children
                 return Comparison(
-                    self._operand(operand), Operator(str(operator)), _constant(literal), self._position(tree)
+                    self._operand(operand),
+                    Operator(" ".join(str(operator).split())),
+                    self._constant(literal),
+                    self._position(tree),
                 )
             case "membership":
                 operand, members = tree.children
-                literals = tuple(_constant(member) for member in _tree(members).children)
-                if len({type(member) for member in literals}) > 1:
+                literals = tuple(self._constant(member) for member in _tree(members).children)
+                if len({float if type(member) is int else type(member) for member in literals}) > 1:
                     raise OalError(
                         self._position(members), "a list holds numbers, strings or enumerations, not a mixture"
                     )
@@ -159,7 +211,34 @@ class _Builder:
             case "operand":
                 return self._operand(tree)
             case _:
-                return Plain(_constant(tree), self._position(tree))
+                return Plain(self._constant(tree), self._position(tree))
+
+    def _constant(self, node: _Node) -> Constant:
+        tree = _tree(node)
+        text = str(tree.children[0]) if tree.children else ""
+        match tree.data:
+            case "integer":
+                return self._integer(text, tree)
+            case "decimal":
+                decimal = float(text.replace("_", ""))
+                if not math.isfinite(decimal):
+                    raise OalError(self._position(tree), "this number is too large: write a smaller one")
+                return decimal
+            case "string":
+                return text[1:-1]
+            case "true" | "false":
+                return tree.data == "true"
+            case "enumeration":
+                return Enumeration(text, str(tree.children[1]))
+            case _:
+                return None
+
+    def _integer(self, text: str, node: _Node) -> int:
+        digits = text.rstrip("lL").replace("_", "")
+        number = int(digits) if len(digits) <= _DIGITS else _LARGEST + 1
+        if not _SMALLEST <= number <= _LARGEST:
+            raise OalError(self._position(node), f"a whole number is from {_SMALLEST} to {_LARGEST}")
+        return number
 
     def _operand(self, node: _Node) -> Operand:
         cast_, path = _tree(node).children
@@ -181,24 +260,6 @@ def _cast(node: _Node) -> str | None:
     return None if node is None else str(node)
 
 
-def _constant(node: _Node) -> Constant:
-    tree = _tree(node)
-    text = str(tree.children[0]) if tree.children else ""
-    match tree.data:
-        case "number":
-            return int(text.rstrip("lL").replace("_", ""))
-        case "string":
-            return text[1:-1]
-        case "true":
-            return True
-        case "false":
-            return False
-        case "enumeration":
-            return Enumeration(text, str(tree.children[1]))
-        case _:
-            return None
-
-
 def _filter(call: Call) -> Comparison:
     match call.arguments:
         case (Comparison() as comparison,):
@@ -208,7 +269,7 @@ def _filter(call: Call) -> Comparison:
 
 
 def _decorator(call: Call) -> str:
-    if call.name in {*_FUNCTIONS, "filter"}:
+    if call.name in {*FUNCTIONS, "filter"}:
         raise OalError(
             call.position, f"'.{call.name}' cannot stand here: first the filters, then one function, then a decorator"
         )

@@ -1,15 +1,11 @@
-"""The sources of metrics, their attributes, and where an attribute's values are.
-
-An attribute is one of three kinds: a type, which only chooses logs; a column of the logs of one event; or something
-that all logs of a flow share. Attributes that nothing feeds yet are declared, so that scripts written for them load.
-"""
+"""The sources of metrics, their attributes, and where an attribute's values are."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
 from backend.entities.resolution import LAYER, Flow
 from backend.ingest.batch import DetectPoint, LogKind
+from backend.oal.attributes import Attribute, EventAttribute, FlowAttribute, Kind, TypeAttribute
 
 EVENTS: Mapping[str, LogKind] = {
     "connect": LogKind.CONNECT,
@@ -27,6 +23,9 @@ PROTOCOLS: Mapping[str, LogKind] = {"http": LogKind.HTTP}
 HTTP_METHODS = ("Get", "Post", "Put", "Delete", "Head", "Patch", "Options", "Trace", "Connect")
 """Names of the wire's AccessLogHTTPProtocolRequestMethod, by number."""
 
+HTTP_VERSIONS = ("HTTP1", "HTTP2")
+"""Names of the wire's AccessLogHTTPProtocolVersion, by number."""
+
 HTTP_CALL = "http.call"
 """Column of HTTP logs that is made from others (backend/metrics/exchanges.py): 1 for what counts as a call, 0 for a
 slice of an exchange that others follow."""
@@ -39,6 +38,12 @@ HTTP_SUCCESS = "http.success"
 HTTP_METHOD = "http.method"
 """The same, a text: the method as the wire names it, or as it was sent."""
 
+READ_DEVICE = "read.l2Metrics.deviceName"
+"""Column of reads that is made from others (backend/metrics/devices.py), a text: the name of the network device, empty
+where it is not known."""
+WRITE_DEVICE = "write.l2Metrics.deviceName"
+"""The same of writes."""
+
 TEXT_COLUMNS = frozenset({"http.request.path", "http.request.host", HTTP_METHOD})
 """Columns of HTTP logs whose numbers stand for texts."""
 
@@ -46,65 +51,6 @@ CALLS: Mapping[LogKind, str] = {LogKind.HTTP: HTTP_CALL}
 """The column that says which logs count as one, where not all do."""
 
 NANOSECONDS_PER_MILLISECOND = 1_000_000
-
-
-class Kind(Enum):
-    """What values an attribute has."""
-
-    INTEGER = "a whole number"
-    BOOLEAN = "true or false"
-    STRING = "a string"
-    ENUMERATION = "an enumeration"
-
-
-@dataclass(frozen=True, slots=True)
-class EventAttribute:
-    """A column of the logs of one event."""
-
-    kind: Kind
-    event: str
-    column: str
-    """Wire path below the log; empty for the duration of the log."""
-    stage: str = ""
-    """Wire path of the sub-message it is in; empty for what every log of the event has."""
-    only_with: str = ""
-    """Wire path of the count that must not be 0 for the value to mean anything."""
-    is_duration: bool = False
-    labels: tuple[str, ...] = ()
-    """Texts that the column's numbers stand for."""
-    is_text: bool = False
-    """Whether the column's numbers are indices of the logs' texts."""
-    known: str = ""
-    """The column that is not 0 where the value is known; empty when it always is."""
-    unit: int = 1
-    """How many of the column's units make one of the attribute's. Sums are kept in the column's."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowAttribute:
-    """Something that all logs of a flow share."""
-
-    kind: Kind
-    of: Callable[[Flow], str | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class TypeAttribute:
-    """What kind of log it is."""
-
-    values: Mapping[str, LogKind]
-    kind: Kind = Kind.STRING
-
-
-@dataclass(frozen=True, slots=True)
-class UnfedAttribute:
-    """Known, but nothing fills it yet. `event` is where it belongs."""
-
-    kind: Kind
-    event: str
-
-
-Attribute = EventAttribute | FlowAttribute | TypeAttribute | UnfedAttribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +113,13 @@ _COUNT_OF = {"resolveMACDuration": "resolveMACCount", "netFilterDuration": "netF
 def _log_attributes() -> dict[str, Attribute]:
     attributes: dict[str, Attribute] = {
         "type": TypeAttribute(EVENTS),
-        "detectPoint": FlowAttribute(Kind.ENUMERATION, lambda flow: f"DetectPoint.{flow.role.name}"),
+        "detectPoint": _DETECT_POINT,
         "connect.success": EventAttribute(Kind.BOOLEAN, "connect", "connect.success"),
         "close.success": EventAttribute(Kind.BOOLEAN, "close", "close.success"),
         "read.syscall": EventAttribute(Kind.STRING, "read", "read.syscall", labels=_READ_SYSCALLS),
         "write.syscall": EventAttribute(Kind.STRING, "write", "write.syscall", labels=_WRITE_SYSCALLS),
-        "read.l2.netDeviceName": UnfedAttribute(Kind.STRING, "read"),
-        "write.l2.networkDeviceName": UnfedAttribute(Kind.STRING, "write"),
+        "read.l2.netDeviceName": _device("read", READ_DEVICE),
+        "write.l2.networkDeviceName": _device("write", WRITE_DEVICE),
     }
     for event in EVENTS:
         if event != "protocol":
@@ -197,6 +143,10 @@ def _log_attributes() -> dict[str, Attribute]:
     return attributes
 
 
+def _device(event: str, column: str) -> EventAttribute:
+    return EventAttribute(Kind.STRING, event, column, is_text=True, empty_is_null=True)
+
+
 _LATENCY = EventAttribute(
     Kind.INTEGER, "protocol", HTTP_LATENCY, is_duration=True, known=HTTP_TIMED, unit=NANOSECONDS_PER_MILLISECOND
 )
@@ -211,7 +161,10 @@ _HTTP_TEXTS = {"url": "http.request.path", "host": "http.request.host", "method"
 
 
 def _http_attributes() -> dict[str, Attribute]:
-    attributes: dict[str, Attribute] = {"http.latency": _LATENCY}
+    attributes: dict[str, Attribute] = {
+        "http.latency": _LATENCY,
+        "http.version": EventAttribute(Kind.STRING, "protocol", "http.version", labels=HTTP_VERSIONS),
+    }
     for name, wire in _HTTP_NUMBERS.items():
         attributes[f"http.{name}"] = EventAttribute(Kind.INTEGER, "protocol", f"http.{wire}")
     for name, column in _HTTP_TEXTS.items():
@@ -219,35 +172,42 @@ def _http_attributes() -> dict[str, Attribute]:
     return attributes
 
 
-def _text(of: Callable[[Flow], str]) -> FlowAttribute:
+def _text(of: Callable[[Flow], str | None]) -> FlowAttribute:
     return FlowAttribute(Kind.STRING, of)
 
 
-def _layer(_: Flow) -> str:
-    return LAYER
+_LAYER = _text(lambda _: LAYER)
+_DETECT_POINT = FlowAttribute(Kind.ENUMERATION, lambda flow: f"DetectPoint.{flow.role.name}")
+_OF_DECORATORS: Mapping[str, Attribute] = {f"attr{number}": _text(lambda _: None) for number in range(6)}
+"""Upstream fills these after the filters, for queries; in a script they are null."""
+_CALLS: Mapping[str, Attribute] = {
+    "type": TypeAttribute(PROTOCOLS),
+    "success": EventAttribute(Kind.BOOLEAN, "protocol", HTTP_SUCCESS),
+    "duration": _LATENCY,
+    **_http_attributes(),
+}
+"""What sources of calls have beside names."""
+_ENDS: Mapping[str, Attribute] = {
+    "sourceServiceName": _text(lambda flow: flow.source.service),
+    "destServiceName": _text(lambda flow: flow.destination.service),
+    "sourceLayer": _LAYER,
+    "destLayer": _LAYER,
+    "componentIds": FlowAttribute(Kind.LIST, lambda flow: [component for component in flow.components if component]),
+    "tlsMode": _text(lambda flow: flow.tls_mode),
+    "detectPoint": _DETECT_POINT,
+}
+_INSTANCE_ENDS: Mapping[str, Attribute] = {
+    "sourceServiceInstanceName": _text(lambda flow: flow.source.instance or None),
+    "destServiceInstanceName": _text(lambda flow: flow.destination.instance or None),
+}
 
 
 def _make_sources() -> dict[str, Source]:
     logs = _log_attributes()
-    ends = {
-        "sourceServiceName": _text(lambda flow: flow.source.service),
-        "destServiceName": _text(lambda flow: flow.destination.service),
-        "sourceLayer": _text(_layer),
-        "destLayer": _text(_layer),
-    }
-    endpoint: dict[str, Attribute] = {
-        "serviceName": _text(lambda flow: flow.local.service),
-        "endpointName": _text(lambda flow: flow.endpoint_name or ""),
-        "layer": _text(_layer),
-        "type": TypeAttribute(PROTOCOLS),
-        "success": EventAttribute(Kind.BOOLEAN, "protocol", HTTP_SUCCESS),
-        "duration": _LATENCY,
-        **_http_attributes(),
-    }
     sources = (
         Source(
             "K8SService",
-            {"name": _text(lambda flow: flow.local.service), "layer": _text(_layer), **logs},
+            {"name": _text(lambda flow: flow.local.service), "layer": _LAYER, **_OF_DECORATORS, **logs},
             lambda flow: flow.service,
             decorators=frozenset({"K8SServiceDecorator"}),
         ),
@@ -256,33 +216,64 @@ def _make_sources() -> dict[str, Source]:
             {
                 "serviceName": _text(lambda flow: flow.local.service),
                 "serviceInstanceName": _text(lambda flow: flow.local.instance),
-                "layer": _text(_layer),
+                "layer": _LAYER,
+                **_OF_DECORATORS,
                 **logs,
             },
             lambda flow: flow.instance,
         ),
-        Source(
-            "K8SServiceRelation",
-            {**ends, "tlsMode": _text(lambda flow: "TLS" if flow.tls else "Plain"), **logs},
-            lambda flow: flow.relation and flow.relation.id,
-        ),
+        Source("K8SServiceRelation", {**_ENDS, **logs}, lambda flow: flow.relation and flow.relation.id),
         Source(
             "K8SServiceInstanceRelation",
-            {
-                **ends,
-                "sourceServiceInstanceName": _text(lambda flow: flow.source.instance),
-                "destServiceInstanceName": _text(lambda flow: flow.destination.instance),
-                **logs,
-            },
+            {**_ENDS, **_INSTANCE_ENDS, **logs},
             lambda flow: flow.instance_relation and flow.instance_relation.id,
         ),
-        Source("K8SEndpoint", endpoint, lambda flow: flow.endpoint, frozenset(PROTOCOLS.values())),
+        Source(
+            "K8SEndpoint",
+            {
+                "serviceName": _text(lambda flow: flow.local.service),
+                "endpointName": _text(lambda flow: flow.endpoint_name),
+                "layer": _LAYER,
+                **_CALLS,
+            },
+            lambda flow: flow.endpoint,
+            frozenset(PROTOCOLS.values()),
+        ),
+        Source(
+            "K8SEndpointRelation",
+            {
+                "sourceEndpointName": _text(lambda flow: flow.source_endpoint_name),
+                "destEndpointName": _text(lambda flow: flow.destination_endpoint_name),
+                **_ENDS,
+                **_INSTANCE_ENDS,
+                **_CALLS,
+            },
+            lambda flow: flow.endpoint_relation and flow.endpoint_relation.id,
+            frozenset(PROTOCOLS.values()),
+        ),
     )
     return {source.name: source for source in sources}
 
 
 SOURCES: Mapping[str, Source] = _make_sources()
 """By name."""
+
+FOREIGN_SOURCES = frozenset(
+    {
+        *("All", "Service", "ServiceInstance", "Endpoint"),
+        *("ServiceRelation", "ServiceInstanceRelation", "EndpointRelation"),
+        *("TCPService", "TCPServiceInstance", "TCPServiceRelation", "TCPServiceInstanceRelation"),
+        *("DatabaseAccess", "CacheAccess", "MQAccess", "MQEndpointAccess", "Event", "EnvoyInstanceMetric"),
+        *("ServiceInstanceJVMCPU", "ServiceInstanceJVMMemory", "ServiceInstanceJVMMemoryPool"),
+        *("ServiceInstanceJVMGC", "ServiceInstanceJVMThread", "ServiceInstanceJVMClass"),
+        *("ServiceInstanceCLRCPU", "ServiceInstanceCLRGC", "ServiceInstanceCLRThread"),
+        *("BrowserAppTraffic", "BrowserAppSingleVersionTraffic", "BrowserAppPageTraffic", "BrowserAppPagePerf"),
+        *("CiliumService", "CiliumServiceInstance", "CiliumEndpoint", "CiliumServiceRelation"),
+        *("CiliumServiceInstanceRelation", "CiliumEndpointRelation"),
+        *("Process", "ProcessRelation"),
+    }
+)
+"""Sources that Apache SkyWalking feeds from other than access logs."""
 
 ENUMERATIONS: Mapping[str, frozenset[str]] = {"DetectPoint": frozenset(point.name for point in DetectPoint)}
 """Members of the enumerations that filters can name."""

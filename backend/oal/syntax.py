@@ -4,6 +4,10 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
+
+_SHOWN_BEFORE, _SHOWN_AFTER = 100, 60
+"""Characters of an offending line that an error shows at most, before and after the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +23,13 @@ class Position:
 
 
 class OalError(Exception):
-    """A script that cannot be used.
+    """A script that cannot be used. Its text has the offending line too, once that is known.
 
     Attributes:
         position: where.
         reason: what is wrong and what to do.
-        unsupported: whether the script is right, and only this program cannot do it yet.
+        unsupported: whether the script is right, and only nothing here feeds what it asks for.
+        line: the offending line; empty until someone who has the script calls quote().
     """
 
     def __init__(self, position: Position, reason: str, *, unsupported: bool = False) -> None:
@@ -32,6 +37,24 @@ class OalError(Exception):
         self.position = position
         self.reason = reason
         self.unsupported = unsupported
+        self.line = ""
+
+    def quote(self, text: str) -> Self:
+        """This error, with the offending line of the script's text."""
+        lines = text.split("\n")
+        self.line = lines[self.position.line - 1] if self.position.line <= len(lines) else ""
+        return self
+
+    def __str__(self) -> str:
+        message = f"{self.position}: {self.reason}"
+        if not self.line.strip():
+            return message
+        # A long line is shown around the place; tabs stay, so that the caret is below it.
+        before = self.line[: self.position.column - 1][-_SHOWN_BEFORE:]
+        after = self.line[self.position.column - 1 :][:_SHOWN_AFTER]
+        margin = f"{self.position.line:>5} | "
+        caret = "".join("\t" if character == "\t" else " " for character in before)
+        return f"{message}\n{margin}{before}{after}\n{' ' * (len(margin) - 2)}| {caret}^"
 
 
 class Operator(Enum):
@@ -60,20 +83,23 @@ class Enumeration:
         return f"{self.type}.{self.member}"
 
 
-Constant = bool | int | str | None | Enumeration
+Constant = bool | int | float | str | None | Enumeration
 Literal = Constant | tuple[Constant, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """An attribute, perhaps cast. `path` of `write.l4.duration` is ("write", "l4", "duration")."""
+    """An attribute, perhaps cast.
+
+    `path` of `write.l4.duration` is ("write", "l4", "duration"); of `tag["a.b"]` it is ("tag", '["a.b"]').
+    """
 
     path: tuple[str, ...]
     cast: str | None
     position: Position
 
     def __str__(self) -> str:
-        return ".".join(self.path)
+        return "".join(part if part.startswith("[") else f".{part}" for part in self.path)[1:]
 
 
 @dataclass(frozen=True, slots=True)

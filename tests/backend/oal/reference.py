@@ -149,7 +149,7 @@ class Log:
         if zeros_are_values:
             return value
         if name.lower().endswith("duration"):
-            return value if self.columns[wire] else None
+            return value or None
         measured = any(number for column, number in self.columns.items() if column.startswith(stage))
         return value if measured else None
 

@@ -11,12 +11,13 @@ from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, Log
 from backend.metrics.analysis import analyse
 from backend.oal.compiler import Program
 from backend.oal.events import EventLogs
+from backend.oal.loader import STANDARD as SCRIPTS
 from backend.oal.loader import load, load_texts
 from backend.storage.interface import MetricSchema
 from tests.backend.oal import reference
 from tests.backend.oal.batches import NODE, batches
 
-STANDARD = load().definitions
+STANDARD = load(SCRIPTS / "ebpf.oal").definitions
 PROGRAM = Program(STANDARD)
 COMPATIBLE = Program(STANDARD, zeros_are_values=True)
 ROWS = reference.table()
@@ -80,7 +81,7 @@ def run(
     program = Program(load_texts({"test.oal": script}).definitions)
     found: dict[str, dict[str, tuple[int, int]]] = {}
     names = {each.service: each.local.service for each in flows}
-    for metric, _, entity, _, summation, count in program.evaluate(given_logs, flows).iter_rows():
+    for metric, _, entity, _, summation, count in program.evaluate(given_logs, flows).metrics.iter_rows():
         found.setdefault(metric, {})[names.get(entity, entity)] = (summation, count)
     return found
 
@@ -226,8 +227,8 @@ def test_relations_know_both_names_and_tls() -> None:
 
 
 def test_no_logs_give_no_points() -> None:
-    assert as_points(PROGRAM.evaluate({}, [])) == {}
-    assert as_points(PROGRAM.evaluate({LogKind.WRITE: logs([], duration=[])}, [])) == {}
+    assert as_points(PROGRAM.evaluate({}, []).metrics) == {}
+    assert as_points(PROGRAM.evaluate({LogKind.WRITE: logs([], duration=[])}, []).metrics) == {}
 
 
 def test_only_needed_columns_are_asked_for() -> None:

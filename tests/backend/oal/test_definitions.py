@@ -3,6 +3,8 @@ import re
 import pytest
 
 from backend.ingest.batch import LogKind
+from backend.metrics.devices import DEVICES
+from backend.oal.attributes import EventAttribute
 from backend.oal.definitions import Definition
 from backend.oal.loader import load_texts
 from backend.oal.sources import (
@@ -12,9 +14,11 @@ from backend.oal.sources import (
     HTTP_METHODS,
     HTTP_SUCCESS,
     HTTP_TIMED,
+    HTTP_VERSIONS,
+    READ_DEVICE,
     SOURCES,
     STAGE_COLUMNS,
-    EventAttribute,
+    WRITE_DEVICE,
 )
 from backend.oal.syntax import OalError
 from protos.ebpf import accesslog_pb2
@@ -29,7 +33,8 @@ def define(text: str) -> Definition:
     ("text", "error"),
     [
         ("from(K8SServce.*).cpm()", "there is no source 'K8SServce': did you mean 'K8SService'?"),
-        ("from(Mesh.*).cpm()", "there is no source 'Mesh': known are K8SEndpoint, K8SService, "),
+        ("from(Mesh.*).cpm()", "there is no source 'Mesh': known are K8SEndpoint, K8SEndpointRelation, "),
+        ("from(Service.*).cpm()", "is of Apache SkyWalking's other receivers: no access log feeds it"),
         (
             "from(K8SService.write.l4.durations).sum()",
             "x:1:10: K8SService has no 'write.l4.durations': did you mean 'write.l4.duration'?",
@@ -44,7 +49,25 @@ def define(text: str) -> Definition:
         ("from(K8SService.write.duration).sum(name)", "sum() takes no arguments"),
         ("from(K8SService.*).percent()", "percent() needs one comparison"),
         ("from(K8SService.*).percent(connect.success)", "percent() needs one comparison"),
-        ('from(K8SService.*).percent(type == "read")', "percent() of a type is not possible"),
+        ("from(K8SService.*).rate(connect.success == true)", "rate() needs two comparisons: .rate("),
+        ("from(K8SService.*).rate()", "rate() needs two comparisons"),
+        ("from(K8SService.*).max()", "max() needs a value"),
+        ("from(K8SService.write.duration).maxDouble(1)", "maxDouble() takes no arguments: write .maxDouble()"),
+        (
+            "from(K8SService.write.duration).histogram(10)",
+            "histogram() needs the width of a step and how many, at most",
+        ),
+        ("from(K8SService.write.duration).histogram(0, 5)", "histogram() needs the width of a step"),
+        ("from(K8SService.write.duration).histogram(10, 1_001)", "how many, at most 1000: .histogram(100, 20)"),
+        ("from(K8SService.*).histogram(10, 20)", "histogram() needs a value"),
+        ("from(K8SService.*).labelCount()", "labelCount() needs a label and may have how many at most, up to 10000"),
+        ("from(K8SService.*).labelCount(name, 10_001)", "labelCount() needs a label"),
+        ("from(K8SService.*).labelCount(name, 0)", "labelCount() needs a label"),
+        ("from(K8SService.*).labelCount(name, 5, 5)", "labelCount() needs a label"),
+        ("from(K8SService.*).labelCount(nme)", "x:1:35: K8SService has no 'nme': did you mean 'name'?"),
+        ("from(K8SServiceRelation.*).labelCount(componentIds)", "a list of whole numbers: it cannot be a label"),
+        ("from(K8SService.*).labelAvg(name)", "labelAvg() needs a label and a value and may have how many labels"),
+        ("from(K8SService.*).labelAvg(name, name)", "x:1:39: name is a string: it cannot be added up"),
         ("from(K8SService.*).apdex(name, protocol.success)", "apdex() needs a value"),
         ("from(K8SService.name).apdex(name, protocol.success)", "name is a string: it cannot be added up"),
         ("from(K8SService.protocol.http.latency).apdex()", "apdex() needs the name of a service and what is success"),
@@ -81,10 +104,28 @@ def define(text: str) -> Definition:
             'from(K8SService.*).cpm().decorator("ServiceDecorator")',
             "K8SService has no decorator 'ServiceDecorator': it has K8SServiceDecorator",
         ),
+        ("from((str->long)K8SService.write.duration).sum()", "a whole number: leave (str->long) out, it reads strings"),
+        ("from((long)K8SService.name).sum()", "a string, which (long) cannot read: write (str->long)"),
+        ("from(K8SService.*).filter((int)name == 1).cpm()", "a string, which (int) cannot read: write (str->int)"),
         (
-            "from((str->long)K8SService.name).cpm()",
-            "not supported yet: the cast (str->long) of name, which is a string",
+            "from(K8SService.*).filter((long)connect.success == 1).cpm()",
+            "true or false, which (long) cannot read: leave",
         ),
+        ("from(K8SService.name).sum()", "it cannot be added up; cast it: from((str->long)K8SService.name)"),
+        ('from(K8SService.*).filter((str->long)name == "1").cpm()', 'it cannot be compared with "1"; write a number'),
+        (
+            "from(K8SService.*).filter(name == 1.5).cpm()",
+            "cannot be compared with 1.5; write a string in double quotes",
+        ),
+        (
+            'from(K8SService.*).filter(tag["a"] == "b").cpm()',
+            "no attribute of it is a map, write one",
+        ),
+        (
+            "from(K8SServiceRelation.*).filter(componentIds == 49).cpm()",
+            "by '==', but by contain, not contain",
+        ),
+        ('from(K8SServiceRelation.*).filter(componentIds contain "49").cpm()', "write a whole number"),
     ],
 )
 def test_errors_say_what_is_wrong(text: str, error: str) -> None:
@@ -113,7 +154,14 @@ def test_errors_say_what_is_wrong(text: str, error: str) -> None:
         ("from(K8SService.*).percent(connect.success == true)", {LogKind.CONNECT}),
         ('from(K8SService.write.duration).filter(type == "read").sum()', set()),
         ("from(K8SService.protocol.http.latency).longAvg()", {LogKind.HTTP}),
-        ('from(K8SService.*).filter(read.l2.netDeviceName == "eth0").cpm()', set()),
+        ('from(K8SService.*).filter(read.l2.netDeviceName == "eth0").cpm()', {LogKind.READ}),
+        ("from(K8SService.*).filter(write.l2.networkDeviceName != null).cpm()", {LogKind.WRITE}),
+        ("from(K8SService.*).rate(protocol.success == true, protocol.http.statusCode > 0)", {LogKind.HTTP}),
+        ('from(K8SService.*).percent(type == "read")', set(LogKind)),
+        ("from(K8SService.*).labelCount(type)", set(LogKind)),
+        ("from(K8SService.*).labelAvg(name, write.duration)", {LogKind.WRITE}),
+        ("from((str->long)K8SService.name).sum()", set(LogKind)),
+        ("from(K8SEndpointRelation.duration).max()", {LogKind.HTTP}),
         ("from(K8SEndpoint.*).cpm()", {LogKind.HTTP}),
         ("from(K8SEndpoint.*).percent(success == true)", {LogKind.HTTP}),
         ('from(K8SEndpoint.http.latency).filter(type == "http").longAvg()', {LogKind.HTTP}),
@@ -125,8 +173,9 @@ def test_a_metric_is_fed_by_the_events_that_its_parts_belong_to(text: str, event
 
 
 def test_every_column_is_on_the_wire_or_made_of_it() -> None:
-    made = {HTTP_CALL, HTTP_LATENCY, HTTP_TIMED, HTTP_SUCCESS, HTTP_METHOD}
-    columns = {column for stage in STAGE_COLUMNS.values() for column in stage}
+    assert {READ_DEVICE, WRITE_DEVICE} == {*DEVICES}
+    made = {HTTP_CALL, HTTP_LATENCY, HTTP_TIMED, HTTP_SUCCESS, HTTP_METHOD, *DEVICES}
+    columns = {column for stage in STAGE_COLUMNS.values() for column in stage} | {*DEVICES.values()}
     for source in SOURCES.values():
         for attribute in source.attributes.values():
             if isinstance(attribute, EventAttribute):
@@ -144,6 +193,16 @@ def test_every_column_is_on_the_wire_or_made_of_it() -> None:
 
 def test_methods_have_the_names_of_the_wire() -> None:
     assert tuple(accesslog_pb2.AccessLogHTTPProtocolRequestMethod.keys()) == HTTP_METHODS
+
+
+def test_versions_have_the_names_of_the_wire() -> None:
+    assert tuple(accesslog_pb2.AccessLogHTTPProtocolVersion.keys()) == HTTP_VERSIONS
+
+
+def test_a_decorator_says_what_it_adds() -> None:
+    decorated = define('from(K8SService.*).cpm().decorator("K8SServiceDecorator")')
+    assert decorated.attributes == {"attr0": "K8S_SERVICE"}
+    assert define("from(K8SService.*).cpm()").attributes == {}
 
 
 def test_syscalls_have_the_names_of_the_wire() -> None:

@@ -1,0 +1,195 @@
+"""The second stage of metrics: from what flows add up to, to what entities do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from backend.ingest.batch import LogKind
+from backend.oal.attributes import FlowAttribute
+from backend.oal.conditions import matches
+from backend.oal.definitions import Definition
+from backend.oal.events import Event, Terms
+from backend.oal.flows import FlowColumns
+from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Function
+from backend.oal.labels import Labels
+from backend.oal.sources import Source
+from backend.oal.values import Condition, Value
+from backend.storage.interface import MeasureSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Names of the columns that a metric's row is made of, after this stage."""
+
+    definition: Definition
+    code: int
+    """Number of the metric in its program."""
+    summation: str
+    count: str | None
+    present: str
+    """Of how many logs; the row exists when this is not 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Extremes:
+    """The same for a measure."""
+
+    definition: Definition
+    total: str
+    count: str
+    least: str
+    greatest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """A metric that is stored by label."""
+
+    definition: Definition
+    key: object
+    """Of its frame in the first stage."""
+    predicates: Sequence[pl.Expr]
+    """Which flows count."""
+
+
+class Group:
+    """The second stage for one source and event type."""
+
+    def __init__(self, kind: LogKind, source: Source, event: Event, flows: FlowColumns) -> None:
+        self._kind = kind
+        self._event = event
+        self._flows = flows
+        self._entity = flows.entity(source)
+        self.terms = Terms("s")
+        self.predicates = Terms("p")
+        self.sums: list[Sums] = []
+        self._extremes: list[_Extremes] = []
+        self._spreads: list[_Spread] = []
+
+    def add(self, definition: Definition, code: int) -> None:
+        """Take a metric in."""
+        of_logs = [condition for condition in definition.conditions if not condition.is_of_flow]
+        of_flows = [condition for condition in definition.conditions if condition.is_of_flow]
+        if definition.function in LABELLED:
+            predicates = [self._predicate(condition) for condition in of_flows]
+            self._spreads.append(_Spread(definition, self._spread(definition, of_logs), predicates))
+        elif definition.function in EXTREMES and definition.value is not None:
+            self._extremes.append(self._extreme(definition, definition.value, of_logs, of_flows))
+        else:
+            self.sums.append(self._sums(definition, code, of_logs, of_flows))
+
+    def _spread(self, definition: Definition, of_logs: Sequence[Condition]) -> object:
+        value, arguments = definition.value, definition.arguments
+        if definition.function in BY_LABEL and arguments.label is not None:
+            return self._event.by_label(arguments.label, value, of_logs)
+        if value is None:
+            raise TypeError(f"{definition.name} has no value")
+        if definition.function in BUCKETED:
+            return self._event.by_bucket(value, of_logs)
+        return self._event.by_step(value, arguments.step, arguments.steps, of_logs)
+
+    def _extreme(
+        self, definition: Definition, value: Value, of_logs: Sequence[Condition], of_flows: Sequence[Condition]
+    ) -> _Extremes:
+        def over_flows(term: str, merge: str) -> str:
+            column = self._chosen(term, of_flows)
+            merged = column.min() if merge == "min" else column.max()
+            return self.terms.name((merge, term, *(condition.key for condition in of_flows)), merged)
+
+        return _Extremes(
+            definition,
+            self._total(self._event.sum(value, of_logs), of_flows),
+            self._total(self._event.present(value, of_logs), of_flows),
+            over_flows(self._event.least(value, of_logs), "min"),
+            over_flows(self._event.greatest(value, of_logs), "max"),
+        )
+
+    def _sums(
+        self, definition: Definition, code: int, of_logs: Sequence[Condition], of_flows: Sequence[Condition]
+    ) -> Sums:
+        event, value, arguments = self._event, definition.value, definition.arguments
+        logs = self._total(event.count(of_logs), of_flows)
+        match definition.function:
+            case Function.SUM if value is not None:
+                summation, present = event.sum(value, of_logs), event.present(value, of_logs)
+                return Sums(definition, code, self._total(summation, of_flows), None, self._total(present, of_flows))
+            case Function.LONG_AVG | Function.DOUBLE_AVG if value is not None:
+                names = event.sum(value, of_logs), event.measured(value, of_logs), event.present(value, of_logs)
+                return Sums(definition, code, *(self._total(name, of_flows) for name in names))
+            case Function.APDEX if value is not None and arguments.service is not None and arguments.status is not None:
+                service = arguments.service.attribute
+                if not isinstance(service, FlowAttribute):
+                    raise TypeError(f"{arguments.service.path} is not the same for all logs of a flow")
+                satisfied = event.apdex(value, arguments.status, service, of_logs)
+                return Sums(definition, code, self._total(satisfied, of_flows), logs, logs)
+            case Function.PERCENT:
+                return Sums(definition, code, self._matched(arguments.matches[0], of_logs, of_flows), logs, logs)
+            case Function.RATE:
+                counted, against = (self._matched(match, of_logs, of_flows) for match in arguments.matches)
+                return Sums(definition, code, counted, against, logs)
+            case _:
+                return Sums(definition, code, logs, None, logs)
+
+    def _matched(self, match: Condition, of_logs: Sequence[Condition], of_flows: Sequence[Condition]) -> str:
+        """How many of the logs that meet the conditions, and count as one, meet another."""
+        met = match.is_met_by_type(self._kind)
+        if met is False:
+            return self.terms.name(("none",), pl.lit(0, pl.Int64))
+        if met or match.is_of_flow:
+            return self._total(self._event.count(of_logs), [*of_flows, *([] if met else [match])])
+        return self._total(self._event.count([*of_logs, match]), of_flows)
+
+    def _total(self, term: str, of_flows: Sequence[Condition]) -> str:
+        keys = (condition.key for condition in of_flows)
+        return self.terms.name(("sum", term, *keys), self._chosen(term, of_flows).sum())
+
+    def _chosen(self, term: str, of_flows: Sequence[Condition]) -> pl.Expr:
+        column = pl.col(term)
+        if of_flows:
+            column = column.filter(pl.all_horizontal([self._predicate(condition) for condition in of_flows]))
+        return column
+
+    def _predicate(self, condition: Condition) -> pl.Expr:
+        attribute = condition.value.attribute
+        if not isinstance(attribute, FlowAttribute):
+            raise TypeError(f"{condition.value.path} is not the same for all logs of a flow")
+        column = pl.col(self._flows.attribute(attribute))
+        if condition.value.is_parsed:
+            column = column.cast(pl.Int64, strict=False)
+        return pl.col(self.predicates.name(condition.key, matches(column, condition.operator, condition.literal)))
+
+    def aggregate(self, sums: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
+        """One row per entity and minute that has logs."""
+        return self._with_entities(sums, flows).group_by("entity", "minute").agg(self.terms.expressions)
+
+    def measures(self, aggregated: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Columns of MeasureSchema, one row per metric that is a measure, entity and minute that has a value."""
+        for extreme in self._extremes:
+            names = {column: getattr(extreme, column) for column in ("total", "count", "least", "greatest")}
+            yield aggregated.filter(pl.col(extreme.count) > 0).select(
+                pl.lit(extreme.definition.name).alias("metric"),
+                pl.lit("").alias("label"),
+                "entity",
+                "minute",
+                *(pl.col(name).cast(MeasureSchema[column]).alias(column) for column, name in names.items()),
+            )
+
+    def spread(
+        self, spreads: Mapping[object, pl.DataFrame], flows: pl.DataFrame, labels: Labels
+    ) -> Iterator[pl.DataFrame]:
+        """Columns of MetricSchema, one row per metric that is stored by label, its label, entity and minute."""
+        for spread in self._spreads:
+            definition = spread.definition
+            rows = self._with_entities(spreads[spread.key], flows).filter(*spread.predicates)
+            found = rows.group_by("entity", "minute", "label").agg(pl.col("summation").sum(), pl.col("count").sum())
+            found = found.with_columns(pl.col("label").cast(pl.String))
+            if definition.function in BY_LABEL:
+                found = labels.admit(definition.name, found, definition.arguments.maximum_labels)
+            metric = pl.lit(definition.name).alias("metric")
+            yield found.select(metric, "label", "entity", "minute", "summation", "count")
+
+    def _with_entities(self, rows: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of flows that count for an entity, with it and what is known of the flow."""
+        described = flows.select(pl.col(self._entity).alias("entity"), *self.predicates.expressions)
+        return pl.concat([rows, described[rows["flow"]]], how="horizontal").filter(pl.col("entity").is_not_null())
