@@ -1,5 +1,6 @@
 """What a setting may be: text is turned into the value, or refused with what would have been taken."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -8,6 +9,7 @@ import yaml
 
 Number = TypeVar("Number", int, float)
 
+_SIZE = re.compile("[1-9][0-9]{0,9}(MB|GB)")
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 LARGEST_PORT = 65_535
 
@@ -128,6 +130,19 @@ class Words:
         if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
             raise ValueError(value)
         return tuple(word.strip() for word in value if word.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An amount of memory."""
+
+    text: str = "a number and MB or GB, such as 512MB"
+
+    def read(self, value: object) -> object:
+        """The text."""
+        if not isinstance(value, str) or not _SIZE.fullmatch(value):
+            raise ValueError(value)
+        return value
 
 
 def _number(value: object, kind: Callable[[Any], Number]) -> Number:

@@ -12,11 +12,8 @@ from backend.metrics.telemetry import Telemetry
 from backend.server.presence import Presence
 from backend.server.scripts import load_scripts
 from backend.server.settings import Settings
-from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import Storage
-
-STORE = "metrics.duckdb"
-"""Name of the store's file in its folder."""
+from backend.storage.opening import open_storage
 
 
 class Analysis:
@@ -73,8 +70,10 @@ class Analysis:
         )
 
     def _open_storage(self) -> Storage:
-        self.settings.folder.mkdir(parents=True, exist_ok=True)
-        return DuckdbStorage(self.settings.folder / STORE)
+        store = self.settings.store
+        if store.kind == "duckdb":
+            self.settings.folder.mkdir(parents=True, exist_ok=True)
+        return open_storage(self.settings.store_url, memory_limit=store.duckdb_memory)
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from backend.server.allowed import PORT, Allowed, Choice, Positive, Switch, Text, Whole, Words
+from backend.server.allowed import PORT, Allowed, Choice, Positive, Size, Switch, Text, Whole, Words
 from backend.server.settings import Settings
 
 PREFIX: Final = "PYROVER_BACKEND_"
@@ -201,6 +201,12 @@ SETTINGS: Final = (
         "Folder of the store; made if it does not exist. Empty: `/var/lib/pyrover` for root, else"
         " `~/.local/share/pyrover`.",
     ),
+    Setting(
+        "store.duckdb_memory",
+        "storage.duckdb.memory",
+        Size(),
+        "Most memory that DuckDB may use; what does not fit goes to files.",
+    ),
     Setting("store.clickhouse_host", "storage.clickhouse.host", Text("a host"), "Host of a ClickHouse server."),
     Setting("store.clickhouse_port", "storage.clickhouse.port", Whole(1, 65_535), "Its port for native clients."),
     Setting(
@@ -263,8 +269,20 @@ SETTINGS: Final = (
         "kubernetes.watch",
         "receiver-ebpf.default.kubernetes",
         Choice(("auto", "always", "never")),
-        "Whether the pods, services, endpoint slices and nodes of the cluster are watched that this program runs in, so"
-        " that addresses get their names. auto: where it runs in a pod that may.",
+        "Whether the pods, services, endpoint slices and nodes of a cluster are watched, so that addresses get their"
+        " names. auto: where this program runs in a pod that may, and where a kubeconfig file is named.",
+    ),
+    Setting(
+        "kubernetes.kubeconfig",
+        "receiver-ebpf.default.kubeconfig",
+        _FILE,
+        "A kubeconfig file, to watch a cluster from outside of it.",
+    ),
+    Setting(
+        "kubernetes.context",
+        "receiver-ebpf.default.kubernetesContext",
+        Text("a name"),
+        "The context of that file; empty for the current one.",
     ),
     Setting(
         "kubernetes.cluster",

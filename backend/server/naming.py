@@ -17,8 +17,9 @@ from backend.entities.grouping import Grouping
 from backend.entities.grouping_rules import GroupingError, GroupingRules, load_rules
 from backend.entities.resolution import AddressBook, Resolver
 from backend.server.reloading import Part
-from backend.server.settings import Settings, SettingsError
+from backend.server.settings import Kubernetes, Settings, SettingsError
 from common.kubernetes.access import Access, AccessError, in_cluster
+from common.kubernetes.kubeconfig import from_kubeconfig
 from common.yaml_file import YamlFileError
 
 _IN_A_POD = "KUBERNETES_SERVICE_HOST"
@@ -53,7 +54,7 @@ class Naming:
         try:
             self.table = NameBook(self._load_table())
             grouping = self._load_grouping()
-            access = _access(settings.kubernetes.watch, environment)
+            access = _access(settings.kubernetes, environment)
         except (GroupingError, YamlFileError, AccessError) as error:
             raise SettingsError(str(error)) from error
         self.hosts = HostBook()
@@ -110,14 +111,18 @@ class Naming:
         await asyncio.to_thread(self._running.close)
 
 
-def _access(watch: str, environment: Mapping[str, str]) -> Access | None:
+def _access(settings: Kubernetes, environment: Mapping[str, str]) -> Access | None:
     """How the API server is asked; None when it is not."""
-    if watch == "never" or (watch == "auto" and _IN_A_POD not in environment):
+    if settings.watch == "never":
+        return None
+    if settings.kubeconfig:
+        return from_kubeconfig([Path(settings.kubeconfig)], settings.context)
+    if settings.watch == "auto" and _IN_A_POD not in environment:
         return None
     try:
         return in_cluster(environment)
     except AccessError as error:
-        if watch == "always":
+        if settings.watch == "always":
             raise
         _logger.warning("the cluster that this pod is in is not watched: %s", error)
         return None

@@ -6,6 +6,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -14,6 +15,9 @@ from backend.ingest.budget import DEFAULT_BUDGET
 from backend.ingest.framing import DEFAULT_MESSAGE_LIMIT
 from backend.ingest.stream import Period
 from backend.storage.interface import Precision, Retention
+
+STORE = "metrics.duckdb"
+"""Name of the DuckDB store's file in its folder."""
 
 
 class SettingsError(Exception):
@@ -61,6 +65,7 @@ class Store(msgspec.Struct, frozen=True):
     """Where metrics are kept."""
 
     kind: str = "duckdb"
+    duckdb_memory: str = "1GB"
     clickhouse_host: str = "127.0.0.1"
     clickhouse_port: int = 9000
     clickhouse_database: str = "pyrover"
@@ -97,6 +102,8 @@ class Kubernetes(msgspec.Struct, frozen=True):
     """The cluster whose addresses are known."""
 
     watch: str = "auto"
+    kubeconfig: str = ""
+    context: str = ""
     cluster: str = ""
 
 
@@ -133,6 +140,17 @@ class Settings(msgspec.Struct, frozen=True):
     def folder(self) -> Path:
         """Folder of the store."""
         return Path(self.data) if self.data else usual_folder()
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is, as backend/storage/opening.py reads it."""
+        store = self.store
+        if store.kind == "duckdb":
+            return f"duckdb:{self.folder / STORE}"
+        user, password = quote(store.clickhouse_user, safe=""), quote(store.clickhouse_password, safe="")
+        host = f"[{store.clickhouse_host}]" if ":" in store.clickhouse_host else store.clickhouse_host
+        url = f"clickhouse://{user}:{password}@{host}:{store.clickhouse_port}/{quote(store.clickhouse_database)}"
+        return f"{url}?{urlencode({'cluster': store.clickhouse_cluster})}" if store.clickhouse_cluster else url
 
     @property
     def period(self) -> Period:

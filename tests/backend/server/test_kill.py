@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.entities.ids import service_id
-from backend.server.analysis import STORE
+from backend.server.settings import STORE
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import Precision
 from tests.backend.server.processes import backend

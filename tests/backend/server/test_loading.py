@@ -66,6 +66,7 @@ def test_each_setting_is_set_by_its_variable_and_by_its_key(tmp_path: Path) -> N
         "store.kind": "clickhouse",
         "prometheus.kind": "prometheus",
         "kubernetes.watch": "never",
+        "store.duckdb_memory": "512MB",
         "entities.excluded_namespaces": "kube-system, istio-system",
     }
     for setting in SETTINGS:
@@ -115,6 +116,7 @@ def test_each_setting_is_set_by_its_variable_and_by_its_key(tmp_path: Path) -> N
         ("times: {retention_days: -1}", "times.retention_days is -1; it must be a number above 0"),
         ("times: {retention_days: .inf}", "times.retention_days is inf"),
         ("times: {retention_days: .nan}", "times.retention_days is nan"),
+        ("store: {duckdb_memory: 5}", "store.duckdb_memory is 5; it must be a number and MB or GB, such as 512MB"),
         ("share_ports: perhaps", "share_ports is 'perhaps'; it must be true or false"),
         ("store: {kind: banyandb}", "store.kind is 'banyandb'; it must be duckdb or clickhouse"),
         ("entities: {excluded_namespaces: [1]}", "it must be words with commas between them, or a list"),
