@@ -1,0 +1,1 @@
+"""GraphQL with the operations of Apache SkyWalking's query protocol."""

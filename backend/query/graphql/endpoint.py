@@ -1,0 +1,158 @@
+"""GraphQL over HTTP, as far as HTTP goes: what is sent, who has to wait, and what is answered with which status.
+
+An answer has status 200 whatever is in it, as clients of Apache SkyWalking expect; other statuses are those of requests
+that were not answered. Both have the form of GraphQL.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from backend.query.errors import QueryError
+from backend.query.graphql import execution, limits
+from backend.query.graphql.context import Context, Sources
+from backend.query.graphql.telemetry import Telemetry
+
+RUNNING = 4
+"""Most requests that are answered at a time."""
+WAITING = 64
+"""Most requests that wait for their turn."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_PAGE = (Path(__file__).parent / "page.html").read_bytes()
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.ASCII | re.IGNORECASE)
+
+
+class RefusedError(Exception):
+    """A request that is not answered.
+
+    Attributes:
+        cause: for the counter.
+        status: the HTTP status.
+        error: what is wrong, and what to do.
+    """
+
+    def __init__(self, cause: str, status: HTTPStatus, error: str, hint: str) -> None:
+        super().__init__(error)
+        self.cause = cause
+        self.status = status
+        self.error = QueryError(error, hint)
+
+
+class GraphqlEndpoint:
+    """Answers requests, a few at a time, each in a worker thread. For one event loop.
+
+    Args:
+        sources: What is answered from.
+        telemetry: What is counted.
+        timer: Seconds that never go back.
+    """
+
+    def __init__(self, sources: Sources, telemetry: Telemetry, timer: Callable[[], float]) -> None:
+        self._sources = sources
+        self._telemetry = telemetry
+        self._timer = timer
+        self._running = asyncio.Semaphore(RUNNING)
+        self._present = 0
+
+    async def respond(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            if request.method in {"GET", "HEAD"} and "query" not in request.query_params:
+                return Response(_PAGE, headers=_PAGE_HEADERS, media_type="text/html")
+            _check_head(request)
+            asked = _decode(await _body(request))
+            async with self._turn():
+                began = self._timer()
+                context = Context(self._sources, self._timer)
+                answered = await run_in_threadpool(execution.answer, asked, context)
+                self._telemetry.seconds.observe(self._timer() - began)
+        except RefusedError as refused:
+            self._telemetry.refused.labels(refused.cause).inc()
+            return _refusal(refused)
+        if answered.error:
+            self._telemetry.errors.labels(answered.error).inc()
+        return Response(answered.body, headers=_HEADERS, media_type="application/json")
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._present >= RUNNING + WAITING:
+            raise RefusedError(
+                "busy",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{WAITING} requests are waiting for an answer already",
+                "try again in a moment, and ask less often",
+            )
+        self._present += 1
+        try:
+            async with self._running:
+                yield
+        finally:
+            self._present -= 1
+
+
+def _check_head(request: Request) -> None:
+    if request.method != "POST":
+        raise RefusedError(
+            "method", HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not answered here", "send queries by POST"
+        )
+    # A page of another site can make a browser send forms and plain text here, but not JSON.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if not _JSON.fullmatch(kind):
+        raise RefusedError(
+            "type",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the content type is {kind!r}",
+            'send {"query": "..."} as application/json',
+        )
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limits.MAXIMUM_BODY:
+            raise RefusedError(
+                "size",
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the request is larger than {limits.MAXIMUM_BODY:,} bytes",
+                "send it in several",
+            )
+    return bytes(body)
+
+
+def _decode(body: bytes) -> execution.Request:
+    try:
+        return msgspec.json.decode(body, type=execution.Request)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError(
+            "form",
+            HTTPStatus.BAD_REQUEST,
+            f"the request is not a question: {error}",
+            'send one JSON object with "query" (text), and "variables" (an object) and "operationName" where needed',
+        ) from None
+
+
+def _refusal(refused: RefusedError) -> Response:
+    headers = dict(_HEADERS)
+    if refused.status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = "GET, HEAD, POST"
+    if refused.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = "1"
+    code = execution.UNAVAILABLE if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else execution.BAD_REQUEST
+    body = execution.refusal(refused.error, code).body
+    return Response(body, refused.status, headers, "application/json")

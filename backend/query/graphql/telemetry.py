@@ -1,0 +1,21 @@
+"""What is counted of requests."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class Telemetry:
+    """Counters of GraphQL, in the names under which Prometheus reads them.
+
+    Attributes:
+        seconds: how long requests took, from when their turn came.
+        errors: requests with an error, by its code.
+        refused: requests that were not answered, by cause: busy, method, type, size, form.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self.seconds = Histogram("pyrover_graphql_seconds", "Time that a request takes", registry=registry)
+        self.errors = Counter("pyrover_graphql_errors", "Requests with an error", ["code"], registry=registry)
+        self.refused = Counter(
+            "pyrover_graphql_refused", "Requests that were not answered", ["cause"], registry=registry
+        )
