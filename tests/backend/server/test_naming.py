@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.entities.resolution import End
-from backend.ingest.batch import Node
+from backend.entities.resolution import End, Flow
+from backend.ingest.batch import Address, Connection, DetectPoint, Node
 from backend.server.loading import load
 from backend.server.naming import Naming
 from backend.server.settings import SettingsError
@@ -17,6 +17,14 @@ def naming(environment: dict[str, str], pod: dict[str, str] | None = None) -> Na
     return Naming(load(None, environment, {}), pod or {})
 
 
+def endpoint(made: Naming, path: str) -> str | None:
+    """What a call of the service "shop" is named after."""
+    ends = [Address(service, f"{service}-1", "app", "", 80) for service in ("shop", "cart")]
+    flow = made.resolver.resolve(Connection(NODE, *ends, DetectPoint.SERVER, tls=False, protocol=1))
+    assert isinstance(flow, Flow)
+    return made.resolver.serve(flow, "Get", path).endpoint_name
+
+
 def test_a_table_and_rules_are_read_at_the_start_and_again(tmp_path: Path) -> None:
     addresses, groups = tmp_path / "addresses.yml", tmp_path / "groups.yml"
     addresses.write_text("192.0.2.0/24: warehouse\n")
@@ -25,8 +33,8 @@ def test_a_table_and_rules_are_read_at_the_start_and_again(tmp_path: Path) -> No
         {"PYROVER_BACKEND_FILES_ADDRESSES": str(addresses), "PYROVER_BACKEND_FILES_ENDPOINT_GROUPS": str(groups)}
     )
     assert made.books.find("192.0.2.1", 80, NODE, 5) == End("warehouse", "")
-    assert made.resolver._endpoint("shop", "Get", "/orders/7") == "GET:/orders/{id}"
-    assert made.resolver._endpoint("shop", "Get", "/carts/17") == "GET:/carts/17"
+    assert endpoint(made, "/orders/7") == "GET:/orders/{id}"
+    assert endpoint(made, "/carts/17") == "GET:/carts/17"
     addresses.write_text("192.0.2.0/24: depot\n192.0.2.1: {service: payments, instance: payments-1}\n")
     groups.write_text("grouping:\n  - service-name: '*'\n    rules: ['/carts/{cart}']\n")
     version = made.books.version
@@ -36,8 +44,8 @@ def test_a_table_and_rules_are_read_at_the_start_and_again(tmp_path: Path) -> No
     }
     assert made.books.version > version
     assert made.books.find("192.0.2.1", 80, NODE, 5) == End("payments", "payments-1")
-    assert made.resolver._endpoint("shop", "Get", "/orders/77") == "GET:/orders/{number}"
-    assert made.resolver._endpoint("shop", "Get", "/carts/17") == "GET:/carts/{cart}"
+    assert endpoint(made, "/orders/77") == "GET:/orders/{number}"
+    assert endpoint(made, "/carts/17") == "GET:/carts/{cart}"
     addresses.write_text("nowhere: depot\n")
     groups.write_text("grouping: 5\n")
     refused = reload(made.parts())
@@ -45,7 +53,7 @@ def test_a_table_and_rules_are_read_at_the_start_and_again(tmp_path: Path) -> No
     assert str(groups) in refused["endpoint groups"][1]
     assert str(addresses) in refused["addresses"][1]
     assert made.books.find("192.0.2.1", 80, NODE, 5) == End("payments", "payments-1")
-    assert made.resolver._endpoint("shop", "Get", "/carts/99") == "GET:/carts/{cart}"
+    assert endpoint(made, "/carts/99") == "GET:/carts/{cart}"
 
 
 def test_without_files_there_is_nothing_to_read_again() -> None:
