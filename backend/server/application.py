@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from backend.server.asgi import Application, Receive, Scope, Send
-from backend.server.calls import Handler
+from backend.server.calls import Handler, Streaming
 from backend.server.grpc import GrpcApplication, is_grpc
-from backend.server.readiness import HEALTH_PATH, Readiness
+from backend.server.readiness import HEALTH_PATH, WATCH_PATH, Readiness
 
 _NOT_YET = b'{"error": "the backend is starting", "hint": "GET /healthcheck says what it waits for"}'
 
@@ -27,7 +27,8 @@ class BackendApplication:
     """
 
     def __init__(self, readiness: Readiness, token: str = "") -> None:
-        self.grpc = GrpcApplication({HEALTH_PATH: readiness.check}, token)
+        health: dict[str, Handler] = {HEALTH_PATH: readiness.check, WATCH_PATH: Streaming(readiness.watch)}
+        self.grpc = GrpcApplication(health, token)
         self._health = Route("/healthcheck", readiness.healthcheck, methods=["GET"])
         self._http: Application = Starlette(routes=[self._health, Route("/{path:path}", _not_yet)])
 

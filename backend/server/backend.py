@@ -16,6 +16,7 @@ from backend.oal.compiler import Program
 from backend.oal.loader import Metrics
 from backend.oal.syntax import OalError
 from backend.query.routes import routes
+from backend.server import reflection
 from backend.server.access_logs import PATH, AccessLogService
 from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
@@ -93,7 +94,8 @@ class _Opened:
 
     def open(self) -> None:
         """Serve with what is in place now."""
-        calls = {PATH: self._service.collect, **handlers(self._analysis.presence)}
+        companions = {**handlers(self._analysis.presence), **reflection.handlers()}
+        calls = {PATH: self._service.collect, **companions}
         self._application.open(calls, self._routes())
 
     def _routes(self) -> list[BaseRoute]:

@@ -1,6 +1,6 @@
 """One gRPC call as its handler sees it: what the client sent along, and the body as it arrives."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from backend.ingest.framing import Framer
@@ -82,5 +82,32 @@ class Call:
             raise CallError(Status.INVALID_ARGUMENT, f"this call takes one message, not {len(messages) or 'none'}")
         return messages[0]
 
+    async def messages(self, limit: int) -> AsyncGenerator[bytes, None]:
+        """Its messages as they come.
 
-Handler = Callable[[Call], Awaitable[Reply]]
+        Raises:
+            CallError: What the framing raises.
+            Disconnected: The client has gone.
+        """
+        framer = Framer(self.encoding, limit)
+        while not self.complete:
+            await self.read(max(framer.needed - framer.held, 1), framer)
+            for frames in framer.take():
+                for index in range(len(frames)):
+                    yield frames.message(index)
+        framer.finish()
+
+    async def gone(self) -> None:
+        """Wait until the client has gone; its body has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A handler that answers with any number of messages, each sent when it is there."""
+
+    answer: Callable[[Call], AsyncGenerator[bytes, None]]
+
+
+Handler = Callable[[Call], Awaitable[Reply]] | Streaming

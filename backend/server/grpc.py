@@ -5,6 +5,7 @@ that hold the status (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP
 """
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import re
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from backend.ingest.framing import ACCEPTED_ENCODINGS
 from backend.ingest.status import CallError, Status
 from backend.server.asgi import Receive, Scope, Send
-from backend.server.calls import Call, Disconnected, Handler, Reply
+from backend.server.calls import Call, Disconnected, Handler, Streaming
 
 logger = logging.getLogger(__name__)
 
@@ -79,21 +80,23 @@ class GrpcApplication:
             self.calls[path if path in self._handlers else "unknown", status.name] += 1
 
     async def _answer(self, call: Call, send: Send) -> Status:
+        answer = _Answer(send)
         try:
-            reply = await self._handle(call)
+            trailers = await self._handle(call, answer)
         except CallError as error:
-            await _write_error(send, error)
+            await answer.fail(error)
             return error.status
         except (Disconnected, asyncio.CancelledError):
             raise
         except Exception:
             logger.exception("a call of %s failed; other calls are not concerned", call.path)
-            await _write_error(send, CallError(Status.INTERNAL, "the server failed at this call; its log says why"))
+            await answer.fail(CallError(Status.INTERNAL, "the server failed at this call; its log says why"))
             return Status.INTERNAL
-        await _write(send, reply)
+        await answer.end([(b"grpc-status", b"0"), *trailers])
         return Status.OK
 
-    async def _handle(self, call: Call) -> Reply:
+    async def _handle(self, call: Call, answer: "_Answer") -> tuple[tuple[bytes, bytes], ...]:
+        """Answer with messages; the trailers behind them."""
         if self._token and not hmac.compare_digest(call.metadata.get("authentication", "").encode(), self._token):
             raise CallError(Status.PERMISSION_DENIED, "the metadata 'authentication' does not hold the server's token")
         handler = self._handlers.get(call.path)
@@ -104,11 +107,58 @@ class GrpcApplication:
         limit = _timeout(call.metadata.get("grpc-timeout"))
         try:
             async with asyncio.timeout(limit) as deadline:
-                return await handler(call)
+                if not isinstance(handler, Streaming):
+                    reply = await handler(call)
+                    answer.hold(reply.message)
+                    return reply.trailers
+                async with contextlib.aclosing(handler.answer(call)) as messages:
+                    async for message in messages:
+                        await answer.send(message)
+                return ()
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise CallError(Status.DEADLINE_EXCEEDED, "the time the client gave this call is over") from None
+
+
+class _Answer:
+    """What is sent of an answer, in the order that HTTP asks for."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._started = False
+        self._held = b""
+
+    def hold(self, message: bytes) -> None:
+        """Send a message together with the end."""
+        self._held = _framed(message)
+
+    async def send(self, message: bytes) -> None:
+        """Send a message now."""
+        await self._start()
+        await self._send({"type": "http.response.body", "body": _framed(message), "more_body": True})
+
+    async def fail(self, error: CallError) -> None:
+        """End with a status that is not OK."""
+        message = quote(error.message, safe=_READABLE).encode()
+        await self.end([(b"grpc-status", str(int(error.status)).encode()), (b"grpc-message", message)])
+
+    async def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """Send what is held, and the trailers."""
+        # Errors have trailers too, although gRPC would allow headers alone: ASGI cannot say that headers end a
+        # response, and clients refuse a status in headers that do not.
+        await self._start()
+        await self._send({"type": "http.response.body", "body": self._held})
+        await self._send({"type": "http.response.trailers", "headers": trailers})
+
+    async def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            await self._send({"type": "http.response.start", "status": 200, "trailers": True, "headers": _HEADERS})
+
+
+def _framed(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def _timeout(header: str | None) -> float | None:
@@ -119,24 +169,6 @@ def _timeout(header: str | None) -> float | None:
     if match is None:
         raise CallError(Status.INTERNAL, f"grpc-timeout {header!r} is not a number of at most 8 digits and a unit")
     return int(match[1]) * _UNITS[match[2]]
-
-
-async def _write(send: Send, reply: Reply) -> None:
-    body = b"\0" + len(reply.message).to_bytes(4, "big") + reply.message
-    await _respond(send, body, [(b"grpc-status", b"0"), *reply.trailers])
-
-
-async def _write_error(send: Send, error: CallError) -> None:
-    message = quote(error.message, safe=_READABLE).encode()
-    await _respond(send, b"", [(b"grpc-status", str(int(error.status)).encode()), (b"grpc-message", message)])
-
-
-async def _respond(send: Send, body: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
-    # Errors have trailers too, although gRPC would allow headers alone: ASGI cannot say that headers end a response,
-    # and clients refuse a status in headers that do not.
-    await send({"type": "http.response.start", "status": 200, "trailers": True, "headers": _HEADERS})
-    await send({"type": "http.response.body", "body": body})
-    await send({"type": "http.response.trailers", "headers": trailers})
 
 
 async def _refuse(send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 
 from backend.ingest.batch import LogBatch
 from backend.ingest.sink import LogSink, Overloaded
+from backend.server import reflection
 from backend.server.access_logs import PATH, AccessLogService
 from backend.server.application import BackendApplication
 from backend.server.companions import handlers
@@ -81,7 +82,7 @@ def application_of(
 ) -> BackendApplication:
     application = BackendApplication(Readiness(()), token)
     presence = Presence(MemoryStorage()) if presence is None else presence
-    application.open({PATH: service.collect, **handlers(presence)}, routes)
+    application.open({PATH: service.collect, **handlers(presence), **reflection.handlers()}, routes)
     return application
 
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from backend.entities import ids
-from backend.server.analysis import STORE
+from backend.server.settings import STORE
 from backend.storage.duckdb import DuckdbStorage
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogDownstream
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub

@@ -4,8 +4,10 @@ import pytest
 
 from backend.ingest.status import CallError
 from backend.server.application import BackendApplication
-from backend.server.readiness import HEALTH_PATH, Readiness, requested_service
+from backend.server.readiness import HEALTH_PATH, WATCH_PATH, Readiness, requested_service
 from backend.server.serving import listen, serving
+from protos.health.health_pb2 import HealthCheckResponse
+from tests.backend.server.support import until
 
 
 async def test_health_over_http_and_grpc_from_the_start_to_the_end() -> None:
@@ -59,3 +61,61 @@ def test_a_request_for_health_is_read_by_hand() -> None:
     for broken in (b"\x0a", b"\x0a\x02a", b"\x0a\x01ab", b"\x08\x01", b"\x0a\x01\xff", b"\x0a\x80\x01" + b"a" * 128):
         with pytest.raises(CallError):
             requested_service(broken)
+
+
+def status(data: bytes) -> str:
+    return HealthCheckResponse.ServingStatus.Name(HealthCheckResponse.FromString(data).status)
+
+
+async def test_whoever_watches_hears_of_each_change_and_of_the_end() -> None:
+    readiness = Readiness(("decoder", "storage"))
+    listener = listen("127.0.0.1", 0, "")
+    async with (
+        serving(BackendApplication(readiness), [listener], 5.0),
+        grpc.aio.insecure_channel(listener.authority) as channel,
+    ):
+        watch = channel.unary_stream(WATCH_PATH)
+        one, other = watch(b"", timeout=30), watch(b"\x0a\x05other", timeout=30)
+        assert status(await one.read()) == "NOT_SERVING"
+        assert status(await other.read()) == "SERVICE_UNKNOWN"
+        readiness.done("decoder")  # which is no change
+        readiness.done("storage")
+        assert status(await one.read()) == "SERVING"
+        late = watch(b"", timeout=30)
+        assert status(await late.read()) == "SERVING"
+        readiness.stop()
+        for call in (one, late):
+            assert status(await call.read()) == "NOT_SERVING"
+        for call in (one, other, late):
+            assert await call.read() is grpc.aio.EOF
+            assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_watch_ends_when_its_client_goes() -> None:
+    application = BackendApplication(Readiness(()))
+    listener = listen("127.0.0.1", 0, "")
+    async with (
+        serving(application, [listener], 5.0),
+        grpc.aio.insecure_channel(listener.authority) as channel,
+    ):
+        calls = [channel.unary_stream(WATCH_PATH)(b"", timeout=30) for _ in range(5)]
+        for call in calls:
+            await call.read()
+        assert application.grpc.handling == 5
+        for call in calls:
+            call.cancel()
+        await until(lambda: application.grpc.handling == 0)
+        assert application.grpc.calls[WATCH_PATH, "CANCELLED"] == 5
+
+
+async def test_a_watch_ends_when_its_time_is_over() -> None:
+    listener = listen("127.0.0.1", 0, "")
+    async with (
+        serving(BackendApplication(Readiness(())), [listener], 5.0),
+        grpc.aio.insecure_channel(listener.authority) as channel,
+    ):
+        call = channel.unary_stream(WATCH_PATH)(b"", timeout=0.2)
+        await call.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,0 +1,1 @@
+"""Health of a server, as gRPC asks for it."""

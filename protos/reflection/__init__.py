@@ -1,0 +1,1 @@
+"""What a server offers, as gRPC asks for it."""
