@@ -144,7 +144,7 @@ class _Merged:
             elif column == HTTP_METHOD:
                 methods = Methods(batch, chosen)
                 known[column] = self._renumbered(methods.names(), methods.numbers)
-            elif column in DEVICES:
+            elif DEVICES.get(column) in batch.columns:
                 known[column] = self._renumbered(*devices(batch, chosen, column))
             elif column in TEXT_COLUMNS and column in batch.columns:
                 known[column] = self._renumbered(batch.texts, batch.columns[column][chosen])

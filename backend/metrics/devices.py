@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ingest.batch import LogBatch
+from backend.oal.sources import READ_DEVICE, WRITE_DEVICE
 
 DEVICES: Mapping[str, str] = {
-    "read.l2Metrics.deviceName": "read.l2Metrics.ifindex",
-    "write.l2Metrics.deviceName": "write.l2Metrics.ifindex",
+    READ_DEVICE: "read.l2Metrics.ifindex",
+    WRITE_DEVICE: "write.l2Metrics.ifindex",
 }
 """Columns of names that are made here, texts all, by the columns of the indices that they are made of."""
 

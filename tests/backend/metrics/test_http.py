@@ -254,3 +254,20 @@ def test_relations_of_endpoints_beyond_the_bound_are_counted() -> None:
     assert analysed.abandoned == 3
     names = {ids.decode_endpoint_relation_id(of.id).destination.endpoint for of in analysed.flush.endpoint_relations}
     assert names == {"GET:/a", ABANDONED}
+
+
+def test_relations_of_endpoints_have_metrics() -> None:
+    script = """
+        calls = from(K8SEndpointRelation.*).cpm();
+        good = from(K8SEndpointRelation.*).percent(success == true);
+        took = from(K8SEndpointRelation.duration).longAvg();
+    """
+    logs = [exchange("/orders/4711", 200, 10), exchange("/orders/4712", 503, 30), exchange("/orders/4713", 200, 90)]
+    for log in logs[:2]:
+        log.http.callerEndpoint = "GET:/cart"
+    relation = ids.endpoint_relation_id(WEB, "GET:/cart", API, "GET:/orders/{number}")
+    assert sums(Analysis(program(script)).take(messages(connection("client", "web", "api"), *logs))) == {
+        ("calls", relation): (2, 0),
+        ("good", relation): (1, 2),
+        ("took", relation): (40 * MILLISECOND, 2),
+    }
