@@ -11,11 +11,14 @@ from rich.table import Table
 
 from backend.query import shapes, tables
 from backend.query.client import AskingError, Client
+from backend.query.expressions import NAMES, Expression
 from backend.query.lookup import Lookup, NoDataError, Subject, no_services
 from backend.query.times import MAXIMUM_BUCKETS
 
 DEFAULT_ADDRESS = "127.0.0.1:12800"
 
+_NAME = re.compile(r"\w+")
+"""A metric by itself, whose values can be shown with their unit."""
 _LAST = re.compile(r"\d{1,9}[smhdw]")
 _Shown = tuple[msgspec.Struct, Table | str]
 """An answer, and what of it a person sees."""
@@ -57,18 +60,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     metrics = questions.add_parser(
         "metrics",
         parents=parents,
-        help="a metric over time; without a name, which metrics there are",
+        help="a metric or an expression (docs/mqe.md) over time; without one, which metrics there are",
     )
-    metrics.add_argument("name", nargs="?", metavar="METRIC", help="such as kubernetes_service_write_cpm")
+    metrics.add_argument(
+        "expression",
+        nargs="?",
+        metavar="EXPRESSION",
+        help='such as kubernetes_service_write_cpm or "top_n(kubernetes_service_http_call_time, 10, des)"',
+    )
     metrics.add_argument("--service", metavar="NAME", help="the service, or the one that calls")
     metrics.add_argument("--instance", metavar="NAME", help="its instance, for metrics of instances")
     metrics.add_argument("--endpoint", metavar="NAME", help='its endpoint, such as "GET:/orders"')
-    metrics.add_argument("--to", metavar="NAME", help="the service that is called, for metrics of relations")
-    metrics.add_argument("--to-instance", metavar="NAME", help="its instance, for metrics of instance relations")
+    metrics.add_argument(
+        "--to", "--dest-service", metavar="NAME", help="the service that is called, for metrics of relations"
+    )
+    metrics.add_argument(
+        "--to-instance", "--dest-instance", metavar="NAME", help="its instance, for metrics of instance relations"
+    )
+    metrics.add_argument(
+        "--to-endpoint", "--dest-endpoint", metavar="NAME", help="its endpoint, for metrics of endpoint relations"
+    )
     metrics.add_argument(
         "--step",
         choices=("minute", "hour", "day"),
         help=f"length of a bucket (default: the shortest that gives at most {MAXIMUM_BUCKETS})",
+    )
+    metrics.add_argument(
+        "--zone", metavar="OFFSET", help="whose hours and days are meant, of expressions: +0200 (default: UTC)"
     )
     questions.add_parser("status", parents=[common], help="what the backend received and lost")
 
@@ -147,24 +165,45 @@ def _topology(client: Client, arguments: argparse.Namespace) -> _Shown:
 
 def _metrics(client: Client, arguments: argparse.Namespace) -> _Shown:
     names = client.get(shapes.MetricNames, "/api/metrics/names", {})
-    if arguments.name is None:
+    if arguments.expression is None:
         return names, tables.names(names)
+    if not _NAME.fullmatch(arguments.expression) or arguments.zone or arguments.to_endpoint:
+        return _expression(client, arguments)
+    name = arguments.expression
     span = _span(arguments)
     # An unknown name is refused by the API, which knows near ones.
-    scope = next((metric.scope for metric in names.metrics if metric.name == arguments.name), "K8SService")
+    scope = next((metric.scope for metric in names.metrics if metric.name == name), "K8SService")
     subject = Subject(arguments.service, arguments.instance, arguments.to, arguments.to_instance, arguments.endpoint)
     try:
         entity = Lookup(client, span).entity(scope, subject)
     except NoDataError as nothing:
         seen = client.get(shapes.Services, "/api/services", span).span
         return shapes.Metrics(seen.start, seen.end, arguments.step or "minute", None, []), str(nothing)
-    parameters = {"name": arguments.name, "entity": entity, **span}
+    parameters = {"name": name, "entity": entity, **span}
     if arguments.step:
         parameters["step"] = arguments.step
     answer = client.get(shapes.Metrics, "/api/metrics", parameters)
     if all(point.value is None for series in answer.series for point in series.points):
-        return answer, f"{arguments.name} has no data for it in this time."
+        return answer, f"{name} has no data for it in this time."
     return answer, tables.metrics(answer)
+
+
+def _expression(client: Client, arguments: argparse.Namespace) -> _Shown:
+    span = _span(arguments)
+    given = {name: getattr(arguments, name.replace("-", "_")) for name in (*NAMES, "step", "zone")}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    answer = client.get(Expression, "/api/expression", {"expression": arguments.expression, **parameters, **span})
+    if all(value.value is None for series in answer.result.results for value in series.values):
+        lookup = Lookup(client, span)
+        try:
+            # A name that is misspelt is no error of the language, and has no data either.
+            for name in (arguments.service, arguments.to):
+                if name is not None:
+                    lookup.service(name)
+        except NoDataError as nothing:
+            return answer, str(nothing)
+        return answer, "The expression gives no value for it in this time."
+    return answer, tables.expression(answer)
 
 
 def _status(client: Client, _: argparse.Namespace) -> _Shown:

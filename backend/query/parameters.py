@@ -47,11 +47,12 @@ class Parameters:
 
     def window(self) -> Window:
         """The span asked for."""
-        return parse_window(self._optional("start"), self._optional("end"), self.now)
+        return parse_window(self.optional("start"), self.optional("end"), self.now)
 
     def step(self, window: Window) -> Step:
         """The step asked for, or one that fits the window."""
-        return parse_step(self._optional("step"), window)
+        return parse_step(self.optional("step"), window)
 
-    def _optional(self, name: str) -> str | None:
+    def optional(self, name: str) -> str | None:
+        """A parameter that can be left out, or be given once."""
         return self.one(name) if name in self._query else None

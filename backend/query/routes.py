@@ -19,6 +19,7 @@ from backend.oal.loader import load
 from backend.query.catalog import Catalog
 from backend.query.endpoints import endpoints
 from backend.query.errors import QueryError
+from backend.query.expressions import EXPRESSION, expression
 from backend.query.parameters import SPAN, Parameters
 from backend.query.series import MAXIMUM_METRICS, metrics
 from backend.query.services import instances, services
@@ -85,6 +86,11 @@ QUESTIONS = (
         ),
     ),
     Question("/api/metrics", ("name", "entity", "step", *SPAN), _metrics),
+    Question(
+        "/api/expression",
+        (*EXPRESSION, *SPAN),
+        lambda backend, asked: expression(backend.storage, backend.catalog, asked),
+    ),
     Question("/api/metrics/names", (), lambda backend, _: MetricNames(backend.catalog.names())),
     Question(
         "/api/status", (), lambda backend, asked: status(backend.registry, backend.started, asked.now), blocks=False

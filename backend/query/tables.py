@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import Enum
+from itertools import compress
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -9,7 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.query import shapes
-from backend.query.units import duration, number, share, size, size_per_second, value_of_unit
+from backend.query.expressions import Expression
+from backend.query.mqe.answer import Value, Values
+from backend.query.mqe.duration import parse_offset
+from backend.query.mqe.results import ResultType
+from backend.query.times import format_minute
+from backend.query.units import NOTHING, duration, number, share, size, size_per_second, value_of_unit
 
 
 class Kind(Enum):
@@ -126,6 +132,44 @@ def metrics(answer: shapes.Metrics) -> Table:
         for points in zip(*(series.points for series in answer.series), strict=True)
     ]
     return _table(columns, rows, f"one row per {answer.step}")
+
+
+def expression(answer: Expression) -> Table:
+    """One row per bucket or entity, one column per series; or one row per number when these do not go together."""
+    results = answer.result.results
+    titles = [_labels(series) for series in results]
+    head: Column = ("Of" if answer.result.type == ResultType.SORTED_LIST else f"Time (UTC{answer.zone})", Kind.NAME)
+    caption = f"one value per {answer.step}" if answer.result.type == ResultType.TIME_SERIES_VALUES else None
+    points = [[_point(value, answer) for value in series.values] for series in results]
+    if points and all(of == points[0] for of in points) and answer.result.type != ResultType.SINGLE_VALUE:
+        columns: list[Column] = [head, *((title or "Value", Kind.NUMBER) for title in titles)]
+        rows = [
+            (point, *(series.values[row].value or NOTHING for series in results)) for row, point in enumerate(points[0])
+        ]
+        return _table(columns, rows, caption)
+    rows = [
+        (title, point, value.value or NOTHING)
+        for title, series, of in zip(titles, results, points, strict=True)
+        for value, point in zip(series.values, of, strict=True)
+    ]
+    shown = (any(title for title, _, _ in rows), any(point != NOTHING for _, point, _ in rows), True)
+    columns = list(compress((("Labels", Kind.NAME), head, ("Value", Kind.NUMBER)), shown))
+    return _table(columns, [tuple(compress(row, shown)) for row in rows], caption)
+
+
+def _labels(series: Values) -> str:
+    return ", ".join(f"{label.key}={label.value}" for label in series.metric.labels)
+
+
+def _point(value: Value, answer: Expression) -> str:
+    """What a value is of."""
+    if value.id is None:
+        return NOTHING
+    if value.owner is not None:
+        return value.id
+    minute = int(value.id) // 60_000
+    shown = _time(format_minute(minute + parse_offset(answer.zone)))
+    return shown + (" (not over)" if format_minute(minute) == answer.incomplete_from else "")
 
 
 def status(answer: shapes.Status) -> Table:

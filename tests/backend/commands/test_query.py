@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import polars as pl
 import pytest
 
 from backend.entities.ids import service_relation_id
+from backend.storage.interface import Flush, MetricSchema
 from backend.storage.memory import MemoryStorage
 from tests.backend.query import world
 from tests.backend.query.serving import serving
@@ -161,6 +163,76 @@ def test_metrics_of_a_relation_and_of_instances(address: str) -> None:
     assert output == f"{relation} has no data for it in this time.\n"
 
 
+def test_expressions_over_time(address: str) -> None:
+    output, _ = query(address, "metrics", "kubernetes_service_read_cpm / 200", "--service", "api", "--last", "2m")
+    assert rows(output) == [
+        ["Time (UTC+0000)", "Value"],
+        ["2027-01-15 07:59", "1.5"],
+        ["2027-01-15 08:00 (not over)", "1.5"],
+        ["one value per minute"],
+    ]
+    arguments = ("--service", "api", "--step", "hour", "--zone", "+0530", "--last", "10m")
+    output, _ = query(address, "metrics", "kubernetes_service_read_cpm", *arguments)
+    assert rows(output)[:2] == [["Time (UTC+0530)", "Value"], ["2027-01-15 13:00 (not over)", "50"]]
+
+
+def test_expressions_that_give_one_number(address: str) -> None:
+    output, _ = query(address, "metrics", "avg(kubernetes_service_read_cpm) + 0.25", "--service", "api")
+    assert rows(output) == [["Value"], ["300.25"]]
+    output, _ = query(address, "metrics", "max(kubernetes_service_read_cpm)", "--service", "api")
+    assert rows(output) == [["Time (UTC+0000)", "Value"], ["2027-01-15 07:51", "300"]]
+
+
+def test_expressions_with_labels(stored_times: str) -> None:
+    text = "kubernetes_service_percentile{p='50,99'}"
+    output, _ = query(stored_times, "metrics", f"{text} + 1", "--service", "api", "--last", "1m")
+    assert rows(output)[:2] == [["Time (UTC+0000)", "p=50", "p=99"], ["2027-01-15 08:00 (not over)", "8", "31"]]
+    output, _ = query(stored_times, "metrics", f"avg({text})", "--service", "api", "--last", "1m")
+    assert rows(output) == [["Labels", "Value"], ["p=50", "7"], ["p=99", "30"]]
+
+
+@pytest.fixture(scope="module")
+def stored_times() -> Iterator[str]:
+    """A backend that has seen two calls of api, of 7 and of 30 ms."""
+    storage = MemoryStorage()
+    metric = "kubernetes_service_percentile"
+    times = pl.DataFrame(
+        [(metric, str(time), world.API, world.NOW_MINUTE, 1, 0) for time in (7, 30)], MetricSchema, orient="row"
+    )
+    storage.write(Flush("times", times))
+    with serving(storage) as address:
+        yield address
+
+
+def test_rankings(address: str) -> None:
+    output, _ = query(address, "metrics", "top_n(kubernetes_service_read_cpm, 2, des) / 100")
+    assert rows(output) == [["Of", "Value"], ["frontend", "6"], ["api", "3"]]
+
+
+def test_an_expression_of_a_relation_for_programs(address: str) -> None:
+    text = "sum(kubernetes_service_relation_server_read_package_size)"
+    answer = json.loads(
+        query(address, "metrics", text, "--service", "Unknown", "--dest-service", "frontend", "--json")[0]
+    )
+    assert answer["result"] == {
+        "type": "SINGLE_VALUE",
+        "error": None,
+        "results": [
+            {"metric": {"labels": []}, "values": [{"id": None, "value": "60000", "owner": None, "traceID": None}]}
+        ],
+    }
+
+
+def test_an_expression_without_data(address: str, nobody: str) -> None:
+    arguments = ("metrics", "kubernetes_service_close_cpm * 2", "--service", "api")
+    output, _ = query(address, *arguments)
+    assert output == "The expression gives no value for it in this time.\n"
+    output, _ = query(nobody, *arguments)
+    assert output.startswith("There is no data yet: ")
+    _, errors = query(address, "metrics", "kubernetes_service_read_cpm * 2", "--service", "apy", status=1)
+    assert "no service 'apy' was seen in this time\n  did you mean api?" in errors
+
+
 def test_metrics_alone_lists_names(address: str) -> None:
     output, _ = query(address, "metrics")
     assert ["kubernetes_service_write_cpm", "K8SService", "per minute"] in rows(output)
@@ -186,6 +258,11 @@ def test_hours(address: str) -> None:
             ("metrics", "kubernetes_service_instance_read_cpm", "--service", "api", "--instance", "api1"),
             ["did you mean api-1"],
         ),
+        (
+            ("metrics", "kubernetes_service_read_cpm +", "--service", "api"),
+            ["the expression is wrong at column 30", "the end cannot stand here"],
+        ),
+        (("metrics", "kubernetes_service_instance_read_cpm + 1", "--service", "api"), ["metric of an instance"]),
         (("services", "--start", "tomorrow"), ["'tomorrow' is not a time", "RFC 3339"]),
         (("services", "--last", "5m", "--start=-5m"), ["give one of them"]),
     ],
