@@ -19,9 +19,11 @@ from backend.ingest.batch import LogBatch
 from backend.ingest.sink import Overloaded
 from backend.metrics.analysis import Minutes, analyse
 from backend.metrics.exchanges import LongExchanges
-from backend.metrics.telemetry import Telemetry
+from backend.metrics.telemetry import LabelsCollector, Telemetry
 from backend.metrics.windows import minute_of
+from backend.oal.apdex import ApdexThresholds
 from backend.oal.compiler import Program
+from backend.oal.labels import Labels
 from backend.oal.loader import Metrics
 from backend.storage.interface import FOREVER, Flush, Retention, Storage, StorageError
 
@@ -80,6 +82,7 @@ class Pipeline:
         metrics: Metrics,
         *,
         settings: PipelineSettings | None = None,
+        thresholds: ApdexThresholds | None = None,
         resolver: Resolver | None = None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
@@ -90,6 +93,7 @@ class Pipeline:
             storage: where to write; closing it is its owner's.
             metrics: what to compute.
             settings: bounds and times.
+            thresholds: what apdex() takes.
             resolver: says what a connection counts for.
             telemetry: counters to use.
             clock: Unix time in seconds.
@@ -100,7 +104,10 @@ class Pipeline:
         self._settings = settings or PipelineSettings()
         self._resolver = resolver or Resolver()
         self._long_exchanges = LongExchanges()
-        self._program = self.compile(metrics)
+        self._labels = Labels()
+        self.telemetry.registry.register(LabelsCollector(self._labels))
+        self._thresholds = thresholds or ApdexThresholds()
+        self._program = self.compile()
         self._clock = clock
         self._writers = f"{uuid.uuid4().hex}-"
         self._flush_number = 0
@@ -114,13 +121,30 @@ class Pipeline:
         self._worker: ThreadPoolExecutor | None = None
         self._maintained = -1
 
-    def compile(self, metrics: Metrics) -> Program:
-        """The program of other metrics, as `replace` takes it. Blocks and changes nothing."""
-        return Program(metrics.definitions, zeros_are_values=self._settings.zeros_are_values)
+    def compile(self, metrics: Metrics | None = None, thresholds: ApdexThresholds | None = None) -> Program:
+        """A program as `replace` takes it. Blocks and changes nothing.
 
-    def replace(self, metrics: Metrics, program: Program) -> None:
-        """Compute other metrics from the next flush on; one that is being analysed keeps the old ones to its end."""
-        self.metrics, self._program = metrics, program
+        Args:
+            metrics: what to compute; None for what is computed now.
+            thresholds: what apdex() takes; None for what it takes now.
+        """
+        return Program(
+            (metrics or self.metrics).definitions,
+            zeros_are_values=self._settings.zeros_are_values,
+            thresholds=thresholds or self._thresholds,
+            labels=self._labels,
+        )
+
+    def replace(self, program: Program, metrics: Metrics | None = None) -> None:
+        """Compute by another program from the next flush on; one that is being analysed keeps the old to its end.
+
+        Args:
+            program: as `compile` makes it.
+            metrics: what it was made of; None when these are the same as before.
+        """
+        self.metrics = metrics or self.metrics
+        self._thresholds = program.thresholds
+        self._program = program
 
     async def start(self) -> None:
         """Begin to accept batches."""

@@ -1,6 +1,12 @@
 """What the analysis says about itself."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backend.oal.labels import LabelLoss, Labels
 
 
 class Telemetry:
@@ -46,3 +52,21 @@ class Telemetry:
         self.retries = Counter("pyrover_analysis_flush_retries", "Flushes written again", registry=self.registry)
         self.seconds = Histogram("pyrover_analysis_flush_seconds", "Time a flush takes", registry=self.registry)
         self.held = Gauge("pyrover_analysis_logs_held", "Logs waiting to be durable", registry=self.registry)
+
+
+class LabelsCollector(Collector):
+    """Reads what is remembered of labels."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        """The number of labels, and what counts for none."""
+        yield GaugeMetricFamily("pyrover_analysis_labels", "Labels of metrics remembered", value=len(self._labels))
+        refused = CounterMetricFamily(
+            "pyrover_analysis_labels_refused", "Rows that count for no label, as there are too many", labels=["cause"]
+        )
+        counts = self._labels.refused
+        for cause in LabelLoss:
+            refused.add_metric([cause], counts.get(cause, 0))
+        yield refused

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Self
 
 from prometheus_client import CollectorRegistry
@@ -9,9 +10,10 @@ from prometheus_client import CollectorRegistry
 from backend.entities.resolution import Resolver
 from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.metrics.telemetry import Telemetry
+from backend.oal.apdex import ApdexError, ApdexThresholds, load_thresholds
 from backend.server.presence import Presence
 from backend.server.scripts import load_scripts
-from backend.server.settings import Settings
+from backend.server.settings import Settings, SettingsError
 from backend.storage.interface import Storage
 from backend.storage.opening import open_storage
 
@@ -41,6 +43,7 @@ class Analysis:
         Raises:
             StorageError: The store cannot be opened.
             OalError: The metrics' definitions are wrong.
+        SettingsError: The apdex thresholds are wrong.
         """
         metrics = await asyncio.to_thread(load_scripts, self.settings.files.oal)
         self.storage = await asyncio.to_thread(self._open_storage)
@@ -49,6 +52,7 @@ class Analysis:
             self.storage,
             metrics,
             settings=self._pipeline_settings(),
+            thresholds=self._thresholds(),
             resolver=self._resolver,
             telemetry=Telemetry(self.registry),
         )
@@ -59,6 +63,13 @@ class Analysis:
         self.registry.register(self.presence)
         await self.presence.start()
         self._stack.push_async_callback(self.presence.stop)
+
+    def _thresholds(self) -> ApdexThresholds:
+        file = self.settings.files.apdex_thresholds
+        try:
+            return load_thresholds(Path(file)) if file else ApdexThresholds()
+        except ApdexError as error:
+            raise SettingsError(str(error)) from error
 
     def _pipeline_settings(self) -> PipelineSettings:
         limits = self.settings.limits

@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from starlette.applications import Starlette
@@ -12,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from backend.ingest.budget import Budget
 from backend.ingest.warm import warm
+from backend.oal.apdex import ApdexError, load_thresholds
 from backend.oal.compiler import Program
 from backend.oal.loader import Metrics
 from backend.oal.syntax import OalError
@@ -89,8 +92,14 @@ class _Opened:
         self._application = application
         self._service = service
         self._started = time.time()
-        metrics = Part("metrics", self._load_metrics, self._replace_metrics, (OalError,))
-        self.reloader = Reloader([metrics, *naming.parts()], analysis.registry)
+        self.reloader = Reloader([*self._parts(), *naming.parts()], analysis.registry)
+
+    def _parts(self) -> list[Part[Any]]:
+        files = self._analysis.settings.files
+        parts: list[Part[Any]] = [Part("metrics", self._load_metrics, self._replace_metrics, (OalError,))]
+        if files.apdex_thresholds:
+            parts.append(Part("apdex thresholds", self._load_thresholds, self._replace_thresholds, (ApdexError,)))
+        return parts
 
     def open(self) -> None:
         """Serve with what is in place now."""
@@ -111,9 +120,18 @@ class _Opened:
 
     def _replace_metrics(self, loaded: tuple[Metrics, Program]) -> str:
         metrics, program = loaded
-        self._analysis.pipeline.replace(metrics, program)
+        self._analysis.pipeline.replace(program, metrics)
         self.open()
         return f"{len(metrics.definitions)} metrics"
+
+    def _load_thresholds(self) -> Program:
+        thresholds = load_thresholds(Path(self._analysis.settings.files.apdex_thresholds))
+        return self._analysis.pipeline.compile(thresholds=thresholds)
+
+    def _replace_thresholds(self, program: Program) -> str:
+        self._analysis.pipeline.replace(program)
+        thresholds = program.thresholds
+        return f"{len(thresholds.services)} services, {thresholds.default} ms for others"
 
 
 def _registry() -> CollectorRegistry:

@@ -1,11 +1,13 @@
 import signal
 import socket
+import time
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
 
+from backend.entities.ids import service_id
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from tests.backend.ingest.messages import http_log, message, read_log
 from tests.backend.server.processes import ANY_PORTS, backend, start
@@ -234,3 +236,55 @@ def test_further_ports_serve_agents_and_prometheus_has_one_of_its_own(tmp_path: 
         process.terminate()
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+APDEX = "kubernetes_service_apdex"
+
+
+def apdex(addresses: dict[str, str], service: str) -> int | None:
+    """Of this minute and the one before, in ten thousandths."""
+    query = {"name": APDEX, "entity": service_id(service), "start": "-1m", "step": "minute"}
+    (series,) = httpx.get(f"{addresses['http']}/api/metrics", params=query).json()["series"]
+    return next((point["value"] for point in series["points"] if point["value"] is not None), None)
+
+
+def send_call(address: str, service: str, milliseconds: int) -> None:
+    """One HTTP call that a service answered."""
+    call = http_log(start=1_000_000, end=1_000_000 + milliseconds * 1_000_000)
+    made = message(read_log(), node="n", boot=time.time() - 1, remote="10.0.0.2", protocol=call)
+    made.connection.local.kubernetes.serviceName, made.connection.role = service, 1
+    with grpc.insecure_channel(address) as channel:
+        EBPFAccessLogServiceStub(channel).collect(iter([made]), timeout=30)
+
+
+def test_apdex_thresholds_are_read_at_the_start_and_again(tmp_path: Path) -> None:
+    thresholds = tmp_path / "thresholds.yml"
+    thresholds.write_text("default: 500\nslow: 5000\n")
+    environment = {"PYROVER_BACKEND_FILES_APDEX_THRESHOLDS": str(thresholds)}
+    with backend(tmp_path / "data", environment=environment) as (_, addresses):
+        url = f"{addresses['http']}/api/reload"
+        send_call(addresses["grpc"], "fast", 600)  # more than the threshold, less than four times
+        send_call(addresses["grpc"], "slow", 600)
+        assert (apdex(addresses, "fast"), apdex(addresses, "slow")) == (5_000, 10_000)
+        thresholds.write_text("default: many\n")
+        answer = httpx.post(url)
+        assert answer.status_code == 422
+        assert f"{thresholds}: default: 'many' is not a whole number" in answer.text
+        send_call(addresses["grpc"], "fast2", 600)
+        assert apdex(addresses, "fast2") == 5_000
+        thresholds.write_text("default: 100\n")
+        answer = httpx.post(url).json()
+        assert {part["part"]: part["outcome"] for part in answer["parts"]} == {
+            "metrics": "replaced",
+            "apdex thresholds": "replaced",
+        }
+        send_call(addresses["grpc"], "fast3", 600)  # more than four times
+        assert apdex(addresses, "fast3") == 0
+
+
+def test_wrong_thresholds_at_the_start_are_a_clear_error(tmp_path: Path) -> None:
+    environment = {"PYROVER_BACKEND_FILES_APDEX_THRESHOLDS": str(tmp_path / "none.yml")}
+    process = start(*ANY_PORTS, "--data", str(tmp_path), environment=environment)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"pyrover-backend serve: {tmp_path / 'none.yml'}: the thresholds cannot be read" in error

@@ -12,6 +12,7 @@ from backend.entities.resolution import End, Resolver
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind, Node
 from backend.ingest.sink import LogSink, Overloaded
 from backend.metrics.pipeline import AnalysisError, Pipeline, PipelineSettings
+from backend.oal.apdex import ApdexThresholds
 from backend.oal.loader import load, load_texts
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import Flush, Retention, Storage, StorageError
@@ -334,3 +335,35 @@ async def test_http_calls_without_an_endpoint_or_a_duration_of_their_own_are_cou
         # Of the calls that ended with a slice, the first was seen to begin, a flush before.
         assert counter(pipeline, "calls_untimed_total") == 1
     assert {endpoint.name for endpoint in storage.endpoints(None, 0, LAST)} == {"GET:/a", ABANDONED}
+
+
+async def test_other_metrics_and_thresholds_count_from_the_next_flush_on() -> None:
+    storage = MemoryStorage()
+    new = load_texts({"y": "other = from(K8SService.*).cpm();"})
+    async with running(storage) as pipeline:
+        await pipeline.submit(batch(3))
+        pipeline.replace(pipeline.compile(new), new)
+        assert pipeline.metrics is new
+        await pipeline.submit(batch(5))
+        program = pipeline.compile(thresholds=ApdexThresholds(100, {"api": 200}))
+        pipeline.replace(program)
+        # What was replaced is what the next program starts from.
+        assert (pipeline.metrics, pipeline.compile(METRICS).thresholds) == (new, program.thresholds)
+        await pipeline.submit(batch(7))
+    found = storage.metrics(["writes", "other"], [], 0, LAST)
+    assert dict(found.select("metric", "summation").rows()) == {"writes": 3, "other": 12}
+
+
+async def test_what_counts_for_no_label_is_counted_also_after_metrics_were_replaced() -> None:
+    storage = MemoryStorage()
+    labelled = load_texts({"z": "kinds = from(K8SService.*).labelCount(type, 1);"})
+    async with running(storage) as pipeline:
+        for _ in range(2):
+            pipeline.replace(pipeline.compile(labelled), labelled)
+            both = batch(4)
+            both.kind[:2] = LogKind.READ
+            both.kind[2:] = LogKind.WRITE
+            both.kind[3] = LogKind.READ
+            await pipeline.submit(both)
+        assert counter(pipeline, "labels") == 1
+        assert counter(pipeline, "labels_refused_total", cause="maximum") == 2
