@@ -62,6 +62,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
     grace = settings.times.shutdown_seconds
     async with AsyncExitStack() as stack:
         naming = await stack.enter_async_context(Naming(settings))
+        registry.register(naming.collector())
         analysis = await stack.enter_async_context(Analysis(settings, naming.resolver, registry))
         if ports.prometheus is not None:
             metrics = Starlette(routes=[metrics_route(registry), metrics_route(registry, "/")])

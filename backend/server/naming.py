@@ -16,6 +16,7 @@ from backend.entities.addresses.table import NameBook, NameTable, read_names
 from backend.entities.grouping import Grouping
 from backend.entities.grouping_rules import GroupingError, GroupingRules, load_rules
 from backend.entities.resolution import AddressBook, Resolver
+from backend.server.naming_telemetry import NamingCollector
 from backend.server.reloading import Part
 from backend.server.settings import Kubernetes, Settings, SettingsError
 from common.kubernetes.access import Access, AccessError, in_cluster
@@ -60,13 +61,13 @@ class Naming:
         self.hosts = HostBook()
         books: list[AddressBook] = [self.hosts, self.table]
         self.cluster: WatchedCluster | None = None
-        self.cluster_book: KubernetesBook | None = None
+        self._cluster_book: KubernetesBook | None = None
         if access is not None:
             self.cluster = WatchedCluster(access)
-            self.cluster_book = KubernetesBook(
+            self._cluster_book = KubernetesBook(
                 self.cluster.index, cluster=settings.kubernetes.cluster, excluded_namespaces=excluded
             )
-            books.insert(0, self.cluster_book)
+            books.insert(0, self._cluster_book)
         self.books = AddressBookChain(books)
         self.resolver = Resolver(
             self.books,
@@ -75,6 +76,10 @@ class Naming:
             ignore_same_service=settings.entities.ignore_same_service,
             grouping=grouping,
         )
+
+    def collector(self) -> NamingCollector:
+        """What is counted of it."""
+        return NamingCollector(self.books, self.hosts, self.table, self.cluster, self._cluster_book)
 
     def parts(self) -> list[Part[Any]]:
         """What can be read again while the backend runs: those for which there are files."""
