@@ -50,6 +50,8 @@ class Node:
     """Interface names by ifindex."""
     excluded_namespaces: frozenset[str] = frozenset()
     """Namespaces whose services its agent leaves out."""
+    addresses: tuple[str, ...] = ()
+    """IP addresses of its interfaces, as its agent tells them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def _parse_node(data: bytes) -> Node:
         interfaces={interface.index: interface.name for interface in message.netInterfaces},
         # An agent that excludes nothing says so with one empty name.
         excluded_namespaces=frozenset(message.policy.excludeNamespaces) - {""},
+        addresses=tuple(message.addresses),
     )
 
 

@@ -122,18 +122,20 @@ class EBPFAccessLogMessage(_message.Message):
     def __init__(self, node: _Optional[_Union[EBPFAccessLogNodeInfo, _Mapping]] = ..., connection: _Optional[_Union[AccessLogConnection, _Mapping]] = ..., kernelLogs: _Optional[_Iterable[_Union[AccessLogKernelLog, _Mapping]]] = ..., protocolLog: _Optional[_Union[AccessLogProtocolLogs, _Mapping]] = ..., quality: _Optional[_Union[PyroverConnectionQuality, _Mapping]] = ...) -> None: ...
 
 class EBPFAccessLogNodeInfo(_message.Message):
-    __slots__ = ("name", "netInterfaces", "bootTime", "clusterName", "policy")
+    __slots__ = ("name", "netInterfaces", "bootTime", "clusterName", "policy", "addresses")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NETINTERFACES_FIELD_NUMBER: _ClassVar[int]
     BOOTTIME_FIELD_NUMBER: _ClassVar[int]
     CLUSTERNAME_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     name: str
     netInterfaces: _containers.RepeatedCompositeFieldContainer[EBPFAccessLogNodeNetInterface]
     bootTime: _common_pb2.Instant
     clusterName: str
     policy: EBPFAccessLogPolicy
-    def __init__(self, name: _Optional[str] = ..., netInterfaces: _Optional[_Iterable[_Union[EBPFAccessLogNodeNetInterface, _Mapping]]] = ..., bootTime: _Optional[_Union[_common_pb2.Instant, _Mapping]] = ..., clusterName: _Optional[str] = ..., policy: _Optional[_Union[EBPFAccessLogPolicy, _Mapping]] = ...) -> None: ...
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., netInterfaces: _Optional[_Iterable[_Union[EBPFAccessLogNodeNetInterface, _Mapping]]] = ..., bootTime: _Optional[_Union[_common_pb2.Instant, _Mapping]] = ..., clusterName: _Optional[str] = ..., policy: _Optional[_Union[EBPFAccessLogPolicy, _Mapping]] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EBPFAccessLogPolicy(_message.Message):
     __slots__ = ("excludeNamespaces",)

@@ -37,11 +37,12 @@ def test_a_node_and_a_connection_are_what_their_bytes_say() -> None:
     assert found.remote.service == ""
 
 
-def test_a_node_says_which_namespaces_it_leaves_out() -> None:
-    made = EBPFAccessLogNodeInfo()
+def test_a_node_says_which_namespaces_it_leaves_out_and_which_addresses_it_has() -> None:
+    made = EBPFAccessLogNodeInfo(addresses=["192.0.2.7", "2001:db8::7"])
     made.policy.excludeNamespaces.extend(["", "kube-system"])
     known = Interner().node(made.SerializeToString())
     assert known.node.excluded_namespaces == {"kube-system"}
+    assert known.node.addresses == ("192.0.2.7", "2001:db8::7")
 
 
 @pytest.mark.parametrize(
