@@ -22,9 +22,12 @@ RANK_LABEL = "p"
 """Label of percentiles."""
 LAYER_ATTRIBUTE = "attr0"
 """The one attribute that is kept: a layer of the service."""
-SLICE = 240
-"""Rows of one entity that are asked of the store at a time for top_n(): a long span of many entities must not
-be in memory as a whole."""
+SLICE_ROWS = 1_000_000
+"""About how many rows top_n() asks of the store at a time: a long span of many entities must not be in memory as a
+whole."""
+_FIRST_SLICE = 30
+"""Rows of each entity in the first of these slices; the others are as long as the rows before them say."""
+_GROWTH = 4
 
 _PRECISIONS = {Step.MINUTE: Precision.MINUTE, Step.HOUR: Precision.HOUR, Step.DAY: Precision.DAY}
 _STEPS = {Step.MINUTE: windows.Step.MINUTE, Step.HOUR: windows.Step.HOUR, Step.DAY: windows.Step.DAY}
@@ -50,7 +53,8 @@ class StorageReader:
         asked = {name: self._metric(name) for name in dict.fromkeys(metrics)}
         entities = {name: entity_id(metric.scope, self._entity) for name, metric in asked.items()}
         # Metrics of several scopes are of several entities; no metric has rows for an entity of another scope.
-        found = self._values(list(asked.values()), sorted(set(entities.values())), duration)
+        rows = self._rows(list(asked), sorted(set(entities.values())), duration)
+        found = _values(rows, list(asked.values()), duration)
         places = (found["start"].to_numpy() - duration.first) // duration.step.value
         found = found.with_columns(pl.Series("place", places, pl.Int64))
         read: dict[str, dict[Labels, LabelledValues]] = {
@@ -76,13 +80,10 @@ class StorageReader:
         entities = self._candidates(metric.scope, duration)
         if entities is not None and not entities:
             return []
-        sums = [
-            self._values([metric], entities or [], part)
-            .filter(pl.col("label") == label)
-            .group_by("entity")
-            .agg(pl.col("value").sum().alias("total"), pl.len().alias("buckets"))
-            for part in slices(duration)
-        ]
+        sums = []
+        for rows, part in self._slices(metric, entities or [], duration):
+            found = _values(rows, [metric], part).filter(pl.col("label") == label)
+            sums.append(found.group_by("entity").agg(pl.col("value").sum().alias("total"), pl.len().alias("buckets")))
         means = (
             pl.concat(sums)
             .group_by("entity")
@@ -105,40 +106,26 @@ class StorageReader:
         except QueryError as unknown:
             raise UnknownMetricReadingError(f"{unknown.error}: {unknown.hint}") from None
 
-    def _values(self, metrics: Sequence[Metric], entities: Sequence[str], duration: Duration) -> pl.DataFrame:
-        """What was stored, read at the duration's step.
-
-        Returns:
-            Columns metric, label (text, "" for none), entity, start (of the bucket, in seconds since 1970-01-01 UTC)
-            and value.
-        """
+    def _rows(self, metrics: Sequence[str], entities: Sequence[str], duration: Duration) -> pl.DataFrame:
+        """What is stored of metrics in a duration; columns of MetricSchema."""
         precision = _PRECISIONS.get(duration.unit)
         if precision is None:
             raise ReadingError("metrics are kept by the minute: ask with the step MINUTE, HOUR or DAY")
         first, length = duration.first // 60, duration.points * duration.step.value // 60
-        rows = self._storage.metrics(
-            [metric.name for metric in metrics], entities, first, first + length - 1, precision
-        )
-        # Buckets are those of the zone: they are put together by its clocks, and told by those of UTC.
-        rows = rows.with_columns(pl.col("minute") + duration.offset)
-        step = _STEPS[duration.step]
-        plain = windows.values(
-            rows,
-            {metric.name: metric.function for metric in metrics},
-            step,
-            units={metric.name: metric.divisor for metric in metrics},
-        ).with_columns(pl.lit("").alias("label"))
-        ranked = percentiles(
-            rows, [metric.name for metric in metrics if metric.function is Function.PERCENTILE], step
-        ).with_columns(pl.col("rank").cast(pl.String).alias("label"))
-        columns = (
-            "metric",
-            "label",
-            "entity",
-            ((pl.col("minute").cast(pl.Int64) - duration.offset) * 60).alias("start"),
-            pl.col("value").cast(pl.Float64),
-        )
-        return pl.concat([plain.select(columns), ranked.select(columns)])
+        return self._storage.metrics(metrics, entities, first, first + length - 1, precision)
+
+    def _slices(
+        self, metric: Metric, entities: Sequence[str], duration: Duration
+    ) -> Iterator[tuple[pl.DataFrame, Duration]]:
+        """What is stored of a metric in a duration, and the part of it that it is of, one after the other."""
+        first, points = 0, max(1, _FIRST_SLICE * duration.unit.value // duration.step.value)
+        while first < duration.points:
+            points = min(points, duration.points - first)
+            part = Duration(duration.buckets[first], points, duration.step, duration.offset)
+            rows = self._rows([metric.name], entities, part)
+            yield rows, part
+            first += points
+            points = max(1, min(points * _GROWTH, points * SLICE_ROWS // max(1, len(rows))))
 
     def _candidates(self, scope: str, duration: Duration) -> list[str] | None:
         """The entities of the service asked about; None for all."""
@@ -169,6 +156,31 @@ class StorageReader:
         ]
 
 
+def _values(rows: pl.DataFrame, metrics: Sequence[Metric], duration: Duration) -> pl.DataFrame:
+    """What rows of the store mean at a duration's step.
+
+    Returns:
+        Columns metric, label (text, "" for none), entity, start (of the bucket, in seconds since 1970-01-01 UTC) and
+        value.
+    """
+    # Buckets are those of the zone: they are put together by its clocks, and told by those of UTC.
+    rows = rows.with_columns(pl.col("minute") + duration.offset)
+    step = _STEPS[duration.step]
+    plain = {metric.name: metric for metric in metrics if metric.function is not Function.PERCENTILE}
+    by_bucket = [metric.name for metric in metrics if metric.function is Function.PERCENTILE]
+    found = []
+    if plain:
+        functions = {name: metric.function for name, metric in plain.items()}
+        units = {name: metric.divisor for name, metric in plain.items()}
+        found.append(windows.values(rows, functions, step, units=units).with_columns(pl.lit("").alias("label")))
+    if by_bucket:
+        ranked = percentiles(rows, by_bucket, step)
+        found.append(ranked.with_columns(pl.col("rank").cast(pl.String).alias("label")))
+    start = (pl.col("minute").cast(pl.Int64) - duration.offset) * 60
+    columns = ("metric", "label", "entity", start.alias("start"), pl.col("value").cast(pl.Float64))
+    return pl.concat([frame.select(columns) for frame in found])
+
+
 def _always(metric: Metric) -> list[Labels]:
     """The labels that a metric has whatever the data."""
     if metric.function is Function.PERCENTILE:
@@ -192,11 +204,3 @@ def _chosen(metric: Metric, asked: Top) -> str:
         hint = f"choose one, as in {metric.name}{{{RANK_LABEL}='99'}}" if known != [()] else "write it without labels"
         raise ReadingError(f"top_n() ranks by one number of each entity, and this is {len(chosen)}: {hint}")
     return chosen[0][0][1] if chosen[0] else ""
-
-
-def slices(duration: Duration) -> Iterator[Duration]:
-    """A duration in parts of at most SLICE rows, if a bucket has no more."""
-    most = max(1, SLICE * duration.unit.value // duration.step.value)
-    for first in range(0, duration.points, most):
-        start, points = duration.buckets[first], min(most, duration.points - first)
-        yield Duration(start, points, duration.step, duration.offset)

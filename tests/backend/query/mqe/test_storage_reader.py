@@ -1,6 +1,6 @@
 """Expressions over what is stored, against sums made one row at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,17 @@ from backend.entities.ids import (
 from backend.oal.buckets import buckets_of
 from backend.oal.loader import load
 from backend.query.catalog import Catalog
-from backend.query.mqe.duration import MAXIMUM_POINTS, Duration, Step, between
+from backend.query.mqe import storage_reader
+from backend.query.mqe.duration import Duration, Step, between
 from backend.query.mqe.entities import entity_id
 from backend.query.mqe.evaluator import evaluate
 from backend.query.mqe.parser import parse
 from backend.query.mqe.reader import Entity, ReadingError
 from backend.query.mqe.results import Owner, ResultType
-from backend.query.mqe.storage_reader import SLICE, StorageReader, slices
+from backend.query.mqe.storage_reader import StorageReader
 from backend.query.mqe.syntax import MqeError, UnknownMetricError
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Service, Storage
+from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Precision, Service, Storage
 from backend.storage.memory import MemoryStorage
 from tests.backend.query.mqe import dashboards
 
@@ -241,17 +242,20 @@ def test_ranking_by_a_percentile(storage: Storage) -> None:
     assert ranked(f"top_n({PERCENTILE}{{p='99'}}, 5, des)") == [("api", 10), ("web", 7)]
 
 
-def test_a_ranking_is_by_the_mean_that_avg_gives_also_over_several_slices(storage: Storage) -> None:
+@pytest.mark.parametrize("most", [1, 100, 1_000_000])
+def test_a_ranking_is_by_the_mean_that_avg_gives_however_it_is_cut(
+    storage: Storage, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator = np.random.default_rng(7)
-    chosen = sorted(generator.choice(MAXIMUM_POINTS, 300, replace=False).tolist())
+    chosen = sorted(generator.choice(200, 120, replace=False).tolist())
     rows: list[Row] = [
         (CPM, "", service, START + minute, int(generator.integers(0, 1_000)), 0)
         for service in (API, WEB)
         for minute in chosen
     ]
     write(storage, rows)
-    duration = minutes(START, START + MAXIMUM_POINTS - 1)
-    assert len(list(slices(duration))) == 3
+    monkeypatch.setattr(storage_reader, "SLICE_ROWS", most)
+    duration = minutes(START, START + 199)
     (series,) = evaluate(parse(f"top_n({CPM}, 5, asc)"), StorageReader(storage, CATALOG, Entity()), duration).series
     means = {service: sum(row[4] for row in rows if row[2] == service) / len(chosen) for service in (API, WEB)}
     ranked = [point.id for point in series.points if isinstance(point, Owner)]
@@ -260,14 +264,48 @@ def test_a_ranking_is_by_the_mean_that_avg_gives_also_over_several_slices(storag
     assert ask(storage, f"avg({CPM})", duration) == [({}, [means[API]])]
 
 
-@pytest.mark.parametrize("step", [Step.MINUTE, Step.HOUR, Step.DAY])
-@pytest.mark.parametrize("offset", [0, 60, 330])
-def test_slices_are_the_whole_and_no_longer_than_they_may_be(step: Step, offset: int) -> None:
-    duration = between(START * 60, START * 60 + (MAXIMUM_POINTS - 1) * step.value, step, offset)
-    parts = list(slices(duration))
-    assert [bucket for part in parts for bucket in part.buckets] == list(duration.buckets)
-    rows = step.value // duration.unit.value
-    assert all(part.points * rows <= max(SLICE, rows) for part in parts)
+@pytest.mark.parametrize(
+    ("step", "offset", "points", "most", "sizes"),
+    [
+        # 10 rows a bucket: 30 buckets to begin with, then as many as make 400 rows.
+        (Step.MINUTE, 0, 200, 540, [30, 40, 40, 40, 40, 10]),
+        (Step.HOUR, 0, 100, 9, [30, 40, 30]),
+        # Hours of such a zone are 60 minutes each, and one at a time is the least.
+        (Step.HOUR, 330, 3, 540, [1, 1, 1]),
+    ],
+)
+def test_rankings_ask_for_so_many_rows_at_a_time(
+    step: Step, offset: int, points: int, *, most: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Ten(MemoryStorage):
+        """Ten entities, each with a row in every bucket of the precision."""
+
+        def metrics(
+            self,
+            names: Sequence[str],
+            entities: Sequence[str],
+            first_minute: int,
+            last_minute: int,
+            precision: Precision = Precision.MINUTE,
+        ) -> pl.DataFrame:
+            assert (list(names), list(entities)) == ([CPM], [])
+            asked.append((first_minute, last_minute))
+            rows = [
+                (CPM, "", service_id(str(number)), minute, 60 * number, 0)
+                for number in range(10)
+                for minute in range(first_minute, last_minute + 1, precision)
+            ]
+            return pl.DataFrame(rows, MetricSchema, orient="row")
+
+    monkeypatch.setattr(storage_reader, "SLICE_ROWS", 400)
+    duration = between(START * 60, START * 60 + (points - 1) * step.value, step, offset)
+    top = evaluate(parse(f"top_n({CPM}, 1, des)"), StorageReader(Ten(), CATALOG, Entity()), duration)
+    assert top.series[0].values.tolist() == [most]
+    length = step.value // 60
+    assert [(last - first + 1) // length for first, last in asked] == sizes
+    assert [first for first, _ in asked[1:]] == [last + 1 for _, last in asked[:-1]]
 
 
 @pytest.mark.parametrize(
