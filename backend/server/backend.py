@@ -18,6 +18,9 @@ from backend.oal.apdex import ApdexError, load_thresholds
 from backend.oal.compiler import Program
 from backend.oal.loader import Metrics
 from backend.oal.syntax import OalError
+from backend.query.graphql.routes import graphql_routes
+from backend.query.graphql.telemetry import Telemetry as GraphqlTelemetry
+from backend.query.graphql.templates import FileTemplates
 from backend.query.routes import routes
 from backend.server import reflection
 from backend.server.access_logs import PATH, AccessLogService
@@ -33,6 +36,8 @@ from backend.server.serving import serving
 from backend.server.settings import Settings
 from backend.server.telemetry import ReceiverCollector, metrics_route
 
+TEMPLATES = "templates.json"
+"""Name of the file of dashboards in the folder of the store."""
 _DECODER, _STORAGE = "decoder", "storage"
 
 
@@ -93,6 +98,8 @@ class _Opened:
         self._application = application
         self._service = service
         self._started = time.time()
+        self._templates = FileTemplates(analysis.settings.folder / TEMPLATES)
+        self._graphql = GraphqlTelemetry(analysis.registry)
         self.reloader = Reloader([*self._parts(), *naming.parts()], analysis.registry)
 
     def _parts(self) -> list[Part[Any]]:
@@ -110,10 +117,19 @@ class _Opened:
 
     def _routes(self) -> list[BaseRoute]:
         analysis, registry = self._analysis, self._analysis.registry
-        answers = routes(
-            analysis.storage, analysis.pipeline.metrics.definitions, registry=registry, started=self._started
-        )
-        return [metrics_route(registry), self.reloader.route(self._analysis.settings.token), *answers]
+        definitions = analysis.pipeline.metrics.definitions
+        return [
+            metrics_route(registry),
+            self.reloader.route(analysis.settings.token),
+            *graphql_routes(
+                analysis.storage,
+                definitions,
+                self._templates,
+                telemetry=self._graphql,
+                retention=analysis.settings.retention,
+            ),
+            *routes(analysis.storage, definitions, registry=registry, started=self._started),
+        ]
 
     def _load_metrics(self) -> tuple[Metrics, Program]:
         metrics = load_scripts(self._analysis.settings.files.oal)

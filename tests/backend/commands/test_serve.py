@@ -288,3 +288,20 @@ def test_wrong_thresholds_at_the_start_are_a_clear_error(tmp_path: Path) -> None
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"pyrover-backend serve: {tmp_path / 'none.yml'}: the thresholds cannot be read" in error
+
+
+def test_graphql_is_answered_also_after_a_reload(tmp_path: Path) -> None:
+    question = {"query": '{ services: listServices(layer: "K8S_SERVICE") { name } listMetrics { name } }'}
+    script = tmp_path / "custom.oal"
+    script.write_text(CUSTOM)
+    with backend(tmp_path / "data", environment={"PYROVER_BACKEND_FILES_OAL": str(script)}) as (_, addresses):
+        send(addresses["grpc"], 1)
+        for name in ("custom_write_count", "custom_other_count"):
+            answer = httpx.post(f"{addresses['http']}/graphql", json=question).json()
+            assert "errors" not in answer
+            assert answer["data"]["services"] == [{"name": "shop"}]
+            assert name in {metric["name"] for metric in answer["data"]["listMetrics"]}
+            script.write_text(CUSTOM.replace("custom_write", "custom_other"))
+            assert httpx.post(f"{addresses['http']}/api/reload").status_code == 200
+        counted = httpx.get(f"{addresses['http']}/metrics").text
+        assert "pyrover_graphql_seconds_count 2.0" in counted
