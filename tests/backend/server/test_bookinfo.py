@@ -13,12 +13,16 @@ from backend.server.settings import STORE
 from backend.storage.duckdb import DuckdbStorage
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogDownstream
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from protos.ebpf.process_pb2 import EBPFProcessPingPkgList
+from protos.ebpf.process_pb2_grpc import EBPFProcessServiceStub
 from tests.backend.server.bookinfo import CALLS, HOPS, POD, streams
 from tests.backend.server.processes import backend
 
 SERVICES = ("details", "productpage", "ratings", "reviews")
 ALWAYS = 0, 1 << 30
 HTTP = 49
+IDLE = "istio-egressgateway.istio-system"
+"""A service that its agent reports and that has no traffic."""
 
 
 def service(name: str | None) -> str:
@@ -27,6 +31,16 @@ def service(name: str | None) -> str:
 
 def instance(name: str | None) -> str:
     return ids.instance_id(service(name), "Unknown" if name is None else POD.format(name))
+
+
+def pings() -> EBPFProcessPingPkgList:
+    """Of the processes of a pod that nobody calls."""
+    made = EBPFProcessPingPkgList(ebpfAgentID="6d1c")
+    for process in ("pilot-agent", "envoy"):
+        entity = made.processes.add().entityMetadata
+        entity.layer, entity.serviceName, entity.instanceName = "MESH_DP", IDLE, "egress-1"
+        entity.processName, entity.labels[:] = process, ["mesh-envoy"]
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +52,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckdbStorage]
                 answer, call = EBPFAccessLogServiceStub(channel).collect.with_call(iter(messages), timeout=20)
                 assert answer == EBPFAccessLogDownstream()
                 assert call.trailing_metadata() == ()  # nothing was dropped
+        with grpc.insecure_channel(addresses["grpc"]) as channel:
+            EBPFProcessServiceStub(channel).keepAlive(pings(), timeout=20)
         process.terminate()
         process.communicate(timeout=60)
         assert process.returncode == 0
@@ -47,8 +63,14 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckdbStorage]
 
 
 def test_the_services_and_their_layer(storage: DuckdbStorage) -> None:
-    found = [(of.id, of.name, of.layer, of.more_layers, of.normal) for of in storage.services()]
+    found = [(of.id, of.name, of.layer, of.more_layers, of.normal) for of in storage.services() if of.name != IDLE]
     assert found == [(service(name), f"{name}.default", "K8S_SERVICE", (), True) for name in SERVICES]
+
+
+def test_a_service_without_traffic_is_there_because_its_agent_says_so(storage: DuckdbStorage) -> None:
+    found = [of for of in storage.services() if of.name == IDLE]
+    assert [(of.id, of.layer, of.more_layers) for of in found] == [(ids.service_id(IDLE), "MESH_DP", ())]
+    assert [of.name for of in storage.instances(ids.service_id(IDLE), *ALWAYS)] == ["egress-1"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
