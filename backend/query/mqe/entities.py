@@ -1,6 +1,7 @@
 """From the names of an entity to its id, and back."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeGuard
 
 from backend.entities.ids import (
     decode_endpoint_id,
@@ -60,8 +61,13 @@ def _parts(kind: str, entity: str) -> tuple[str, str, str | None, str | None]:
     return parent, instance, instance, None
 
 
+def is_named(name: str | None) -> TypeGuard[str]:
+    """Whether a name is given: some clients send an empty one for none."""
+    return name is not None and bool(name.strip())
+
+
 def _named(name: str | None, what: str) -> str:
-    if name is None:
+    if not is_named(name):
         raise ReadingError(f"this is a metric of {what}, which the entity asked about does not name")
     return name
 

@@ -12,7 +12,7 @@ from backend.oal.functions import Function
 from backend.query.catalog import Catalog, Metric
 from backend.query.errors import QueryError
 from backend.query.mqe.duration import Duration, Step
-from backend.query.mqe.entities import RANKED, entity_id, owner_of
+from backend.query.mqe.entities import RANKED, entity_id, is_named, owner_of
 from backend.query.mqe.reader import Entity, LabelledValues, ReadingError, Top, UnknownMetricReadingError
 from backend.query.mqe.results import Owner
 from backend.query.mqe.syntax import AttributeCondition, Labels, Order
@@ -129,7 +129,7 @@ class StorageReader:
 
     def _candidates(self, scope: str, duration: Duration) -> list[str] | None:
         """The entities of the service asked about; None for all."""
-        if self._entity.service is None or scope == "K8SService":
+        if not is_named(self._entity.service) or scope == "K8SService":
             return None
         service = entity_id("K8SService", self._entity)
         first, last = duration.first // 60, (duration.buckets[-1] + duration.step.value) // 60 - 1

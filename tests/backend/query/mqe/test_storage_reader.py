@@ -152,6 +152,8 @@ def test_entities_by_their_names(scope: str, entity: Entity, expected: str) -> N
     assert entity_id(scope, entity) == expected
     with pytest.raises(ReadingError, match="does not name"):
         entity_id(scope, Entity())
+    with pytest.raises(ReadingError, match="does not name"):
+        entity_id(scope, Entity("", instance="", endpoint="", destination_service=""))
 
 
 def test_metrics_of_several_scopes_in_one_expression(storage: Storage) -> None:
@@ -194,7 +196,7 @@ def fill(storage: Storage) -> None:
     ("text", "service", "expected"),
     [
         (f"top_n({INSTANCE_CPM}, 10, des)", None, [("api - api-2", 4), ("web - web-1", 4), ("api - api-1", 2)]),
-        (f"top_n({INSTANCE_CPM}, 2, asc)", None, [("api - api-1", 2), ("api - api-2", 4)]),
+        (f"top_n({INSTANCE_CPM}, 2, asc)", "", [("api - api-1", 2), ("api - api-2", 4)]),
         (f"top_n({INSTANCE_CPM}, 10, asc)", "api", [("api-1", 2), ("api-2", 4)]),
         (f"top_n({INSTANCE_CPM}, 10, asc)", "nobody", []),
         (f"top_n({CPM}, 10, des)", None, [("api", 13), ("web", 4)]),
@@ -312,7 +314,7 @@ def test_rankings_ask_for_so_many_rows_at_a_time(
     ("text", "entity", "error"),
     [
         ("kubernetes_service_http_call_cmp", Entity("api"), f"did you mean {CPM}"),
-        (CPM, Entity(), "this is a metric of a service, which the entity asked about does not name"),
+        (CPM, Entity(" "), "this is a metric of a service, which the entity asked about does not name"),
         (INSTANCE_CPM, Entity("api"), "this is a metric of an instance (serviceInstanceName), which the entity"),
         ("kubernetes_service_endpoint_call_cpm", Entity("api"), "a metric of an endpoint (endpointName)"),
         ("kubernetes_service_relation_connect_cpm", Entity("api"), "that is called (destServiceName)"),
