@@ -27,6 +27,7 @@ from backend.server.access_logs import PATH, AccessLogService
 from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
 from backend.server.companions import handlers
+from backend.server.hearing import Hearing
 from backend.server.naming import Naming
 from backend.server.ports import Ports
 from backend.server.readiness import Readiness
@@ -78,7 +79,10 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         readiness.done(_DECODER)
         await analysis.open()
         service = AccessLogService(
-            analysis.pipeline, Budget(settings.limits.buffered_bytes), settings.period, settings.limits.message_bytes
+            Hearing(analysis.pipeline, naming.hosts.hear),
+            Budget(settings.limits.buffered_bytes),
+            settings.period,
+            settings.limits.message_bytes,
         )
         registry.register(ReceiverCollector(service, application.grpc))
         opened = _Opened(naming, analysis, application, service)

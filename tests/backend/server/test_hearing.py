@@ -1,11 +1,21 @@
+from pathlib import Path
+
+import grpc
 import numpy as np
 import pytest
 
+from backend.entities import ids
 from backend.entities.addresses.hosts import HostBook
 from backend.entities.resolution import Flow, Resolver
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, Node
 from backend.ingest.sink import Overloaded
 from backend.server.hearing import AGAIN, Hearing
+from backend.server.settings import STORE
+from backend.storage.duckdb import DuckdbStorage
+from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
+from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests.backend.ingest.messages import message, read_log
+from tests.backend.server.processes import backend
 from tests.backend.server.support import Collecting, Full
 
 A = Node("a", "", 0, {}, addresses=("192.0.2.1", "2001:db8::1"))
@@ -59,3 +69,27 @@ async def test_an_address_of_a_host_with_an_agent_is_that_host() -> None:
     after = resolver.resolve(connection, 7)
     assert isinstance(after, Flow)
     assert after.destination == ("b", "b")
+
+
+def test_a_backend_knows_the_hosts_whose_agents_send_to_it(tmp_path: Path) -> None:
+    def stream(name: str, address: str, remote: str) -> EBPFAccessLogMessage:
+        made = message(read_log(), node=name, remote=remote)
+        made.node.addresses.append(address)
+        made.connection.local.kubernetes.serviceName = f"{name}-program"
+        return made
+
+    with backend(tmp_path) as (process, addresses):
+        with grpc.insecure_channel(addresses["grpc"]) as channel:
+            for sent in (stream("alpha", "192.0.2.1", "203.0.113.9"), stream("beta", "192.0.2.2", "192.0.2.1")):
+                EBPFAccessLogServiceStub(channel).collect(iter([sent]), timeout=30)
+        process.terminate()
+        process.communicate(timeout=60)
+    storage = DuckdbStorage(tmp_path / STORE)
+    try:
+        found = {(of.source_id, of.destination_id) for of in storage.service_relations(0, 1 << 30)}
+    finally:
+        storage.close()
+    assert found == {
+        (ids.service_id("alpha-program"), ids.service_id("Unknown")),
+        (ids.service_id("beta-program"), ids.service_id("alpha")),
+    }
