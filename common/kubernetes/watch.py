@@ -163,10 +163,14 @@ class Watch(Generic[T]):
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End, and wait until it has. It may take until an attempt to connect has failed: 10 seconds at most."""
+    def end(self) -> None:
+        """Ask for the end, without waiting for it."""
         self._ending.set()
         self._stopper.stop()
+
+    def stop(self) -> None:
+        """End, and wait until it has. It may take until an attempt to connect has failed: 10 seconds at most."""
+        self.end()
         if self._thread.ident is not None:
             self._thread.join()
 

@@ -40,4 +40,6 @@ class WatchedCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for watch in self.watches:
+            watch.end()  # all at once, so that their waits are not added up
+        for watch in self.watches:
             watch.stop()
