@@ -7,11 +7,13 @@ STATUSES = [f"http_status_{digit}xx_cpm" for digit in range(1, 6)]
 SIZES = [f"http_avg_{way}_{part}_size" for way, part in product(("req", "resp"), ("header", "body"))]
 STATE = [  # of metrics that other receivers feed, and this backend does not have
     "latest(k8s_service_pod_total)",
-    "latest(k8s_service_cpu_cores_requests)",
-    "latest(k8s_service_cpu_cores_limits)",
+    "k8s_service_pod_total",
+    *(f"latest(k8s_service_cpu_cores_{of})" for of in ("requests", "limits")),
+    *(f"k8s_service_cpu_cores_{of}" for of in ("requests", "limits")),
+    *(f"k8s_service_memory_{of}/1024/1024" for of in ("requests", "limits")),
     "k8s_service_pod_cpu_usage",
-    "k8s_service_memory_requests/1024/1024",
-    "latest(k8s_service_pod_status_restarts_total)",
+    "k8s_service_pod_memory_usage/1024/1024",
+    *(f"latest(k8s_service_pod_{of})" for of in ("status", "status_waiting", "status_restarts_total")),
 ]
 
 
@@ -84,6 +86,9 @@ ENDPOINTS = [
     f"avg({KS}_endpoint_call_cpm)",
     f"avg({KS}_endpoint_call_successful_rate/100)",
     f"avg({KS}_endpoint_call_time)",
+    f"{KS}_endpoint_call_cpm",
+    f"{KS}_endpoint_call_successful_rate/100",
+    f"{KS}_endpoint_call_time",
     *http(f"{KS}_endpoint"),
 ]
 
