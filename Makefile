@@ -3,7 +3,7 @@
 .PHONY: help run test vm-test lint format protos hooks configuration bench-ingest lock clean
 
 PYTHON := .venv/bin/python
-SOURCES := agent backend common protos tests bench scripts
+SOURCES := agent backend common protos tests bench scripts deploy
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
