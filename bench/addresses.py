@@ -20,7 +20,7 @@ from backend.entities.addresses.kubernetes_book import KubernetesBook
 from backend.entities.addresses.kubernetes_index import KubernetesIndex
 from backend.ingest.batch import Node
 from common.kubernetes.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
-from common.kubernetes.watch import Change
+from common.kubernetes.subscriber import Change
 
 Object = dict[str, Any]
 _PODS_OF_A_NODE = 100

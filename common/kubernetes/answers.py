@@ -7,6 +7,8 @@ import msgspec
 
 from common.kubernetes.wire import Status
 
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What msgspec raises where bytes are not what they should be."""
 _LONGEST_MESSAGE: Final = 500
 """Characters of a message that are told on."""
 _decode = msgspec.json.Decoder(Status).decode
@@ -38,7 +40,7 @@ def refused(code: int, body: bytes, retry_after: str | None = None) -> RefusedEr
     """Why a request was refused, out of an answer that is a Status or, from a proxy, anything else."""
     try:
         status = _decode(body)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         status = Status(message=body[:_LONGEST_MESSAGE].decode(errors="replace").strip())
     said = (status.message or status.reason or _phrase(code))[:_LONGEST_MESSAGE]
     seconds = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
@@ -50,7 +52,7 @@ def refused_by_event(body: bytes) -> RefusedError:
     """Why a watch was ended by the server, out of the Status in an event of type ERROR."""
     try:
         code = _decode(body).code
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         code = 0
     return refused(code or HTTPStatus.INTERNAL_SERVER_ERROR, body)
 

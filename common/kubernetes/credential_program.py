@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from common.kubernetes.access import AccessError
+from common.kubernetes.answers import UNDECODABLE
 
 _SECONDS: Final = 60.0
 """A program that takes longer is ended."""
@@ -96,7 +97,7 @@ class CredentialProgram:
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode(errors="replace").strip()[-_LONGEST_COMPLAINT:]
             raise self._failed(f"failed with status {error.returncode}: {said}") from error
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise self._failed(f"must print an ExecCredential: {error}") from error
         if not credential.token and not credential.certificate:
             raise self._failed("gave neither a token nor a certificate")

@@ -4,7 +4,7 @@ Fields: https://kubernetes.io/docs/reference/kubernetes-api/. Addresses are 4 or
 UTC. Lists that are absent, null or empty on the wire are all empty here.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -171,4 +171,7 @@ def _numbers(ports: list[int | None]) -> tuple[int, ...]:
 
 
 def _minute(time: datetime | None) -> int:
-    return int(time.timestamp()) // _SECONDS_OF_A_MINUTE if time is not None else 0
+    """0 for what is not known, also where that is written as the year 1, as servers written in Go may."""
+    if time is None:
+        return 0
+    return max(int(time.replace(tzinfo=time.tzinfo or UTC).timestamp()) // _SECONDS_OF_A_MINUTE, 0)

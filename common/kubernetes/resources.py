@@ -35,7 +35,7 @@ class Resource(Generic[T]):
         name: as RBAC rules name it.
         group: its API group, as RBAC rules name it; empty for the core one.
         path: of its objects in all namespaces.
-        read: makes an object out of its JSON; raises msgspec.MsgspecError when it is none.
+        read: makes an object out of its JSON; raises one of answers.UNDECODABLE when it is none.
         selector: restricts which objects are asked for (fieldSelector); empty for all.
     """
 

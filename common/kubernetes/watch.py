@@ -17,16 +17,18 @@ from enum import Enum
 from http import HTTPStatus
 from http.client import HTTPException
 from threading import Event, Thread
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from common.kubernetes import wire
 from common.kubernetes.access import Access, AccessError
-from common.kubernetes.answers import ExpiredError, RefusedError, UnreadableError, refused_by_event
+from common.kubernetes.answers import UNDECODABLE, ExpiredError, RefusedError, UnreadableError, refused_by_event
 from common.kubernetes.connection import Connection, StoppedError, Stopper, read_all, read_lines
+from common.kubernetes.decoding import decode_event, decode_page, decode_version
 from common.kubernetes.patience import Backoff
 from common.kubernetes.resources import Named, Resource
+from common.kubernetes.subscriber import Change, Subscriber
 
 _logger = logging.getLogger(__name__)
 
@@ -99,37 +101,6 @@ class WatchCounts:
     objects_without_room: int = 0
     trouble: str = ""
     """Why it does not run at the moment; empty while it does."""
-
-
-class Change(Generic[T]):
-    """An object as it is now, or that it is gone."""
-
-    __slots__ = ("object", "present")
-
-    def __init__(self, subject: T, *, present: bool) -> None:
-        self.object = subject
-        self.present = present
-
-
-class Subscriber(Protocol[T]):
-    """Is told of all objects of a kind, from the thread of the watch."""
-
-    def replace(self, objects: Sequence[T]) -> None:
-        """These are all that there are."""
-        ...
-
-    def apply(self, changes: Sequence[Change[T]]) -> None:
-        """These changed, in this order."""
-        ...
-
-    def unavailable(self) -> None:
-        """The server does not give these objects, or does not have the kind; what was told before stays."""
-        ...
-
-
-_decode_page = msgspec.json.Decoder(wire.Page).decode
-_decode_event = msgspec.json.Decoder(wire.Event).decode
-_decode_version = msgspec.json.Decoder(wire.Bookmark).decode
 
 
 class Watch(Generic[T]):
@@ -248,7 +219,7 @@ certificate (tls-server-name)"
                 # The version of the first page is gone before the last one was asked for: fewer pages are faster.
                 self._page *= 8
                 raise
-            page = self._read_page(read_all(response, self._settings.largest_page))
+            page = decode_page(read_all(response, self._settings.largest_page))
             found.extend(self._take(page, self._settings.objects - len(found)))
             more = page.metadata.more
             if not more:
@@ -281,14 +252,14 @@ certificate (tls-server-name)"
         last: msgspec.Raw | None = None
         try:
             for line in lines:
-                last = self._event(_event(line), changes)
+                last = self._note(decode_event(line), changes)
         finally:  # what was told before an error has happened
             if changes:
                 self._subscriber.apply(changes)
             if last is not None:
-                self._version = _version(last)
+                self._version = decode_version(last)
 
-    def _event(self, event: wire.Event, changes: list[Change[T]]) -> msgspec.Raw:
+    def _note(self, event: wire.Event, changes: list[Change[T]]) -> msgspec.Raw:
         """Note what an event tells; its object."""
         if event.type == "BOOKMARK":
             self.counts.bookmarks += 1
@@ -311,33 +282,6 @@ certificate (tls-server-name)"
     def _read(self, raw: msgspec.Raw) -> T | None:
         try:
             return self.resource.read(raw)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             self.counts.unreadable_objects += 1
             return None
-
-    @staticmethod
-    def _read_page(body: bytes) -> wire.Page:
-        try:
-            page = _decode_page(body)
-        except msgspec.MsgspecError as error:
-            raise UnreadableError(f"a list that is none: {error}") from error
-        if not page.metadata.resource_version:
-            raise UnreadableError("a list without its version")
-        return page
-
-
-def _event(line: bytes) -> wire.Event:
-    try:
-        return _decode_event(line)
-    except msgspec.MsgspecError as error:
-        raise UnreadableError(f"a line that is no event: {error}") from error
-
-
-def _version(subject: msgspec.Raw) -> str:
-    try:
-        version = _decode_version(subject).metadata.resource_version
-    except msgspec.MsgspecError as error:
-        raise UnreadableError(f"an object without its version: {error}") from error
-    if not version:
-        raise UnreadableError("an object without its version")
-    return version

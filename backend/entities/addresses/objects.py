@@ -5,13 +5,13 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from common.kubernetes.resources import Named
-from common.kubernetes.watch import Change
+from common.kubernetes.subscriber import Change
 
 T = TypeVar("T", bound=Named)
 
 
 class Objects(Generic[T]):
-    """All objects of a kind (a common.kubernetes.watch.Subscriber).
+    """All objects of a kind (a common.kubernetes.subscriber.Subscriber).
 
     Attributes:
         listed: whether it is known what there is.

@@ -9,7 +9,8 @@ import msgspec
 
 from common.kubernetes.access import Access, bearer_of, parse_server
 from common.kubernetes.resources import Resource
-from common.kubernetes.watch import Change, Watch, WatchSettings
+from common.kubernetes.subscriber import Change
+from common.kubernetes.watch import Watch, WatchSettings
 from tests.common.kubernetes.api_http import PATIENCE
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
 

@@ -185,6 +185,7 @@ def test_a_program_gives_a_certificate(identity: Identity, client: Identity, tmp
     [
         ("echo no session >&2; exit 7", "failed with status 7: no session"),
         ("echo no JSON", "must print an ExecCredential"),
+        (r"printf '{\"kind\":\"\377\"}'", "must print an ExecCredential"),
         (f"echo '{credential()}'", "gave neither a token nor a certificate"),
         (f"echo '{credential(token='x', expirationTimestamp='2001-01-01T00:00:00')}'", "must print an ExecCredential"),  # noqa: S106 - no secret
         (None, "cannot be run: No such file or directory. Install it."),

@@ -102,6 +102,21 @@ def test_a_node_has_its_addresses_and_the_networks_of_its_pods() -> None:
     assert (older.addresses, older.pod_networks) == ((), ("10.1.0.0/24",))
 
 
+@pytest.mark.parametrize(
+    ("started", "since"),
+    [
+        (None, 0),
+        ("0001-01-01T00:00:00Z", 0),
+        ("0001-01-01T00:00:00", 0),
+        ("1970-01-01T01:00:00+00:30", 30),
+        ("1970-01-01T00:31:00", 31),
+        ("1970-01-01T00:31:59.999999Z", 31),
+    ],
+)
+def test_a_pod_is_there_since_its_node_took_it_on(started: str | None, since: int) -> None:
+    assert read(PODS, manifests.pod("p", "10.0.0.1", started=started)).since == since
+
+
 @pytest.mark.parametrize("resource", [PODS, SERVICES, ENDPOINT_SLICES, NODES])
 @pytest.mark.parametrize("content", ["5", "{}", '{"metadata":5}', '{"metadata":{"name":5}}', "nothing"])
 def test_what_is_no_object_is_refused(resource: Resource[Any], content: str) -> None:

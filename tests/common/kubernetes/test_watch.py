@@ -2,13 +2,18 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from common.kubernetes.answers import RefusedError, UnreadableError
 from common.kubernetes.resources import NODES, PODS, SERVICES
-from common.kubernetes.watch import Change, Restart, Watch, WatchSettings
+from common.kubernetes.subscriber import Change
+from common.kubernetes.watch import Restart, Watch, WatchSettings
 from tests.common.kubernetes.api_http import Cut
 from tests.common.kubernetes.api_server import ApiServer, Gone
 from tests.common.kubernetes.following import HURRIED, Follower, Pauses, access, following
@@ -194,6 +199,7 @@ def test_watches_that_end_at_once_are_not_asked_for_without_pause() -> None:
     ("line", "cause"),
     [
         (b"not JSON", Restart.UNREADABLE),
+        (b'{"type":"\xff"}', Restart.UNREADABLE),
         (b'{"type":"SURPRISE","object":{"metadata":{"resourceVersion":"1000"}}}', Restart.UNREADABLE),
         (b'{"type":"ADDED","object":{"metadata":{"name":"x"}}}', Restart.UNREADABLE),
         (b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"etcd is away"}}', Restart.REFUSED),
@@ -214,6 +220,22 @@ def test_what_cannot_be_read_is_counted_and_begun_again(line: bytes, cause: Rest
         assert watch.counts.restarts == {cause: 1}
     listed_again = cause is not Restart.REFUSED
     assert len(server.answers("nodes", "list")) == 1 + listed_again
+
+
+_EVENT = b'{"type":"ADDED","object":{"metadata":{"name":"n","resourceVersion":"7","labels":null}}}'
+
+
+@given(st.lists(st.binary(max_size=20) | st.tuples(st.integers(0, len(_EVENT)), st.binary(max_size=3)), max_size=4))
+def test_whatever_is_sent_is_read_or_refused(lines: list[bytes | tuple[int, bytes]]) -> None:
+    follower = Follower()
+    watch = Watch(NODES, access("http://127.0.0.1:1"), follower, HURRIED)
+    sent = [
+        line if isinstance(line, bytes) else _EVENT[: line[0]] + line[1] + _EVENT[line[0] + len(line[1]) :]
+        for line in lines
+    ]
+    with suppress(UnreadableError, RefusedError):
+        watch._told(sent)
+    assert len(follower.history) + watch.counts.unreadable_objects <= len(sent)
 
 
 def test_an_object_that_is_none_is_left_out_and_counted() -> None:

@@ -10,7 +10,7 @@ from backend.entities.addresses.kubernetes_index import KubernetesIndex
 from backend.entities.resolution import End
 from backend.ingest.batch import Node
 from common.kubernetes.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES, Resource
-from common.kubernetes.watch import Change
+from common.kubernetes.subscriber import Change
 
 RESOURCES: dict[str, Resource[Any]] = {each.name: each for each in (PODS, SERVICES, ENDPOINT_SLICES, NODES)}
 STARTED = 29_453_760
