@@ -34,7 +34,7 @@ class Calls:
     ) -> None:
         self._limit = limit
         self._endpoints = EndpointNames() if endpoints is None else endpoints
-        self._relations = EndpointNames(maximum_relations)
+        self._relations = EndpointNames(maximum_relations, maximum_flows)
         self._served = lru_cache(maximum_flows)(Flow.at)
         self._related = lru_cache(maximum_flows)(Flow.between)
         self.use(grouping or Grouping())

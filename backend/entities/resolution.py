@@ -129,7 +129,7 @@ class Resolver:
             limits: longest names.
             endpoints: which endpoints there are.
             grouping: which names of endpoints are one.
-            excluded_namespaces: namespaces whose services are not wanted, besides those that each node excludes.
+            excluded_namespaces: namespaces whose services are not wanted, at either end.
             ignore_same_service: whether connections between equal services count for nothing.
             maximum_connections: most connections remembered.
             maximum_flows: most flows remembered.
@@ -175,12 +175,19 @@ class Resolver:
         return self._calls.serve(flow, method, path, caller)
 
     def _resolve(self, connection: Connection, minute: int) -> Flow | Unusable:
-        local = self._end(connection.local, connection.node, minute)
-        remote = self._end(connection.remote, connection.node, minute)
+        node = connection.node
+        local = self._end(connection.local, node, minute)
+        remote = self._end(connection.remote, node, minute)
+        if namespace_of(local.service) in node.excluded_namespaces:
+            return Unusable.EXCLUDED
+        if namespace_of(remote.service) in node.excluded_namespaces:
+            # The node leaves these out, and means what runs on it: calls of others by them still happened.
+            remote = UNKNOWN_END
         if EXCLUDED in {local, remote}:
             return Unusable.EXCLUDED
         if local.service == UNKNOWN and remote.service == UNKNOWN:
             return Unusable.UNKNOWN
+        local, remote = self._cut(local), self._cut(remote)
         if self._ignore_same_service and local.service == remote.service:
             return Unusable.SAME_SERVICE
         mutual = connection.ztunnel is not None and connection.ztunnel.is_mutual
@@ -202,11 +209,14 @@ class Resolver:
             found: End | None = End(address.service, address.instance)
         else:
             found = self._addresses.find(address.host, address.port, node, minute) if address.host else None
-        if found is None or found == EXCLUDED:
-            return UNKNOWN_END if found is None else EXCLUDED
-        namespace = namespace_of(found.service)
-        if namespace in self._excluded_namespaces or namespace in node.excluded_namespaces:
-            return EXCLUDED
-        service = found.service if found.service.strip() else ids.BLANK
-        instance = found.instance if found.instance.strip() else ""
+        if found is None:
+            return UNKNOWN_END
+        return EXCLUDED if namespace_of(found.service) in self._excluded_namespaces else found
+
+    def _cut(self, end: End) -> End:
+        """The end as it is called: blank names are told from empty ones, and long ones cut."""
+        if end is UNKNOWN_END:
+            return end
+        service = end.service if end.service.strip() else ids.BLANK
+        instance = end.instance if end.instance.strip() else ""
         return End(service[: self.limits.service], instance[: self.limits.instance])

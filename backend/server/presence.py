@@ -119,9 +119,9 @@ class Presence(Collector):
         if not waiting:
             return True
         self._writes += 1
-        flush = _flush(f"{self._writer}{self._writes}", waiting)
+        writer = f"{self._writer}{self._writes}"
         try:
-            await asyncio.to_thread(self._storage.write, flush)
+            await asyncio.to_thread(lambda: self._storage.write(_flush(writer, waiting)))
         except StorageError as error:
             _logger.warning("the services that agents report could not be stored: %s", error)
             return False

@@ -181,11 +181,17 @@ def test_d9_an_excluded_namespace_is_left_out_also_as_the_other_end() -> None:
             return End("dns.kube-system", "dns-1")
 
     message = first(connection("client", remote=""), reads(1))
-    message.node.policy.excludeNamespaces.append("kube-system")
-    found = analysed(received(message), SIZES, Resolver(Book()))
+    found = analysed(received(message), SIZES, Resolver(Book(), excluded_namespaces={"kube-system"}))
     assert found.dropped == {"excluded": 1}
     assert found.flush.metrics.is_empty()
     assert found.flush.service_relations == []
+    # What an agent itself leaves out has no name at the other end, and takes nothing from those that it follows.
+    message.node.policy.excludeNamespaces.append("kube-system")
+    found = analysed(received(message), SIZES, Resolver(Book()))
+    assert sums(found) == {("size", API): (1, 0)}
+    assert [ids.decode_service_relation_id(of.id).destination.service for of in found.flush.service_relations] == [
+        UNKNOWN
+    ]
 
 
 def test_d10_paths_with_queries_and_identifiers_are_one_endpoint() -> None:

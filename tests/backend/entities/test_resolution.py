@@ -120,6 +120,9 @@ def test_long_names_are_cut() -> None:
     assert flow.local == End("api", "ab")
     # What is equal after the cut is one service.
     assert flow.relation is None
+    unknown = resolver.resolve(connection(process("api"), plain()))
+    assert isinstance(unknown, Flow)
+    assert unknown.destination == End("Unknown", "Unknown")
 
 
 class Addresses:
@@ -200,15 +203,31 @@ def test_an_excluded_end_drops_the_connection_on_both_sides(role: DetectPoint) -
         ("a.b.kube-system", True),
     ],
 )
-def test_namespaces_are_excluded_by_setting_and_by_node_on_both_sides(service: str, *, excluded: bool) -> None:
-    node = Node("node", "", 0, {}, frozenset({"kube-system"}))
-    for resolver, at in ((Resolver(excluded_namespaces={"kube-system"}), NODE), (Resolver(), node)):
-        for ends in ((process("api"), process(service)), (process(service), process("api"))):
-            found = resolver.resolve(Connection(at, *ends, CLIENT, tls=False, protocol=0))
-            assert (found is Unusable.EXCLUDED) == excluded
-        by_address = Resolver(Addresses(End(service, "x")), excluded_namespaces={"kube-system"})
-        found = by_address.resolve(connection(process("api"), plain()))
+def test_a_namespace_that_is_not_wanted_is_excluded_at_both_ends(service: str, *, excluded: bool) -> None:
+    resolver = Resolver(excluded_namespaces={"kube-system"})
+    for ends in ((process("api"), process(service)), (process(service), process("api"))):
+        found = resolver.resolve(connection(*ends))
         assert (found is Unusable.EXCLUDED) == excluded
+    by_address = Resolver(Addresses(End(service, "x")), excluded_namespaces={"kube-system"})
+    found = by_address.resolve(connection(process("api"), plain()))
+    assert (found is Unusable.EXCLUDED) == excluded
+
+
+def test_a_namespace_that_a_node_leaves_out_is_nobody_as_the_other_end() -> None:
+    node = Node("node", "", 0, {}, frozenset({"istio-system"}))
+    gateway = End("gateway.istio-system", "gateway-1")
+    for remote in (process(*gateway), plain()):
+        flow = Resolver(Addresses(gateway)).resolve(
+            Connection(node, process("api"), remote, SERVER, tls=False, protocol=1)
+        )
+        assert isinstance(flow, Flow)
+        assert flow.service == API
+        assert flow.source == End("Unknown", "Unknown")
+    # The names of the end that was observed are what the node means.
+    own = Connection(node, process(*gateway), process("api"), CLIENT, tls=False, protocol=1)
+    assert Resolver().resolve(own) is Unusable.EXCLUDED
+    nobody = Connection(node, plain(), process(*gateway), CLIENT, tls=False, protocol=1)
+    assert Resolver().resolve(nobody) is Unusable.UNKNOWN
 
 
 def test_connections_within_a_service_are_ignored_when_that_is_asked_for() -> None:
