@@ -8,6 +8,7 @@ from common.command_line import run_program
 COMMANDS = {
     "serve": "Receive access logs from agents, store what they say, and answer questions about it.",
     "query": "Ask a running backend: services, instances, topology, metrics, status.",
+    "oal": "Check scripts of metrics, and tell what becomes of a metric.",
     "replay": "Send recorded access logs to a backend, at a chosen rate.",
 }
 """Modules of backend/commands."""

@@ -4,6 +4,7 @@ Days and hours are those of UTC. A minute is a whole number: minutes since 1970-
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
@@ -18,6 +19,10 @@ ValueSchema = {
     "value": pl.Int64,
 }
 """Columns of values at a step."""
+
+
+_TOTALS = (Function.COUNT, Function.SUM, Function.LABEL_COUNT, Function.HISTOGRAM)
+"""Functions whose value is what was added up."""
 
 
 class Step(IntEnum):
@@ -43,6 +48,30 @@ def format_minute(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
+@dataclass(frozen=True, slots=True)
+class Compatibility:
+    """Where values are to be read as Apache SkyWalking reads them, though they are not what their names say."""
+
+    cpm_totals: bool = False
+    """Give the total of the step for metrics that are sums but are named "..._cpm". Otherwise they are read as their
+    name says, per minute. At the minute step both are the same."""
+    empty_rates_are_zero: bool = False
+    """Give 0 for a rate to nothing. Otherwise it has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the stored values of a metric are read."""
+
+    function: Function
+    unit: int = 1
+    """What sums are divided by to have the unit of the value (Definition.unit)."""
+    step: int = 0
+    """Width of a step of a histogram."""
+    steps: int = 0
+    """Steps of a histogram below its last."""
+
+
 def values(
     points: pl.DataFrame,
     functions: Mapping[str, Function],
@@ -51,55 +80,86 @@ def values(
     units: Mapping[str, int] | None = None,
     cpm_totals: bool = False,
 ) -> pl.DataFrame:
-    """What stored points mean at a step.
+    """The whole numbers without labels that stored points mean at a step; backend/metrics/reading.py has all the rest.
 
     Args:
-        points: columns of MetricSchema; any number of rows for one metric, entity and minute.
+        points: columns of MetricSchema; any number of rows for one metric, label, entity and minute.
         functions: by metric name; points of other metrics are left out.
         step: the step to merge to.
-        units: by metric name, what sums are divided by to have the unit of the value (Definition.unit); 1 for others.
-        cpm_totals: give the total of the step for metrics that are sums but are named "..._cpm", as Apache SkyWalking
-            does; otherwise they are read as their name says, per minute. At the minute step both are the same.
+        units: by metric name, as Rule.unit; 1 for others.
+        cpm_totals: as Compatibility.
 
     Returns:
         Columns of ValueSchema, one row per metric, entity and step that has data, in this order.
     """
-    reading = {
-        name: int(Function.CPM if function is Function.SUM and name.endswith("_cpm") and not cpm_totals else function)
-        for name, function in functions.items()
-    }
+    known = units or {}
+    rules = {name: Rule(function, known.get(name, 1)) for name, function in functions.items()}
+    return (
+        added(points, rules, step, Compatibility(cpm_totals=cpm_totals))
+        .filter((pl.col("label") == "") & pl.col("whole").is_not_null())
+        .select("metric", "entity", "minute", pl.col("whole").alias("value"))
+        .sort("metric", "entity", "minute")
+    )
+
+
+def added(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step, compatibility: Compatibility) -> pl.DataFrame:
+    """What stored points mean at a step, for functions that add up and need no more than their own row.
+
+    Args:
+        points: columns of MetricSchema; any number of rows for one metric, label, entity and minute.
+        rules: by metric name; points of other metrics are left out.
+        step: the step to merge to.
+        compatibility: what to read as upstream does.
+
+    Returns:
+        metric, label, entity, minute, whole and decimal: one row per metric, label, entity and step that has data, in
+        no order. `whole` is null for functions with fractions, and `decimal` for all others; both are null for
+        functions that are not read so, and for means of nothing.
+    """
+    reading = {name: int(_as_read(name, rule.function, compatibility)) for name, rule in rules.items()}
     merged = (
         points.lazy()
         .filter(pl.col("metric").is_in(list(reading)))
         .with_columns(pl.col("minute") - pl.col("minute") % int(step))
-        .group_by("metric", "entity", "minute")
+        .group_by("metric", "label", "entity", "minute")
         .agg(pl.col("summation").sum(), pl.col("count").sum())
         .with_columns(
             pl.col("metric").replace_strict(reading, return_dtype=pl.Int8).alias("function"),
-            pl.col("metric").replace_strict(units or {}, default=1, return_dtype=pl.Int64).alias("unit"),
+            pl.col("metric")
+            .replace_strict({name: rule.unit for name, rule in rules.items()}, return_dtype=pl.Int64)
+            .alias("unit"),
         )
     )
     summation, count, function, unit = pl.col("summation"), pl.col("count"), pl.col("function"), pl.col("unit")
-    value = (
-        pl.when(function.is_in([int(Function.COUNT), int(Function.SUM)]))
-        .then(_divide(summation, unit))
+    mean = divided(summation, count * unit)
+    whole = (
+        pl.when(function.is_in([int(each) for each in _TOTALS]))
+        .then(divided(summation, unit))
         .when(function == int(Function.CPM))
-        .then(_divide(summation, unit * int(step)))
+        .then(divided(summation, unit * int(step)))
         .when(function == int(Function.LONG_AVG))
-        .then(_divide(summation, count * unit))
-        .when(function == int(Function.PERCENT))
-        .then(_divide(summation * 10_000, count))
+        .then(mean)
+        # Upstream has 1 for a mean between 0 and 1, so that a label with values does not look like one without.
+        .when(function == int(Function.LABEL_AVG))
+        .then(pl.when((mean == 0) & (summation > 0)).then(1).otherwise(mean))
+        .when((function == int(Function.RATE)) & (count == 0))
+        .then(0 if compatibility.empty_rates_are_zero else None)
+        .when(function.is_in([int(Function.PERCENT), int(Function.RATE)]))
+        .then(divided(summation * 10_000, count))
         .when(function == int(Function.APDEX))
-        .then(_divide(summation * 5_000, count))
+        .then(divided(summation * 5_000, count))
     )
-    return (
-        merged.select("metric", "entity", "minute", value.cast(pl.Int64).alias("value"))
-        .filter(pl.col("value").is_not_null())
-        .sort("metric", "entity", "minute")
-        .collect()
-    )
+    decimal = pl.when((function == int(Function.DOUBLE_AVG)) & (count != 0)).then(summation / (count * unit))
+    return merged.select(
+        "metric", "label", "entity", "minute", whole.cast(pl.Int64).alias("whole"), decimal.alias("decimal")
+    ).collect()
 
 
-def _divide(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
+def _as_read(name: str, function: Function, compatibility: Compatibility) -> Function:
+    is_rate = function is Function.SUM and name.endswith("_cpm") and not compatibility.cpm_totals
+    return Function.CPM if is_rate else function
+
+
+def divided(dividend: pl.Expr, divisor: pl.Expr) -> pl.Expr:
     """Whole-number division that rounds toward zero; null where the divisor is 0."""
     return pl.when(divisor != 0).then((dividend.abs() // divisor) * dividend.sign())

@@ -88,6 +88,16 @@ class Program:
         """The columns that logs of each type must have."""
         return {kind: tuple(event.columns) for kind, event in self._events.items()}
 
+    @property
+    def stages(self) -> Mapping[str, Sequence[str]]:
+        """What is added up in the first and the second stage, by where."""
+        found: dict[str, Sequence[str]] = {}
+        for kind, event in self._events.items():
+            found[f"per flow, {kind.name}"] = event.described()
+        for (kind, scope), group in self._groups.items():
+            found[f"per {scope}, {kind.name}"] = group.described()
+        return {place: expressions for place, expressions in found.items() if expressions}
+
     def evaluate(self, logs: Mapping[LogKind, EventLogs], flows: Sequence[Flow]) -> Evaluated:
         """The metrics of some logs.
 

@@ -3,6 +3,7 @@
 What is added up are terms; two metrics that need the same term share it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -189,6 +190,11 @@ class Event:
         spreads = {key: _aggregated(frame, spread) for key, spread in self._spreads.items()}
         return Aggregated(frame.group_by("flow", "minute").agg(self.terms.expressions), spreads)
 
+    def described(self) -> list[str]:
+        """Everything that is added up, as polars writes it."""
+        spreads = [f"by {as_text(spread.label)}, where {as_text(spread.chosen)}" for spread in self._spreads.values()]
+        return [*(as_text(expression) for expression in (*self.derived.expressions, *self.terms.expressions)), *spreads]
+
     def _frame(self, logs: EventLogs, described: pl.DataFrame) -> pl.DataFrame:
         length = len(logs.flow)
         zeros = np.zeros(length, np.int64) if any(column not in logs.columns for column in self.columns) else None
@@ -321,6 +327,11 @@ class Event:
             case _:
                 pass
         return column.str.slice(0, LARGEST_LABEL)
+
+
+def as_text(expression: pl.Expr) -> str:
+    """An expression as polars writes it, without the types of its numbers."""
+    return re.sub(r"\(dyn (?:int|float): ([^)]*)\)", r"\1", str(expression))
 
 
 def _aggregated(frame: pl.DataFrame, spread: _Spread) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """What metrics need of flows, as columns: one row per flow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -46,8 +46,3 @@ class FlowColumns:
             of = self._thresholds.of
             columns[name] = pl.Series([of(str(attribute.of(flow))) for flow in flows], dtype=pl.Int64)
         return pl.DataFrame(columns)
-
-    @property
-    def names(self) -> Mapping[str, FlowAttribute]:
-        """The attributes that have columns, by those."""
-        return {name: attribute for attribute, name in self._attributes.items()}

@@ -9,7 +9,7 @@ from backend.ingest.batch import LogKind
 from backend.oal.attributes import FlowAttribute
 from backend.oal.conditions import matches
 from backend.oal.definitions import Definition
-from backend.oal.events import Event, Terms
+from backend.oal.events import Event, Terms, as_text
 from backend.oal.flows import FlowColumns
 from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Function
 from backend.oal.labels import Labels
@@ -109,27 +109,33 @@ class Group:
         self, definition: Definition, code: int, of_logs: Sequence[Condition], of_flows: Sequence[Condition]
     ) -> Sums:
         event, value, arguments = self._event, definition.value, definition.arguments
-        logs = self._total(event.count(of_logs), of_flows)
+
+        def total(term: str) -> str:
+            return self._total(term, of_flows)
+
         match definition.function:
             case Function.SUM if value is not None:
                 summation, present = event.sum(value, of_logs), event.present(value, of_logs)
-                return Sums(definition, code, self._total(summation, of_flows), None, self._total(present, of_flows))
+                return Sums(definition, code, total(summation), None, total(present))
             case Function.LONG_AVG | Function.DOUBLE_AVG if value is not None:
                 names = event.sum(value, of_logs), event.measured(value, of_logs), event.present(value, of_logs)
-                return Sums(definition, code, *(self._total(name, of_flows) for name in names))
+                return Sums(definition, code, *map(total, names))
             case Function.APDEX if value is not None and arguments.service is not None and arguments.status is not None:
                 service = arguments.service.attribute
                 if not isinstance(service, FlowAttribute):
                     raise TypeError(f"{arguments.service.path} is not the same for all logs of a flow")
-                satisfied = event.apdex(value, arguments.status, service, of_logs)
-                return Sums(definition, code, self._total(satisfied, of_flows), logs, logs)
-            case Function.PERCENT:
-                return Sums(definition, code, self._matched(arguments.matches[0], of_logs, of_flows), logs, logs)
-            case Function.RATE:
-                counted, against = (self._matched(match, of_logs, of_flows) for match in arguments.matches)
-                return Sums(definition, code, counted, against, logs)
+                satisfied, calls = (
+                    total(event.apdex(value, arguments.status, service, of_logs)),
+                    total(event.count(of_logs)),
+                )
+                return Sums(definition, code, satisfied, calls, calls)
             case _:
-                return Sums(definition, code, logs, None, logs)
+                logs = total(event.count(of_logs))
+                matched = [self._matched(match, of_logs, of_flows) for match in arguments.matches]
+        if not matched:
+            return Sums(definition, code, logs, None, logs)
+        # percent() counts against all logs, rate() against those that match its second condition.
+        return Sums(definition, code, matched[0], matched[1] if len(matched) > 1 else logs, logs)
 
     def _matched(self, match: Condition, of_logs: Sequence[Condition], of_flows: Sequence[Condition]) -> str:
         """How many of the logs that meet the conditions, and count as one, meet another."""
@@ -158,6 +164,10 @@ class Group:
         if condition.value.is_parsed:
             column = column.cast(pl.Int64, strict=False)
         return pl.col(self.predicates.name(condition.key, matches(column, condition.operator, condition.literal)))
+
+    def described(self) -> list[str]:
+        """Which flows count, and everything that is added up, as polars writes it."""
+        return [as_text(expression) for expression in (*self.predicates.expressions, *self.terms.expressions)]
 
     def aggregate(self, sums: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
         """One row per entity and minute that has logs."""

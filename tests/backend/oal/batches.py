@@ -7,18 +7,20 @@ from backend.ingest.batch import START, Address, Connection, DetectPoint, LogBat
 
 NODE = Node("node", "", 0, {})
 
-TEXTS = ("", "/", "/orders?id=7", "/orders#top", "PROPFIND", "shop", "/" + "x" * 200)
+TEXTS = ("", "/", "/orders?id=7", "/orders#top", "PROPFIND", "shop", "/" + "x" * 200, "12", "-7", "GET:/cart")
 HTTP = {
     # column: what its values are drawn from
     "http.request.method": (0, 0, 1, 8, 9, -1),
     "http.request.methodName": (0, 0, 0, 4),
     "http.request.path": (0, 1, 2, 3, 6),
-    "http.request.host": (0, 5),
+    "http.request.host": (0, 5, 7, 8),
     "http.request.sizeOfHeadersBytes": (0, 100, 333),
     "http.request.sizeOfBodyBytes": (0, 0, 7),
     "http.response.statusCode": (0, 99, 100, 199, 200, 204, 304, 399, 404, 499, 500, 503, 599, 600),
     "http.response.sizeOfHeadersBytes": (0, 50),
     "http.response.sizeOfBodyBytes": (0, 9_000),
+    "http.callerEndpoint": (0, 9),
+    "http.version": (0, 1),
     "http.response.grpcStatus": (0, 0, 0, 1, 2, 4, 5, 13, 16),
     # Slice 7 follows no other here, so that nothing is known of when its exchange began.
     "http.slice": (0, 0, 0, 7),
