@@ -148,6 +148,8 @@ def aggregate_labels(result: Result, asked: AggregateLabelsExpression) -> Result
     """
     if not result.labelled:
         raise MqeError(asked.position, "aggregate_labels() takes a result with labels, and this has none")
+    if result.type is ResultType.TIME_SERIES_VALUES and not all(one.by_time for one in result.series):
+        raise MqeError(asked.position, "the series are sorted: put labels together first, then sort")
     groups: dict[Labels, list[Series]] = {}
     for one in result.series:
         labels = dict(one.labels)
@@ -159,9 +161,6 @@ def aggregate_labels(result: Result, asked: AggregateLabelsExpression) -> Result
 
 
 def _together(group: Sequence[Series], asked: AggregateLabelsExpression) -> Values:
-    single = all(len(one.values) == 1 for one in group)
-    if not single and any(one.points != group[0].points for one in group):
-        raise MqeError(asked.position, "the series are not in the same order: put labels together first, then sort")
     rows = np.stack([one.values for one in group])
     present = np.isfinite(rows)
     count = present.sum(axis=0)

@@ -91,10 +91,8 @@ class _Operation:
         if self.left.type is not self.right.type:
             return other.points if self.left.type is ResultType.SINGLE_VALUE else one.points
         if self.left.type is not ResultType.SINGLE_VALUE:
-            if one.points != other.points:
-                raise self._error(
-                    f"the two sides of {self.operator} are not in the same order: calculate first, then sort"
-                )
+            if not (one.by_time and other.by_time):
+                raise self._error(f"a side of {self.operator} is sorted: calculate first, then sort")
             return one.points
         # A plain number is of no bucket; two of different buckets are of none together.
         known = {*one.points, *other.points} - {None}

@@ -53,6 +53,11 @@ class Series:
     points: Sequence[Point]
     """As many as values."""
 
+    @property
+    def by_time(self) -> bool:
+        """Whether there is a number for each bucket of the duration, in the order of time."""
+        return isinstance(self.points, range)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:

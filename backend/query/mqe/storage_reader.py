@@ -52,9 +52,9 @@ class StorageReader:
         """As MetricReader says."""
         asked = {name: self._metric(name) for name in dict.fromkeys(metrics)}
         entities = {name: entity_id(metric.scope, self._entity) for name, metric in asked.items()}
-        # Metrics of several scopes are of several entities; no metric has rows for an entity of another scope.
+        # Metrics of several scopes are of several entities, and each may have rows for another's.
         rows = self._rows(list(asked), sorted(set(entities.values())), duration)
-        found = _values(rows, list(asked.values()), duration)
+        found = _values(rows, list(asked.values()), duration, self._catalog.compatibility)
         places = (found["start"].to_numpy() - duration.first) // duration.step.value
         found = found.with_columns(pl.Series("place", places, pl.Int64))
         read: dict[str, dict[Labels, LabelledValues]] = {
@@ -82,7 +82,7 @@ class StorageReader:
             return []
         sums = []
         for rows, part in self._slices(metric, entities or [], duration):
-            found = _values(rows, [metric], part).filter(pl.col("label") == label)
+            found = _values(rows, [metric], part, self._catalog.compatibility).filter(pl.col("label") == label)
             sums.append(found.group_by("entity").agg(pl.col("value").sum().alias("total"), pl.len().alias("buckets")))
         means = (
             pl.concat(sums)
@@ -156,7 +156,9 @@ class StorageReader:
         ]
 
 
-def _values(rows: pl.DataFrame, metrics: Sequence[Metric], duration: Duration) -> pl.DataFrame:
+def _values(
+    rows: pl.DataFrame, metrics: Sequence[Metric], duration: Duration, compatibility: windows.Compatibility
+) -> pl.DataFrame:
     """What rows of the store mean at a duration's step.
 
     Returns:
@@ -172,7 +174,8 @@ def _values(rows: pl.DataFrame, metrics: Sequence[Metric], duration: Duration) -
     if plain:
         functions = {name: metric.function for name, metric in plain.items()}
         units = {name: metric.divisor for name, metric in plain.items()}
-        found.append(windows.values(rows, functions, step, units=units).with_columns(pl.lit("").alias("label")))
+        values = windows.values(rows, functions, step, units=units, cpm_totals=compatibility.cpm_totals)
+        found.append(values.with_columns(pl.lit("").alias("label")))
     if by_bucket:
         ranked = percentiles(rows, by_bucket, step)
         found.append(ranked.with_columns(pl.col("rank").cast(pl.String).alias("label")))

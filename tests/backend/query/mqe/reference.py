@@ -24,6 +24,10 @@ PLAIN = {"avg", "count", "latest", "sum", "max", "min", "abs", "ceil", "floor"}
 DAY = 86_400
 
 
+class Sorted(list[tuple[Any, float | None]]):
+    """Values over time that are no longer in the order of time."""
+
+
 class RefusedError(Exception):
     """The expression has no meaning."""
 
@@ -195,7 +199,7 @@ class Reference:
         if function in {"abs", "ceil", "floor"}:
             through = {"abs": abs, "ceil": math.ceil, "floor": math.floor}[function]
             rows = [
-                (labels, [(point, None if value is None else float(through(value))) for point, value in row])
+                (labels, type(row)((point, None if value is None else float(through(value))) for point, value in row))
                 for labels, row in operand.rows
             ]
             return Answer(operand.kind, rows)
@@ -207,7 +211,7 @@ class Reference:
     def _round(self, operand: tuple[Any, ...], places: int) -> Answer:
         answer = self.evaluate(operand)
         rows = [
-            (labels, [(point, None if value is None else rounded(value, places)) for point, value in row])
+            (labels, type(row)((point, None if value is None else rounded(value, places)) for point, value in row))
             for labels, row in answer.rows
         ]
         return Answer(answer.kind, rows)
@@ -225,7 +229,7 @@ class Reference:
             for labels, row in left.rows:
                 other = next((one for key, one in right.rows if sorted(key) == sorted(labels)), None)
                 if other is None:
-                    rows.append((labels, [(point, None) for point, _ in row]))
+                    rows.append((labels, type(row)((point, None) for point, _ in row)))
                 else:
                     rows.append((labels, self._joined(operator, (left.kind, row), (right.kind, other))))
         elif left.labelled:
@@ -252,10 +256,10 @@ class Reference:
             point = points.pop() if len(points) == 1 else None
             return [(point, operate(operator, left_row[0][1], right_row[0][1]))]
         if right_kind == "single":
-            return [(point, operate(operator, value, right_row[0][1])) for point, value in left_row]
+            return type(left_row)((point, operate(operator, value, right_row[0][1])) for point, value in left_row)
         if left_kind == "single":
-            return [(point, operate(operator, left_row[0][1], value)) for point, value in right_row]
-        if [point for point, _ in left_row] != [point for point, _ in right_row]:
+            return type(right_row)((point, operate(operator, left_row[0][1], value)) for point, value in right_row)
+        if isinstance(left_row, Sorted) or isinstance(right_row, Sorted):
             raise RefusedError("order")
         return [
             (point, operate(operator, value, other))
@@ -342,6 +346,8 @@ class Reference:
         answer = self.evaluate(operand)
         if not answer.labelled:
             raise RefusedError("label")
+        if any(isinstance(row, Sorted) for _, row in answer.rows):
+            raise RefusedError("order")
         groups: dict[Labels, list[list[tuple[Any, float | None]]]] = {}
         for labels, row in answer.rows:
             kept = tuple((name, dict(labels)[name]) for name in names if name in dict(labels))
@@ -349,8 +355,6 @@ class Reference:
         rows: list[Row] = []
         for labels, group in groups.items():
             points = [point for point, _ in group[0]]
-            if answer.kind != "single" and any([point for point, _ in row] != points for row in group):
-                raise RefusedError("order")
             rows.append((labels, [(point, self._put(function, group, at)) for at, point in enumerate(points)]))
         return Answer(answer.kind, rows, answer.truth and function in {"max", "min"})
 
@@ -368,7 +372,7 @@ class Reference:
         if function is None:
             if answer.kind == "single":
                 return answer
-            rows = [(labels, self._sorted(row, order)[:limit]) for labels, row in answer.rows]
+            rows = [(labels, Sorted(self._sorted(row, order)[:limit])) for labels, row in answer.rows]
             return Answer(answer.kind, rows, answer.truth)
         by = [(aggregated(function, row)[1], (labels, row)) for labels, row in answer.rows]
         present = [pair for pair in by if pair[0] is not None]

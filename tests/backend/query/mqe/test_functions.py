@@ -202,11 +202,13 @@ def test_what_each_number_is_of(text: str, points: list[Any]) -> None:
         ("latest(avg(calls))", "at column 1: latest() takes values over time: a metric, or what is calculated of one"),
         (
             "sort_values(calls, des) - calls",
-            "at column 25: the two sides of - are not in the same order: calculate first, then sort",
+            "at column 25: a side of - is sorted: calculate first, then sort",
         ),
+        # Whatever the data: in this order they are already.
+        ("idle + sort_values(idle, asc) * 2", "at column 6: a side of + is sorted: calculate first, then sort"),
         (
             "aggregate_labels(sort_values(time, des), sum)",
-            "at column 1: the series are not in the same order: put labels together first, then sort",
+            "at column 1: the series are sorted: put labels together first, then sort",
         ),
         (
             "aggregate_labels(calls, sum)",
