@@ -151,6 +151,8 @@ class KubernetesIndex:
         if (either := after or before) is None or old == new:
             return
         self._selectors.set(either.namespace, either.name, new)
+        if not self.listed:
+            return  # no pod is settled yet
         for pod in self.pods.by_namespace.get(either.namespace, {}).values():
             if selects(old, pod.labels) or selects(new, pod.labels):
                 self._unsettle(_POD, pod)
