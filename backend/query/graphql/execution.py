@@ -11,7 +11,6 @@ from graphql import (
     DocumentNode,
     ExecutionResult,
     GraphQLError,
-    GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     execute_sync,
@@ -34,6 +33,8 @@ KEPT_DOCUMENTS = 128
 """Most documents that are kept as they were read: clients ask the same again and again."""
 LONGEST_KEPT = 16_384
 """Longest of these, in characters."""
+_ABORTED = "Parsing aborted"
+"""What the parser says when a document has more tokens or comments than it was told to read."""
 
 BAD_REQUEST, UNAVAILABLE, INTERNAL = "BAD_REQUEST", "UNAVAILABLE", "INTERNAL"
 """Codes of errors, in their extensions: the request is wrong, the store does not answer, and a defect."""
@@ -106,6 +107,12 @@ def _validated(text: str) -> DocumentNode:
             allow_empty_selection_sets=False,
         )
     except GraphQLError as error:
+        if _ABORTED in error.message:
+            raise QueryError(
+                f"the document has more than {limits.MAXIMUM_TOKENS:,} words and signs, or {limits.MAXIMUM_COMMENTS:,}"
+                " comments",
+                "send it in several requests",
+            ) from None
         raise _InvalidError([error]) from None
     limits.check(document)
     if errors := validate(executable_schema(), document, max_errors=MAXIMUM_ERRORS):
@@ -143,8 +150,6 @@ def _formatted(error: GraphQLError) -> dict[str, Any]:
     match error.original_error:
         case None | GraphQLError():
             code = BAD_REQUEST
-            if isinstance(error, GraphQLSyntaxError):
-                shown["message"] = f"{error.message}; the document is not GraphQL"
         case QueryError() as asked:
             code, shown["message"] = BAD_REQUEST, _text(asked)
         case DurationError():

@@ -9,7 +9,7 @@ from ariadne.types import SchemaBindable
 
 from backend.entities.ids import endpoint_id, instance_id, service_id
 from backend.query.errors import QueryError
-from backend.query.mqe.duration import Step, parse_duration
+from backend.query.mqe.duration import DurationError, Step, parse_duration
 from backend.query.mqe.reader import Entity
 
 MAXIMUM_PAGE_SIZE = 1_000
@@ -44,7 +44,10 @@ class SpanText:
         # An end is a bucket: the span goes from the begin of the first to the end of the last. Here it may be of any
         # length, for nothing is answered by the bucket.
         first = parse_duration(self.start, self.start, self.step, offset)
-        last = parse_duration(self.end, self.end, self.step, offset)
+        try:
+            last = parse_duration(self.end, self.end, self.step, offset)
+        except DurationError as error:
+            raise DurationError(f"end={str(error).removeprefix('start=')}") from None
         if first.first > last.first:
             raise QueryError("the start of the duration is after its end", "exchange them; both belong to the span")
         return range(first.first, last.first + self.step.value)

@@ -47,17 +47,17 @@ def check(document: DocumentNode) -> None:
             f"the document has {len(document.definitions):,} operations and fragments, more than {MAXIMUM_OPERATIONS}",
             "send them one by one",
         )
-    measure = _Measure(document)
+    measures = Measure(document)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
-            _check_operation(definition, measure)
+            _check_operation(definition, measures)
 
 
-def _check_operation(operation: OperationDefinitionNode, measure: "_Measure") -> None:
-    size = measure.selection(operation.selection_set)
+def _check_operation(operation: OperationDefinitionNode, measures: "Measure") -> None:
+    size = measures.selection(operation.selection_set)
     if size.depth > MAXIMUM_DEPTH:
         raise QueryError(f"the query is {size.depth} levels deep, more than {MAXIMUM_DEPTH}", "ask for less at a time")
-    questions = measure.questions(operation.selection_set)
+    questions = measures.questions(operation.selection_set)
     if questions > MAXIMUM_QUESTIONS:
         raise QueryError(
             f"the query asks {questions:,} questions, more than {MAXIMUM_QUESTIONS}", "send them in several requests"
@@ -69,7 +69,7 @@ def _check_operation(operation: OperationDefinitionNode, measure: "_Measure") ->
         )
 
 
-class _Measure:
+class Measure:
     """Measures selections; each fragment once, whatever the number of its uses."""
 
     def __init__(self, document: DocumentNode) -> None:

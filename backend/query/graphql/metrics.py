@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import re2
 
-from backend.oal.functions import Function
+from backend.oal.functions import LABELLED, Function
 from backend.query.errors import QueryError
 from backend.query.graphql import shapes
 from backend.query.graphql.context import Context
@@ -33,7 +33,9 @@ CATALOGS = {
 
 def metric_type(function: Function) -> str:
     """The type of a metric, which tells clients how it can be read."""
-    return "LABELED_VALUE" if function is Function.PERCENTILE else "REGULAR_VALUE"
+    if function is Function.HISTOGRAM:
+        return "HEATMAP"
+    return "LABELED_VALUE" if function in LABELLED else "REGULAR_VALUE"
 
 
 def type_of_metrics(context: Context, *, name: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from starlette.routing import BaseRoute, Route
 
+from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.query.catalog import Catalog
 from backend.query.graphql.alarms import AlarmBook, NoAlarms
@@ -26,6 +27,7 @@ def graphql_routes(
     telemetry: Telemetry | None = None,
     alarms: AlarmBook | None = None,
     retention: Retention | None = None,
+    compatibility: Compatibility | None = None,
     offset: int = 0,
     clock: Callable[[], float] = time.time,
     timer: Callable[[], float] = time.monotonic,
@@ -39,6 +41,7 @@ def graphql_routes(
         telemetry: what is counted; make it once, for the routes are made again at every reload.
         alarms: where alarms are; there are none by default.
         retention: how long what is kept.
+        compatibility: what to read as Apache SkyWalking does.
         offset: minutes that the server's zone is ahead of UTC.
         clock: seconds since 1970-01-01 UTC.
         timer: seconds that never go back.
@@ -46,7 +49,7 @@ def graphql_routes(
     sources = Sources(
         storage=storage,
         services=ServiceBook(storage, timer=timer),
-        catalog=Catalog(definitions),
+        catalog=Catalog(definitions, compatibility),
         alarms=alarms or NoAlarms(),
         templates=templates,
         retention=retention or Retention(),

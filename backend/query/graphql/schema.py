@@ -46,6 +46,8 @@ UNUSED = ("debug", "dump_db_rsp")
 """Arguments of many operations that ask how an answer came about, which is never told."""
 AS_WRITTEN = frozenset({"KeyValue", "Metadata", "MQEMetric", "MQEValue", "MQEValues", "Owner"})
 """Types whose objects have fields of just the schema's names (backend/query/mqe/answer.py)."""
+NAMES = {"i18nKey": "translation_key"}
+"""Fields that are called otherwise than the schema calls them."""
 LARGEST_LONG = (1 << 63) - 1
 
 
@@ -76,7 +78,7 @@ def _bind(operations: ObjectType, name: str, answer: Answer) -> None:
 
 
 def _python_name(name: str, _schema: GraphQLSchema, path: tuple[str, ...]) -> str:
-    return name if path[0] in AS_WRITTEN else convert_camel_case_to_snake(name)
+    return name if path[0] in AS_WRITTEN else NAMES.get(name) or convert_camel_case_to_snake(name)
 
 
 def _long(value: object) -> int:

@@ -153,7 +153,7 @@ class MenuItem:
     activate: bool
     description: str
     document_link: str
-    i18n_key: str
+    translation_key: str
     sub_items: Sequence["MenuItem"] = ()
 
 

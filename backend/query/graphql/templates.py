@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from backend.storage.interface import StorageError
+
 MAXIMUM_TEMPLATES = 1_000
 """Most templates, those that are disabled among them."""
 MAXIMUM_CONFIGURATION = 1024 * 1024
@@ -29,7 +31,7 @@ class Template(msgspec.Struct, frozen=True):
     disabled: bool = False
 
 
-class TemplateError(Exception):
+class TemplateError(StorageError):
     """A template cannot be kept; the message says what to do."""
 
 

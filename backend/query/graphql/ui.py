@@ -16,17 +16,18 @@ _KUBERNETES = "https://kubernetes.io/docs/concepts/services-networking/service/"
 MENU = (
     (
         ("Kubernetes", "kubernetes", "", "Services of Kubernetes, as their connections tell of them.", _KUBERNETES),
-        (("Service", "kubernetes", "K8S_SERVICE", "Services and their pods.", _KUBERNETES),),
+        (("Service", "kubernetes_service", "K8S_SERVICE", "Services and their pods.", _KUBERNETES),),
     ),
     (
         ("Service Mesh", "service_mesh", "", "Services of a service mesh.", _MESH),
         (
-            ("Services", "service_mesh", "MESH", "Services that the mesh connects.", _MESH),
-            ("Data Plane", "service_mesh", "MESH_DP", "The proxies of the mesh.", _MESH),
+            ("Services", "service_mesh_service", "MESH", "Services that the mesh connects.", _MESH),
+            ("Data Plane", "service_mesh_data_plane", "MESH_DP", "The proxies of the mesh.", _MESH),
         ),
     ),
 )
-"""Title, icon, layer, description and link of each line, and of those below it: of layers that agents report."""
+"""Title, key of its translations, layer, description and link of each line, and of those below it. The layers are those
+that agents report."""
 
 
 def get_menu_items(context: Context) -> list[shapes.MenuItem]:
@@ -76,11 +77,11 @@ def disable_template(context: Context, *, id: str) -> shapes.Change:  # noqa: A0
 def _item(
     line: tuple[str, str, str, str, str], active: set[str], below: Sequence[tuple[str, str, str, str, str]] = ()
 ) -> shapes.MenuItem:
-    title, icon, layer, description, link = line
+    title, key, layer, description, link = line
     items = [_item(one, active) for one in below]
     shown = layer in active or any(item.activate for item in items)
-    key = title.lower().replace(" ", "_")
-    return shapes.MenuItem(title, icon, layer, shown, description, link, key, items)
+    # The client has icons of the lines that have others below them.
+    return shapes.MenuItem(title, key if items else "", layer, shown, description, link, key, items)
 
 
 def _changed(context: Context, identity: str, change: Callable[[Template | None], Template]) -> shapes.Change:

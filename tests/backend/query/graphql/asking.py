@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from backend.ingest.framing import Frames
 from backend.ingest.interning import Interner
@@ -16,16 +17,17 @@ from backend.ingest.stream import LogStream
 from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.oal.loader import load
 from backend.query.graphql.alarms import AlarmBook
+from backend.query.graphql.endpoint import GraphqlEndpoint
 from backend.query.graphql.routes import graphql_routes
 from backend.query.graphql.telemetry import Telemetry
 from backend.query.graphql.templates import FileTemplates, TemplateStore
-from backend.storage.interface import Retention, Storage, StorageError
+from backend.storage.interface import Instance, Retention, Service, Storage, StorageError
 from backend.storage.memory import MemoryStorage
 from protos.common.common_pb2 import DetectPoint
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
 from tests.backend.server import bookinfo
 
-METRICS = load(skip_unsupported=True)
+METRICS = load()
 NOW = 1_800_000_030.0
 """2027-01-15T08:00:30Z."""
 LATE = NOW - 60 * 60
@@ -48,8 +50,11 @@ class Clock:
 class Client:
     """Asks, and gives what was answered."""
 
-    def __init__(self, http: httpx.AsyncClient, registry: CollectorRegistry, clock: Clock) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, served: GraphqlEndpoint, registry: CollectorRegistry, clock: Clock
+    ) -> None:
         self.http = http
+        self.served = served
         self.clock = clock
         self._registry = registry
 
@@ -98,9 +103,12 @@ async def asking(
         clock=lambda: NOW,
         timer=timer,
     )
+    (route,) = routes
+    assert isinstance(route, Route)
+    served: GraphqlEndpoint = route.endpoint.__self__
     transport = httpx.ASGITransport(Starlette(routes=routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-        yield Client(http, registry, timer)
+        yield Client(http, served, registry, timer)
 
 
 async def fill(storage: Storage, moments: Sequence[float] = (YESTERDAY, LATE, NOW)) -> None:
@@ -134,14 +142,14 @@ def _with_caller(messages: Sequence[EBPFAccessLogMessage]) -> Iterator[EBPFAcces
 class Failing(MemoryStorage):
     """A store that does not answer."""
 
-    def services(self) -> list[Any]:
+    def services(self) -> list[Service]:
         raise StorageError("the disk is gone")
 
 
 class Defective(MemoryStorage):
     """A store with a defect."""
 
-    def services(self) -> list[Any]:
+    def services(self) -> list[Service]:
         raise ZeroDivisionError("secret")
 
 
@@ -153,7 +161,7 @@ class Slow(MemoryStorage):
         self.let = threading.Event()
         self.asked = threading.Semaphore(0)
 
-    def instances(self, *arguments: Any) -> list[Any]:
+    def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
         self.asked.release()
         assert self.let.wait(30)
-        return super().instances(*arguments)
+        return super().instances(service_id, first_minute, last_minute)

@@ -29,3 +29,12 @@ async def client(bookinfo_storage: Storage) -> AsyncIterator[Client]:
 @pytest.fixture
 def templates_file(tmp_path: Path) -> Path:
     return tmp_path / "kept" / "templates.json"
+
+
+@pytest.fixture
+def broken_templates_file(templates_file: Path) -> Iterator[Path]:
+    """A file that is not what it should be. A test must leave it so."""
+    templates_file.parent.mkdir()
+    templates_file.write_text("{")
+    yield templates_file
+    assert templates_file.read_text() == "{"

@@ -68,7 +68,9 @@ SWCTL_ENDPOINT_DEPENDENCY = f"""query ($endpointId: ID!, $duration: Duration!) {
 SWCTL_EXPRESSION = f"""query ($expression: String!, $entity: Entity!, $duration: Duration!) {{
   result: execExpression(expression: $expression, entity: $entity, duration: $duration) {EXPRESSION_FIELDS}
 }}"""
-SWCTL_ALARMS = """query ($duration: Duration!, $scope: Scope, $keyword: String, $paging: Pagination!, $tags: [AlarmTag]) {
+SWCTL_ALARMS = """query (
+  $duration: Duration!, $scope: Scope, $keyword: String, $paging: Pagination!, $tags: [AlarmTag]
+) {
   result: getAlarm(duration: $duration, scope: $scope, keyword: $keyword, paging: $paging, tags: $tags) {
     msgs {
       startTime scope id message tags { key, value }
