@@ -12,6 +12,7 @@ from backend.entities.ids import (
     decode_service_id,
     decode_service_relation_id,
 )
+from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.oal.functions import Function
 from backend.query.errors import QueryError
@@ -47,9 +48,14 @@ class Metric:
 
 
 class Catalog:
-    """Metrics by name."""
+    """Metrics by name.
 
-    def __init__(self, definitions: Iterable[Definition]) -> None:
+    Attributes:
+        compatibility: where their values are read as Apache SkyWalking reads them.
+    """
+
+    def __init__(self, definitions: Iterable[Definition], compatibility: Compatibility | None = None) -> None:
+        self.compatibility = compatibility or Compatibility()
         metrics = (
             Metric(definition.name, definition.scope, definition.function, unit_of(definition), definition.unit)
             for definition in definitions

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from backend.console.pages import console_routes
+from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.oal.loader import load
 from backend.query.catalog import Catalog
@@ -105,6 +106,7 @@ def routes(
     registry: CollectorRegistry = REGISTRY,
     clock: Callable[[], float] = time.time,
     started: float | None = None,
+    compatibility: Compatibility | None = None,
 ) -> list[BaseRoute]:
     """Everything that is read over HTTP: the API under /api and the console at /.
 
@@ -114,11 +116,12 @@ def routes(
         registry: where the receiver counts what it takes and drops.
         clock: seconds since 1970-01-01 UTC.
         started: when the backend started; now if that is not said.
+        compatibility: what to read as Apache SkyWalking does.
 
     Raises:
         OalError: the definitions that come with the program cannot be loaded.
     """
-    catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions)
+    catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions, compatibility)
     backend = Backend(storage, catalog, registry, clock() if started is None else started)
     asked = [Route(question.path, _endpoint(question, backend, clock), methods=["GET"]) for question in QUESTIONS]
     return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes()]

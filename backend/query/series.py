@@ -37,6 +37,7 @@ def metrics(
         {metric.name: metric.function for metric in asked},
         step,
         units={metric.name: metric.divisor for metric in asked},
+        cpm_totals=catalog.compatibility.cpm_totals,
     ).iter_rows():
         known[metric, None, minute] = value
     for metric, _, minute, rank, value in percentiles(rows, by_bucket, step).iter_rows():

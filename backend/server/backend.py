@@ -121,6 +121,7 @@ class _Opened:
 
     def _routes(self) -> list[BaseRoute]:
         analysis, registry = self._analysis, self._analysis.registry
+        compatibility = analysis.settings.reading
         definitions = analysis.pipeline.metrics.definitions
         return [
             metrics_route(registry),
@@ -131,8 +132,11 @@ class _Opened:
                 self._templates,
                 telemetry=self._graphql,
                 retention=analysis.settings.retention,
+                compatibility=compatibility,
             ),
-            *routes(analysis.storage, definitions, registry=registry, started=self._started),
+            *routes(
+                analysis.storage, definitions, registry=registry, started=self._started, compatibility=compatibility
+            ),
         ]
 
     def _load_metrics(self) -> tuple[Metrics, Program]:

@@ -186,6 +186,12 @@ SETTINGS: Final = (
         " of calls per minute.",
     ),
     Setting(
+        "compatibility.empty_rates_are_zero",
+        "core.default.emptyRatesAreZero",
+        Switch(),
+        "A rate of nothing to nothing is 0, as in SkyWalking, instead of no value.",
+    ),
+    Setting(
         "compatibility.zeros_are_values",
         "core.default.zerosAreValues",
         Switch(),

@@ -14,6 +14,7 @@ from backend.entities.names import NameLimits
 from backend.ingest.budget import DEFAULT_BUDGET
 from backend.ingest.framing import DEFAULT_MESSAGE_LIMIT
 from backend.ingest.stream import Period
+from backend.metrics import windows
 from backend.storage.interface import Precision, Retention
 
 STORE = "metrics.duckdb"
@@ -111,6 +112,7 @@ class Compatibility(msgspec.Struct, frozen=True):
     """Where SkyWalking's answers differ from what a metric's name says, its answers instead."""
 
     sums_per_step: bool = False
+    empty_rates_are_zero: bool = False
     zeros_are_values: bool = False
 
 
@@ -168,6 +170,12 @@ class Settings(msgspec.Struct, frozen=True):
         hours = max(minutes, round(times.retention_days_of_hours * Precision.DAY))
         days = max(hours, round(times.retention_days_of_days * Precision.DAY))
         return Retention(minutes, hours, days, round(times.retention_days_of_metadata * Precision.DAY))
+
+    @property
+    def reading(self) -> windows.Compatibility:
+        """What stored values are read as."""
+        chosen = self.compatibility
+        return windows.Compatibility(chosen.sums_per_step, chosen.empty_rates_are_zero)
 
     @property
     def name_limits(self) -> NameLimits:

@@ -305,3 +305,21 @@ def test_graphql_is_answered_also_after_a_reload(tmp_path: Path) -> None:
             assert httpx.post(f"{addresses['http']}/api/reload").status_code == 200
         counted = httpx.get(f"{addresses['http']}/metrics").text
         assert "pyrover_graphql_seconds_count 2.0" in counted
+
+
+def test_sums_by_the_hour_are_as_their_names_say_or_as_skywalkings(tmp_path: Path) -> None:
+    """Some metrics named `..._cpm` are sums in SkyWalking's scripts, which gives their totals at longer steps."""
+    query = {"name": "kubernetes_service_read_package_cpm", "entity": service_id("shop"), "start": "-2h"}
+    log = read_log()
+    log.read.l2Metrics.totalPackageCount = 120
+    sent = message(log, node="n", remote="10.0.0.2")
+    sent.connection.local.kubernetes.serviceName = "shop"
+    found = {}
+    for word in ("false", "true"):
+        with backend(tmp_path, environment={"PYROVER_BACKEND_COMPATIBILITY_SUMS_PER_STEP": word}) as (_, addresses):
+            if word == "false":
+                with grpc.insecure_channel(addresses["grpc"]) as channel:
+                    EBPFAccessLogServiceStub(channel).collect(iter([sent]), timeout=30)
+            (series,) = httpx.get(f"{addresses['http']}/api/metrics", params={**query, "step": "hour"}).json()["series"]
+            found[word] = [point["value"] for point in series["points"] if point["value"] is not None]
+    assert found == {"false": [2], "true": [120]}
