@@ -1,6 +1,7 @@
 """Lists that are kept up to date, over whatever happens to the connection."""
 
 import logging
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from common.kubernetes.answers import RefusedError, UnreadableError
 from common.kubernetes.resources import NODES, PODS, SERVICES
 from common.kubernetes.subscriber import Change
 from common.kubernetes.watch import Restart, Watch, WatchSettings
-from tests.common.kubernetes.api_http import Cut
+from tests.common.kubernetes.api_http import PATIENCE, Cut
 from tests.common.kubernetes.api_server import ApiServer, Gone
 from tests.common.kubernetes.following import HURRIED, Follower, Pauses, access, following
 from tests.common.kubernetes.manifests import node, pod, service
@@ -323,3 +324,18 @@ def test_stopping_ends_a_watch_in_the_middle_of_its_silence() -> None:
 
 def test_a_watch_that_never_started_stops() -> None:
     Watch(NODES, access("http://127.0.0.1:1"), Follower(), HURRIED).stop()
+
+
+def test_a_server_that_says_nothing_is_given_up_and_asked_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = WatchSettings(first_wait=60.0, longest_wait=60.0, list_seconds=0.05)
+        watch = Watch(NODES, access(f"http://127.0.0.1:{silent.getsockname()[1]}"), Follower(), settings)
+        watch._ending = pauses = Pauses()
+        watch.start()
+        for _ in range(2):
+            connected, _ = silent.accept()
+            with connected:
+                assert pauses.begun.wait(PATIENCE)
+        watch.stop()
+    assert watch.counts.restarts[Restart.DISCONNECTED] >= 1
+    assert set(watch.counts.restarts) == {Restart.DISCONNECTED}
