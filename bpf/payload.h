@@ -94,16 +94,21 @@ struct capture {
     u64 session;
     u64 position;
     u64 call_bytes;
-    u64 kind;
-    u64 protocol;
+    u8 kind;
+    u8 protocol;
+    u16 unused;
+    u32 gathered;       /* of the bytes that are pending, how many have been copied */
     u64 vector;         /* user pointer to the next struct iovec */
-    u64 vectors;        /* how many there are from there on */
     u64 segment;        /* user pointer to the next byte of the current buffer */
     u64 segment_bytes;  /* from there on */
     u64 left;           /* bytes of the call from there on */
-    u64 pending;        /* user pointer to the bytes that are to be sent next */
-    u64 pending_bytes;  /* how many */
+    u64 pending;        /* user pointer to the first of the bytes that are to be sent next */
     u64 pending_offset; /* from the call's first byte */
+    u64 pending_vector; /* user pointer to the struct iovec behind that of the first bytes */
+    u32 pending_bytes;  /* how many there are */
+    u32 pending_first;  /* how many of them follow the first one; the others are in the next buffers */
+    u32 pending_others; /* how many buffers have been gone on to since */
+    u32 vectors;        /* how many struct iovec there are from the next one on */
     u64 keep; /* HTTP/1: how many of the first bytes are captured; HTTP/2: up to where, once frames are lost */
     u64 tail; /* HTTP/1: from where on the last bytes are; HTTP/2: whether some were left out for that */
 };

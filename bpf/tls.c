@@ -153,8 +153,34 @@ static __always_inline void tell_tls(struct capture *capture, const struct tls_c
     send_small(capture, FRAGMENT_LAST);
 }
 
+/* Takes steps through a call of a session. */
+static __always_inline int walk_plaintext(struct capture *capture)
+{
+    struct tls_key key = {capture->session, bpf_get_current_pid_tgid() >> 32};
+    struct tls_session *session = tls_sessions.lookup(&key);
+
+    return session ? take_steps(capture, &session->conversation.directions[capture->kind & 1]) : 0;
+}
+
+/* Through that of a C library that a thread is in. */
+int walk_tls(u64 pid_tgid)
+{
+    struct tls_thread *thread = tls_threads.lookup(&pid_tgid);
+
+    return thread ? walk_plaintext(&thread->capture) : 0;
+}
+
+/* Through that of a Go program that a goroutine is in. */
+int walk_go(u64 goroutine)
+{
+    struct tls_key key = {goroutine, bpf_get_current_pid_tgid() >> 32};
+    struct go_call *entry = go_calls.lookup(&key);
+
+    return entry ? walk_plaintext(&entry->capture) : 0;
+}
+
 static __always_inline void capture_plaintext(struct capture *capture, const struct tls_call *call,
-                                              struct tls_session *session, u64 bytes)
+                                              struct tls_session *session, u64 bytes, subprogram walk, u64 key)
 {
     struct conversation *conversation = &session->conversation;
     struct direction *direction = &conversation->directions[call->kind & 1];
@@ -175,7 +201,7 @@ static __always_inline void capture_plaintext(struct capture *capture, const str
     capture->vectors = 0;
     capture->segment = call->buffer;
     capture->segment_bytes = call->buffer ? bytes : 0;
-    capture_call(capture, conversation, call->buffer != 0);
+    capture_call(capture, conversation, walk, key);
 }
 
 static __always_inline struct tls_thread *enter_tls_thread(u64 pid_tgid)
@@ -294,7 +320,7 @@ static __always_inline int leave_tls(int result, u64 stack)
     session = settle_tls(thread, &call, &key);
     bytes = bytes_of_tls(&call, result);
     if (bytes && session)
-        capture_plaintext(&thread->capture, &call, session, bytes);
+        capture_plaintext(&thread->capture, &call, session, bytes, SUBPROGRAM(walk_tls), pid_tgid);
     else if (bytes)
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
     if (session)
@@ -431,7 +457,7 @@ static __always_inline int leave_go(long result, u64 goroutine)
     if (entry->call.socket.socket)
         session = link_tls(&key, &entry->call.socket, 1);
     if (bytes && session)
-        capture_plaintext(&entry->capture, &entry->call, session, bytes);
+        capture_plaintext(&entry->capture, &entry->call, session, bytes, SUBPROGRAM(walk_go), goroutine);
     else if (bytes)
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
     if (session)

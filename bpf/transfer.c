@@ -127,13 +127,13 @@ static __always_inline void read_header(struct event *event, const struct user_m
         read_named_address(event, name);
 }
 
-static __always_inline void end_transfer(struct transfer *transfer, u64 pid_tgid, u64 bytes, int has_buffers)
+static __always_inline void end_transfer(struct transfer *transfer, u64 pid_tgid, u64 bytes, subprogram walk)
 {
     struct event *event;
 
     note_tls_records(transfer, pid_tgid);
     /* First, so that who takes an event finds its bytes. */
-    capture_transfer(transfer, bytes, has_buffers);
+    capture_transfer(transfer, pid_tgid, bytes, walk);
     event = events.ringbuf_reserve(sizeof(struct event));
     if (!event) {
         count(LOST_RING_FULL, 1);
@@ -171,7 +171,7 @@ static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_t
     if (unreadable)
         count(INCOMPLETE_BYTES_UNREADABLE, 1);
     if (transfer->bytes)
-        end_transfer(transfer, pid_tgid, transfer->bytes, 0);
+        end_transfer(transfer, pid_tgid, transfer->bytes, NULL);
 }
 
 static __always_inline void end_messages_apart(struct transfer *transfer, struct event *event, long messages)
@@ -207,7 +207,7 @@ static __always_inline int exit_transfer(long result)
         return 0;
     if (result > 0) {
         transfer->messages = 1;
-        end_transfer(transfer, pid_tgid, result, 1);
+        end_transfer(transfer, pid_tgid, result, SUBPROGRAM(walk_transfer));
     }
     transfers.delete(&pid_tgid);
     return 0;

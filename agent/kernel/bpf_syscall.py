@@ -15,6 +15,7 @@ from typing import Final
 _NUMBER: Final = {"x86_64": 321, "aarch64": 280}
 
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROGRAM_LOAD, _INFO, _RAW_TRACEPOINT_OPEN = 1, 2, 3, 5, 15, 17
+_BTF_LOAD: Final = 18
 _ENABLE_STATISTICS: Final = 32
 _MAP_CREATE: Final = 0
 _LINK_CREATE: Final = 28
@@ -29,8 +30,9 @@ TYPE_KPROBE, TYPE_TRACEPOINT, TYPE_RAW_TRACEPOINT, TYPE_TRACING = 2, 5, 17, 26
 INSTRUCTION_BYTES: Final = 8
 _RETURN_ZERO: Final = struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
 _LOG_BYTES: Final = 1 << 20
+_FUNCTION: Final = struct.Struct("=II")  # struct bpf_func_info
 
-_PROGRAM_INFO_BYTES: Final = 216  # up to and with recursion_misses (5.12)
+_PROGRAM_INFO_BYTES: Final = 220  # up to and with verified_insns (5.16)
 _MAP_INFO_BYTES: Final = 40  # up to and with the name
 _PER_CPU_STRIDE: Final = 8  # values of a per-CPU map are rounded up to 8 bytes
 
@@ -48,6 +50,18 @@ class ProgramInformation:
     """Same."""
     skipped: int
     """Runs refused because a program was already running on that CPU."""
+    verified: int
+    """Instructions that the verifier looked at; it refuses a program at a million. 0 before Linux 5.16."""
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What is said of a program that consists of several functions."""
+
+    types: int
+    """Descriptor of the types' description, see `load_types`."""
+    begins: tuple[tuple[int, int], ...]
+    """Of each function the number of its first instruction, and of its type."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +178,8 @@ def program_information(descriptor: int) -> ProgramInformation:
         OSError: It is not a program.
     """
     raw = _information(descriptor, _PROGRAM_INFO_BYTES)
-    run_ns, runs, skipped = struct.unpack_from("=QQQ", raw, 192)
-    return ProgramInformation(_text(raw[64:80]), run_ns, runs, skipped)
+    run_ns, runs, skipped, verified = struct.unpack_from("=QQQI", raw, 192)
+    return ProgramInformation(_text(raw[64:80]), run_ns, runs, skipped, verified)
 
 
 def map_information(descriptor: int) -> MapInformation:
@@ -212,6 +226,16 @@ def create_map(shape: MapInformation) -> int:
     return _bpf(_MAP_CREATE, ctypes.create_string_buffer(attributes, len(attributes)))
 
 
+def load_types(description: bytes) -> int:
+    """Load the description (BTF) of types that programs are made of; its descriptor.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    memory = ctypes.create_string_buffer(description, len(description))
+    return _bpf(_BTF_LOAD, _attributes("=QQIII", ctypes.addressof(memory), 0, len(description), 0, 0))
+
+
 def load_program(
     kind: int,
     name: str,
@@ -220,6 +244,7 @@ def load_program(
     function_id: int = 0,
     at_return: bool = False,
     attach_type: int = 0,
+    functions: Functions | None = None,
 ) -> int:
     """Load a program.
 
@@ -230,6 +255,7 @@ def load_program(
         function_id: Of a tracing program (fentry, fexit): its function's type id in the kernel's BTF.
         at_return: Of a tracing program: whether it runs when the function returns.
         attach_type: Of any other program: how it will be attached, where the kernel wants to know.
+        functions: Of a program that consists of several.
 
     Returns:
         A descriptor.
@@ -239,11 +265,11 @@ def load_program(
     """
     attach = attach_type if kind != TYPE_TRACING else _ATTACH_FEXIT if at_return else _ATTACH_FENTRY
     try:
-        return _load_program(kind, name, instructions, (function_id, attach), None)
+        return _load_program(kind, name, instructions, (function_id, attach, functions), None)
     except OSError as error:
         log = ctypes.create_string_buffer(_LOG_BYTES)
         try:
-            return _load_program(kind, name, instructions, (function_id, attach), log)
+            return _load_program(kind, name, instructions, (function_id, attach, functions), log)
         except OSError:
             said = log.value.decode(errors="replace").strip()
             raise OSError(error.errno, f"{os.strerror(error.errno or 0)}\n{said}".strip()) from error
@@ -253,12 +279,14 @@ def _load_program(
     kind: int,
     name: str,
     instructions: bytes,
-    traced: tuple[int, int],
+    more: tuple[int, int, Functions | None],
     log: "ctypes.Array[ctypes.c_char] | None",
 ) -> int:
-    function_id, attach = traced
+    function_id, attach, functions = more
     program = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
+    begins = b"".join(_FUNCTION.pack(*one) for one in functions.begins) if functions else b""
+    information = ctypes.create_string_buffer(begins, len(begins))
     attributes = struct.pack(
         "=IIQQIIQII16sIIIIQIIQII",
         kind,
@@ -273,10 +301,10 @@ def _load_program(
         name.encode()[:15],
         0,
         attach,
-        0,
-        0,
-        0,
-        0,
+        functions.types if functions else 0,
+        _FUNCTION.size if functions else 0,
+        ctypes.addressof(information) if functions else 0,
+        len(functions.begins) if functions else 0,
         0,
         0,
         0,

@@ -26,6 +26,7 @@ from agent.kernel.tracefs import Tracefs, TracefsError
 from agent.kernel.wrappers import Program, render_programs, render_text
 
 SOURCES: Final = (
+    "subprograms.h",
     "events.h",
     "payload.h",
     "tls.h",
@@ -37,6 +38,8 @@ SOURCES: Final = (
     "listen.c",
     "accept.c",
     "close.c",
+    "payload_records.c",
+    "payload_detect.c",
     "payload.c",
     "tls.c",
     "transfer.c",

@@ -27,7 +27,7 @@ DESCRIPTORS_PER_MESSAGE = 250  # the kernel's limit is 253 (SCM_MAX_FD)
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from agent.kernel import bpf_syscall, headers, return_probes, tracefs  # noqa: E402 # the path above comes first
+from agent.kernel import bpf_syscall, headers, return_probes, subprograms, tracefs  # noqa: E402 # the path above comes first
 from agent.kernel.btf import Btf, BtfError  # noqa: E402 # same
 from agent.kernel.objects import CompiledObject, Function, ObjectFolder, digest  # noqa: E402 # same
 
@@ -105,7 +105,8 @@ def kernel_structs(request: dict[str, Any], root: Path) -> tuple[str, str]:
 
 def compose(request: dict[str, Any], structs: str) -> str:
     """One C text of everything, with the names of the files for the compiler's messages."""
-    parts = [f"#define {name} {value}" for name, value in request["defines"].items()]
+    defines = request["defines"] | subprograms.defines()
+    parts = [f"#define {name} {value}" for name, value in defines.items()]
     for name, text in [["kernel structs", structs], *request["sources"]]:
         parts += [f'#line 1 "{name}"', text]
     return "\n".join(parts) + "\n"
@@ -191,15 +192,19 @@ def load_programs(
     names: list[Any] = []
     refused: list[Any] = []
     descriptors: list[int] = []
+    called = {name: compiled.functions[name].bound_to(maps) for name in subprograms.SUBPROGRAMS}
+    types = bpf_syscall.load_types(subprograms.describe())
     for number, program in enumerate(request["programs"]):
+        linked = subprograms.link(compiled.functions[program["name"]].bound_to(maps), called)
         try:
             loaded = bpf_syscall.load_program(
                 PROGRAM_TYPES[program["kind"]],
                 program["name"],
-                compiled.functions[program["name"]].bound_to(maps),
+                linked.instructions,
                 function_id=program["function"],
                 at_return=program["at_return"],
                 attach_type=bpf_syscall.ATTACH_UPROBE_MULTI if program["kind"] == "uprobe" else 0,
+                functions=bpf_syscall.Functions(types, linked.functions) if linked.functions else None,
             )
         except OSError as error:
             reason = f"the kernel did not load {program['name']}: {error.strerror}"
@@ -238,7 +243,8 @@ def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], l
         with measured(seconds, "compile"):
             compiled = folder.find(name)
             if compiled is None:
-                compiled = compile_text(bcc, text, request["functions"], messages, structs_from)
+                names = [*request["functions"], *subprograms.SUBPROGRAMS]
+                compiled = compile_text(bcc, text, names, messages, structs_from)
                 folder.keep(name, compiled)
         with measured(seconds, "load"):
             maps = compiled.create_maps(request["entries"])

@@ -17,9 +17,10 @@ from tests.agent.kernel.watching import ATTACH, Watch
 pytestmark = pytest.mark.kernel
 
 TURN_BYTES, EDGE_BYTES, DATA_BYTES, DETECTION_CALLS = 32_768, 32, 512, 6
-"""As in bpf/payload.c."""
-WITH_BUFFERS = ["WRITE", "WRITEV", "SENDTO", "SENDMSG", "PWRITEV2"]
-READS = ["READ", "READV", "RECVFROM", "RECVMSG", "PREADV2"]
+TURNS, STEPS, GATHERED_BYTES, GATHERED_BUFFERS, FRAGMENT_LARGE = 1024, 8, 512, 32, 4096
+"""As in bpf/payload.c and payload.h."""
+WITH_BUFFERS = ["WRITE", "WRITEV", "SENDTO", "SENDMSG", "PWRITEV2", "PIECES"]
+READS = ["READ", "READV", "RECVFROM", "RECVMSG", "PREADV2", "PIECES"]
 Parts = list[list[Any]]
 """What the workload is told: (way, size) each."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -205,22 +206,80 @@ def test_a_read_that_comes_to_the_end_of_the_stream(watch: Watch, tmp_path: Path
     assert len(spoken.captured(EventKind.READ)) > size / 2
 
 
+def test_small_buffers_are_captured_together(watch: Watch, tmp_path: Path) -> None:
+    data = request(10_000)[:10_000]
+    spoken = Spoken(watch, tmp_path, data, writes=ways(["TENS"], 10_000), reads=ways(["READ"], 65_536))
+    assert spoken.captured(EventKind.WRITE) == set(range(len(data)))
+    together = 10 * GATHERED_BUFFERS
+    assert together < GATHERED_BYTES
+    full, rest = divmod(len(data), together)
+    assert [one.length for one in spoken.of[EventKind.WRITE]] == [together] * full + [rest]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_buffers_of_any_lengths(watch: Watch, tmp_path: Path, seed: int) -> None:
+    """HTTP/1 is captured as it lies there: what is sent together is what was written, none of it twice."""
+    rng = random.Random(seed)
+    sizes = [rng.randint(1, 3_000) for _ in range(8)]
+    data = request(TURN_BYTES - 200)
+    writes = [["WRITE", 60], *([rng.choice(["PIECES", "PIECES", "TENS"]), size] for size in sizes)]
+    spoken = Spoken(
+        watch, tmp_path, data, writes=writes, reads=[["RECVFROM", 60], *ways(["PIECES"], rng.choice(sizes))]
+    )
+    for kind in (EventKind.WRITE, EventKind.READ):
+        assert spoken.captured(kind) == set(range(len(data)))
+
+
 def test_long_frames_of_data_are_left_out_up_to_the_last_one(watch: Watch, tmp_path: Path) -> None:
+    """Of 5 MiB in one call, as Node.js hands them to TLS."""
     first = PREFACE + frame(4, b"", 0)
-    data = frame(0, bytes(16_384)) * 90
+    data = frame(0, bytes(16_384)) * 320
     writes = [["WRITE", len(first)], ["WRITE", len(data)]]
-    spoken = Spoken(watch, tmp_path, first + data, writes=writes, reads=ways(["READ"], 1 << 21))
-    heads = {len(first) + number * (9 + 16_384) + byte for number in range(90) for byte in range(9)}
-    assert spoken.captured(EventKind.WRITE) == set(range(len(first))) | heads
+    spoken = Spoken(watch, tmp_path, first + data, writes=writes, reads=ways(["READ"], 1 << 23))
+    heads = {len(first) + number * (9 + 16_384) + byte for number in range(320) for byte in range(9)}
+    for kind in (EventKind.WRITE, EventKind.READ):
+        assert spoken.captured(kind) == set(range(len(first))) | heads
 
 
-def test_more_frames_than_can_be_followed_are_captured_with_all_between_them(watch: Watch, tmp_path: Path) -> None:
-    data = PREFACE + frame(4, b"", 0) + b"".join(frame(6, bytes(8), 0) for _ in range(3_000))
+def test_thousands_of_small_frames_in_a_call(watch: Watch, tmp_path: Path) -> None:
+    data = PREFACE + frame(4, b"", 0) + frame(6, bytes(8), 0) * 7_500
     later = frame(0, bytes(9_000)) * 2
     writes = [["WRITE", len(data)], ["WRITE", len(later)]]
     spoken = Spoken(watch, tmp_path, data + later, writes=writes, reads=ways(["RECVFROM"], 1 << 20))
+    heads = {len(data) + number * 9_009 + byte for number in range(2) for byte in range(9)}
+    assert spoken.captured(EventKind.WRITE) == set(range(len(data))) | heads
+
+
+def test_more_frames_than_are_followed_are_counted_and_the_next_call_is_followed(watch: Watch, tmp_path: Path) -> None:
+    """Each head of a long frame of data is sent by itself; a turn ends with each but the first."""
+    first = PREFACE + frame(4, b"", 0)
+    length = 9 + DATA_BYTES + 1
+    data = frame(0, bytes(DATA_BYTES + 1)) * (TURNS + 100)
+    later = frame(6, bytes(8), 0) * 3
+    before = watch.source.incomplete()["payload_cut"]
+    writes = [["WRITE", len(first)], ["WRITE", len(data)], ["WRITE", len(later)]]
+    spoken = Spoken(watch, tmp_path, first + data + later, writes=writes, reads=ways(["READ"], 60_000))
+    heads = {len(first) + number * length + byte for number in range(TURNS + 1) for byte in range(9)}
+    last = len(first + data)
+    expected = set(range(len(first))) | heads | set(range(last, last + len(later)))
+    assert spoken.captured(EventKind.WRITE) == expected
+    assert watch.source.incomplete()["payload_cut"] == before + 1
+
+
+def test_more_bytes_than_steps_are_taken_over(watch: Watch, tmp_path: Path) -> None:
+    """Of empty frames a step is taken over each; those of a turn fill no record, and are sent together at its limit."""
+    first = PREFACE + frame(4, b"", 0)
+    data = frame(4, b"", 0, 1) * (TURNS * STEPS + 1_000)
+    before = watch.source.incomplete()["payload_cut"]
+    spoken = Spoken(
+        watch, tmp_path, first + data, writes=[["WRITE", len(first)], ["WRITE", len(data)]], reads=ways(["READ"], 9_000)
+    )
     captured = spoken.captured(EventKind.WRITE)
-    assert captured >= set(range(len(data)))
+    assert captured == set(range(max(captured) + 1))
+    # A turn ends early where a record is full.
+    records = 9 * TURNS * STEPS // FRAGMENT_LARGE
+    assert TURNS * STEPS - records * (STEPS - 1) <= (len(captured) - len(first)) / 9 <= TURNS * STEPS
+    assert watch.source.incomplete()["payload_cut"] == before + 1
 
 
 def test_a_connection_that_becomes_http2_is_followed_as_that(watch: Watch, tmp_path: Path) -> None:

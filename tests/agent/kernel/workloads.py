@@ -13,6 +13,7 @@ import itertools
 import json
 import mmap
 import os
+import random
 import select
 import signal
 import socket
@@ -27,6 +28,7 @@ from typing import Any
 IPPROTO_MPTCP = 262  # not named by Python 3.11
 SECRET = b"this was never sent"
 """Stands in buffers that the kernel leaves as they are."""
+MOST_BUFFERS = os.sysconf("SC_IOV_MAX")
 libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
 NUMBERS = {
@@ -231,12 +233,28 @@ def transfers(host: str, sizes: list[int]) -> dict[str, Any]:
     return {"client": describe(client), "server": describe(server), "wrote": wrote, "read": read}
 
 
+def piece_sizes(size: int) -> list[int]:
+    """Lengths of buffers for a call that together have `size` bytes: mostly short ones, some empty."""
+    rng, sizes = random.Random(size), []
+    while size and len(sizes) < MOST_BUFFERS - 1:
+        sizes.append(min(size, rng.choice([0, 1, 3, 9, 10, 30, 200, 511, 600])))
+        size -= sizes[-1]
+    return [*sizes, size]
+
+
 def sender_of(sock: socket.socket) -> dict[str, Callable[[bytes], int]]:
     """Ways to write given bytes."""
     descriptor = sock.fileno()
 
     def in_three(data: bytes) -> list[bytes]:
         return [data[: len(data) // 3], b"", data[len(data) // 3 : len(data) // 2], data[len(data) // 2 :]]
+
+    def in_pieces(data: bytes) -> list[bytes]:
+        ends = list(itertools.accumulate(piece_sizes(len(data)), initial=0))
+        return [data[begin:end] for begin, end in itertools.pairwise(ends)]
+
+    def in_tens(data: bytes) -> list[bytes]:
+        return [data[begin : begin + 10] for begin in range(0, len(data), 10)]
 
     def adjacent(data: bytes) -> int:
         """The first and the last nine bytes lie side by side in memory."""
@@ -263,6 +281,8 @@ def sender_of(sock: socket.socket) -> dict[str, Callable[[bytes], int]]:
         "SENDMMSG": sendmmsg,
         "SENDFILE": sendfile,
         "ADJACENT": adjacent,
+        "PIECES": lambda data: os.writev(descriptor, in_pieces(data)),
+        "TENS": lambda data: os.writev(descriptor, in_tens(data)),
     }
 
 
@@ -273,16 +293,20 @@ def receiver_of(sock: socket.socket) -> dict[str, Callable[[int], bytes]]:
     def in_three(size: int) -> list[bytearray]:
         return [bytearray(size // 3), bytearray(), bytearray(size // 2 - size // 3), bytearray(size - size // 2)]
 
-    def into(read: Callable[[list[bytearray]], int], size: int) -> bytes:
-        parts = in_three(size)
-        return b"".join(parts)[: read(parts)]
+    def in_pieces(size: int) -> list[bytearray]:
+        return list(map(bytearray, piece_sizes(size)))
+
+    def into(read: Callable[[list[bytearray]], int], parts: list[bytearray]) -> bytes:
+        count = read(parts)
+        return b"".join(parts)[:count]
 
     return {
         "READ": lambda size: os.read(descriptor, size),
-        "READV": lambda size: into(lambda parts: os.readv(descriptor, parts), size),
+        "READV": lambda size: into(lambda parts: os.readv(descriptor, parts), in_three(size)),
         "RECVFROM": sock.recv,
-        "RECVMSG": lambda size: into(lambda parts: sock.recvmsg_into(parts)[0], size),
-        "PREADV2": lambda size: into(lambda parts: os.preadv(descriptor, parts, -1), size),
+        "RECVMSG": lambda size: into(lambda parts: sock.recvmsg_into(parts)[0], in_three(size)),
+        "PREADV2": lambda size: into(lambda parts: os.preadv(descriptor, parts, -1), in_three(size)),
+        "PIECES": lambda size: into(lambda parts: os.readv(descriptor, parts), in_pieces(size)),
         "TRUNCATED": lambda size: bytes(sock.recv_into(bytearray(SECRET * size)[:size], size, socket.MSG_TRUNC)),
     }
 
