@@ -33,7 +33,7 @@ MAXIMUM_ERRORS = 50
 _LARGEST, _SMALLEST = 2**63 - 1, -(2**63)
 _DIGITS = 20
 """More digits than the largest number has."""
-_STATEMENT = re.compile(r'(?:"[^"\n]*"|//[^\n]*|/\*(?:.|\n)*?\*/|[^;])*;?')
+_STATEMENT = re.compile(r'(?:"[^"\n]*"|//[^\n]*|/\*(?:.|\n)*?(?:\*/|\Z)|[^;])*;?')
 """A statement and what is before it; a semicolon in a string or in a comment ends none."""
 _EXPECTED = {
     "NAME": "a name",

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from backend.oal.functions import Function
-from backend.oal.loader import STANDARD, load, load_texts
+from backend.oal.loader import STANDARD, check_texts, load, load_texts
 from backend.oal.parser import parse
+from backend.oal.sources import SOURCES
 from backend.oal.syntax import Argument, Comparison, Enumeration, MetricStatement, OalError, Plain
 from tests.backend.oal import reference
 
@@ -113,6 +114,41 @@ def test_disabled_metrics_are_left_out() -> None:
     )
     assert [definition.name for definition in metrics.definitions] == ["two"]
     assert metrics.disabled == {"one", "service_relation_server_side"}
+
+
+def test_standard_metrics_can_be_disabled_from_any_file(tmp_path: Path) -> None:
+    (tmp_path / "own.oal").write_text("disable(kubernetes_service_apdex); own = from(K8SService.*).cpm();")
+    names = [definition.name for definition in load([STANDARD, tmp_path]).definitions]
+    assert "kubernetes_service_apdex" not in names
+    assert names[-1] == "own"
+    assert len(names) == len(load().definitions)
+
+
+def test_all_errors_of_all_scripts_are_found_in_their_order() -> None:
+    metrics, errors = check_texts(
+        {
+            "b": "x = from(K8SService.*).cpm(\n); y = from(K8SService.*).cpm(); z = from(K8SService.nme).cpm();",
+            "a": "y = from(K8SService.*).cpm(); disable(; w = from(K8SService.*).count();",
+        }
+    )
+    assert [definition.name for definition in metrics.definitions] == ["x", "y", "w"]
+    assert [str(error).partition("\n")[0] for error in errors] == [
+        "b:2:50: K8SService has no 'nme': did you mean 'name'?",
+        "a:1:1: y is defined already, at b:2:4: rename one",
+        "a:1:39: ';' cannot stand here: expected a name",
+    ]
+    assert [error.line for error in errors][1].startswith("y = from(")
+
+
+def test_every_standard_metric_is_fed_and_every_total_has_a_comment() -> None:
+    metrics = load()
+    assert not metrics.skipped
+    assert all(len(definition.events) == 1 for definition in metrics.definitions)
+    totals = (STANDARD / "totals.oal").read_text().split("\n")
+    starts = [number for number, line in enumerate(totals) if line.startswith("kubernetes_")]
+    assert len(starts) == len(metrics.definitions) - 296
+    assert all(totals[number - 1].startswith("// ") for number in starts)
+    assert {definition.scope for definition in metrics.definitions} == {*SOURCES}
 
 
 def test_a_name_can_be_used_once() -> None:

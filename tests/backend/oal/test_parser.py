@@ -1,11 +1,15 @@
+import dataclasses
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.oal.parser import parse
+from backend.oal.functions import FUNCTIONS
+from backend.oal.loader import STANDARD, check_texts
+from backend.oal.parser import MAXIMUM_ERRORS, parse, parse_all
 from backend.oal.syntax import (
+    Argument,
     Call,
     Comparison,
     DisableStatement,
@@ -15,6 +19,7 @@ from backend.oal.syntax import (
     Operand,
     Operator,
     Plain,
+    Position,
 )
 
 
@@ -156,6 +161,161 @@ def test_errors_say_where_and_what(text: str, error: str) -> None:
     with pytest.raises(OalError, match=re.escape(error)) as caught:
         parse(text, "x")
     assert not caught.value.unsupported
+
+
+def test_the_error_of_a_long_line_shows_its_place() -> None:
+    with pytest.raises(OalError) as caught:
+        parse(f"{'m' * 300} = from(S.*).cpm() x {'y' * 300};", "x")
+    _, shown, caret = str(caught.value).split("\n")
+    place = caret.index("^")
+    assert len(shown) <= 170
+    assert shown[place:].startswith("x yyy")
+    assert shown[:place].endswith("mm = from(S.*).cpm() ")
+
+
+def test_errors_are_found_up_to_a_number() -> None:
+    statements, errors = parse_all("m = ;\n" * (MAXIMUM_ERRORS + 9), "x")
+    assert not statements
+    assert [error.position.line for error in errors] == [*range(1, MAXIMUM_ERRORS + 1), MAXIMUM_ERRORS]
+    assert "more may be wrong after this line" in errors[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "places"),
+    [
+        ("a = ; b = from(S.*).cpm(); c =", ["b"], ["1:5", "1:31"]),
+        ('a = from(S.*).filter(x == ";").cmp(; b = from(S.*).cpm();', ["b"], ["1:36"]),
+        ("a = from(S.*).cpm( /* ; */ ; b = from(S.*).cpm();", ["b"], ["1:28"]),
+        ("a = from(S.*).cpm( // ;\n ; b = from(S.*).cpm();", ["b"], ["2:2"]),
+        ("b = from(S.*).cpm(); /* no end ; c", ["b"], ["1:22"]),
+        ("a = from(S.*) b = from(S.*).cpm(); c = from(S.*).sum();", ["c"], ["1:15"]),
+    ],
+)
+def test_what_is_right_beside_errors_is_read(text: str, names: list[str], places: list[str]) -> None:
+    statements, errors = parse_all(text, "x")
+    assert [statement.name for statement in statements] == names
+    assert [f"{error.position.line}:{error.position.column}" for error in errors] == places
+
+
+_NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: name not in {"in", "like", "contain", "from", "disable", "true", "false", "null", "not"}
+)
+_TEXTS = st.text(st.characters(blacklist_characters='"\n', blacklist_categories=("Cs",)), max_size=8)
+_NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(-1e9, 1e9).map(lambda number: round(number, 3))
+_ENUMERATIONS = st.builds(Enumeration, _NAMES, _NAMES)
+_CONSTANTS = _NUMBERS | _TEXTS | st.booleans() | st.none() | _ENUMERATIONS
+_LISTS = st.one_of(*(st.lists(each, min_size=1, max_size=3).map(tuple) for each in (_NUMBERS, _TEXTS, _ENUMERATIONS)))
+_CASTS = st.sampled_from([None, "(long)", "(int)", "(str->long)", "(str->int)"])
+_PATHS = st.tuples(_NAMES, st.lists(_NAMES | _TEXTS.map(lambda text: f'["{text}"]'), max_size=3)).map(
+    lambda path: (path[0], *path[1])
+)
+_PLACE = Position("x", 1, 1)
+_OPERANDS = st.builds(Operand, _PATHS, _CASTS, st.just(_PLACE))
+_OPERATORS = st.sampled_from([operator for operator in Operator if operator is not Operator.IN])
+_COMPARISONS = st.builds(Comparison, _OPERANDS, _OPERATORS, _CONSTANTS, st.just(_PLACE)) | st.builds(
+    Comparison, _OPERANDS, st.just(Operator.IN), _LISTS, st.just(_PLACE)
+)
+_ARGUMENTS = st.lists(
+    _COMPARISONS
+    | _OPERANDS.filter(lambda operand: len(operand.path) != 1)
+    | st.builds(Plain, _NUMBERS, st.just(_PLACE)),
+    max_size=3,
+).map(tuple)
+_STATEMENTS = st.builds(
+    MetricStatement,
+    _NAMES,
+    _NAMES,
+    st.none() | _OPERANDS,
+    st.lists(_COMPARISONS, max_size=3).map(tuple),
+    st.builds(Call, st.sampled_from(sorted(FUNCTIONS)), _ARGUMENTS, st.just(_PLACE)),
+    st.none() | _TEXTS,
+    st.just(_PLACE),
+) | st.builds(DisableStatement, _NAMES, st.just(_PLACE))
+
+
+def written(given_statement: MetricStatement | DisableStatement, blank: str) -> str:
+    """A statement as text, with something between its parts."""
+
+    def literal(constant: object) -> str:
+        if isinstance(constant, tuple):
+            return f"[{blank}{f'{blank},{blank}'.join(map(literal, constant))}]"
+        if constant is None or isinstance(constant, bool):
+            return {None: "null", True: "true", False: "false"}[constant]
+        return (
+            f'"{constant}"'
+            if isinstance(constant, str)
+            else f"{constant:f}"
+            if isinstance(constant, float)
+            else str(constant)
+        )
+
+    def argument(each: Argument) -> str:
+        match each:
+            case Comparison():
+                return f"{argument(each.operand)} {each.operator.value} {literal(each.literal)}"
+            case Operand():
+                return f"{each.cast or ''}{blank}{each}"
+            case Plain():
+                return literal(each.value)
+
+    if isinstance(given_statement, DisableStatement):
+        return f"disable{blank}({given_statement.name}){blank};"
+    value = given_statement.value
+    of = f"{(value and value.cast) or ''}{given_statement.source}{blank}.{value or '*'}"
+    filters = "".join(f"{blank}.filter({argument(each)})" for each in given_statement.filters)
+    arguments = f"{blank},{blank}".join(map(argument, given_statement.function.arguments))
+    decorator = "" if given_statement.decorator is None else f'.decorator("{given_statement.decorator}")'
+    call = f".{given_statement.function.name}({arguments})"
+    return f"{given_statement.name}{blank}={blank}from({of}){filters}{blank}{call}{decorator}{blank};"
+
+
+def placeless(value: object) -> object:
+    """A statement without its places, and with the types of its constants."""
+    if isinstance(value, Position):
+        return None
+    if isinstance(value, tuple | list):
+        return [placeless(each) for each in value]
+    if dataclasses.is_dataclass(value):
+        return [type(value), *(placeless(getattr(value, field.name)) for field in dataclasses.fields(value))]
+    return type(value), value
+
+
+@settings(deadline=None)
+@given(
+    statements=st.lists(_STATEMENTS, max_size=4),
+    blank=st.sampled_from(["", " ", "\n\t", ' /* ; " */ ', " // ) ;\n"]),
+)
+def test_what_is_written_is_what_is_read(statements: list[MetricStatement | DisableStatement], blank: str) -> None:
+    text = "\n".join(written(statement, blank) for statement in statements)
+    assert placeless(parse(text, "x")) == placeless(statements)
+
+
+SCRIPT = (
+    (STANDARD / "ebpf.oal").read_text()[:4_000]
+    + """
+    a = from((str->long)K8SService.name).filter(write.syscall in ["Write", "Send"]).filter(write.duration > -1.5).sum();
+    disable(b); c = from(K8SServiceRelation.*).filter(componentIds not contain 49).labelCount(tlsMode, 5);
+"""
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_damaged_scripts_give_errors_and_nothing_else(data: st.DataObject) -> None:
+    text = SCRIPT
+    for _ in range(data.draw(st.integers(1, 4))):
+        first = data.draw(st.integers(0, len(text)))
+        last = first + data.draw(st.integers(0, 6))
+        text = (
+            text[:first]
+            + data.draw(st.text(max_size=4) | st.sampled_from(['"', "/*", ";", ")", "9" * 30]))
+            + text[last:]
+        )
+    _, errors = check_texts({"x": text})
+    lines = text.split("\n")
+    for error in errors:
+        assert 1 <= error.position.line <= len(lines)
+        assert 1 <= error.position.column <= len(lines[error.position.line - 1]) + 1
 
 
 @given(text=st.text(alphabet='abfrom(S.*)=;"[]{}<>!filter cpm1_/\n%'))
