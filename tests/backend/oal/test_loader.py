@@ -133,7 +133,7 @@ def test_all_errors_of_all_scripts_are_found_in_their_order() -> None:
     )
     assert [definition.name for definition in metrics.definitions] == ["x", "y", "w"]
     assert [str(error).partition("\n")[0] for error in errors] == [
-        "b:2:50: K8SService has no 'nme': did you mean 'name'?",
+        "b:2:43: K8SService has no 'nme': did you mean 'name'?",
         "a:1:1: y is defined already, at b:2:4: rename one",
         "a:1:39: ';' cannot stand here: expected a name",
     ]

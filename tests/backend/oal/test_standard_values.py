@@ -1,8 +1,8 @@
 """Each standard metric of hand-made logs, at the minute, the hour and the day, beside a table of values.
 
 The logs are 60 of each event in the first minute of a day, 60 in the second, and more in the second hour: 2,760 of
-connections and transfers, 1,440 calls of each of three kinds. A number that is `base` in the first minute is three times
-that in the second and eight times in the second hour. The values in standard_values.tsv follow from that by hand:
+connections and transfers, 1,440 calls of each of three kinds. A number that is `base` in the first minute is three
+times that in the second and eight times in the second hour. The values in standard_values.tsv follow by hand:
 
 * a mean of connections and transfers is base, 2 x base and 7.75 x base; a total 60, 240 and 22,320 times base; what
   is per minute 60, 4 and 15.5 times base. Relations count what both sides report, where no side is in their name;
