@@ -26,6 +26,7 @@ from backend.storage.interface import (
     Relation,
     Retention,
     Service,
+    StorageError,
 )
 from backend.storage.merging import KEY, Seen, merge_rows
 from backend.storage.running_sums import RunningSums
@@ -60,8 +61,12 @@ class ClickhouseStorage:
         self._kept_metadata = 0
         self._sums = [(tables, RunningSums(tables.schema, self._process)) for tables in (METRICS, MEASURES)]
         self._entities = EntityRows(self._asked, self._process)
-        for shard in self._shards:
-            prepare(shard, cluster)
+        try:
+            for shard in self._shards:
+                prepare(shard, cluster)
+        except StorageError:
+            self.close()
+            raise
 
     def write(self, flush: Flush) -> None:
         """Write a flush; as Storage.write. A reader may see a part of it before this returns."""

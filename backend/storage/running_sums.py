@@ -120,6 +120,8 @@ class RunningSums:
         if self.is_uncertain:
             raise RuntimeError("what is written has to be certain before minutes are closed")
         self._generation += 1
+        # Counted from when minutes were closed the last time: however long ago that was, a flush since then is known.
+        forgotten = self._closed - _REMEMBERED
         self._closed = max(self._closed, minute)
         is_open = pl.col("minute") >= minute
         for writer, rows in self._latest.items():
@@ -127,7 +129,7 @@ class RunningSums:
             self._latest[writer] = rows.filter(is_open)
         self._sums = self._sums.filter(is_open)
         self._writers = {of: writer for of, writer in self._writers.items() if of >= minute}
-        for writer in [name for name, known in self._known.items() if known.minute < self._closed - _REMEMBERED]:
+        for writer in [name for name, known in self._known.items() if known.minute < forgotten]:
             del self._known[writer]
             if writer in self._latest:
                 self._sums = merge_rows(pl.concat([self._sums, self._latest.pop(writer)]))

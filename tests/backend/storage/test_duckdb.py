@@ -10,7 +10,7 @@ import pytest
 
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.duckdb_statements import SCHEMA_VERSION
-from backend.storage.interface import FOREVER, Flush, MetricSchema, Retention, StorageError
+from backend.storage.interface import FOREVER, Flush, MetricSchema, Precision, Retention, StorageError
 
 LAST = 2**31 - 1
 KEPT = Retention(1000, 1000, 1000, 1000)
@@ -33,8 +33,8 @@ def flush(writer: str, rows: int = 3, minute: int = 1) -> Flush:
     )
 
 
-def totals(storage: DuckdbStorage) -> list[int]:
-    return storage.metrics(["a"], [], 0, LAST).sort("entity")["summation"].to_list()
+def totals(storage: DuckdbStorage, precision: Precision = Precision.MINUTE) -> list[int]:
+    return storage.metrics(["a"], [], 0, LAST, precision).sort("entity")["summation"].to_list()
 
 
 def in_another_process(source: str, *arguments: str) -> subprocess.Popen[str]:
@@ -176,20 +176,25 @@ def test_the_file_does_not_grow_when_old_data_makes_room(tmp_path: Path) -> None
     storage.close()
 
 
+def minute_of(number: int) -> int:
+    """Minutes that fill an hour with a few flushes, and a day with some more."""
+    return number // 3 * 17
+
+
 WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tests.backend.storage.test_duckdb import flush
+from tests.backend.storage.test_duckdb import flush, minute_of
 from backend.storage.interface import FOREVER
 from backend.storage.duckdb import DuckdbStorage
 storage = DuckdbStorage(Path(sys.argv[1]))
 first = int(sys.argv[3])
 for number in range(first, first + 100000):
-    storage.write(flush(f"writer {number}", rows=200, minute=number // 10))
+    storage.write(flush(f"writer {number}", rows=200, minute=minute_of(number)))
     print(number, flush=True)
     if number % 7 == 0:
-        storage.maintain(number // 10 - 1, number // 10, FOREVER)
+        storage.maintain(minute_of(number) - 20, minute_of(number), FOREVER)
 """
 
 
@@ -216,10 +221,10 @@ def test_no_flush_is_lost_or_torn_when_the_process_is_killed(tmp_path: Path) -> 
         flushes = sum(found) // 200
         # Everything acknowledged is there; one more flush may have been durable but not yet acknowledged.
         assert flushes in (acknowledged + 1, acknowledged + 2)
-        assert sum(found) == flushes * 200
+        assert [sum(totals(storage, precision)) for precision in Precision] == [flushes * 200] * 3
         # The flush that was not acknowledged is sent again, by the same writer: it counts once.
-        storage.write(flush(f"writer {acknowledged + 1}", rows=200, minute=(acknowledged + 1) // 10))
-        assert sum(totals(storage)) == (acknowledged + 2) * 200
+        storage.write(flush(f"writer {acknowledged + 1}", rows=200, minute=minute_of(acknowledged + 1)))
+        assert [sum(totals(storage, precision)) for precision in Precision] == [(acknowledged + 2) * 200] * 3
         written = acknowledged + 2
         storage.close()
 
