@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from backend.query.mqe.duration import DurationError, parse_offset
+
 Number = TypeVar("Number", int, float)
 
 _SIZE = re.compile("[1-9][0-9]{0,9}(MB|GB)")
@@ -142,6 +144,23 @@ class Size:
         """The text."""
         if not isinstance(value, str) or not _SIZE.fullmatch(value):
             raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """How far clocks are from UTC."""
+
+    text: str = 'an offset from UTC of at most 18 hours, in quotes, such as "+0800"'
+
+    def read(self, value: object) -> object:
+        """The text."""
+        if not isinstance(value, str):
+            raise ValueError(value)  # noqa: TRY004 - one kind of error for whatever is not allowed
+        try:
+            parse_offset(value)
+        except DurationError as error:
+            raise ValueError(value) from error
         return value
 
 

@@ -133,6 +133,7 @@ class _Opened:
                 telemetry=self._graphql,
                 retention=analysis.settings.retention,
                 compatibility=compatibility,
+                offset=analysis.settings.zone_minutes,
             ),
             *routes(
                 analysis.storage, definitions, registry=registry, started=self._started, compatibility=compatibility

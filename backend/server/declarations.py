@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from backend.server.allowed import PORT, Allowed, Choice, Positive, Size, Switch, Text, Whole, Words
+from backend.server.allowed import PORT, Allowed, Choice, Offset, Positive, Size, Switch, Text, Whole, Words
 from backend.server.settings import Settings
 
 PREFIX: Final = "PYROVER_BACKEND_"
@@ -131,6 +131,12 @@ SETTINGS: Final = (
         "core.default.shutdownSeconds",
         Positive(),
         "Seconds that open calls get to finish when the backend stops.",
+    ),
+    Setting(
+        "times.zone",
+        "core.default.timeZone",
+        Offset(),
+        "Clock by which GraphQL is asked: its days begin and end by it.",
     ),
     Setting(
         "names.service",

@@ -15,6 +15,7 @@ from backend.ingest.budget import DEFAULT_BUDGET
 from backend.ingest.framing import DEFAULT_MESSAGE_LIMIT
 from backend.ingest.stream import Period
 from backend.metrics import windows
+from backend.query.mqe.duration import parse_offset
 from backend.storage.interface import Precision, Retention
 
 STORE = "metrics.duckdb"
@@ -43,6 +44,7 @@ class Times(msgspec.Struct, frozen=True):
     retention_days_of_metadata: float = 7.0
     clock_difference_seconds: float = 300.0
     shutdown_seconds: float = 10.0
+    zone: str = "+0000"
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -176,6 +178,11 @@ class Settings(msgspec.Struct, frozen=True):
         """What stored values are read as."""
         chosen = self.compatibility
         return windows.Compatibility(chosen.sums_per_step, chosen.empty_rates_are_zero)
+
+    @property
+    def zone_minutes(self) -> int:
+        """Minutes that the clocks of those who ask are ahead of UTC."""
+        return parse_offset(self.times.zone)
 
     @property
     def name_limits(self) -> NameLimits:

@@ -66,6 +66,7 @@ def test_each_setting_is_set_by_its_variable_and_by_its_key(tmp_path: Path) -> N
         "store.kind": "clickhouse",
         "prometheus.kind": "prometheus",
         "kubernetes.watch": "never",
+        "times.zone": "+05:45",
         "store.duckdb_memory": "512MB",
         "entities.excluded_namespaces": "kube-system, istio-system",
     }
@@ -180,3 +181,16 @@ def test_what_is_passed_over_is_in_the_log_once(tmp_path: Path, caplog: pytest.L
     assert [record.getMessage() for record in caplog.records] == [
         f"{file}: core.default.prepareThreads is a setting of SkyWalking's that means nothing here; it is passed over"
     ]
+
+
+def test_the_zone_is_an_offset_from_utc(tmp_path: Path) -> None:
+    assert load(None, {}, {}).zone_minutes == 0
+    assert load(written(tmp_path, 'times: {zone: "-0330"}\n'), {}, {}).zone_minutes == -210
+    modules = written(tmp_path, 'core:\n  default:\n    timeZone: "+05:45"\n')
+    assert load(modules, {}, {}).zone_minutes == 345
+    assert load(modules, {"PYROVER_BACKEND_TIMES_ZONE": "+0800"}, {}).zone_minutes == 480
+    for wrong in ("+1900", "0800", "Europe/Berlin"):
+        with pytest.raises(SettingsError, match=r'it must be an offset from UTC .* such as "\+0800"'):
+            load(None, {"PYROVER_BACKEND_TIMES_ZONE": wrong}, {})
+    with pytest.raises(SettingsError, match="in quotes"):
+        load(written(tmp_path, "times: {zone: +0530}\n"), {}, {})
