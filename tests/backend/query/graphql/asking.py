@@ -105,7 +105,7 @@ async def asking(
     )
     (route,) = routes
     assert isinstance(route, Route)
-    served: GraphqlEndpoint = route.endpoint.__self__
+    served: GraphqlEndpoint = getattr(route.endpoint, "__self__")  # noqa: B009 - a method, which its type does not say
     transport = httpx.ASGITransport(Starlette(routes=routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         yield Client(http, served, registry, timer)

@@ -19,7 +19,7 @@ from tests.backend.server.bookinfo import CALLS, POD
 MINUTE_8 = 1_800_000_000_000
 """2027-01-15T08:00Z in milliseconds."""
 MINUTES = {"start": "2027-01-15 0758", "end": "2027-01-15 0801", "step": "MINUTE"}
-REVIEWS = {"serviceName": "reviews.default", "normal": True}
+REVIEWS: dict[str, Any] = {"serviceName": "reviews.default", "normal": True}
 CPM = "kubernetes_service_http_call_cpm"
 TIME = "kubernetes_service_http_call_time"
 
@@ -87,7 +87,7 @@ async def test_swctl_gets_a_series_whose_empty_minutes_are_null(client: Client) 
     ],
 )
 async def test_one_number_of_each_kind_of_entity(
-    client: Client, expression: str, entity: dict[str, object], expected: str
+    client: Client, expression: str, entity: dict[str, Any], expected: str
 ) -> None:
     result = await ask(client, expression, **{**REVIEWS, **entity})
     assert (result["error"], result["type"]) == (None, "SINGLE_VALUE")
@@ -104,7 +104,7 @@ async def test_whoever_does_not_say_normal_means_a_service_that_reports_itself(c
 
 
 @pytest.mark.parametrize("entity", [REVIEWS, {**REVIEWS, "normal": None}])
-async def test_the_web_client_asks_many_expressions_at_once(client: Client, entity: dict[str, object]) -> None:
+async def test_the_web_client_asks_many_expressions_at_once(client: Client, entity: dict[str, Any]) -> None:
     variables: dict[str, object] = {"duration": MINUTES}
     expressions = [CPM, f"{CPM} * 2", "avg(no_such_metric)", f"top_n({CPM}, 2, des)"]
     for number, expression in enumerate(expressions):

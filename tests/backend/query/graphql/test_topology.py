@@ -61,7 +61,7 @@ WHOLE = {
         call("reviews", "ratings"),
     ],
 }
-EMPTY = {"nodes": [], "calls": []}
+EMPTY: dict[str, list[object]] = {"nodes": [], "calls": []}
 
 
 @pytest.mark.parametrize("duration", [LAST_HOUR, DAYS], ids=["minutes", "days"])
