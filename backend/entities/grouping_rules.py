@@ -11,8 +11,8 @@
 
 A rule whose name begins with a slash is about the paths of all methods; another is about whole names of endpoints, as
 they are written: `GET:/carts/7`. The rules of a service are tried in their order, then those of "*"; the first that
-matches gives the name. Patterns are those of RE2 (https://github.com/google/re2/wiki/Syntax), which takes time in
-proportion to what it is matched with, whatever the pattern.
+matches gives the name. Patterns are those of RE2 (https://github.com/google/re2/wiki/Syntax). All rules of a service
+are matched at once, in time in proportion to the name, whatever the patterns and however many.
 """
 
 import re
@@ -30,9 +30,11 @@ MAXIMUM_RULES = 1_000
 """Most rules of a file."""
 LONGEST_PATTERN = 1_000
 """Characters of a rule's name and of its pattern."""
-PATTERN_BYTES = 1 << 20
-"""Memory that one pattern may take."""
+MEMORY = 64 << 20
+"""Bytes that the matchers of all services may take together; each may take LEAST_MEMORY."""
+LEAST_MEMORY = 256 << 10
 
+_PROBE = "probe"
 _VARIABLE = re.compile(r"\{[^{}/]*\}")
 
 
@@ -47,29 +49,62 @@ class Rule:
     name: str
     """What the endpoints that match are called; only the path when `of_path`."""
     of_path: bool
-    pattern: Any
-    """Of re2, which ships no types."""
+    regex: str
+    """Of whole names of endpoints."""
+
+
+class ServiceRules:
+    """The rules of one service.
+
+    Args:
+        rules: In the order in which they are tried.
+        memory: Bytes that matching may take.
+
+    Raises:
+        MemoryError: That is not enough.
+    """
+
+    def __init__(self, rules: Sequence[Rule], memory: int) -> None:
+        self._rules = tuple(rules)
+        self._matcher = re2.Set.FullMatchSet(_options(memory))
+        try:
+            for rule in rules:
+                self._matcher.Add(rule.regex)
+            # A matcher that has not enough memory may say that nothing matches. This matches if anything can.
+            self._matcher.Add(_PROBE)
+            self._matcher.Compile()
+        except re2.error:
+            raise MemoryError from None
+        if len(rules) not in (self._matcher.Match(_PROBE) or ()):
+            raise MemoryError
+
+    def __len__(self) -> int:
+        return len(self._rules)
 
     def apply(self, name: str) -> str | None:
-        """The name of the group that an endpoint belongs to; None when it does not match."""
-        method, colon, path = name.partition(":") if self.of_path else ("", "", name)
-        return f"{method}{colon}{self.name}" if self.pattern.fullmatch(path) else None
+        """The name of the group that an endpoint belongs to; None when no rule matches."""
+        found = self._matcher.Match(name)
+        if not found or (first := min(found)) == len(self._rules):
+            return None
+        rule = self._rules[first]
+        method, colon, _ = name.partition(":") if rule.of_path else ("", "", name)
+        return f"{method}{colon}{rule.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class GroupingRules:
     """The rules of a file."""
 
-    by_service: Mapping[str, Sequence[Rule]] = field(default_factory=dict)
+    by_service: Mapping[str, ServiceRules] = field(default_factory=dict)
     automatic: bool = True
     """Whether identifiers in paths are grouped where no rule matches."""
 
     def apply(self, service: str, name: str) -> str | None:
         """The name of the group that an endpoint of a service belongs to; None when no rule matches."""
         for owner in (service, ANY_SERVICE):
-            for rule in self.by_service.get(owner, ()):
-                if (grouped := rule.apply(name)) is not None:
-                    return grouped
+            rules = self.by_service.get(owner)
+            if rules is not None and (grouped := rules.apply(name)) is not None:
+                return grouped
         return None
 
 
@@ -117,7 +152,15 @@ def read_rules(content: Mapping[str, Any], place: str) -> GroupingRules:
         rules.setdefault(service, []).extend(
             _rule(rule, f"{where}, rule {position}") for position, rule in enumerate(given, 1)
         )
-    return GroupingRules(rules, automatic)
+    memory = max(MEMORY // max(len(rules), 1), LEAST_MEMORY)
+    return GroupingRules({name: _compiled(of, memory, f"{place}: {name}") for name, of in rules.items()}, automatic)
+
+
+def _compiled(rules: Sequence[Rule], memory: int, where: str) -> ServiceRules:
+    try:
+        return ServiceRules(rules, memory)
+    except MemoryError:
+        raise GroupingError(f"{where}: the patterns take more memory than {memory} bytes; write simpler ones") from None
 
 
 def _rule(rule: object, where: str) -> Rule:
@@ -135,7 +178,9 @@ def _rule(rule: object, where: str) -> Rule:
     for text in (name, regex):
         if len(text) > LONGEST_PATTERN:
             raise GroupingError(f"{where}: {text[:40]!r}... is longer than {LONGEST_PATTERN} characters")
-    return Rule(name, name.startswith("/"), _compile(regex, where))
+    _check(regex, where)
+    of_path = name.startswith("/")
+    return Rule(name, of_path, f"[^:]*:(?:{regex})" if of_path else regex)
 
 
 def _pattern(name: str) -> str:
@@ -144,18 +189,22 @@ def _pattern(name: str) -> str:
     return "[^/]+".join(re2.escape(text) for text in fixed)
 
 
-def _compile(regex: str, where: str) -> Any:  # noqa: ANN401 - re2 ships no types
-    options = re2.Options()
-    options.max_mem = PATTERN_BYTES
-    options.never_capture = True
-    options.log_errors = False
+def _check(regex: str, where: str) -> None:
     try:
-        return re2.compile(regex, options)
+        re2.compile(regex, _options(LEAST_MEMORY))
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         raise GroupingError(
             f"{where}: {regex!r} is no pattern of RE2: {reason}. RE2 has no look-around and no back references"
         ) from error
+
+
+def _options(memory: int) -> Any:  # noqa: ANN401 - re2 ships no types
+    options = re2.Options()
+    options.max_mem = memory
+    options.never_capture = True
+    options.log_errors = False
+    return options
 
 
 def _list(value: object, where: str) -> list[Any]:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,32 @@ def test_a_pattern_that_others_would_try_in_countless_ways_is_done_at_once() -> 
     read = read_rules(one_rule({"endpoint-name": "/x", "regex": "/(x+x+)+y"}), "f")
     assert read.apply("s", "GET:/" + "x" * 1_000) is None
     assert read.apply("s", "GET:/" + "x" * 1_000 + "y") == "GET:/x"
+
+
+def test_rules_that_take_too_much_memory_together_are_refused() -> None:
+    heavy = [{"endpoint-name": "/x", "regex": f"/.{{400}}[a-z]{{50}}{number}"} for number in range(900)]
+    with pytest.raises(GroupingError, match=r"f: s: the patterns take more memory than [0-9]+ bytes; write simpler"):
+        read_rules({"grouping": [{"service-name": "s", "rules": heavy}]}, "f")
+
+
+PATTERNS = st.sampled_from(["/a", "/a/{x}", "/{x}/b", "GET:/{x}", "PUT:/a", "/{x}{y}", "GET:/a/{x}"])
+REGEXES = st.sampled_from(["/a.*", "/(a|b)+", "GET:/a|PUT:/b", ".*/b", "(?i)/A", "[^/]*:/a/.+"])
+
+
+@given(
+    given_rules=st.lists(st.one_of(PATTERNS, st.tuples(st.sampled_from(["/r", "R"]), REGEXES)), max_size=8),
+    name=st.from_regex(r"(GET|PUT):(/[abAx]?){0,3}", fullmatch=True),
+)
+def test_what_all_rules_at_once_find_is_what_one_after_the_other_finds(
+    given_rules: list[str | tuple[str, str]], name: str
+) -> None:
+    expected = None
+    method, _, path = name.partition(":")
+    for rule in given_rules:
+        group, regex = rule if isinstance(rule, tuple) else (rule, re.sub(r"\{.\}", "[^/]+", rule))
+        of_path = group.startswith("/")
+        if re.fullmatch(regex, path if of_path else name):
+            expected = f"{method}:{group}" if of_path else group
+            break
+    written = [rule if isinstance(rule, str) else {"endpoint-name": rule[0], "regex": rule[1]} for rule in given_rules]
+    assert read_rules({"grouping": [{"service-name": "s", "rules": written}]}, "f").apply("s", name) == expected
