@@ -12,7 +12,8 @@ from backend.entities.ids import (
     decode_service_id,
     decode_service_relation_id,
 )
-from backend.metrics.windows import Compatibility
+from backend.metrics.reading import rules_of
+from backend.metrics.windows import Compatibility, Rule
 from backend.oal.definitions import Definition
 from backend.oal.functions import Function
 from backend.query.errors import QueryError
@@ -45,6 +46,8 @@ class Metric:
     unit: str
     divisor: int
     """What sums are divided by to have the unit."""
+    rule: Rule
+    """How its stored values are read."""
 
 
 class Catalog:
@@ -56,9 +59,18 @@ class Catalog:
 
     def __init__(self, definitions: Iterable[Definition], compatibility: Compatibility | None = None) -> None:
         self.compatibility = compatibility or Compatibility()
+        known = list(definitions)
+        rules = rules_of(known)
         metrics = (
-            Metric(definition.name, definition.scope, definition.function, unit_of(definition), definition.unit)
-            for definition in definitions
+            Metric(
+                definition.name,
+                definition.scope,
+                definition.function,
+                unit_of(definition),
+                definition.unit,
+                rules[definition.name],
+            )
+            for definition in known
         )
         self._metrics = {metric.name: metric for metric in metrics}
 

@@ -209,14 +209,15 @@ def sort_label_values(result: Result, asked: SortLabelValuesExpression) -> Resul
 
     def key(one: Series) -> tuple[tuple[object, ...], ...]:
         labels = dict(one.labels)
-        return tuple(_natural(labels.get(name, "")) for name in asked.names)
+        return tuple(natural(labels.get(name, "")) for name in asked.names)
 
     series = sorted(result.series, key=key, reverse=asked.order is Order.DESCENDING)
     return Result(result.type, tuple(series), truth=result.truth)
 
 
-def _natural(text: str) -> tuple[object, ...]:
-    """A key that orders digits by their number: other text is at even places, digits are at odd ones."""
+def natural(text: str) -> tuple[object, ...]:
+    """A key that orders digits by their number."""
+    # Other text is at even places, digits are at odd ones.
     parts = _DIGITS.split(text)
     return tuple(
         (len(part.lstrip("0")), part.lstrip("0"), part) if place % 2 else part for place, part in enumerate(parts)

@@ -17,8 +17,9 @@ from backend.entities.ids import (
     service_id,
     service_relation_id,
 )
+from backend.metrics.windows import Compatibility
 from backend.oal.buckets import buckets_of
-from backend.oal.loader import load
+from backend.oal.loader import load, load_texts
 from backend.query.catalog import Catalog
 from backend.query.mqe import storage_reader
 from backend.query.mqe.duration import Duration, Step, between
@@ -30,7 +31,16 @@ from backend.query.mqe.results import Owner, ResultType
 from backend.query.mqe.storage_reader import StorageReader
 from backend.query.mqe.syntax import MqeError, UnknownMetricError
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import Endpoint, Flush, Instance, MetricSchema, Precision, Service, Storage
+from backend.storage.interface import (
+    Endpoint,
+    Flush,
+    Instance,
+    MeasureSchema,
+    MetricSchema,
+    Precision,
+    Service,
+    Storage,
+)
 from backend.storage.memory import MemoryStorage
 from tests.backend.query.mqe import dashboards
 
@@ -326,9 +336,9 @@ def test_rankings_ask_for_so_many_rows_at_a_time(
         (
             f"top_n({PERCENTILE}, 1, asc)",
             Entity(),
-            f"top_n() ranks by one number of each entity, and this is 5: choose one, as in {PERCENTILE}{{p='99'}}",
+            f"top_n() ranks by one number of each entity: choose it, as in {PERCENTILE}{{p='...'}}",
         ),
-        (f"top_n({CPM}{{p='1'}}, 1, asc)", Entity(), "and this is 0: write it without labels"),
+        (f"top_n({CPM}{{p='1'}}, 1, asc)", Entity(), "ranks by one number of each entity: write it without labels"),
         (f"top_n({CPM}, 1, asc, attr3='x')", Entity(), "attr3 is not kept: only attr0 is, a layer of the service"),
     ],
 )
@@ -389,6 +399,75 @@ def _has(scope: str, entity: Entity) -> bool:
     except ReadingError:
         return False
     return True
+
+
+CUSTOM = """
+most = from(K8SService.connect.duration).filter(type == "connect").max();
+mean = from(K8SService.connect.duration).filter(type == "connect").doubleAvg();
+places = from(K8SService.connect.duration).filter(type == "connect").percentile(10);
+by_side = from(K8SService.*).labelCount(detectPoint);
+heat = from(K8SService.connect.duration).filter(type == "connect").histogram(100, 3);
+"""
+
+
+def test_functions_with_fractions_extremes_and_labels_of_every_kind(storage: Storage) -> None:
+    rows: list[Row] = [
+        ("mean", "", API, START, 7, 4),
+        ("mean", "", API, START + 1, 1, 4),
+        *(("places", str(bucket), API, START, 1, 0) for bucket in buckets_of(np.arange(1, 61))),
+        ("by_side", "client", API, START, 3, 0),
+        ("by_side", "server", API, START + 1, 4, 0),
+        ("by_side", "server", WEB, START + 1, 9, 0),
+        ("heat", "100", API, START, 5, 0),
+    ]
+    measures = pl.DataFrame(
+        [
+            ("most", "", API, START, 0.0, 2, 3.0, 8.0),
+            ("most", "", API, START + 1, 0.0, 2, -5.0, 9.0),
+            ("most", "", WEB, START + 1, 0.0, 1, 1.0, 2.0),
+        ],
+        schema=MeasureSchema,
+        orient="row",
+    )
+    write(storage, rows, measures=measures)
+    catalog = Catalog(load_texts({"custom.oal": CUSTOM}).definitions)
+
+    def values(
+        text: str, step: Step = Step.MINUTE, entity: Entity = OF_API
+    ) -> dict[tuple[str, ...], list[float | None]]:
+        reader = StorageReader(storage, catalog, entity)
+        result = evaluate(parse(text), reader, minutes(START, START + 1, step))
+        return {
+            tuple(value for _, value in series.labels): [
+                None if np.isnan(value) else value for value in series.values.tolist()
+            ]
+            for series in result.series
+        }
+
+    assert values("most + mean") == {(): [9.75, 9.25]}
+    assert values("most", Step.HOUR) == {(): [9]}
+    assert values("mean", Step.HOUR) == {(): [1]}
+    assert values("places") == {(str(number),): [value, None] for number, value in enumerate((30, 45, 54, 57, 60))}
+    assert values("by_side") == {("client",): [3, None], ("server",): [None, 4]}
+    assert values("aggregate_labels(by_side, sum)", Step.HOUR) == {(): [7]}
+    assert values("heat") == {("0",): [0, None], ("100",): [5, None], ("200",): [0, None], ("300",): [0, None]}
+    assert values("by_side", entity=Entity("nobody")) == {}
+    assert values("is_present(by_side)", entity=Entity("nobody")) == {(): [0]}
+    assert values("top_n(most, 5, asc)", entity=Entity()) == {(): [2, 8.5]}
+    assert values("top_n(by_side{n='server'}, 5, des)", entity=Entity()) == {(): [9, 4]}
+    with pytest.raises(MqeError, match=r"choose it, as in by_side\{n='...'\}$"):
+        values("top_n(by_side, 5, des)")
+    with pytest.raises(MqeError, match="choose it"):
+        values("top_n(by_side{n='server,client'}, 5, des)")
+
+
+def test_values_may_be_read_as_skywalking_reads_them(storage: Storage) -> None:
+    packages = "kubernetes_service_write_package_cpm"
+    write(storage, [(packages, "", API, START, 120, 0)])
+    for catalog, expected in ((CATALOG, 2), (Catalog(DEFINITIONS, Compatibility(cpm_totals=True)), 120)):
+        reader = StorageReader(storage, catalog, OF_API)
+        (series,) = evaluate(parse(packages), reader, minutes(START, START, Step.HOUR)).series
+        assert series.values.tolist() == [expected]
 
 
 @settings(max_examples=100, deadline=None)
