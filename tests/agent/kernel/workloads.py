@@ -249,9 +249,11 @@ def sender_of(sock: socket.socket) -> dict[str, Callable[[bytes], int]]:
     def in_three(data: bytes) -> list[bytes]:
         return [data[: len(data) // 3], b"", data[len(data) // 3 : len(data) // 2], data[len(data) // 2 :]]
 
-    def in_pieces(data: bytes) -> list[bytes]:
+    def in_pieces(data: bytes) -> list[bytes | memoryview]:
         ends = list(itertools.accumulate(piece_sizes(len(data)), initial=0))
-        return [data[begin:end] for begin, end in itertools.pairwise(ends)]
+        # Some lie side by side, as they do in the stream.
+        views, rng = memoryview(data), random.Random(len(data))
+        return [rng.choice([data, views])[begin:end] for begin, end in itertools.pairwise(ends)]
 
     def in_tens(data: bytes) -> list[bytes]:
         return [data[begin : begin + 10] for begin in range(0, len(data), 10)]
