@@ -163,13 +163,13 @@ def test_the_first_addresses_of_a_pod_network_are_the_nodes_unless_a_pod_has_the
 def test_an_address_is_of_the_pod_that_began_last_where_two_have_it() -> None:
     world = World()
     world.put("services", service("shop", selector=APP))
-    old = pod("z-old", "10.0.0.1", labels=APP)
-    new = pod("a-new", "10.0.0.1", labels=APP, started="2026-01-01T01:00:00Z")
+    old = pod("a-old", "10.0.0.1", labels=APP)
+    new = pod("z-new", "10.0.0.1", labels=APP, started="2026-01-01T01:00:00Z")
     for order in ((old, new), (new, old)):
         world.replace("pods", *order)
-        assert world.find("10.0.0.1") == "shop.default/a-new"
-    world.put("pods", pod("a-new", "10.0.0.1", labels=APP, phase="Succeeded"))
-    assert world.find("10.0.0.1") == "shop.default/z-old"
+        assert world.find("10.0.0.1") == "shop.default/z-new"
+    world.put("pods", pod("z-new", "10.0.0.1", labels=APP, phase="Succeeded"))
+    assert world.find("10.0.0.1") == "shop.default/a-old"
 
 
 def test_an_address_that_is_used_again_answers_by_the_minute_of_the_event() -> None:
