@@ -23,7 +23,7 @@ from backend.metrics.analysis import analyse
 from backend.oal.compiler import Program
 from backend.oal.loader import load
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import Flush
+from backend.storage.interface import FOREVER, Flush, Retention
 from bench.oal import MINUTE, make_batch
 
 METRIC = "kubernetes_service_write_package_size"
@@ -35,7 +35,7 @@ class Store(Protocol):
     def write(self, flush: Flush) -> None:
         """Write a flush."""
 
-    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+    def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Merge closed minutes."""
 
     def metrics(
@@ -53,8 +53,9 @@ class TextStore:
     def __init__(self, path: Path) -> None:
         self._connection = duckdb.connect(str(path))
         self._connection.execute(
-            'CREATE TABLE merged (minute INTEGER, metric VARCHAR, entity VARCHAR, summation BIGINT, "count" BIGINT);'
-            "CREATE TABLE fresh (minute INTEGER, metric VARCHAR, entity VARCHAR, summation BIGINT,"
+            "CREATE TABLE merged (minute INTEGER, metric VARCHAR, label VARCHAR, entity VARCHAR,"
+            ' summation BIGINT, "count" BIGINT);'
+            "CREATE TABLE fresh (minute INTEGER, metric VARCHAR, label VARCHAR, entity VARCHAR, summation BIGINT,"
             ' "count" BIGINT, writer VARCHAR)'
         )
 
@@ -64,17 +65,18 @@ class TextStore:
         self._connection.begin()
         self._connection.register("staged", staged)
         self._connection.execute(
-            'INSERT INTO fresh SELECT minute, metric, entity, summation, "count", $1 FROM staged', [flush.writer]
+            'INSERT INTO fresh SELECT minute, metric, label, entity, summation, "count", $1 FROM staged', [flush.writer]
         )
         self._connection.commit()
 
-    def maintain(self, closed_minute: int, oldest_minute: int) -> None:
+    def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Merge closed minutes."""
-        del oldest_minute
+        del now_minute, retention
         self._connection.begin()
         self._connection.execute(
-            'INSERT INTO merged SELECT minute, metric, entity, sum(summation)::BIGINT, sum("count")::BIGINT FROM fresh'
-            " WHERE minute < $1 GROUP BY minute, metric, entity ORDER BY metric, minute, entity",
+            'INSERT INTO merged SELECT minute, metric, label, entity, sum(summation)::BIGINT, sum("count")::BIGINT'
+            " FROM fresh WHERE minute < $1"
+            " GROUP BY minute, metric, label, entity ORDER BY metric, minute, entity, label",
             [closed_minute],
         )
         self._connection.execute("DELETE FROM fresh WHERE minute < $1", [closed_minute])
@@ -85,10 +87,10 @@ class TextStore:
     ) -> pl.DataFrame:
         """Answer a question."""
         rows = self._connection.execute(
-            'SELECT metric, entity, minute, sum(summation)::BIGINT AS summation, sum("count")::BIGINT AS "count"'
+            'SELECT metric, label, entity, minute, sum(summation)::BIGINT AS summation, sum("count")::BIGINT AS "count"'
             " FROM (FROM merged UNION ALL SELECT * EXCLUDE writer FROM fresh)"
             " WHERE minute BETWEEN $1 AND $2 AND metric IN (SELECT unnest($3::VARCHAR[]))"
-            " AND ($4 OR entity IN (SELECT unnest($5::VARCHAR[]))) GROUP BY metric, entity, minute",
+            " AND ($4 OR entity IN (SELECT unnest($5::VARCHAR[]))) GROUP BY metric, label, entity, minute",
             [first_minute, last_minute, list(names), not entities, list(entities)],
         ).fetchnumpy()
         return pl.DataFrame({name: values.tolist() for name, values in rows.items()}).sort("metric", "entity", "minute")
@@ -121,7 +123,7 @@ def measure(store: Store, path: Path, frames: Sequence[pl.DataFrame], minutes: i
             points = frames[(number + part) % len(frames)].with_columns(minute=pl.lit(MINUTE + number, pl.Int32))
             flush = Flush(f"0123456789abcdef0123456789abcdef-{number}/{part}", points)
             writes.append(timed(functools.partial(store.write, flush)))
-        merges.append(timed(functools.partial(store.maintain, MINUTE + number - 2, 0)))
+        merges.append(timed(functools.partial(store.maintain, MINUTE + number - 2, MINUTE + number, FOREVER)))
     written = bytes_written() - before
     last = MINUTE + minutes
     figures = {
@@ -138,10 +140,10 @@ def measure(store: Store, path: Path, frames: Sequence[pl.DataFrame], minutes: i
     }.items():
         ask = functools.partial(store.metrics, *asked, last)
         figures[name] = f"{statistics.median(timed(ask) for _ in range(5)):.1f} ms"
-    store.maintain(last + 1, 0)
+    store.maintain(last + 1, last + 1, FOREVER)
     store.close()
     with duckdb.connect(str(path)) as connection:
-        ((rows,),) = connection.execute("SELECT count(*) FROM merged").fetchall()
+        rows = len(connection.table("merged" if isinstance(store, TextStore) else "metrics_minutes"))
         ((block, used),) = connection.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()
     return {**figures, "kept": f"{used * block / rows:.1f} bytes a row", "rows kept": f"{rows}"}
 

@@ -11,7 +11,8 @@ from clickhouse_driver.errors import Error, ServerException
 
 from backend.storage.interface import StorageError
 
-_logger = logging.getLogger(__name__)
+# It tells of each failure with its whole stack; here, every failure is an error that says what to do.
+logging.getLogger("clickhouse_driver").setLevel(logging.CRITICAL)
 
 _CONNECTIONS = 4
 """Most connections to a server that are kept while nobody uses them."""
