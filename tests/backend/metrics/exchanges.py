@@ -10,6 +10,7 @@ from backend.ingest.stream import LogStream
 from backend.metrics.analysis import Analysed, analyse
 from backend.metrics.exchanges import LongExchanges
 from backend.oal.compiler import Program
+from backend.oal.loader import STANDARD as SCRIPTS
 from backend.oal.loader import load, load_texts
 from protos.ebpf.accesslog_pb2 import AccessLogConnection, AccessLogProtocolLogs, EBPFAccessLogMessage
 
@@ -18,7 +19,9 @@ NOW = 1_800_000_000
 BOOT = NOW - 3_600
 MILLISECOND = 1_000_000
 SECOND = 1_000 * MILLISECOND
-STANDARD = Program(load().definitions)
+METRICS = load(SCRIPTS / "ebpf.oal")
+"""The metrics that SkyWalking has too."""
+STANDARD = Program(METRICS.definitions)
 
 
 def program(script: str) -> Program:

@@ -7,10 +7,10 @@ from backend.entities.endpoints import ABANDONED, EndpointNames
 from backend.entities.resolution import Resolver
 from backend.metrics.percentiles import percentiles
 from backend.metrics.windows import values
-from backend.oal.loader import load
 from backend.storage.interface import Endpoint, Relation
 from tests.backend.metrics.exchanges import (
     BOOT,
+    METRICS,
     MILLISECOND,
     Analysis,
     connection,
@@ -39,7 +39,7 @@ FIVE = (
 def test_what_a_server_reports_in_all_its_metrics() -> None:
     analysed = Analysis().take(messages(connection("server"), *FIVE))
     assert not analysed.dropped
-    definitions = {definition.name: definition for definition in load().definitions}
+    definitions = {definition.name: definition for definition in METRICS.definitions}
     functions = {name: definition.function for name, definition in definitions.items()}
     units = {name: definition.unit for name, definition in definitions.items()}
     found = {
