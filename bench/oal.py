@@ -15,8 +15,8 @@ from backend.ingest.batch import START, Address, Connection, DetectPoint, LogBat
 from backend.metrics.analysis import analyse
 from backend.oal.compiler import Program
 from backend.oal.definitions import Definition
-from backend.oal.events import DURATION
-from backend.oal.loader import load
+from backend.oal.loader import STANDARD, load
+from backend.oal.logs import DURATION
 
 MINUTE = 30_000_000
 PATHS = 40
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=20, help="runs of each measurement (the median is shown)")
     runs = parser.parse_args().runs
-    every = load().definitions
+    every = load(STANDARD / "ebpf.oal").definitions
     columns = sorted({column for wanted in Program(every).columns.values() for column in wanted})
     services_only = [definition for definition in every if definition.scope == "K8SService"]
     print(f"{'logs':>8} {'connections':>11} {'services':>8} {'metrics':>7} {'rows':>7} {'ms':>7} {'us per log':>10}")

@@ -13,7 +13,7 @@ from backend.ingest.batch import DetectPoint, LogBatch, LogKind
 from backend.metrics.devices import DEVICES, devices
 from backend.metrics.exchanges import LongExchanges, Methods, derive
 from backend.oal.compiler import Evaluated, Program
-from backend.oal.events import DURATION, EventLogs
+from backend.oal.logs import DURATION, EventLogs
 from backend.oal.sources import HTTP_CALL, HTTP_METHOD, HTTP_TIMED, TEXT_COLUMNS
 from backend.storage.interface import Endpoint, Flush, Instance, Relation, Service
 

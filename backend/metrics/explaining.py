@@ -6,8 +6,8 @@ from backend.metrics.windows import Step
 from backend.oal.attributes import EventAttribute
 from backend.oal.compiler import Program
 from backend.oal.definitions import Definition
-from backend.oal.events import DURATION
 from backend.oal.functions import BY_LABEL, EXTREMES, LABELLED, Function
+from backend.oal.logs import DURATION
 from backend.oal.sources import EVENTS
 from backend.oal.values import Condition, Value, shown
 

@@ -20,10 +20,11 @@ from backend.entities.resolution import Flow
 from backend.ingest.batch import LogKind
 from backend.oal.apdex import ApdexThresholds
 from backend.oal.definitions import Definition
-from backend.oal.events import Event, EventLogs
+from backend.oal.events import Event
 from backend.oal.flows import FlowColumns
 from backend.oal.groups import Group, Sums
 from backend.oal.labels import Labels
+from backend.oal.logs import EventLogs
 from backend.storage.interface import MeasureSchema, MetricSchema
 
 _KEYS = ("metric", "label", "entity", "minute")
@@ -86,7 +87,7 @@ class Program:
     @property
     def columns(self) -> Mapping[LogKind, Sequence[str]]:
         """The columns that logs of each type must have."""
-        return {kind: tuple(event.columns) for kind, event in self._events.items()}
+        return {kind: event.columns for kind, event in self._events.items()}
 
     @property
     def stages(self) -> Mapping[str, Sequence[str]]:

@@ -9,11 +9,12 @@ from backend.ingest.batch import LogKind
 from backend.oal.attributes import FlowAttribute
 from backend.oal.conditions import matches
 from backend.oal.definitions import Definition
-from backend.oal.events import Event, Terms, as_text
+from backend.oal.events import Event
 from backend.oal.flows import FlowColumns
 from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Function
 from backend.oal.labels import Labels
 from backend.oal.sources import Source
+from backend.oal.terms import Terms, as_text
 from backend.oal.values import Condition, Value
 from backend.storage.interface import MeasureSchema
 

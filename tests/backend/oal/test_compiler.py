@@ -10,9 +10,9 @@ from backend.entities.resolution import Flow, Resolver
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind
 from backend.metrics.analysis import analyse
 from backend.oal.compiler import Program
-from backend.oal.events import EventLogs
 from backend.oal.loader import STANDARD as SCRIPTS
 from backend.oal.loader import load, load_texts
+from backend.oal.logs import EventLogs
 from backend.storage.interface import MetricSchema
 from tests.backend.oal import reference
 from tests.backend.oal.batches import NODE, batches
