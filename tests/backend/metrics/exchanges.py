@@ -11,7 +11,6 @@ from backend.metrics.analysis import Analysed, analyse
 from backend.metrics.exchanges import LongExchanges
 from backend.oal.compiler import Program
 from backend.oal.loader import STANDARD as SCRIPTS
-from backend.oal.loader import STANDARD as SCRIPTS
 from backend.oal.loader import load, load_texts
 from protos.ebpf.accesslog_pb2 import AccessLogConnection, AccessLogProtocolLogs, EBPFAccessLogMessage
 
