@@ -31,7 +31,7 @@ from pathlib import Path
 from google.protobuf.message import Message
 
 from backend.server.access_logs import PATH
-from bench.http2 import Connection, coalesced, framed
+from bench.http2 import Broken, Connection, coalesced, framed
 from protos.ebpf import accesslog_pb2
 
 SERVER_CORE, SENDER_CORE = 0, 1
@@ -88,6 +88,7 @@ class Server:
 
     process: subprocess.Popen[bytes]
     port: int
+    log: Path
 
     def cpu(self) -> float:
         """CPU seconds that it has used, of user and system (proc(5), fields 14 and 15)."""
@@ -121,7 +122,7 @@ def serving(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
             line = ready.readline()
         if not line:
             raise SystemExit(f"the backend ended at its start, with {process.wait()}: {log.read_text()}")
-        yield Server(process, int(json.loads(line)["grpc"].rpartition(":")[2]))
+        yield Server(process, int(json.loads(line)["grpc"].rpartition(":")[2]), log)
     finally:
         process.terminate()
         process.wait(60)
@@ -134,10 +135,17 @@ class Sender(threading.Thread):
         super().__init__()
         self.sent = 0
         self._port, self._payloads, self._messages, self._until = port, payloads, messages, until
-        self._failure = ""
+        self.failure = ""
+        """What the backend said, or did, when it was not what it should."""
 
     def run(self) -> None:
         """Send."""
+        try:
+            self._send()
+        except (Broken, OSError) as error:
+            self.failure = str(error)
+
+    def _send(self) -> None:
         with Connection(self._port) as connection:
             while not self.sent or time.monotonic() < self._until:
                 stream = connection.open(PATH)
@@ -145,16 +153,9 @@ class Sender(threading.Thread):
                 connection.end(stream)
                 answer = connection.answer(stream).headers
                 if answer.get("grpc-status") != "0" or "pyrover-dropped" in answer:
-                    self._failure = str(answer)
+                    self.failure = str(answer)
                     return
                 self.sent += self._messages
-
-    def result(self) -> int:
-        """Messages that were sent and answered."""
-        self.join()
-        if self._failure:
-            raise SystemExit(f"the backend answered {self._failure}")
-        return self.sent
 
 
 def send(server: Server, payloads: Sequence[bytes], messages: int, seconds: float) -> int:
@@ -162,7 +163,11 @@ def send(server: Server, payloads: Sequence[bytes], messages: int, seconds: floa
     senders = [Sender(server.port, payloads, messages, time.monotonic() + seconds) for _ in range(CONNECTIONS)]
     for sender in senders:
         sender.start()
-    return sum(sender.result() for sender in senders)
+    for sender in senders:
+        sender.join()
+    if failures := [sender.failure for sender in senders if sender.failure]:
+        raise SystemExit(f"the backend failed: {failures[0]}\n{server.log.read_text()[-5_000:]}")
+    return sum(sender.sent for sender in senders)
 
 
 def measure(logs: int, entities: int, seconds: float, environment: dict[str, str]) -> str:

@@ -32,8 +32,9 @@ EXPANSION = 10
 """Bytes of columns that a byte of messages usually becomes at most."""
 LARGEST_BATCH = 16 * 1024 * 1024
 """Bytes of a batch with an id, which is held until it is whole."""
-UNSTORED = 4 * 1024 * 1024
-"""Bytes of columns that one call may have waiting for the sink before it stops reading."""
+UNSTORED = 16 * 1024 * 1024
+"""Bytes of columns that one call may have waiting for the sink before it stops reading. What a flush costs is mostly by
+the entities in it: the more a call may have waiting, the more logs share that (docs/figures.md)."""
 IDLE = 0.5
 """Seconds after which messages of a stream that has gone quiet are decoded."""
 
