@@ -17,6 +17,8 @@ from backend.server.serving import PortError
 from backend.server.settings import Settings, SettingsError
 from backend.storage.interface import StorageError
 
+_logger = logging.getLogger(__name__)
+
 _WRONG_USE = 2
 _FAILED = 1
 
@@ -66,6 +68,8 @@ async def _serve(settings: Settings, ports: Ports, ready_fd: int | None) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    # By default the signal would end a backend that is still starting.
+    loop.add_signal_handler(signal.SIGHUP, _logger.info, "still starting, with the files as they are: no reload")
     async with running(settings, ports) as backend:
         loop.add_signal_handler(signal.SIGHUP, backend.reloader.soon)
         addresses = {"grpc": ports.grpc.authority, "http": f"http://{ports.http.authority}"}

@@ -323,3 +323,16 @@ def test_sums_by_the_hour_are_as_their_names_say_or_as_skywalkings(tmp_path: Pat
             (series,) = httpx.get(f"{addresses['http']}/api/metrics", params={**query, "step": "hour"}).json()["series"]
             found[word] = [point["value"] for point in series["points"] if point["value"] is not None]
     assert found == {"false": [2], "true": [120]}
+
+
+def test_a_reload_while_it_starts_does_not_end_it(tmp_path: Path) -> None:
+    process = start(*ANY_PORTS, "--data", str(tmp_path))
+    assert process.stderr is not None
+    assert process.stdout is not None
+    while "Listening on" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout.readline().startswith("pyrover-backend is ready")
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
