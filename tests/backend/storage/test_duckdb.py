@@ -240,21 +240,21 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 storage = DuckdbStorage(Path(sys.argv[1]))
 storage._connection.execute("SET checkpoint_threshold = '" + sys.argv[3] + "'")
 stored = 0
-resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, resource.RLIM_INFINITY))
 try:
     while stored < 1000:
-        storage.write(flush(f"writer {stored}", rows=3000, minute=stored))
+        storage.write(flush(f"writer {stored}", rows=1000, minute=stored))
         stored += 1
 except StorageError as error:
     print("refused:", str(error).splitlines()[0])
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert 0 < stored < 1000
-assert sum(totals(storage)) == stored * 3000, (stored, sum(totals(storage)))
-storage.write(flush(f"writer {stored}", rows=3000, minute=stored))
-assert sum(totals(storage)) == (stored + 1) * 3000
+assert sum(totals(storage)) == stored * 1000, (stored, sum(totals(storage)))
+storage.write(flush(f"writer {stored}", rows=1000, minute=stored))
+assert sum(totals(storage)) == (stored + 1) * 1000
 storage.close()
 storage = DuckdbStorage(Path(sys.argv[1]))
-assert sum(totals(storage)) == (stored + 1) * 3000
+assert sum(totals(storage)) == (stored + 1) * 1000
 storage.close()
 """
 
