@@ -29,7 +29,7 @@ LOGGER = logging.getLogger(__name__)
 
 MAXIMUM_ERRORS = 20
 """Most errors that are told of one document, and of one answer."""
-KEPT_DOCUMENTS = 128
+KEPT_DOCUMENTS = 64
 """Most documents that are kept as they were read: clients ask the same again and again."""
 LONGEST_KEPT = 16_384
 """Longest of these, in characters."""

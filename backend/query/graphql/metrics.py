@@ -10,6 +10,7 @@ from backend.query.graphql import shapes
 from backend.query.graphql.context import Context
 from backend.query.graphql.inputs import SpanText
 from backend.query.graphql.questions import Answer
+from backend.query.graphql.scopes import CATALOGS
 from backend.query.mqe.answer import UNKNOWN, ExpressionResult, execute
 from backend.query.mqe.duration import DurationError
 from backend.query.mqe.reader import Entity
@@ -19,16 +20,6 @@ MAXIMUM_EXPRESSION = 10_000
 """Longest expression, in characters."""
 MAXIMUM_PATTERN = 1_000
 """Longest regular expression, in characters."""
-
-CATALOGS = {
-    "K8SService": "SERVICE",
-    "K8SServiceInstance": "SERVICE_INSTANCE",
-    "K8SEndpoint": "ENDPOINT",
-    "K8SServiceRelation": "SERVICE_RELATION",
-    "K8SServiceInstanceRelation": "SERVICE_INSTANCE_RELATION",
-    "K8SEndpointRelation": "ENDPOINT_RELATION",
-}
-"""What clients call the scopes of metrics."""
 
 
 def metric_type(function: Function) -> str:
@@ -65,7 +56,7 @@ def exec_expression(context: Context, *, expression: str, entity: Entity, durati
     except DurationError as error:
         return ExpressionResult(UNKNOWN, [], str(error))
     sources = context.sources
-    answer = execute(expression, StorageReader(sources.storage, sources.catalog, entity), buckets)
+    answer = execute(expression, StorageReader(context.expressions, sources.catalog, entity), buckets)
     context.take(sum(len(series.values) for series in answer.results))
     return answer
 

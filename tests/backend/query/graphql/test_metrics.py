@@ -9,7 +9,8 @@ import pytest
 
 from backend.entities.ids import endpoint_id, instance_id, service_id
 from backend.query.graphql.context import MAXIMUM_VALUES
-from backend.query.graphql.metrics import CATALOGS, MAXIMUM_EXPRESSION, MAXIMUM_PATTERN
+from backend.query.graphql.metrics import MAXIMUM_EXPRESSION, MAXIMUM_PATTERN
+from backend.query.graphql.scopes import CATALOGS
 from backend.storage.interface import Storage
 from backend.storage.memory import MemoryStorage
 from tests.backend.query.graphql import documents
