@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from backend.entities.ids import (
     decode_endpoint_id,
+    decode_endpoint_relation_id,
     decode_instance_id,
     decode_instance_relation_id,
     decode_service_id,
@@ -32,6 +33,7 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
     "K8SEndpoint": decode_endpoint_id,
     "K8SServiceRelation": decode_service_relation_id,
     "K8SServiceInstanceRelation": decode_instance_relation_id,
+    "K8SEndpointRelation": decode_endpoint_relation_id,
 }
 """By scope, what reads an entity id of it, or raises ValueError."""
 
@@ -101,14 +103,14 @@ class Catalog:
 
 def unit_of(definition: Definition) -> str:
     """What a metric's values count."""
-    function, value = definition.function, definition.statement.value
+    function, value = definition.function, definition.value
     if function is Function.CPM or (function is Function.SUM and definition.name.endswith("_cpm")):
         return PER_MINUTE
-    if function in {Function.PERCENT, Function.APDEX}:
+    if function in {Function.PERCENT, Function.RATE, Function.APDEX}:
         return TEN_THOUSANDTHS
-    if function is Function.COUNT or value is None:
+    if function is Function.HISTOGRAM or value is None:
         return COUNT
-    return _unit_of_attribute(value.path)
+    return _unit_of_attribute(tuple(value.path.split(".")))
 
 
 def _unit_of_attribute(path: tuple[str, ...]) -> str:
