@@ -1,6 +1,8 @@
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
@@ -152,6 +154,12 @@ def test_a_limit_of_names_that_is_no_number_is_a_clear_error(tmp_path: Path) -> 
 CUSTOM = 'custom_write_count = from(K8SService.*).filter(type == "write").count();\n'
 
 
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as entered:
+        yield entered
+
+
 def names(addresses: dict[str, str]) -> set[str]:
     metrics = httpx.get(f"{addresses['http']}/api/metrics/names").json()["metrics"]
     return {metric["name"] for metric in metrics}
@@ -214,16 +222,19 @@ def test_who_reloads_needs_the_token(tmp_path: Path) -> None:
         assert httpx.post(url, headers={"Authorization": "Bearer sesame"}).status_code == 200
 
 
-def test_further_ports_serve_agents_and_prometheus_has_one_of_its_own(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        ebpf, sharing = one.getsockname()[1], other.getsockname()[1]
-    with socket.create_server(("127.0.0.1", 0)) as third:
-        prometheus = third.getsockname()[1]
+def test_further_ports_serve_agents_and_prometheus_has_one_of_its_own(tmp_path: Path, stack: ExitStack) -> None:
+    # Bound and not listening, so that the ports stay free for who shares them.
+    held = [stack.enter_context(socket.socket()) for _ in range(3)]
+    for one in held:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(("127.0.0.1", 0))
+    ebpf, sharing, prometheus = (one.getsockname()[1] for one in held)
     environment = {
         "SW_EBPF_GRPC_PORT": str(ebpf),
         "SW_RECEIVER_GRPC_PORT": str(sharing),
         "SW_TELEMETRY": "prometheus",
         "SW_TELEMETRY_PROMETHEUS_PORT": str(prometheus),
+        "PYROVER_BACKEND_SHARE_PORTS": "true",
     }
     with backend(tmp_path, environment=environment) as (process, addresses):
         for number, port in enumerate((ebpf, sharing)):
