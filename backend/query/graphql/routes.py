@@ -46,9 +46,12 @@ def graphql_routes(
         clock: seconds since 1970-01-01 UTC.
         timer: seconds that never go back.
     """
+    telemetry = telemetry or Telemetry()
+    services = ServiceBook(storage, timer=timer)
+    telemetry.services_left_out.set_function(lambda: services.left_out)
     sources = Sources(
         storage=storage,
-        services=ServiceBook(storage, timer=timer),
+        services=services,
         catalog=Catalog(definitions, compatibility),
         alarms=alarms or NoAlarms(),
         templates=templates,
@@ -56,5 +59,5 @@ def graphql_routes(
         clock=clock,
         offset=offset,
     )
-    endpoint = GraphqlEndpoint(sources, telemetry or Telemetry(), timer)
+    endpoint = GraphqlEndpoint(sources, telemetry, timer)
     return [Route(PATH, endpoint.respond, methods=METHODS)]

@@ -1,6 +1,6 @@
 """What is counted of requests."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Telemetry:
@@ -10,6 +10,7 @@ class Telemetry:
         seconds: how long requests took, from when their turn came.
         errors: requests with an error, by its code.
         refused: requests that were not answered, by cause: busy, method, type, size, form.
+        services_left_out: services that are not shown because they are too many.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -18,4 +19,7 @@ class Telemetry:
         self.errors = Counter("pyrover_graphql_errors", "Requests with an error", ["code"], registry=registry)
         self.refused = Counter(
             "pyrover_graphql_refused", "Requests that were not answered", ["cause"], registry=registry
+        )
+        self.services_left_out = Gauge(
+            "pyrover_graphql_services_left_out", "Services not shown because they are too many", registry=registry
         )

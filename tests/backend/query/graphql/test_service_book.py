@@ -5,7 +5,7 @@ import pytest
 from backend.query.graphql.service_book import LIFETIME, ServiceBook
 from backend.storage.interface import Flush, Service, StorageError
 from backend.storage.memory import MemoryStorage
-from tests.backend.query.graphql.asking import Clock
+from tests.backend.query.graphql.asking import Clock, asking
 from tests.backend.query.world import frame
 
 
@@ -81,3 +81,13 @@ def test_threads_that_ask_together_read_once() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: book.all(), range(50)))
     assert storage.read == 1
+
+
+async def test_what_is_left_out_is_counted() -> None:
+    storage = Counting()
+    async with asking(storage) as client:
+        assert client.counted("services_left_out") == 0
+        client.served._sources.services._maximum = 1
+        write(storage, service("a"), service("b"), service("c"))
+        assert len((await client.answer("{ listServices { id } }"))["listServices"]) == 1
+        assert client.counted("services_left_out") == 2
