@@ -8,8 +8,10 @@ Starts servers of its own on loopback ports, with data in a temporary folder, an
 import argparse
 import functools
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 
@@ -46,7 +48,7 @@ def main() -> None:
     frames = [analyse([batch], Resolver(), program, "").flush.metrics for batch in batches]
     start = Precision.HOUR.start(MINUTE)
     print(f"{arguments.minutes * arguments.flushes} flushes of {len(frames[0])} rows, {arguments.shards} shards")
-    with running_servers(arguments.shards) as servers:
+    with running_servers(arguments.shards, Path(tempfile.gettempdir())) as servers:
         store = ClickhouseStorage(
             Address("127.0.0.1", servers[0].port, "bench"), CLUSTER if arguments.shards > 1 else None
         )

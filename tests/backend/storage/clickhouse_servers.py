@@ -16,6 +16,8 @@ from clickhouse_driver.errors import Error
 
 PROGRAM = shutil.which("clickhouse-server") or shutil.which("clickhouse-server", path="/usr/bin:/usr/sbin")
 CLUSTER = "two"
+_MEMORY = Path("/dev/shm")  # noqa: S108 - only a folder with a random name is made there
+_ROOM = 1 << 30
 
 _CONFIGURATION = """<?xml version="1.0"?>
 <yandex>
@@ -104,10 +106,18 @@ class ClickhouseServer:
             return False
 
 
+def folder_for_data() -> Path:
+    """Where there is room for thousands of small files that are soon deleted: in memory, if it has that much."""
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+        return _MEMORY
+    return Path(tempfile.gettempdir())
+
+
 @contextmanager
-def running_servers(count: int = 2) -> Iterator[list[ClickhouseServer]]:
-    """Servers that know each other as the shards of CLUSTER."""
-    with tempfile.TemporaryDirectory(prefix="clickhouse-") as folder, ExitStack() as stack:
+def running_servers(count: int = 2, folder_of_all: Path | None = None) -> Iterator[list[ClickhouseServer]]:
+    """Servers that know each other as the shards of CLUSTER; their data is in a folder that is deleted at the end."""
+    below = folder_of_all or folder_for_data()
+    with tempfile.TemporaryDirectory(prefix="clickhouse-", dir=below) as folder, ExitStack() as stack:
         # Bound until all are known, so that they differ.
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
