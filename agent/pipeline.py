@@ -19,6 +19,7 @@ from agent.discovery.drops import DropReasons
 from agent.discovery.host import Host, SocketScan
 from agent.discovery.interfaces import NodeInterfaces
 from agent.discovery.naming import Naming
+from agent.discovery.node_addresses import NodeAddresses
 from agent.discovery.owners import SocketOwners
 from agent.discovery.processes import ProcessTable
 from agent.events.fragments import Fragment
@@ -79,6 +80,7 @@ class Pipeline:
         self._peers = Peers(self.table, self.owners)
         self.remotes = Remotes(self.table, limits.translations)
         self._interfaces = NodeInterfaces(host)
+        self.addresses = NodeAddresses()
         self._drop_reasons = DropReasons(host)
         self._assembler = Assembler()
         self.conversations = Conversations(self.table, limits.conversations, mute)
@@ -180,7 +182,8 @@ class Pipeline:
             self._configuration.core.cluster_name,
             tuple(filter(None, self._configuration.access_log.exclude_namespaces.split(","))),
             self._interfaces.listed(),
-            self._host.boot_time_ns(),
+            addresses=self.addresses.listed(self._host.addresses()),
+            boot_time_ns=self._host.boot_time_ns(),
         )
 
     def _head(self, view: View) -> bytes:

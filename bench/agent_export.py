@@ -54,6 +54,10 @@ class Host:
         """As Host.interfaces."""
         return (Interface(1, 65536, "lo"),)
 
+    def addresses(self) -> tuple[bytes, ...]:
+        """As Host.addresses."""
+        return ()
+
     def network_namespace(self) -> int:
         """As Host.network_namespace."""
         return 1

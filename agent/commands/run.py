@@ -134,6 +134,7 @@ def _capture(
             incomplete={
                 **source.incomplete(),
                 **pipeline.remotes.losses(),
+                **pipeline.addresses.losses(),
                 **pipeline.conversations.losses,
                 **(conntrack.losses() if conntrack is not None else {}),
                 **(tls.failures() if tls is not None else {}),

@@ -82,6 +82,13 @@ class Host(Protocol):
         """Interfaces of the host's own network namespace, in ascending index order."""
         ...
 
+    def addresses(self) -> tuple[bytes, ...]:
+        """Addresses of these interfaces (16 bytes, IPv4 mapped), loopback ones included, those of services not.
+
+        As they were at the last time that the kernel told them; none before that.
+        """
+        ...
+
     def network_namespace(self) -> int:
         """Inode number of the host's own network namespace."""
         ...

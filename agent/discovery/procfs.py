@@ -5,12 +5,15 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from agent.conntrack.translation import Translation, TranslationSource
 from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketScan
 from agent.discovery.namespaces import NamespaceReader
+from agent.discovery.node_addresses import SERVICE_INTERFACES
 from agent.discovery.programs import is_go_program
+from agent.discovery.rtnetlink import RtnetlinkError, interface_addresses
 from agent.discovery.socket_table import is_loopback, parse_fib_trie, parse_if_inet6, parse_socket_table
 from agent.kernel.drop_reasons import read_drop_reasons
 
@@ -34,6 +37,7 @@ class ProcHost:
         self._excluded = frozenset(excluded)
         self._reader = NamespaceReader()
         self._namespaces: dict[int, int] = {}
+        self._addresses: tuple[bytes, ...] = ()
 
     def process(self, pid: int) -> ProcessFacts | None:
         """Facts of a process, or None when it is gone."""
@@ -111,6 +115,15 @@ class ProcHost:
                 continue  # the interface has just gone
             found.append(Interface(index, mtu, name))
         return tuple(found)
+
+    def addresses(self) -> tuple[bytes, ...]:
+        """Addresses of these interfaces, without those of services of a cluster."""
+        names = dict(socket.if_nameindex())
+        with suppress(RtnetlinkError):
+            self._addresses = tuple(
+                each.address for each in interface_addresses() if names.get(each.interface) not in SERVICE_INTERFACES
+            )
+        return self._addresses
 
     def network_namespace(self) -> int:
         """The namespace of `interfaces`."""

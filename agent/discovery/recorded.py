@@ -42,6 +42,12 @@ class InterfacesAnswer(msgspec.Struct, frozen=True, tag="interfaces"):
     interfaces: tuple[Interface, ...]
 
 
+class AddressesAnswer(msgspec.Struct, frozen=True, tag="addresses"):
+    """Answer of Host.addresses."""
+
+    addresses: tuple[bytes, ...]
+
+
 class TranslationsAnswer(msgspec.Struct, frozen=True, tag="translations"):
     """Answer of Host.translations."""
 
@@ -80,6 +86,7 @@ Answer = (
     | SocketDescriptorsAnswer
     | SocketsAnswer
     | InterfacesAnswer
+    | AddressesAnswer
     | NetworkNamespaceAnswer
     | InterfacesOfAnswer
     | DropReasonsAnswer
@@ -129,6 +136,12 @@ class RecordingHost:
         self._answers.append(InterfacesAnswer(interfaces))
         return interfaces
 
+    def addresses(self) -> tuple[bytes, ...]:
+        """As Host.addresses."""
+        addresses = self._host.addresses()
+        self._answers.append(AddressesAnswer(addresses))
+        return addresses
+
     def network_namespace(self) -> int:
         """As Host.network_namespace."""
         inode = self._host.network_namespace()
@@ -170,6 +183,7 @@ class RecordedHost:
         self._descriptors: dict[int, dict[int, int] | None] = {}
         self._scan = SocketScan((), {})
         self._interfaces: tuple[Interface, ...] = ()
+        self._addresses: tuple[bytes, ...] = ()
         self._network_namespace = 0
         self._interfaces_of: dict[int, tuple[Interface, ...] | None] = {}
         self._drop_reasons: dict[int, str] = {}
@@ -189,6 +203,8 @@ class RecordedHost:
                 self._scan = answer.scan
             case InterfacesAnswer():
                 self._interfaces = answer.interfaces
+            case AddressesAnswer():
+                self._addresses = answer.addresses
             case NetworkNamespaceAnswer():
                 self._network_namespace = answer.inode
             case InterfacesOfAnswer():
@@ -219,6 +235,10 @@ class RecordedHost:
     def interfaces(self) -> tuple[Interface, ...]:
         """As Host.interfaces."""
         return self._interfaces
+
+    def addresses(self) -> tuple[bytes, ...]:
+        """As Host.addresses."""
+        return self._addresses
 
     def network_namespace(self) -> int:
         """As Host.network_namespace."""

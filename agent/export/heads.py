@@ -31,6 +31,8 @@ def encode_node(
     cluster: str,
     exclude_namespaces: tuple[str, ...],
     interfaces: tuple[Interface, ...],
+    *,
+    addresses: tuple[bytes, ...],
     boot_time_ns: int,
 ) -> bytes:
     """A message that carries the node."""
@@ -44,6 +46,7 @@ def encode_node(
         bootTime=common_pb2.Instant(seconds=seconds, nanos=nanoseconds),
         clusterName=cluster,
         policy=wire.EBPFAccessLogPolicy(excludeNamespaces=exclude_namespaces),
+        addresses=map(address_text, addresses),
     )
     return wire.EBPFAccessLogMessage(node=node).SerializeToString(deterministic=True)
 

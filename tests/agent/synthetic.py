@@ -95,6 +95,7 @@ class FakeHost:
         self.learned: list[Translation] = []
         self.watched: dict[int, int] = {}
         self.namespace_interfaces: dict[int, tuple[Interface, ...]] = {}
+        self.own_addresses: tuple[bytes, ...] = ()
         self.drop_names = {2: "NOT_SPECIFIED", 11: "NETFILTER_DROP"}
 
     def process(self, pid: int) -> ProcessFacts | None:
@@ -115,6 +116,9 @@ class FakeHost:
 
     def interfaces(self) -> tuple[Interface, ...]:
         return (Interface(1, 65536, "lo"),)
+
+    def addresses(self) -> tuple[bytes, ...]:
+        return self.own_addresses
 
     def network_namespace(self) -> int:
         return 1

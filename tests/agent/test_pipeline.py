@@ -10,7 +10,7 @@ from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.pipeline import Pipeline
 from protos.ebpf import accesslog_pb2 as wire
-from tests.agent.synthetic import SECOND, FakeHost, event, events, facts, released, socket_facts
+from tests.agent.synthetic import SECOND, FakeHost, address, event, events, facts, released, socket_facts
 from tests.agent.wire_totals import totals_by_service
 
 K = EventKind
@@ -76,6 +76,20 @@ def test_the_node_begins_each_stream() -> None:
     assert (first.name, list(first.policy.excludeNamespaces)) == ("node-1", ["a", "b"])
     assert first.bootTime.seconds == 1_700_000_000
     assert [interface.name for interface in first.netInterfaces] == ["lo"]
+    assert list(first.addresses) == []
+
+
+def test_the_node_tells_the_addresses_that_it_has_at_that_time() -> None:
+    agent = Agent()
+    agent.pipeline.start(0)
+    many = [f"10.0.{at >> 8}.{at & 255}" for at in range(1, 300)]
+    for at, texts in enumerate((["127.0.0.1", "10.1.2.3", "fe80::1"], ["2001:db8::7"], many)):
+        agent.host.own_addresses = tuple(map(address, texts))
+        agent.pipeline.step(event(K.ACCEPT, inode=at), at)
+        agent.pipeline.flush(at)
+    nodes = [wire.EBPFAccessLogMessage.FromString(batch.messages[0]).node for batch in agent.batches]
+    assert [list(node.addresses) for node in nodes] == [["10.1.2.3"], ["2001:db8::7"], many[:256]]
+    assert agent.pipeline.addresses.losses() == {"node addresses without room": 43}
 
 
 def test_both_ends_of_a_local_connection_name_each_other_and_the_names_outlive_them() -> None:

@@ -15,7 +15,7 @@ from agent.events.recording import Header, RecordingReader, RecordingWriter
 from agent.export.accounting import Ledger
 from agent.pipeline import Pipeline
 from protos.ebpf import accesslog_pb2 as wire
-from tests.agent.synthetic import SECOND, FakeHost, event, events, quality
+from tests.agent.synthetic import SECOND, FakeHost, address, event, events, quality
 
 K = EventKind
 OWN, POD = 1, 7
@@ -46,6 +46,7 @@ def test_a_replay_gives_the_bytes_of_the_run(steps: list[list[Events]], pauses: 
         now += SECOND * (pauses[at] if at < len(pauses) else 5)
         if at == 2:
             host.namespace_interfaces[POD] = (Interface(3, 1500, "eth0"),)
+            host.own_addresses = (address("10.0.0.7"), address("2001:db8::7"))
         pipeline.step(events(*step), now)
         writer.step(now, events(*step), recording.collect(), {})
     pipeline.flush(now)

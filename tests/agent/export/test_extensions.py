@@ -15,7 +15,7 @@ from agent.export.assembler import Assembler
 from agent.export.heads import encode_connection, encode_node
 from protos.common import common_pb2
 from protos.ebpf import accesslog_pb2 as wire
-from tests.agent.synthetic import FakeHost, World, event, quality
+from tests.agent.synthetic import FakeHost, World, address, event, quality
 
 K = EventKind
 EXTENSIONS = range(1000, 1100)
@@ -85,7 +85,7 @@ def _export(*parts: Events) -> list[bytes]:
     interfaces = NodeInterfaces(host)
     collected.append(world.track(*parts))
     batches = collected.flush(
-        lambda: encode_node("n", "", (), interfaces.listed(), 5),
+        lambda: encode_node("n", "", (), interfaces.listed(), addresses=(address("10.0.0.7"),), boot_time_ns=5),
         lambda view: encode_connection(view, None),
         interfaces,
         str,

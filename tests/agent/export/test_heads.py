@@ -34,11 +34,16 @@ def test_an_address_comes_back(value: ipaddress.IPv4Address | ipaddress.IPv6Addr
     assert shown == (getattr(value, "ipv4_mapped", None) or value)
 
 
+OWN = (address("10.1.2.3"), address("2001:db8::7"))
+
+
 def test_node() -> None:
-    encoded = encode_node("n", "c", ("a", "b"), (Interface(2, 1500, "eth0"),), 1_700_000_000 * SECOND + 5)
+    interfaces = (Interface(2, 1500, "eth0"),)
+    encoded = encode_node("n", "c", ("a", "b"), interfaces, addresses=OWN, boot_time_ns=1_700_000_000 * SECOND + 5)
     node = wire.EBPFAccessLogMessage.FromString(encoded).node
     assert (node.name, node.clusterName, list(node.policy.excludeNamespaces)) == ("n", "c", ["a", "b"])
     assert [(found.index, found.mtu, found.name) for found in node.netInterfaces] == [(2, 1500, "eth0")]
+    assert list(node.addresses) == ["10.1.2.3", "2001:db8::7"]
     assert (node.bootTime.seconds, node.bootTime.nanos) == (1_700_000_000, 5)
 
 
