@@ -1,4 +1,4 @@
-"""Serves the console: its own files from page/, the chart library from vendor/.
+"""Serves the console: its own files from page/, the chart library from vendor/, and the dashboards that it shows.
 
 Everything is read into memory once (about 1.2 MB), compressed once, and answered from there. Names under /console
 are those of the files, so nothing outside these two folders can be asked for.
@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from backend.dashboards.book import DashboardBook, Dashboards, answer
+
 ROOT = Path(__file__).parent
+DASHBOARDS = "/console/dashboards"
 LIBRARY = "/console/vendor/echarts/index.js"
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -58,16 +62,20 @@ def load_assets(root: Path = ROOT) -> dict[str, Asset]:
             if media_type := MEDIA_TYPES.get(file.suffix):
                 body = file.read_bytes()
                 path = f"{prefix}/{file.relative_to(root / folder).as_posix()}"
-                tag = hashlib.sha256(body).hexdigest()[:24]
-                assets[path] = Asset(body, gzip.compress(body, mtime=0), media_type, tag)
+                assets[path] = _asset(body, media_type)
     return assets
+
+
+def _asset(body: bytes, media_type: str) -> Asset:
+    return Asset(body, gzip.compress(body, mtime=0), media_type, hashlib.sha256(body).hexdigest()[:24])
 
 
 class Console:
     """The files of the console, read when they are first asked for."""
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path, dashboards: Dashboards) -> None:
         self._root = root
+        self._dashboards = dashboards
         self._assets: Mapping[str, Asset] = {}
 
     async def assets(self) -> Mapping[str, Asset]:
@@ -90,6 +98,11 @@ class Console:
             return Response("There is no such file.\n", HTTPStatus.NOT_FOUND, HEADERS, "text/plain")
         return _send(request, asset)
 
+    async def dashboards(self, request: Request) -> Response:
+        """The dashboards that count now, as JSON."""
+        body = msgspec.json.encode(answer(await run_in_threadpool(self._dashboards)))
+        return _send(request, _asset(body, "application/json"))
+
 
 def _send(request: Request, asset: Asset, status: HTTPStatus = HTTPStatus.OK) -> Response:
     headers = {**HEADERS, "etag": f'W/"{asset.tag}"'}
@@ -100,7 +113,16 @@ def _send(request: Request, asset: Asset, status: HTTPStatus = HTTPStatus.OK) ->
     return Response(asset.body, status, headers, asset.media_type)
 
 
-def console_routes(root: Path = ROOT) -> list[BaseRoute]:
-    """Routes of the page and its files."""
-    console = Console(root)
-    return [Route("/", console.index, methods=["GET"]), Route("/console/{path:path}", console.file, methods=["GET"])]
+def console_routes(root: Path = ROOT, dashboards: Dashboards | None = None) -> list[BaseRoute]:
+    """Routes of the page and its files.
+
+    Args:
+        root: the folder of page/ and vendor/.
+        dashboards: gives the dashboards that count now; by default those that come with the program.
+    """
+    console = Console(root, dashboards or DashboardBook())
+    return [
+        Route("/", console.index, methods=["GET"]),
+        Route(DASHBOARDS, console.dashboards, methods=["GET"]),
+        Route("/console/{path:path}", console.file, methods=["GET"]),
+    ]
