@@ -24,8 +24,9 @@ class Limits:
     """Requests without a response."""
     held_bytes: int = 65_536
     """Of a stream, while what has to be known first is due in the other one."""
-    held_pieces: int = 64
-    """The same in pieces."""
+    held_pieces: int = 1_024
+    """The same in pieces. A thread that has written a request may be kept from leaving its call while another one reads
+    the answer: 5 MiB by TLS are 320 calls, of up to three pieces each."""
     failures: int = 4
     """Turns of the streams that begin with neither a request nor a response, until the connection is given up."""
     failed_calls: int = 1024

@@ -206,6 +206,20 @@ def test_a_response_that_is_fed_before_its_request_waits_for_it() -> None:
     assert not play.losses
 
 
+def test_a_large_response_by_many_calls_waits_for_its_request() -> None:
+    play = Play()
+    size, calls = 16_384, 320
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size * calls)
+    play.now = 100
+    assert play.answer(head) == []
+    for _ in range(calls):
+        edge, middle = b"x" * 32, size - 64
+        assert play.answer([edge, middle, edge]) == []
+    play.now = 50
+    assert play.ask(GET) == [("GET /a 200", (len(GET), 0), (len(head), size * calls))]
+    assert not play.losses
+
+
 def test_what_waits_for_a_request_is_bounded() -> None:
     play = Play()
     play.answer(OK.replace(b"5", b"99999999"), *[b"x" * 1_000] * 1_000)
