@@ -253,8 +253,8 @@ APDEX = "kubernetes_service_apdex"
 
 
 def apdex(addresses: dict[str, str], service: str) -> int | None:
-    """Of this minute and the one before, in ten thousandths."""
-    query = {"name": APDEX, "entity": service_id(service), "start": "-1m", "step": "minute"}
+    """Of the one minute in which it was called lately, in ten thousandths."""
+    query = {"name": APDEX, "entity": service_id(service), "start": "-9m", "step": "minute"}
     (series,) = httpx.get(f"{addresses['http']}/api/metrics", params=query).json()["series"]
     return next((point["value"] for point in series["points"] if point["value"] is not None), None)
 
