@@ -1,0 +1,5 @@
+"""What can be wrong with rules and hooks."""
+
+
+class AlarmError(Exception):
+    """Rules or hooks that cannot be used; the message names the place and says what to do."""
