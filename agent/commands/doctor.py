@@ -20,7 +20,7 @@ from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES
 from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, make_plan
-from agent.kernel.privileges import NEEDED, missing_capabilities
+from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles
 from agent.kernel.source import KernelSource
 
 _WIDTH: Final = 96
@@ -79,7 +79,7 @@ def examine(plan: Plan) -> Iterator[Finding]:
         f"Linux {platform.release()} on {machine}",
         advice=f"supported machines: {', '.join(MACHINES)}",
     )
-    yield _examine_privileges()
+    yield from _examine_privileges()
     yield _examine_btf()
     offer = plan.offer
     yield Finding("tracefs", not offer.tracepoint, offer.tracefs)
@@ -106,10 +106,23 @@ def try_programs(mode: AttachMode, unavailable: Collection[str]) -> tuple[Plan, 
         )
 
 
-def _examine_privileges() -> Finding:
+def _examine_privileges() -> Iterator[Finding]:
     missing = missing_capabilities()
-    text = f"user id {os.geteuid()}, " + (f"without {', '.join(missing)}" if missing else ", ".join(NEEDED))
-    return Finding("privileges", not missing, text, advice="run as root: sudo pyrover-agent ...")
+    prevent = obstacles(missing)
+    names = ", ".join(
+        capability.name for capability in (prevent or CAPABILITIES) if prevent or capability not in missing
+    )
+    text = f"user id {os.geteuid()}, " + (f"without {names}" if prevent else names)
+    yield Finding("privileges", not prevent, text, advice="run as root, or give it these: sudo pyrover-agent ...")
+    for capability in missing:
+        if not capability.required:
+            yield Finding(
+                "capability",
+                good=False,
+                required=False,
+                text=f"without {capability.name}: {capability.lost}",
+                advice=f"give it {capability.name}, to {capability.use}",
+            )
 
 
 def _examine_btf() -> Finding:

@@ -14,7 +14,7 @@ from agent.kernel import bpf_syscall
 from agent.kernel.btf import VMLINUX, Btf, BtfError, Function
 from agent.kernel.hook import FUNCTION_KINDS, Attachment, Hook, Source, SourceKind
 from agent.kernel.hooks import HOOKS
-from agent.kernel.privileges import missing_capabilities
+from agent.kernel.privileges import missing_capabilities, obstacles
 from agent.kernel.tracefs import Tracefs, TracefsError
 
 SYMBOLS: Final = Path("/proc/kallsyms")
@@ -225,7 +225,7 @@ def _examine_kprobes(wanted: frozenset[str]) -> tuple[str, frozenset[str]]:
     """Why kprobes cannot be attached, or "" and those of the functions that they can be attached to."""
     if not KPROBE_PMU.exists():
         return "this kernel has no kprobes (CONFIG_KPROBES)", frozenset()
-    if {"CAP_SYS_ADMIN", "CAP_PERFMON"} <= set(missing_capabilities()):
+    if "CAP_PERFMON" in {capability.name for capability in obstacles(missing_capabilities())}:
         return "kprobes take CAP_PERFMON; run as root", frozenset()
     try:
         with SYMBOLS.open() as lines:

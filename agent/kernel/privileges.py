@@ -1,14 +1,80 @@
-"""What this process may do: capabilities."""
+"""What this process may do: capabilities, and what is lost without each.
 
+Source: capabilities(7); the kernel's include/uapi/linux/capability.h.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-NEEDED: Final = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
-"""Bits by name: include/uapi/linux/capability.h. Those that loading and attaching programs takes."""
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One that the agent uses.
+
+    Attributes:
+        name: as the kernel calls it.
+        bit: its number.
+        use: what the agent does with it.
+        lost: what it cannot do without it, for `doctor`.
+        required: whether nothing works without it.
+    """
+
+    name: str
+    bit: int
+    use: str
+    lost: str
+    required: bool = False
 
 
-def missing_capabilities() -> tuple[str, ...]:
-    """Names of `NEEDED` that this process does not have in effect."""
+CAPABILITIES: Final = (
+    Capability("CAP_BPF", 39, "load programs and make maps", "no program can be loaded", required=True),
+    Capability(
+        "CAP_PERFMON",
+        38,
+        "attach programs that read the kernel's memory",
+        "no program can be attached",
+        required=True,
+    ),
+    Capability(
+        "CAP_DAC_READ_SEARCH",
+        2,
+        "list the descriptors of processes of other users, and read their programs",
+        "connections that other users' processes had before the agent started are not known, and what listens there"
+        " names no far ends",
+    ),
+    Capability(
+        "CAP_SYS_PTRACE",
+        19,
+        "see programs, descriptors and mapped libraries of other users' processes",
+        "other users' processes are named after their task and not after their program, and the plain text of their TLS"
+        " connections is not read",
+    ),
+    Capability(
+        "CAP_NET_ADMIN",
+        12,
+        "read the connection tracking of the kernel",
+        "far ends behind a service address are shown as that address",
+    ),
+    Capability(
+        "CAP_SYS_ADMIN",
+        21,
+        "enter the network namespaces of pods, and mount tracefs where it is not mounted",
+        "interfaces of pods and translations that are made in their network namespaces are not known",
+    ),
+)
+"""Everything that the agent has a use for; needed on Linux 5.11 and later. Before, CAP_SYS_RESOURCE is one more."""
+
+
+def missing_capabilities() -> tuple[Capability, ...]:
+    """Those of `CAPABILITIES` that this process does not have in effect."""
     status = Path("/proc/self/status").read_text().splitlines()
     effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
-    return tuple(name for name, bit in NEEDED.items() if not effective >> bit & 1)
+    return tuple(capability for capability in CAPABILITIES if not effective >> capability.bit & 1)
+
+
+def obstacles(missing: tuple[Capability, ...]) -> tuple[Capability, ...]:
+    """Those of the missing ones without which the agent cannot run: the kernel takes CAP_SYS_ADMIN for them, too."""
+    if "CAP_SYS_ADMIN" not in {capability.name for capability in missing}:
+        return ()
+    return tuple(capability for capability in missing if capability.required)

@@ -8,22 +8,35 @@ from pathlib import Path
 import pytest
 
 from agent.kernel import privileges
-from agent.kernel.privileges import NEEDED, missing_capabilities
+from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles
+
+NAMES = [capability.name for capability in CAPABILITIES]
+
+
+def by_name(*names: str) -> tuple[privileges.Capability, ...]:
+    return tuple(capability for capability in CAPABILITIES if capability.name in names)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_another_user_lacks_everything() -> None:
     program = (
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "from agent.kernel.privileges import missing_capabilities; print(*missing_capabilities())"
+        "from agent.kernel.privileges import missing_capabilities\n"
+        "print(*(capability.name for capability in missing_capabilities()))"
     )
     root = Path(privileges.__file__).parents[2]
     answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == list(NEEDED)
+    assert answer.stdout.split() == NAMES
 
 
 def test_each_is_told_by_its_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, bit in NEEDED.items():
-        status = f"Name:\tpython\nCapEff:\t{1 << bit:016x}\n"
+    for capability in CAPABILITIES:
+        status = f"Name:\tpython\nCapEff:\t{1 << capability.bit:016x}\n"
         monkeypatch.setattr(Path, "read_text", lambda _, text=status: text)
-        assert set(missing_capabilities()) == set(NEEDED) - {name}
+        assert {each.name for each in missing_capabilities()} == set(NAMES) - {capability.name}
+
+
+def test_the_kernel_takes_the_widest_one_for_those_that_are_required() -> None:
+    assert obstacles(by_name("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")) == ()
+    assert obstacles(by_name("CAP_SYS_ADMIN", "CAP_NET_ADMIN")) == ()
+    assert obstacles(CAPABILITIES) == by_name("CAP_BPF", "CAP_PERFMON")
