@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from backend.metrics.percentiles import RANKS, percentiles
-from backend.metrics.windows import Step, values
-from backend.oal.functions import Function
+import polars as pl
+
+from backend.metrics.percentiles import RANKS
+from backend.metrics.reading import LABEL_NAMES, value_of
+from backend.metrics.windows import Step
+from backend.oal.functions import EXTREMES, Function
 from backend.query import shapes
-from backend.query.catalog import Catalog
+from backend.query.catalog import Catalog, Metric
 from backend.query.times import Window, format_minute
-from backend.storage.interface import Storage
+from backend.storage.interface import MeasureSchema, MetricSchema, Precision, Storage
 
 MAXIMUM_METRICS = 20
-PERCENTILES = tuple(f"p{rank}" for rank in RANKS)
-"""Labels of the series of a metric of percentiles."""
+_PRECISIONS = {Step.MINUTE: Precision.MINUTE, Step.HOUR: Precision.HOUR, Step.DAY: Precision.DAY}
 
 
 def metrics(
@@ -29,19 +31,12 @@ def metrics(
     for metric in asked:
         catalog.check_entity(metric, entity)
     buckets = window.buckets(step)
-    rows = storage.metrics([metric.name for metric in asked], [entity], buckets[0], buckets[-1] + step - 1)
-    by_bucket = [metric.name for metric in asked if metric.function is Function.PERCENTILE]
-    known: dict[tuple[str, str | None, int], int] = {}
-    for metric, _, minute, value in values(
-        rows,
-        {metric.name: metric.function for metric in asked},
-        step,
-        units={metric.name: metric.divisor for metric in asked},
-        cpm_totals=catalog.compatibility.cpm_totals,
-    ).iter_rows():
-        known[metric, None, minute] = value
-    for metric, _, minute, rank, value in percentiles(rows, by_bucket, step).iter_rows():
-        known[metric, f"p{rank}", minute] = value
+    found = _stored(storage, asked, entity, buckets, step)
+    values = value_of({metric.name: metric.rule for metric in asked}, *found, step, catalog.compatibility)
+    read: _Read = {
+        (metric, label, minute): value if whole is None else whole
+        for metric, label, _, minute, value, whole in values.iter_rows()
+    }
     current = int(window.now) // 60
     return shapes.Metrics(
         start=format_minute(window.first),
@@ -54,11 +49,44 @@ def metrics(
                 entity=entity,
                 unit=metric.unit,
                 points=[
-                    shapes.Point(format_minute(minute), known.get((metric.name, label, minute))) for minute in buckets
+                    shapes.Point(format_minute(minute), read.get((metric.name, label, minute))) for minute in buckets
                 ],
-                label=label,
+                label=_shown(metric, label),
             )
             for metric in asked
-            for label in (PERCENTILES if metric.function is Function.PERCENTILE else (None,))
+            for label in _labels(metric, read)
         ],
     )
+
+
+_Read = dict[tuple[str, str, int], int | float]
+"""Values by metric, label ("" for none) and first minute of the bucket."""
+
+
+def _stored(
+    storage: Storage, asked: Sequence[Metric], entity: str, buckets: range, step: Step
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Columns of MetricSchema and of MeasureSchema."""
+    added = [metric.name for metric in asked if metric.function not in EXTREMES]
+    measured = [metric.name for metric in asked if metric.function in EXTREMES]
+    span = buckets[0], buckets[-1] + step - 1, _PRECISIONS[step]
+    return (
+        storage.metrics(added, [entity], *span) if added else pl.DataFrame(schema=MetricSchema),
+        storage.measures(measured, [entity], *span) if measured else pl.DataFrame(schema=MeasureSchema),
+    )
+
+
+def _labels(metric: Metric, read: _Read) -> list[str]:
+    """The labels of a metric's series: of percentiles always the same, of others those that have values."""
+    if metric.function not in LABEL_NAMES:
+        return [""]
+    if metric.function is Function.PERCENTILE:
+        return [str(rank) for rank in RANKS]
+    return sorted({label for name, label, _ in read if name == metric.name}, key=lambda label: (len(label), label))
+
+
+def _shown(metric: Metric, label: str) -> str | None:
+    """A label for people: "p99" of percentiles; None where there is only one series."""
+    if not label:
+        return None
+    return f"p{label}" if metric.function is Function.PERCENTILE else label
