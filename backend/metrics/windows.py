@@ -12,15 +12,6 @@ import polars as pl
 
 from backend.oal.functions import Function
 
-ValueSchema = {
-    "metric": pl.String,
-    "entity": pl.String,
-    "minute": pl.Int32,  # first minute of the step
-    "value": pl.Int64,
-}
-"""Columns of values at a step."""
-
-
 _TOTALS = (Function.COUNT, Function.SUM, Function.LABEL_COUNT, Function.HISTOGRAM)
 """Functions whose value is what was added up."""
 
@@ -70,36 +61,6 @@ class Rule:
     """Width of a step of a histogram."""
     steps: int = 0
     """Steps of a histogram below its last."""
-
-
-def values(
-    points: pl.DataFrame,
-    functions: Mapping[str, Function],
-    step: Step = Step.MINUTE,
-    *,
-    units: Mapping[str, int] | None = None,
-    cpm_totals: bool = False,
-) -> pl.DataFrame:
-    """The whole numbers without labels that stored points mean at a step; backend/metrics/reading.py has all the rest.
-
-    Args:
-        points: columns of MetricSchema; any number of rows for one metric, label, entity and minute.
-        functions: by metric name; points of other metrics are left out.
-        step: the step to merge to.
-        units: by metric name, as Rule.unit; 1 for others.
-        cpm_totals: as Compatibility.
-
-    Returns:
-        Columns of ValueSchema, one row per metric, entity and step that has data, in this order.
-    """
-    known = units or {}
-    rules = {name: Rule(function, known.get(name, 1)) for name, function in functions.items()}
-    return (
-        added(points, rules, step, Compatibility(cpm_totals=cpm_totals))
-        .filter((pl.col("label") == "") & pl.col("whole").is_not_null())
-        .select("metric", "entity", "minute", pl.col("whole").alias("value"))
-        .sort("metric", "entity", "minute")
-    )
 
 
 def added(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step, compatibility: Compatibility) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from backend.entities import ids
 from backend.entities.endpoints import ABANDONED, EndpointNames
 from backend.entities.resolution import Resolver
 from backend.metrics.percentiles import percentiles
-from backend.metrics.windows import values
+from backend.metrics.reading import rules_of, value_of
 from backend.storage.interface import Endpoint, Relation
 from tests.backend.metrics.exchanges import (
     BOOT,
@@ -39,13 +39,12 @@ FIVE = (
 def test_what_a_server_reports_in_all_its_metrics() -> None:
     analysed = Analysis().take(messages(connection("server"), *FIVE))
     assert not analysed.dropped
-    definitions = {definition.name: definition for definition in METRICS.definitions}
-    functions = {name: definition.function for name, definition in definitions.items()}
-    units = {name: definition.unit for name, definition in definitions.items()}
     found = {
         (metric, entity): value
-        for metric, entity, minute, value in values(analysed.flush.metrics, functions, units=units).iter_rows()
-        if minute == MINUTE
+        for metric, label, entity, minute, _, value in value_of(
+            rules_of(METRICS.definitions), analysed.flush.metrics
+        ).iter_rows()
+        if minute == MINUTE and not label
     }
     common = {
         "http_call_cpm": 5,

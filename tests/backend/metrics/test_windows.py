@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.metrics.windows import Step, ValueSchema, first_minute, format_minute, minute_of, values
+from backend.metrics.reading import ReadingSchema, value_of
+from backend.metrics.windows import Compatibility, Rule, Step, first_minute, format_minute, minute_of
 from backend.oal.functions import Function
 from backend.storage.interface import MetricSchema
 
@@ -21,6 +22,7 @@ FUNCTIONS = {
     "milliseconds_total": Function.SUM,
 }
 UNITS = {"milliseconds": 1_000, "milliseconds_total": 1_000}
+RULES = {name: Rule(function, UNITS.get(name, 1)) for name, function in FUNCTIONS.items()}
 RATIOS = {"avg": 1, "milliseconds": 1, "percent": 10_000, "apdex": 5_000}
 HOUR, DAY = 60, 1440
 
@@ -29,10 +31,16 @@ def points(*rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
     return pl.DataFrame([(metric, "", *rest) for metric, *rest in rows], schema=MetricSchema, orient="row")
 
 
+def values(rows: pl.DataFrame, step: Step = Step.MINUTE, *, cpm_totals: bool = False) -> pl.DataFrame:
+    frame = value_of(RULES, rows, step=step, compatibility=Compatibility(cpm_totals=cpm_totals))
+    assert frame.schema == ReadingSchema
+    assert frame.filter(pl.col("value") != pl.col("whole").cast(pl.Float64)).is_empty()
+    return frame.select("metric", "entity", "minute", "whole")
+
+
 def value(metric: str, step: Step, *rows: tuple[int, int, int], cpm_totals: bool = False) -> list[tuple[int, int]]:
-    frame = values(points(*((metric, "e", *row) for row in rows)), FUNCTIONS, step, units=UNITS, cpm_totals=cpm_totals)
-    assert frame.schema == ValueSchema
-    return frame.select("minute", "value").rows()
+    frame = values(points(*((metric, "e", *row) for row in rows)), step, cpm_totals=cpm_totals)
+    return frame.select("minute", "whole").rows()
 
 
 def test_minutes() -> None:
@@ -110,11 +118,10 @@ def test_an_hour_is_the_mean_of_all_and_not_of_its_minutes() -> None:
 
 def test_other_metrics_are_left_out_and_order_is_by_metric_entity_and_minute() -> None:
     frame = values(
-        points(("sum", "y", 1, 1, 0), ("other", "x", 1, 1, 0), ("sum", "x", 2, 2, 0), ("count", "z", 1, 3, 0)),
-        FUNCTIONS,
+        points(("sum", "y", 1, 1, 0), ("other", "x", 1, 1, 0), ("sum", "x", 2, 2, 0), ("count", "z", 1, 3, 0))
     )
     assert frame.rows() == [("count", "z", 1, 3), ("sum", "x", 2, 2), ("sum", "y", 1, 1)]
-    assert values(points(), FUNCTIONS).schema == ValueSchema
+    assert values(points()).is_empty()
 
 
 @given(
@@ -146,4 +153,4 @@ def test_values_are_those_of_whole_numbers(rows: list[tuple[str, str, int, int, 
         if divisor:
             quotient = abs(dividend) // divisor * (1 if dividend >= 0 else -1)
             expected.append((metric, entity, minute, quotient))
-    assert values(points(*rows), FUNCTIONS, step, units=UNITS).rows() == expected
+    assert values(points(*rows), step).rows() == expected
