@@ -14,6 +14,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from agent.config_discovery import AnalyzerSettings, ProcessDiscovery, analyzers
 from agent.config_durations import Duration
 from agent.discovery.naming import ServiceRule
 from agent.kernel.hooks import HOOKS
@@ -60,7 +61,9 @@ class AccessLog(_Section, frozen=True):
     """What is sent."""
 
     exclude_namespaces: str = ""
-    """Separated by commas; sent to the backend as the node's policy."""
+    """Separated by commas; nothing is told of their pods, and the backend is told so."""
+    exclude_cluster: str = ""
+    """Separated by commas: nothing is told of services of these clusters."""
     flush: Flush = Flush()
 
 
@@ -120,6 +123,7 @@ class Limits(_Section, frozen=True):
     translations: Positive = 65_536
     conversations: Positive = 16_384
     network_namespaces: Positive = 256
+    unnamed_logs: Positive = 100_000
     queue_logs: Positive = 200_000
     queue_bytes: Positive = 16 * 1024 * 1024
 
@@ -129,6 +133,7 @@ class Configuration(_Section, frozen=True):
 
     core: Core = Core()
     access_log: AccessLog = AccessLog()
+    process_discovery: ProcessDiscovery = ProcessDiscovery()
     node: Node = Node()
     discovery: Discovery = Discovery()
     kernel: Kernel = Kernel()
@@ -158,6 +163,13 @@ ENVIRONMENT = {
     "ROVER_BACKEND_KEY_PATH": "core.backend.client_key_path",
     "ROVER_BACKEND_AUTHENTICATION": "core.backend.authentication",
     "ROVER_ACCESS_LOG_EXCLUDE_NAMESPACES": "access_log.exclude_namespaces",
+    "ROVER_ACCESS_LOG_EXCLUDE_CLUSTER": "access_log.exclude_cluster",
+    "ROVER_PROCESS_DISCOVERY_HEARTBEAT_PERIOD": "process_discovery.heartbeat_period",
+    "ROVER_PROCESS_DISCOVERY_PROPERTIES_REPORT_PERIOD": "process_discovery.properties_report_period",
+    "ROVER_PROCESS_DISCOVERY_KUBERNETES_ACTIVE": "process_discovery.kubernetes.active",
+    "ROVER_PROCESS_DISCOVERY_KUBERNETES_NAMESPACES": "process_discovery.kubernetes.namespaces",
+    "ROVER_PROCESS_DISCOVERY_KUBERNETES_HOST_PROCESSES": "process_discovery.kubernetes.host_processes",
+    "ROVER_PROCESS_DISCOVERY_KUBERNETES_KUBECONFIG": "process_discovery.kubernetes.kubeconfig",
     "ROVER_ACCESS_LOG_FLUSH_MAX_COUNT": "access_log.flush.max_count",
     "ROVER_ACCESS_LOG_FLUSH_PERIOD": "access_log.flush.period",
     "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME": "node.name",
@@ -175,11 +187,14 @@ ENVIRONMENT = {
     "ROVER_LIMITS_TRANSLATIONS": "limits.translations",
     "ROVER_LIMITS_CONVERSATIONS": "limits.conversations",
     "ROVER_LIMITS_NETWORK_NAMESPACES": "limits.network_namespaces",
+    "ROVER_LIMITS_UNNAMED_LOGS": "limits.unnamed_logs",
     "ROVER_LIMITS_QUEUE_LOGS": "limits.queue_logs",
     "ROVER_LIMITS_QUEUE_BYTES": "limits.queue_bytes",
 }
 """Key by environment variable. An empty variable counts as unset; of two for one key the later line wins."""
 
+_ELEMENTS: dict[str, type[msgspec.Struct]] = {"service_rules": Rule, "analyzers": AnalyzerSettings}
+"""What lists of sections consist of, by the name of the list."""
 _LISTS = frozenset(("kernel.unavailable_hooks",))
 """Keys whose values are lists; a variable holds them separated by commas."""
 
@@ -211,6 +226,7 @@ def load_configuration(
         configuration = msgspec.convert(tree, Configuration, strict=False, dec_hook=_decode)
         for at, rule in enumerate(configuration.discovery.service_rules):
             _check_rule(f"discovery.service_rules[{at}]", rule)
+        analyzers(configuration.process_discovery.kubernetes)
         for name in configuration.kernel.unavailable_hooks:
             _check_hook(name)
     except msgspec.ValidationError as error:
@@ -234,7 +250,9 @@ def _expand(tree: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 -
         return [_expand(value, environment) for value in tree]
     match = _VARIABLE.match(tree) if isinstance(tree, str) else None
     if match:
-        return environment.get(match[1]) or yaml.safe_load(match[2] or "")
+        default = match[2] or ""
+        # The braces of a template are none of YAML.
+        return environment.get(match[1]) or (default if "{{" in default else yaml.safe_load(default))
     return tree
 
 
@@ -300,7 +318,7 @@ def _keys(path: str) -> list[str]:
     """The keys of the section at a path such as "core.backend" or "discovery.service_rules[0]"."""
     section: type[msgspec.Struct] = Configuration
     for name in filter(None, path.split(".")):
-        if name.partition("[")[0] == "service_rules":
-            return list(Rule.__struct_fields__)
+        if name.partition("[")[0] in _ELEMENTS:
+            return list(_ELEMENTS[name.partition("[")[0]].__struct_fields__)
         section = next(field.type for field in msgspec.structs.fields(section) if field.name == name)
     return list(section.__struct_fields__)

@@ -16,16 +16,19 @@ from agent.connections.verification import Verification
 from agent.connections.view import View
 from agent.conntrack.remotes import Remotes
 from agent.discovery.drops import DropReasons
-from agent.discovery.host import Host, SocketScan
+from agent.discovery.host import Host, ProcessFacts, SocketScan
 from agent.discovery.interfaces import NodeInterfaces
+from agent.discovery.kubernetes.names import PodNames
 from agent.discovery.naming import Naming
 from agent.discovery.node_addresses import NodeAddresses
 from agent.discovery.owners import SocketOwners
 from agent.discovery.processes import ProcessTable
+from agent.discovery.standing import Standing
 from agent.events.fragments import Fragment
 from agent.events.layout import Events
 from agent.export.accounting import Ledger
 from agent.export.assembler import Assembler, Batch
+from agent.export.gate import Gate
 from agent.export.heads import encode_connection, encode_node
 from agent.export.holding import NOTHING_HELD, Holds
 from agent.protocols.conversations import Conversations, Told
@@ -51,6 +54,8 @@ class Pipeline:
         ledger: Ledger,
         deliver: Callable[[Batch], None],
         mute: Callable[[int], None] = lambda _socket: None,
+        pods: PodNames | None = None,
+        exclude: Callable[[ProcessFacts], bool] = lambda _process: False,
     ) -> None:
         """Start with nothing known.
 
@@ -62,6 +67,8 @@ class Pipeline:
             ledger: Where captured logs are booked.
             deliver: Takes each finished batch.
             mute: Tells the kernel that no more bytes of a socket are wanted.
+            pods: What processes are called, where this host is a node of a cluster.
+            exclude: Tells the kernel that no more events of a process are wanted; says whether that is so now.
         """
         self._configuration = configuration
         self._node_name = node_name
@@ -70,7 +77,11 @@ class Pipeline:
         self._ledger = ledger
         limits = configuration.limits
         self.processes = ProcessTable(
-            host, Naming(node_name, configuration.rules(), {agent_process: AGENT_SERVICE}), limits.processes
+            host,
+            Naming(node_name, configuration.rules(), {agent_process: AGENT_SERVICE}),
+            limits.processes,
+            pods,
+            exclude,
         )
         self.owners = SocketOwners(limits.listeners)
         self.table = ViewTable(limits.connections)
@@ -82,6 +93,7 @@ class Pipeline:
         self._interfaces = NodeInterfaces(host)
         self.addresses = NodeAddresses()
         self._drop_reasons = DropReasons(host)
+        self._gate = Gate(ledger, limits.unnamed_logs)
         self._assembler = Assembler()
         self.conversations = Conversations(self.table, limits.conversations, mute)
         self._flushed_ns = 0
@@ -92,8 +104,8 @@ class Pipeline:
 
     @property
     def pending(self) -> int:
-        """Logs that wait for the next flush."""
-        return self._assembler.count
+        """Logs that wait for the next flush, or for the names of their processes."""
+        return self._assembler.count + self._gate.waiting
 
     @property
     def troubles(self) -> Mapping[str, int]:
@@ -103,6 +115,7 @@ class Pipeline:
     def start(self, now_ns: int) -> None:
         """Take on the connections that are open already. `now_ns` is CLOCK_MONOTONIC."""
         self._flushed_ns = now_ns
+        self.processes.refresh(now_ns)
         adopt_open_connections(self._scan(now_ns), self.registry, now_ns)
 
     def step(self, events: Events, now_ns: int, fragments: Sequence[Fragment] = ()) -> None:
@@ -114,6 +127,11 @@ class Pipeline:
             fragments: Captured payload, taken after the events.
         """
         self.remotes.learn(self._host.translations(self.remotes.namespaces()), now_ns)
+        self.processes.refresh(now_ns)
+        if self._gate.waiting:
+            released, exchanges = self._gate.release()
+            self._assembler.append(released)
+            self._assembler.tell(exchanges)
         flush = self._configuration.access_log.flush
         ended: list[View] = []
         for first in range(0, len(events), flush.max_count):
@@ -122,7 +140,7 @@ class Pipeline:
             tracked = self._tracker.process(portion, now_ns)
             self.remotes.follow(tracked)
             self._ledger.capture(len(tracked.logs))
-            self._assembler.append(tracked)
+            self._assembler.append(self._gate.pass_logs(tracked))
             ended += [view for view in tracked.views.values() if view.state is ViewState.ENDED]
             if self._assembler.size >= flush.max_count and first + flush.max_count < len(events):
                 # What is read of connections is still to come: their logs wait for it.
@@ -143,12 +161,13 @@ class Pipeline:
         """Hand on everything: nothing comes after it."""
         self._tell(self.conversations.due(now_ns))
         self._tell(self.conversations.finish())
+        self._gate.give_up()
         self._hand_on(now_ns, NOTHING_HELD)
         self.table.forget_ended(now_ns)
 
     def _tell(self, told: Sequence[Told]) -> None:
         self._ledger.capture(len(told))
-        self._assembler.tell(told)
+        self._assembler.tell(self._gate.pass_told(told))
 
     def _hand_on(self, now_ns: int, holds: Holds) -> None:
         if self._assembler.count or self._assembler.size:
@@ -189,6 +208,8 @@ class Pipeline:
     def _head(self, view: View) -> bytes:
         """The serialised connection of a view, made anew only when a name has changed."""
         remote = self._peers.find(view)
+        if remote is not None and remote.standing is not Standing.TOLD:
+            remote = None
         names = (view.process.identity, remote.identity if remote else None, view.role, view.translated)
         says = (*names, view.is_tls, view.protocol_read)
         if view.head_names != says:

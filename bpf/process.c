@@ -13,26 +13,29 @@ static __always_inline int exit_process(struct task_struct *task)
     struct signal_struct *group = NULL;
     struct event event = {};
     int live_threads = 0;
+    u32 process = pid_tgid >> 32;
 
     calls.delete(&pid_tgid);
     transfers.delete(&pid_tgid);
     sending_contexts.delete(&pid_tgid);
     forget_tls_thread(pid_tgid);
-    if (!is_watched(pid_tgid))
-        return 0;
     bpf_probe_read_kernel(&group, sizeof(group), &task->signal);
     bpf_probe_read_kernel(&live_threads, sizeof(live_threads), &group->live);
     if (live_threads)
         return 0;
+    if (!is_watched(pid_tgid)) {
+        /* The id may come back as another process, which nobody excluded. */
+        excluded_processes.delete(&process);
+        return 0;
+    }
     event.start_ns = bpf_ktime_get_ns();
     event.end_ns = event.start_ns;
     event.kind = EVENT_PROCESS_EXIT;
     event.descriptor = -1;
     describe_task(&event, pid_tgid);
     send_event(&event);
-    /* The id may come back as another process, which nobody asked for. */
-    excluded_processes.delete(&event.process);
 #ifdef ONLY_CHOSEN_PROCESSES
+    /* The id may come back as another process, which nobody asked for. */
     chosen_processes.delete(&event.process);
 #endif
     return 0;

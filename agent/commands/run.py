@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
 from agent.commands import arguments as shared
+from agent.commands.backend import read_security
 from agent.commands.capture import (
     Stop,
     describe_start,
@@ -19,17 +21,20 @@ from agent.commands.capture import (
     open_kernel,
     open_tls,
 )
+from agent.commands.cluster import Cluster, open_cluster
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
+from agent.discovery.exclusion import Exclusion
 from agent.discovery.procfs import ProcHost
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender, SenderLimits
-from agent.export.transport import GrpcTransport, Security
+from agent.export.transport import GrpcTransport
 from agent.kernel.loader import LoaderError
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
+from agent.reporting.beats import present
 from agent.tls.watcher import TlsWatcher
 
 SHUTDOWN_SECONDS = 5.0
@@ -54,15 +59,20 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return fail(str(error))
     stop = Stop(arguments.duration)
-    with stop.on_signals():
+    with stop.on_signals(), ExitStack() as stack:
+        stack.callback(transport.close)
         try:
-            source = open_kernel(configuration)
+            # Before the kernel: while all pods are listed for the first time there is nobody to take events.
+            cluster = stack.enter_context(open_cluster(configuration))
+            source = stack.enter_context(open_kernel(configuration))
         except (LoaderError, ValueError) as error:
-            transport.close()
             return fail(str(error))
-        with source, open_conntrack(configuration) as conntrack, open_tls(source, configuration) as tls:
-            live = LiveLine() if arguments.live else None
-            figures = _capture(source, configuration, transport, stop, conntrack=conntrack, tls=tls, live=live)
+        conntrack = stack.enter_context(open_conntrack(configuration))
+        tls = stack.enter_context(open_tls(source, configuration))
+        live = LiveLine() if arguments.live else None
+        figures = _capture(
+            source, configuration, transport, stop, conntrack=conntrack, tls=tls, cluster=cluster, live=live
+        )
     if arguments.figures is not None:
         try:
             arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
@@ -77,22 +87,10 @@ def open_transport(backend: Backend) -> GrpcTransport:
     Raises:
         ConfigurationError: a certificate cannot be read, or a value cannot be used.
     """
-    security = None
-    if backend.enable_TLS:
-        security = Security(_pem(backend.ca_pem_path), _pem(backend.client_key_path), _pem(backend.client_pem_path))
     try:
-        return GrpcTransport(backend.addr, security, backend.authentication)
+        return GrpcTransport(backend.addr, read_security(backend), backend.authentication)
     except ValueError as error:
         raise ConfigurationError(f"core.backend: {error}") from error
-
-
-def _pem(path: str) -> bytes | None:
-    if not path:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"core.backend: {path} cannot be read: {error.strerror}") from error
 
 
 def _capture(
@@ -103,6 +101,7 @@ def _capture(
     *,
     conntrack: ConntrackWatcher | None,
     tls: TlsWatcher | None,
+    cluster: Cluster | None,
     live: LiveLine | None,
 ) -> Figures:
     """Capture and deliver until it is time to stop; the final figures."""
@@ -110,6 +109,7 @@ def _capture(
     limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
     ledger = Ledger()
     sender = Sender(transport, ledger, limits)
+    exclusion = Exclusion(source, host)
     pipeline = Pipeline(
         configuration,
         node_name(configuration),
@@ -118,6 +118,8 @@ def _capture(
         ledger=ledger,
         deliver=sender.submit,
         mute=source.mute,
+        pods=cluster.names if cluster is not None else None,
+        exclude=exclusion.exclude,
     )
     trimmer = MemoryTrimmer()
     sender.start()
@@ -135,6 +137,8 @@ def _capture(
                 **source.incomplete(),
                 **pipeline.remotes.losses(),
                 **pipeline.addresses.losses(),
+                **exclusion.losses(),
+                **(cluster.losses() if cluster is not None else {}),
                 **pipeline.conversations.losses,
                 **(conntrack.losses() if conntrack is not None else {}),
                 **(tls.failures() if tls is not None else {}),
@@ -146,6 +150,8 @@ def _capture(
     def step(now_ns: int) -> None:
         events = source.take()  # before the payload: what belongs to them is there then
         pipeline.step(events, now_ns, source.take_payload())
+        if cluster is not None:
+            cluster.reporter.tick(now_ns, lambda: present(pipeline.processes.entities()))
         trimmer.trim()
         if live is not None and live.due():
             live.show(figures())
@@ -158,7 +164,6 @@ def _capture(
     finally:
         pipeline.finish(monotonic_ns())
         sender.stop(SHUTDOWN_SECONDS)
-        transport.close()
     final = figures()
     if live is not None:
         live.show(final)

@@ -12,6 +12,7 @@ class Loss(StrEnum):
 
     QUEUE_FULL = "queue_full"  # more was waiting for the backend than may wait
     REFUSED = "refused"  # the backend said that it will never take them
+    POD_UNKNOWN = "pod_unknown"  # the API server told nothing of the process's pod in time
     SHUTDOWN = "shutdown"  # the agent ended before they could be delivered
 
 
@@ -42,6 +43,11 @@ class Ledger:
         """Logs came to be; from now on they wait."""
         with self._lock:
             self._captured += logs
+
+    def withdraw(self, logs: int) -> None:
+        """Waiting logs turned out to be such as are not to be told: they do not count."""
+        with self._lock:
+            self._captured -= logs
 
     def deliver(self, logs: int) -> None:
         """The backend has answered for waiting logs."""

@@ -100,12 +100,16 @@ class KernelSource:
         return self._loaded
 
     def exclude(self, process: int) -> None:
-        """Stop watching a process.
+        """Stop watching a process, until it ends.
 
         Raises:
             OSError: The filter is full.
         """
         bpf_syscall.update(self._loaded.maps["excluded_processes"], _key(process), _PRESENT)
+
+    def include(self, process: int) -> None:
+        """Watch a process again that was excluded; nothing happens when it was not."""
+        bpf_syscall.delete(self._loaded.maps["excluded_processes"], _key(process))
 
     def choose(self, process: int) -> None:
         """Watch one more process, where only chosen ones are.

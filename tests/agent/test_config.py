@@ -43,6 +43,9 @@ def test_every_environment_variable_sets_its_key() -> None:
         "enable_TLS": "true",
         "enabled": "false",
         "period": "250ms",
+        "heartbeat_period": "250ms",
+        "active": "true",
+        "host_processes": "true",
         "attach": "kprobe",
         "unavailable_hooks": "dup2, splice",
     }
@@ -52,9 +55,15 @@ def test_every_environment_variable_sets_its_key() -> None:
         configuration: object = load_configuration(None, {variable: value})
         for part in key.split("."):
             configuration = getattr(configuration, part)
-        expected = {"enable_TLS": True, "enabled": False, "period": 0.25, "unavailable_hooks": ("dup2", "splice")}.get(
-            name, value
-        )
+        expected = {
+            "enable_TLS": True,
+            "enabled": False,
+            "active": True,
+            "host_processes": True,
+            "period": 0.25,
+            "heartbeat_period": 0.25,
+            "unavailable_hooks": ("dup2", "splice"),
+        }.get(name, value)
         assert str(configuration) == str(expected), variable
 
 
@@ -71,6 +80,21 @@ def test_values_with_a_variable_in_the_file(file: Path) -> None:
     assert configuration.core.backend.addr == "oap:11800"
     assert configuration.core.cluster_name == ""
     assert (configuration.access_log.flush.max_count, configuration.access_log.flush.period) == (2000, 1.0)
+
+
+def test_templates_may_be_the_default_of_a_variable(file: Path) -> None:
+    file.write_text(
+        "process_discovery:\n  kubernetes:\n    active: ${K8S:false}\n    analyzers:\n"
+        "    - active: ${ACTIVE:true}\n"
+        '      filters:\n      - ${HAS_SERVICE:.Pod.HasContainer "istio-proxy"}\n'
+        "      service_name: ${SERVICE:{{.Pod.ServiceName}}.{{.Pod.Namespace}}}\n"
+        "      layer: ${LAYER:K8S_SERVICE}\n"
+    )
+    kubernetes = load_configuration(file, {"LAYER": "MESH", "K8S": "true"}).process_discovery.kubernetes
+    (analyzer,) = kubernetes.analyzers
+    assert (kubernetes.active, analyzer.active, analyzer.layer) == (True, True, "MESH")
+    assert analyzer.filters == ('.Pod.HasContainer "istio-proxy"',)
+    assert analyzer.service_name == "{{.Pod.ServiceName}}.{{.Pod.Namespace}}"
 
 
 def test_sections_without_content_are_defaults(file: Path) -> None:
@@ -100,6 +124,18 @@ def test_service_rules(file: Path) -> None:
         ("access_log: {flush: {period: soon}}", "access_log.flush.period: 'soon' is not a duration"),
         ("access_log: {flush: {max_count: 0}}", "access_log.flush.max_count: Expected `int` >= 1"),
         ("kernel: {attach: magic}", "kernel.attach: Invalid enum value 'magic'"),
+        (
+            "process_discovery: {kubernetes: {analyzers: [{service_nam: x}]}}",
+            "analyzers[0].service_nam'; did you mean 'service_name'?",
+        ),
+        (
+            "process_discovery: {kubernetes: {analyzers: [{service_name: '{{.Pod.Nam}}'}]}}",
+            "kubernetes.analyzers[0].service_name: Not a template: .Pod has no field 'Nam'; it has Name, Namespace",
+        ),
+        (
+            "process_discovery: {kubernetes: {analyzers: [{service_name: x, filters: ['.Pod.Name']}]}}",
+            "kubernetes.analyzers[0].filters[0]: Not a template: '.Pod.Name' is a text; a filter must be true or false",
+        ),
         ("core: 5", "core: Expected `object`, got `int`"),
         ("- a", "must hold keys and values"),
         ("a: [", "is not YAML"),

@@ -1,0 +1,1 @@
+"""The pods of this node, and what their processes are called."""

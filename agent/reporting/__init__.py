@@ -1,0 +1,1 @@
+"""Telling the backend which processes there are."""
