@@ -1,0 +1,102 @@
+"""The agents: one on each node."""
+
+from typing import Final
+
+from agent.kernel.privileges import CAPABILITIES
+from deploy.manifests.nodes import Node, Noted, Value
+from deploy.manifests.parts import configuration_of, image, labels, metadata, read_access, token_of
+
+NAME: Final = "pyrover-agent"
+
+READS: Final = {"": ["pods", "services"]}
+"""By which the processes of pods are named: kinds of objects by API group."""
+
+
+def objects() -> list[Node]:
+    """What is installed for them."""
+    return [*read_access(NAME, READS), _daemon_set()]
+
+
+def _daemon_set() -> Node:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": metadata(NAME, labels=labels(NAME)),
+        "spec": {
+            "selector": {"matchLabels": labels(NAME)},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%"}},
+            "template": {"metadata": {"labels": labels(NAME)}, "spec": _pod()},
+        },
+    }
+
+
+def _pod() -> Node:
+    return {
+        "serviceAccountName": NAME,
+        "hostPID": Noted(
+            "The kernel names processes by their ids on the node; this also makes /proc that of the node, so that it"
+            " need not be mounted.",
+            node=True,
+        ),
+        "hostNetwork": Noted("Interfaces and translated connections are those of the node.", node=True),
+        "dnsPolicy": "ClusterFirstWithHostNet",
+        "terminationGracePeriodSeconds": Noted("The last logs get five seconds to be delivered.", 30),
+        "nodeSelector": Value("agent.nodeSelector"),
+        "tolerations": Value("agent.tolerations"),
+        "containers": [_container()],
+        "volumes": [
+            Noted(
+                "The kernel's list of tracepoints. It is written to for the return probes of kernels without fentry.",
+                {"name": "tracefs", "hostPath": {"path": "/sys/kernel/tracing", "type": "Directory"}},
+            ),
+            Noted(
+                "Compiled programs, for the next start of the container.",
+                {"name": "objects", "emptyDir": {"sizeLimit": "64Mi"}},
+            ),
+            Noted(
+                "What the compiler works with.",
+                {"name": "temporary", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+            ),
+        ],
+    }
+
+
+def _container() -> Node:
+    return {
+        "name": "agent",
+        **image("agent"),
+        "command": ["pyrover-agent", "run"],
+        "env": [
+            {"name": "ROVER_BACKEND_ADDR", "value": Value("agent.backendAddress")},
+            {"name": "ROVER_CORE_CLUSTER_NAME", "value": Value("agent.clusterName")},
+            {
+                "name": "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME",
+                "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
+            },
+            token_of("pyrover-backend", "ROVER_BACKEND_AUTHENTICATION"),
+        ],
+        "envFrom": configuration_of(NAME),
+        "securityContext": {
+            "runAsUser": 0,
+            "privileged": False,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "seccompProfile": Value("agent.seccompProfile"),
+            "appArmorProfile": Noted(
+                "The usual profile of container engines forbids reading other pods' processes and writing to tracefs.",
+                {"type": "Unconfined"},
+            ),
+            "capabilities": {
+                "drop": ["ALL"],
+                "add": [
+                    Noted(f"To {capability.use}.", capability.name.removeprefix("CAP_")) for capability in CAPABILITIES
+                ],
+            },
+        },
+        "resources": Value("agent.resources"),
+        "volumeMounts": [
+            {"name": "tracefs", "mountPath": "/sys/kernel/tracing"},
+            {"name": "objects", "mountPath": "/var/cache/pyrover"},
+            {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - in a container of its own
+        ],
+    }
