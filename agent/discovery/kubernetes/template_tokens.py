@@ -3,7 +3,6 @@
 The syntax is that of Go's text/template (https://pkg.go.dev/text/template), as far as docs/discovery.md lists it.
 """
 
-import ast
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -22,6 +21,8 @@ class Word(NamedTuple):
     kind: str
     """One of text, number, chain, name, open, close, pipe."""
     text: str
+    is_attached: bool = False
+    """Whether there is no space before it."""
 
 
 _WORD: Final = re.compile(
@@ -29,7 +30,12 @@ _WORD: Final = re.compile(
     r"""|(?P<name>[A-Za-z_]\w*)|(?P<open>\()|(?P<close>\))|(?P<pipe>\|)"""
 )
 _COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
-_ESCAPES: Final = re.compile(r"""\\(?:[abfnrtv\\'"]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})|[^\\]""")
+_ESCAPE: Final = re.compile(
+    r"""\\(?:(?P<sign>[abfnrtv\\'"])|x(?P<x>[0-9A-Fa-f]{2})|u(?P<u>[0-9A-Fa-f]{4})|U(?P<U>[0-9A-Fa-f]{8})|(?P<unknown>))"""
+)
+_SIGNS: Final = dict(zip("abfnrtv\\'\"", "\a\b\f\n\r\t\v\\'\"", strict=True))
+_LAST_CHARACTER: Final = 0x10FFFF
+_SURROGATES: Final = range(0xD800, 0xE000)
 
 
 class Action(NamedTuple):
@@ -75,11 +81,12 @@ def words(action: str) -> tuple[Word, ...]:
     found: list[Word] = []
     at = 0
     while rest := action[at:].lstrip():
+        is_attached = at == len(action) - len(rest)
         at = len(action) - len(rest)
         match = _WORD.match(action, at)
         if match is None or match.lastgroup is None:
             raise TemplateError(f"{rest!r}: neither a field such as .Pod.Name nor a text, number, function or bracket")
-        found.append(Word(match.lastgroup, match[0]))
+        found.append(Word(match.lastgroup, match[0], is_attached))
         at = match.end()
     if not found:
         raise TemplateError("an action with nothing in it")
@@ -95,12 +102,18 @@ def literal(word: Word) -> str:
     inner = word.text[1:-1]
     if word.text[0] == "`":
         return inner
-    if _ESCAPES.sub("", inner):
-        raise TemplateError(f"{word.text}: has an unknown escape; a text in backticks has none")
-    try:
-        return str(ast.literal_eval(f'"{inner}"'))
-    except (SyntaxError, ValueError) as error:
-        raise TemplateError(f"{word.text}: is no text: {error}") from error
+    return _ESCAPE.sub(_escaped, inner)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """The character that an escape stands for."""
+    if match["sign"]:
+        return _SIGNS[match["sign"]]
+    digits = match["x"] or match["u"] or match["U"]
+    number = int(digits, 16) if digits else -1
+    if not 0 <= number <= _LAST_CHARACTER or number in _SURROGATES:
+        raise TemplateError(f"{match.string!r} has an unknown escape; a text in backticks has none")
+    return chr(number)
 
 
 def _cut(rest: str) -> tuple[str, str]:

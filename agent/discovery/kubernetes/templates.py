@@ -266,7 +266,7 @@ class _Expression:
         if self._peek() != "close":
             raise TemplateError("a bracket that is not closed")
         self._at += 1
-        if self._peek() == "chain":
+        if self._peek() == "chain" and self._words[self._at].is_attached:
             value = _chain(self._words[self._at].text, value, ())
             self._at += 1
         return value

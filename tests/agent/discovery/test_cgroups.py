@@ -1,6 +1,6 @@
 import pytest
 
-from agent.discovery.cgroups import container_id, systemd_unit
+from agent.discovery.cgroups import container_id, container_ids, is_in_kubernetes, pod_uid, systemd_unit
 
 ID = "3f1c9a" + "0123456789abcdef" * 4
 ID = ID[:64]
@@ -58,3 +58,66 @@ def test_systemd_unit(path: str, unit: str) -> None:
 def test_the_first_path_that_tells_something_counts() -> None:
     assert systemd_unit(["/", "/user.slice", "/system.slice/a.service"]) == "a"
     assert container_id(["/", f"/docker/{ID}"]) == SHORT
+
+
+UID = "0e3b1c9a-7c1d-4c51-9d3e-1f2a3b4c5d6e"
+STATIC = "0123456789abcdef" * 2
+UNDERSCORES = UID.replace("-", "_")
+KIND = "9" * 64
+
+
+@pytest.mark.parametrize(
+    ("path", "uid"),
+    [
+        (f"/kubepods/pod{UID}/{ID}", UID),
+        (f"/kubepods/burstable/pod{UID}/{ID}", UID),
+        (f"/kubepods/besteffort/pod{STATIC}/{ID}", STATIC),
+        (f"/kubepods.slice/kubepods-pod{UNDERSCORES}.slice/cri-containerd-{ID}.scope", UID),
+        (f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UNDERSCORES}.slice/crio-{ID}.scope", UID),
+        (f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{STATIC}.slice/docker-{ID}.scope", STATIC),
+        (f"/system.slice/containerd.service/kubepods-besteffort-pod{UNDERSCORES}.slice:cri-containerd:{ID}", UID),
+        (f"/docker/{KIND}/kubelet/kubepods/burstable/pod{UID}/{ID}", UID),
+        (
+            f"/system.slice/docker-{KIND}.scope/kubelet.slice/kubelet-kubepods-pod{UNDERSCORES}.slice/crio-{ID}.scope",
+            UID,
+        ),
+        (f"/../../kubepods-burstable-pod{UNDERSCORES}.slice/cri-containerd-{ID}.scope", UID),
+        (f"/kubepods/pod{UID}", UID),
+        (f"/machine.slice/libpod-{ID}.scope", ""),
+        (f"/docker/{ID}", ""),
+        (f"/kubepods/pod{UID}0/{ID}", ""),
+        (f"/kubepods/pod{UID[:-1]}/{ID}", ""),
+        ("/system.slice/podman.service", ""),
+        ("/user.slice/pods", ""),
+    ],
+)
+def test_pod_uid(path: str, uid: str) -> None:
+    assert pod_uid([path]) == uid
+    assert is_in_kubernetes([path]) is bool(uid)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (f"/docker/{KIND}/kubelet/kubepods/burstable/pod{UID}/{ID}", [ID, KIND]),
+        (f"/system.slice/docker-{KIND}.scope/kubelet.slice/cri-containerd-{ID}.scope", [ID, KIND]),
+        (f"/docker/{KIND}/docker/{ID}", [ID, KIND]),
+        (f"/kubepods/pod{UID}/crio-conmon-{ID}.scope", []),
+        ("/system.slice", []),
+    ],
+)
+def test_nested_containers_the_innermost_first(path: str, found: list[str]) -> None:
+    assert list(container_ids([path])) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "inside"),
+    [
+        (f"/../cri-containerd-{ID}.scope", True),
+        (f"/../crio-{ID}.scope/container", True),
+        (f"/../docker-{ID}.scope", False),
+        (f"/system.slice/libpod-{ID}.scope", False),
+    ],
+)
+def test_a_container_for_kubernetes_is_known_without_the_path_above_it(path: str, inside: bool) -> None:  # noqa: FBT001 - a table's column
+    assert is_in_kubernetes([path]) is inside
