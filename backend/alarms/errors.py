@@ -3,3 +3,7 @@
 
 class AlarmError(Exception):
     """Rules or hooks that cannot be used; the message names the place and says what to do."""
+
+
+class UnknownMetricAlarmError(AlarmError):
+    """A rule is about a metric that there is not."""

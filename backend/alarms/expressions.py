@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from backend.alarms.errors import AlarmError
+from backend.alarms.errors import AlarmError, UnknownMetricAlarmError
 from backend.alarms.names import SCOPES
 from backend.metrics.reading import LABEL_NAMES
 from backend.query.catalog import Catalog, Metric
@@ -52,6 +52,7 @@ def check_expression(text: str, period: int, catalog: Catalog) -> Checked:
         catalog: the metrics that there are.
 
     Raises:
+        UnknownMetricAlarmError: it names a metric that there is not.
         AlarmError: it is no expression, or none that is true or false for one entity.
     """
     try:
@@ -98,7 +99,8 @@ def _metric(part: MetricExpression, catalog: Catalog) -> Metric:
     try:
         return catalog.metric(part.name)
     except QueryError as unknown:
-        raise AlarmError(f"the expression is wrong at {part.position}: {unknown.error}: {unknown.hint}") from None
+        reason = f"the expression is wrong at {part.position}: {unknown.error}: {unknown.hint}"
+        raise UnknownMetricAlarmError(reason) from None
 
 
 def _scope(metrics: Mapping[str, Metric]) -> str:

@@ -40,7 +40,7 @@ class Fields:
         try:
             yield
         except AlarmError as error:
-            raise AlarmError(f"{self.place(name)}: {error}") from None
+            raise type(error)(f"{self.place(name)}: {error}") from None
 
     def end(self) -> None:
         """Raise when there is a key that nobody took."""

@@ -1,9 +1,10 @@
 """Reads an alarm settings file, in the form of Apache SkyWalking's alarm-settings.yml: docs/alarms.md."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.alarms.errors import AlarmError
+from backend.alarms.errors import AlarmError, UnknownMetricAlarmError
 from backend.alarms.expressions import check_expression
 from backend.alarms.fields import Fields
 from backend.alarms.hook_loading import Hooks, load_hooks
@@ -34,6 +35,15 @@ class AlarmSettings:
     hooks: Hooks
 
 
+def load_standard(catalog: Catalog) -> AlarmSettings:
+    """The rules that come with the program, without those whose metrics are not computed here.
+
+    Raises:
+        AlarmError: the file cannot be used.
+    """
+    return _load(STANDARD, catalog, UnknownMetricAlarmError)
+
+
 def load(file: Path, catalog: Catalog) -> AlarmSettings:
     """The rules and hooks of a file. Changes nothing but what it returns.
 
@@ -44,6 +54,10 @@ def load(file: Path, catalog: Catalog) -> AlarmSettings:
     Raises:
         AlarmError: the file or something in it cannot be used.
     """
+    return _load(file, catalog)
+
+
+def _load(file: Path, catalog: Catalog, *left_out: type[AlarmError]) -> AlarmSettings:
     try:
         content = Fields(read_mapping(file, "rules: {}"), str(file))
     except YamlFileError as error:
@@ -54,7 +68,11 @@ def load(file: Path, catalog: Catalog) -> AlarmSettings:
     names = section.names()
     if len(names) > MAXIMUM_RULES:
         raise AlarmError(f"{section.where}: there are {len(names):,} rules, more than {MAXIMUM_RULES}: merge some")
-    return AlarmSettings(tuple(_rule(name, section.section(name), catalog, hooks) for name in names), hooks)
+    rules = []
+    for name in names:
+        with contextlib.suppress(*left_out):
+            rules.append(_rule(name, section.section(name), catalog, hooks))
+    return AlarmSettings(tuple(rules), hooks)
 
 
 def _rule(name: str, fields: Fields, catalog: Catalog, hooks: Hooks) -> Rule:

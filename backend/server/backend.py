@@ -18,6 +18,7 @@ from backend.oal.apdex import ApdexError, load_thresholds
 from backend.oal.compiler import Program
 from backend.oal.loader import Metrics
 from backend.oal.syntax import OalError
+from backend.query.catalog import Catalog
 from backend.query.graphql.routes import graphql_routes
 from backend.query.graphql.telemetry import Telemetry as GraphqlTelemetry
 from backend.query.graphql.templates import FileTemplates
@@ -26,6 +27,7 @@ from backend.query.promql.telemetry import Telemetry as PromqlTelemetry
 from backend.query.routes import routes
 from backend.server import reflection
 from backend.server.access_logs import PATH, AccessLogService
+from backend.server.alarms import Alarms
 from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
 from backend.server.companions import handlers
@@ -72,6 +74,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         naming = await stack.enter_async_context(Naming(settings))
         registry.register(naming.collector())
         analysis = await stack.enter_async_context(Analysis(settings, naming.resolver, registry))
+        alarms = await stack.enter_async_context(Alarms(settings, lambda: _catalog(analysis), registry))
         if ports.prometheus is not None:
             metrics = Starlette(routes=[metrics_route(registry), metrics_route(registry, "/")])
             await stack.enter_async_context(serving(metrics, [ports.prometheus], grace))
@@ -80,6 +83,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)
         await analysis.open()
+        await alarms.open(analysis.storage)
         service = AccessLogService(
             Hearing(analysis.pipeline, naming.hosts.hear),
             Budget(settings.limits.buffered_bytes),
@@ -87,7 +91,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
             settings.limits.message_bytes,
         )
         registry.register(ReceiverCollector(service, application.grpc))
-        opened = _Opened(naming, analysis, application, service)
+        opened = _Opened(naming, analysis, alarms, application, service)
         stack.push_async_callback(opened.reloader.settle)
         opened.open()
         readiness.done(_STORAGE)
@@ -98,16 +102,23 @@ class _Opened:
     """What is served, and how parts of it are replaced."""
 
     def __init__(
-        self, naming: Naming, analysis: Analysis, application: BackendApplication, service: AccessLogService
+        self,
+        naming: Naming,
+        analysis: Analysis,
+        alarms: Alarms,
+        application: BackendApplication,
+        service: AccessLogService,
     ) -> None:
         self._analysis = analysis
+        self._alarms = alarms
         self._application = application
         self._service = service
         self._started = time.time()
         self._templates = FileTemplates(analysis.settings.folder / TEMPLATES)
         self._graphql = GraphqlTelemetry(analysis.registry)
         self._promql = PromqlTelemetry(analysis.registry)
-        self.reloader = Reloader([*self._parts(), *naming.parts()], analysis.registry)
+        # Alarms come after the metrics that they are about.
+        self.reloader = Reloader([*self._parts(), *alarms.parts(), *naming.parts()], analysis.registry)
 
     def _parts(self) -> list[Part[Any]]:
         files = self._analysis.settings.files
@@ -134,6 +145,7 @@ class _Opened:
                 definitions,
                 self._templates,
                 telemetry=self._graphql,
+                alarms=self._alarms.records,
                 retention=analysis.settings.retention,
                 compatibility=compatibility,
                 offset=analysis.settings.zone_minutes,
@@ -162,6 +174,10 @@ class _Opened:
         self._analysis.pipeline.replace(program)
         thresholds = program.thresholds
         return f"{len(thresholds.services)} services, {thresholds.default} ms for others"
+
+
+def _catalog(analysis: Analysis) -> Catalog:
+    return Catalog(analysis.pipeline.metrics.definitions, analysis.settings.reading)
 
 
 def _registry() -> CollectorRegistry:

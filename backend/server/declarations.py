@@ -185,6 +185,13 @@ SETTINGS: Final = (
         "A table from addresses to services ([addresses.md](addresses.md)). Read again at a reload.",
     ),
     Setting(
+        "files.alarms",
+        "core.default.alarmSettings",
+        _FILE,
+        "Alarm rules and hooks, as alarm-settings.yml of SkyWalking ([alarms.md](alarms.md)), instead of the standard"
+        " ones. Read again at a reload.",
+    ),
+    Setting(
         "compatibility.sums_per_step",
         "core.default.sumsPerStep",
         Switch(),

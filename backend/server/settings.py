@@ -62,6 +62,7 @@ class Files(msgspec.Struct, frozen=True):
     apdex_thresholds: str = ""
     endpoint_groups: str = ""
     addresses: str = ""
+    alarms: str = ""
 
 
 class Store(msgspec.Struct, frozen=True):

@@ -52,8 +52,8 @@ class Countdowns:
     def step(self, *, held: bool) -> State:
         self.silence -= 1
         if held:
-            # SkyWalking sets this back only on the way into FIRING: in a silence, minutes that were calm before the rule
-            # held again count as if they were in a row with those after it.
+            # SkyWalking sets this back only on the way into FIRING: in a silence, calm minutes before the rule held
+            # again count as if they were in a row with those after it.
             self.observation = self.periods.recovery
             if self.state is N or self.silence < 0:
                 self.state, self.silence = F, self.periods.silence

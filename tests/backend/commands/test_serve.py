@@ -288,6 +288,7 @@ def test_apdex_thresholds_are_read_at_the_start_and_again(tmp_path: Path) -> Non
         assert {part["part"]: part["outcome"] for part in answer["parts"]} == {
             "metrics": "replaced",
             "apdex thresholds": "replaced",
+            "alarms": "replaced",
         }
         send_call(addresses["grpc"], "fast3", 600)  # more than four times
         assert apdex(addresses, "fast3") == 0
