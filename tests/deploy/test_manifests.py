@@ -38,7 +38,8 @@ def watched_by_the_agent() -> set[tuple[str, str]]:
     known = {name: each for name, each in vars(resources).items() if isinstance(each, resources.Resource)}
     found = set()
     for path in (ROOT / "agent").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if "kubernetes.resources" in text else ():
             match node:
                 case ast.ImportFrom(module="common.kubernetes.resources"):
                     found |= {(known[each.name].group, each.name.lower()) for each in node.names if each.name in known}
