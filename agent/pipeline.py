@@ -93,7 +93,7 @@ class Pipeline:
         self._interfaces = NodeInterfaces(host)
         self.addresses = NodeAddresses()
         self._drop_reasons = DropReasons(host)
-        self._gate = Gate(ledger, limits.unnamed_logs)
+        self._gate = Gate(ledger, self._standing, limits.unnamed_logs)
         self._assembler = Assembler()
         self.conversations = Conversations(self.table, limits.conversations, mute)
         self._flushed_ns = 0
@@ -204,6 +204,15 @@ class Pipeline:
             addresses=self.addresses.listed(self._host.addresses()),
             boot_time_ns=self._host.boot_time_ns(),
         )
+
+    def _standing(self, view: View) -> Standing:
+        """What becomes of the logs of a view: they wait for the names of both ends, but are told for its own alone."""
+        standing = view.process.standing
+        if standing is Standing.TOLD and self.processes.awaited:
+            remote = self._peers.find(view)
+            if remote is not None and remote.standing is Standing.AWAITED:
+                return Standing.AWAITED
+        return standing
 
     def _head(self, view: View) -> bytes:
         """The serialised connection of a view, made anew only when a name has changed."""

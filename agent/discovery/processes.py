@@ -86,6 +86,11 @@ class ProcessTable:
     def __len__(self) -> int:
         return len(self._processes)
 
+    @property
+    def awaited(self) -> int:
+        """Processes of whose pods the API server has yet to tell."""
+        return len(self._awaited)
+
     def seen(self, pid: int, command: bytes) -> Process:
         """The process of an event that came from the task name `command` (NUL padded).
 

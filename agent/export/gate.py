@@ -1,6 +1,6 @@
-"""Which logs go on, which wait for names, and which end here, by what is known of their processes."""
+"""Which logs go on, which wait for names, and which end here, by what is known of the processes at both ends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,16 @@ from agent.protocols.conversations import Told
 class Gate:
     """Stands before what collects logs for a flush. Everything that passes has been captured."""
 
-    def __init__(self, ledger: Ledger, capacity: int) -> None:
+    def __init__(self, ledger: Ledger, standing: Callable[[View], Standing], capacity: int) -> None:
         """Nothing waits yet.
 
         Args:
             ledger: Where logs are taken back that nobody wants, and lost that have no names.
+            standing: What becomes of the logs of a connection.
             capacity: Logs that may wait; further ones are lost.
         """
         self._ledger = ledger
+        self._standing = standing
         self._capacity = capacity
         self._logs: list[Logs] = []
         self._supplements: list[Supplements] = []
@@ -36,7 +38,7 @@ class Gate:
 
     def pass_logs(self, tracked: TrackedLogs) -> TrackedLogs:
         """Those that go on now."""
-        standings = {number: view.process.standing for number, view in tracked.views.items()}
+        standings = {number: self._standing(view) for number, view in tracked.views.items()}
         if all(standing is Standing.TOLD for standing in standings.values()):
             return tracked
         logs, waiting = self._sort(tracked.logs, standings)
@@ -56,11 +58,12 @@ class Gate:
 
     def pass_told(self, told: Sequence[Told]) -> Sequence[Told]:
         """The exchanges that go on now."""
-        if all(item.view.process.standing is Standing.TOLD for item in told):
+        standings = {item.view.number: self._standing(item.view) for item in told}
+        if all(standing is Standing.TOLD for standing in standings.values()):
             return told
         by_standing: dict[Standing, list[Told]] = {standing: [] for standing in Standing}
         for item in told:
-            by_standing[item.view.process.standing].append(item)
+            by_standing[standings[item.view.number]].append(item)
         waiting = by_standing[Standing.AWAITED]
         room = max(self._capacity - self.waiting, 0)
         self._ledger.withdraw(len(by_standing[Standing.LEFT_OUT]))

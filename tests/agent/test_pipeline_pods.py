@@ -118,6 +118,17 @@ def test_it_has_them_too_when_the_pod_is_told_after_the_process_has_ended(late: 
     assert agent.ledger.balance().captured == sum(batch.logs for batch in agent.batches) == 6
 
 
+def test_the_far_end_is_waited_for_too() -> None:
+    known = book([SHOP_POD], [CART, SHOP])
+    agent = Agent(known)
+    agent.call()
+    agent.pass_time(2)
+    assert agent.batches == []
+    known.pods.apply(there(CART_POD))
+    agent.pass_time(1)
+    assert list(agent.told()) == EVERYTHING
+
+
 def test_logs_of_a_pod_that_is_never_told_are_lost_and_counted() -> None:
     agent = Agent(book([SHOP_POD], [CART, SHOP]))
     agent.call()

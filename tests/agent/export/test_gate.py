@@ -20,7 +20,7 @@ class Guarded:
         self.world, self.ledger = World(), Ledger()
         for pid in PROCESSES:
             self.world.host.processes[pid] = facts(pid)
-        self.gate = Gate(self.ledger, capacity)
+        self.gate = Gate(self.ledger, lambda view: view.process.standing, capacity)
 
     def stand(self, pid: int, standing: Standing) -> None:
         self.world.processes.seen(pid, b"curl".ljust(16, b"\0")).named = Named(standing)
