@@ -51,7 +51,7 @@ def _length(value: object) -> int:
     return len(value.encode())
 
 
-_FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], Kind | None, int, int]]] = {
+FUNCTIONS: Final[dict[str, tuple[Callable[..., Any], Kind | None, int, int]]] = {
     "and": (_and, None, 1, 99),
     "or": (_or, None, 1, 99),
     "not": (lambda value: not value, Kind.TRUTH, 1, 1),
@@ -281,9 +281,9 @@ def _call(name: str, arguments: tuple[_Value, ...]) -> _Value:
         if arguments:
             raise TemplateError(f"{name} takes no arguments")
         return _constant(Kind.TRUTH, name == "true")
-    if name not in _FUNCTIONS:
-        raise TemplateError(f"there is no function {name!r}; there are {', '.join(sorted(_FUNCTIONS))}")
-    function, kind, least, most = _FUNCTIONS[name]
+    if name not in FUNCTIONS:
+        raise TemplateError(f"there is no function {name!r}; there are {', '.join(sorted(FUNCTIONS))}")
+    function, kind, least, most = FUNCTIONS[name]
     _check_number(name, len(arguments), least, most)
     inner = [argument.evaluate for argument in arguments]
     return _Value(kind, lambda subject: function(*(evaluate(subject) for evaluate in inner)))
