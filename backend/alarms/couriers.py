@@ -107,7 +107,7 @@ class Couriers:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         for name, waiting in self._waiting.items():
-            self.lost[name, NoticeLoss.STOPPING] += len(waiting)
+            self._lose(name, NoticeLoss.STOPPING, len(waiting))
             waiting.clear()
 
     async def _work(self, name: str) -> None:
@@ -126,9 +126,13 @@ class Couriers:
                         await self._deliver(name, requests[0])
                         requests.popleft()
                 finally:
-                    self.lost[name, NoticeLoss.STOPPING] += sum(request.notices for request in requests)
+                    self._lose(name, NoticeLoss.STOPPING, sum(request.notices for request in requests))
         finally:
             del self._tasks[name]
+
+    def _lose(self, name: str, cause: NoticeLoss, notices: int) -> None:
+        if notices:
+            self.lost[name, cause] += notices
 
     async def _deliver(self, name: str, request: Request) -> None:
         delay = self._settings.retry_delay

@@ -20,8 +20,11 @@ class Fields:
     def __init__(self, content: object, where: str) -> None:
         if content is None:
             content = {}
-        if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        if not isinstance(content, dict):
             raise AlarmError(f"{where}: it must hold keys and values")
+        for name in content:
+            if not isinstance(name, str):
+                raise AlarmError(f"{where}: the key {name} is no text for YAML: put it in quotes")
         self.where = where
         self._content: Mapping[str, object] = content
         self._taken: set[str] = set()

@@ -4,6 +4,7 @@ Only the status of the answer is read. Redirects are not followed: the address i
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import ssl
@@ -135,3 +136,5 @@ async def _exchange(target: Target, request: bytes, trust: ssl.SSLContext | None
     finally:
         # The other side may never end the connection in good order.
         writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -1,6 +1,7 @@
 """HTTP servers on the loopback address that hooks are told by, and that behave as they are told."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -38,8 +39,21 @@ async def receiving(*answers: bytes | None) -> AsyncIterator[Receiver]:
     """A server that reads requests with another implementation of HTTP than the one that is tested."""
     given: Sequence[bytes | None] = answers or (OK,)
     silent = asyncio.Event()
+    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        try:
+            # What is no HTTP ends the connection.
+            with contextlib.suppress(h11.RemoteProtocolError, ConnectionError):
+                await exchange(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            serving.discard(asyncio.current_task())
+
+    async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER)
         body = b""
         while not isinstance(event := connection.next_event(), h11.EndOfMessage):
@@ -50,7 +64,6 @@ async def receiving(*answers: bytes | None) -> AsyncIterator[Receiver]:
             elif isinstance(event, h11.Data):
                 body += event.data
             else:
-                writer.transport.abort()
                 return
         receiver.bodies.append(body)
         receiver.came.set()
@@ -59,7 +72,7 @@ async def receiving(*answers: bytes | None) -> AsyncIterator[Receiver]:
             await silent.wait()
         else:
             writer.write(told)
-        writer.close()
+            await writer.drain()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -70,3 +83,4 @@ async def receiving(*answers: bytes | None) -> AsyncIterator[Receiver]:
         silent.set()
         server.close()
         await server.wait_closed()
+        await asyncio.gather(*(task for task in serving if task is not None))
