@@ -27,7 +27,8 @@ def test_a_clock_that_goes_back_makes_nothing_due() -> None:
 
 @given(st.lists(st.floats(0, 600), max_size=30))
 def test_every_minute_is_checked_once_or_skipped_once(pauses: list[float]) -> None:
-    now, checked, seen, left_out = 6_000.0, None, [], 0
+    seen: list[int] = []
+    now, checked, left_out = 6_000.0, None, 0
     for pause in pauses:
         now += pause
         minutes, skipped = due(checked, now)
