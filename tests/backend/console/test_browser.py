@@ -11,8 +11,8 @@ from backend.entities.ids import endpoint_id, service_id
 from backend.storage.interface import Endpoint, Flush, Service
 from backend.storage.memory import MemoryStorage
 from tests.backend.console.browser import Browser
+from tests.backend.console.served import serving
 from tests.backend.query import world
-from tests.backend.query.serving import serving
 from tests.backend.query.world import API, DB, FRONTEND, NOW_MINUTE, UNKNOWN
 
 pytestmark = pytest.mark.browser
@@ -102,12 +102,16 @@ def test_relations_are_those_of_the_data(browser: Browser, site: str) -> None:
     browser.open(site)
     expected = {(UNKNOWN, FRONTEND, "https"), (FRONTEND, API, "http"), (API, DB, "tcp")}
     browser.until("the calls", lambda: edges(browser) == expected)
-    labels = {label.text for label in browser.all(".graph .label")}
-    assert labels == {"https 2.2 KiB/s", "http 6.3 KiB/s", "tcp 10.4 KiB/s"}
+    labels = {label.get_attribute("aria-label") for label in browser.all(".graph a[data-key^='call']")}
+    assert labels == {
+        "Calls from Unknown to frontend: https 2.2 KiB/s, 31.6 writes/min",
+        "Calls from frontend to api: http 6.3 KiB/s, 316 writes/min",
+        "Calls from api to db: tcp 10.4 KiB/s, 105 writes/min",
+    }
     nodes = {node.get_attribute("data-key"): node.get_attribute("aria-label") for node in browser.all(".graph .node")}
     assert nodes == {
         UNKNOWN: "Unknown, not observed",
-        FRONTEND: "frontend, 1 instance",
+        FRONTEND: "frontend, 1 instance, 30 connects failed",
         API: "api, 2 instances",
         DB: "db, 1 instance",
     }
@@ -269,13 +273,20 @@ def test_everything_is_reached_by_keyboard(browser: Browser, site: str) -> None:
         if label == "END":
             break
     assert reached == [
-        "Skip to services",
+        "Skip to the page",
+        *["Services", "Stands out", "Alarms", "Agents", "Dashboards"],
         "15m",
         "Use the dark theme",
+        "Search services",
         *["Service", "Instances", "Reads/min", "Writes/min", "In", "Out", "Connects/min", "Failures"],
         *["db", "api", "frontend"],
-        *["api, 2 instances", "db, 1 instance", "frontend, 1 instance"],
-        "api",  # the one it calls
+        *["api, 2 instances", "db, 1 instance", "frontend, 1 instance, 30 connects failed"],
+        "Calls from Unknown to frontend: https 2.2 KiB/s, 31.6 writes/min",
+        "Calls from api to db: tcp 10.4 KiB/s, 105 writes/min",
+        "Calls from frontend to api: http 6.3 KiB/s, 316 writes/min",
+        *["All its numbers", "Where the time of a read and a write goes"],
+        *["api", "Calls to api: http", "Calls from Unknown: https"],
+        *["frontend-1", "GET:/"],
         "END",
     ]
 

@@ -6,6 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backend.dashboards.loading import standard_dashboards
+from backend.dashboards.templates import to_template
+from backend.entities.ids import service_id
 from tests.backend.console.browser import Browser
 
 pytestmark = pytest.mark.browser
@@ -59,6 +62,93 @@ def test_numbers(browser: Browser, site: str, function: str, values: list[float 
 def test_axes_are_round(browser: Browser, site: str, arguments: str, axis: dict[str, float]) -> None:
     browser.open(f"{site}console/missing.html")
     assert browser.load(f"{site}console/scripts/format.js", f"m.ticks({arguments})") == axis
+
+
+@pytest.mark.parametrize(
+    ("unit", "values", "texts"),
+    [
+        ("number", [None, -2.5, 0, 12.34], [NOTHING, "-2.5", "0", "12.3"]),
+        ("per minute", [None, 4560], [NOTHING, "4,560/min"]),
+        ("per second", [None, 0.5], [NOTHING, "0.50/s"]),
+        ("bytes", [None, 2048], [NOTHING, "2 KiB"]),
+        ("bytes per second", [None, 2048], [NOTHING, "2 KiB/s"]),
+        ("ns", [None, 2500], [NOTHING, "2.5 µs"]),
+        ("ms", [None, 0, 0.25, 1500], [NOTHING, "0 ms", "250 µs", "1.5 s"]),
+        ("%", [None, 99.5, 100], [NOTHING, "99.50 %", "100 %"]),
+        ("apples", [None, 3], [NOTHING, "3 apples"]),
+    ],
+)
+def test_units(browser: Browser, site: str, unit: str, values: list[float | None], texts: list[str]) -> None:
+    browser.open(f"{site}console/missing.html")
+    expression = f"{json.dumps(values)}.map(m.formatOf({json.dumps(unit)}))"
+    assert browser.load(f"{site}console/scripts/format.js", expression) == texts
+
+
+@pytest.mark.parametrize("name", ["api", "cluster::späti.default", "日本", ""])
+def test_names_of_services_are_read_from_ids(browser: Browser, site: str, name: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    for normal in (True, False):
+        identity = service_id(name, normal=normal)
+        found = browser.load(f"{site}console/scripts/entities.js", f"m.serviceOf({json.dumps(identity)})")
+        assert found == {"name": name or "_blank", "normal": normal}
+
+
+def test_an_id_that_is_none_is_shown_as_it_is(browser: Browser, site: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    found = browser.load(f"{site}console/scripts/entities.js", "['%', 'wA==.1'].map((id) => m.serviceOf(id).name)")
+    assert found == ["%", "wA==.1"]
+
+
+def test_stages_lie_beside_each_other_within_their_outer_one(browser: Browser, site: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    stages = [
+        {"name": "call", "within": None, "value": 100},
+        {"name": "a", "within": "call", "value": 30},
+        {"name": "b", "within": "call", "value": None},
+        {"name": "c", "within": "call", "value": 50},
+        {"name": "d", "within": "c", "value": 5},
+        {"name": "e", "within": "b", "value": 1},
+    ]
+    expression = f"m.place({json.dumps(stages)}).map(({{ name, depth, start, share }}) => [name, depth, start, share])"
+    assert browser.load(f"{site}console/scripts/stages.js", expression) == [
+        ["call", 0, 0, None],
+        ["a", 1, 0, 0.3],
+        ["b", 1, 30, None],
+        ["c", 1, 30, 0.5],
+        ["d", 2, 30, 0.1],
+        ["e", 2, 30, None],
+    ]
+
+
+def test_a_dashboard_comes_back_from_its_template(browser: Browser, site: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    widgets = [
+        {"title": kind, "kind": kind, "unit": "ms", "lines": [{"expression": "a", "name": "A"}]}
+        for kind in ("line", "area", "bar", "value", "table")
+    ]
+    made = {"title": "Mine", "scope": "instance relation", "tabs": [{"title": "Mine", "widgets": widgets}]}
+    kept = f"{{ id: 'x', configuration: JSON.stringify(m.toConfiguration({json.dumps(made)})) }}"
+    found = browser.load(f"{site}console/scripts/templates.js", f"m.fromTemplate({kept})")
+    assert found == {**made, "name": "x", "origin": "console"}
+
+
+def test_templates_of_files_are_read_as_the_backend_writes_them(browser: Browser, site: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    for dashboard in standard_dashboards():
+        template = to_template(dashboard)
+        given = json.dumps({"id": template.id, "configuration": template.configuration})
+        found = browser.load(f"{site}console/scripts/templates.js", f"m.fromTemplate({given})")
+        assert found["scope"] == dashboard.content.scope
+        assert [tab["title"] for tab in found["tabs"]] == [tab.title for tab in dashboard.content.tabs]
+
+
+@pytest.mark.parametrize(
+    "configuration", ["{", "null", "[]", "{}", '{"entity":"Service","layer":"MESH","children":[]}']
+)
+def test_templates_of_others_are_left_out(browser: Browser, site: str, configuration: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    given = json.dumps({"id": "x", "configuration": configuration})
+    assert browser.load(f"{site}console/scripts/templates.js", f"m.fromTemplate({given})") is None
 
 
 def layout(browser: Browser, site: str, edges: list[tuple[str, str]]) -> dict[str, tuple[float, float]]:

@@ -11,6 +11,8 @@ import pytest
 from starlette.applications import Starlette
 
 from backend.console.pages import LIBRARY, ROOT, console_routes, load_assets
+from backend.dashboards.book import DashboardBook
+from backend.dashboards.loading import standard_dashboards
 
 STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -39,7 +41,7 @@ def client(root: Path) -> httpx.AsyncClient:
 
 
 async def test_every_answer_has_the_strict_policy(console: httpx.AsyncClient, tmp_path: Path) -> None:
-    paths = ["/", "/console/nothing.js", *load_assets(tmp_path)]
+    paths = ["/", "/console/nothing.js", "/console/dashboards", *load_assets(tmp_path)]
     assert len(paths) > 10
     for path in paths:
         response = await console.get(path)
@@ -86,6 +88,26 @@ async def test_files_are_compressed_for_those_who_can_read_it(console: httpx.Asy
         body = b"".join([chunk async for chunk in response.aiter_raw()])
     assert gzip.decompress(body) == plain.content == (tmp_path / "page/styles/parts.css").read_bytes()
     assert plain.headers["content-type"] == "text/css; charset=utf-8"
+
+
+async def test_dashboards_are_those_that_count_now(tmp_path: Path) -> None:
+    book = DashboardBook()
+    application = Starlette(routes=console_routes(copy_of_console(tmp_path), book))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as console:
+        first = await console.get("/console/dashboards")
+        assert first.headers["content-type"] == "application/json"
+        assert [one["name"] for one in first.json()["dashboards"]] == [one.name for one in standard_dashboards()]
+        book.replace(standard_dashboards()[:1])
+        again = await console.get("/console/dashboards", headers={"if-none-match": first.headers["etag"]})
+        assert again.status_code == 200
+        (shown,) = again.json()["dashboards"]
+        assert (shown["title"], shown["scope"], shown["own"]) == ("Endpoint", "endpoint", False)
+        assert shown["tabs"][0]["widgets"][0] == {
+            "title": "HTTP calls",
+            "kind": "line",
+            "unit": "per minute",
+            "lines": [{"expression": "kubernetes_service_endpoint_http_call_cpm", "name": "Calls"}],
+        }
 
 
 @pytest.mark.parametrize(

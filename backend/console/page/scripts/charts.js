@@ -2,7 +2,8 @@
 
 import { echarts } from "../vendor/echarts/index.js";
 import { byId, html, setText } from "./dom.js";
-import { bytesPerSecond, duration, rate, ticks, timeOfDay } from "./format.js";
+import { bytesPerSecond, duration, rate } from "./format.js";
+import { timeOption } from "./plot.js";
 
 const PREFIX = "kubernetes_service_";
 const MINUTES = { minute: 1, hour: 60, day: 1440 };
@@ -101,7 +102,8 @@ export function showCharts(answer) {
       echarts.connect("service");
     }
     const series = lines.map(({ value }) => points.map((point) => value(point, answer.step)));
-    view.chart.setOption(option(points, lines, series, format, answer), { notMerge: true });
+    const times = points.map(({ time }) => time);
+    view.chart.setOption(timeOption({ times, minutes: MINUTES[answer.step], lines, series, format }), { notMerge: true });
     series.forEach((numbers, line) => setText(view.values[line], format(numbers.findLast((number) => number !== null) ?? null)));
     view.card.setAttribute("data-step", answer.step);
     view.plot.setAttribute("role", "img");
@@ -121,72 +123,4 @@ function table({ series, incomplete_from }) {
   const over = rows.filter(({ began }) => began !== incomplete_from);
   const hasData = (row) => SUFFIXES.some((suffix) => row[suffix] !== null);
   return over.some(hasData) ? over : rows;
-}
-
-function option(points, lines, series, format, { step }) {
-  const ink = color("--muted");
-  const axis = ticks(Math.max(0, ...series.flat()), format);
-  return {
-    animation: false,
-    backgroundColor: "transparent",
-    grid: { left: 8, right: 20, top: 10, bottom: 4, containLabel: true },
-    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-    tooltip: {
-      trigger: "axis",
-      confine: true,
-      transitionDuration: 0,
-      backgroundColor: color("--raised"),
-      borderColor: color("--edge"),
-      textStyle: { color: color("--ink"), fontSize: 12 },
-      axisPointer: { lineStyle: { color: ink, type: "dashed" } },
-      formatter: (items) => tooltip(points[items[0].dataIndex], items, format, step),
-    },
-    xAxis: {
-      type: "time",
-      axisLine: { lineStyle: { color: color("--edge") } },
-      axisTick: { show: false },
-      axisLabel: { color: ink, hideOverlap: true, fontSize: 11, formatter: (time) => timeOfDay(new Date(time)) },
-      splitLine: { show: false },
-    },
-    yAxis: {
-      type: "value",
-      min: 0,
-      max: axis.most,
-      interval: axis.step,
-      axisLabel: { color: ink, fontSize: 11, formatter: (value) => (value ? format(value) : "0") },
-      splitLine: { lineStyle: { color: color("--grid") } },
-    },
-    series: lines.map(({ name, color: property }, line) => ({
-      name,
-      type: "line",
-      lineStyle: { width: 2, color: color(property) },
-      itemStyle: { color: color(property) },
-      symbolSize: 5,
-      connectNulls: false,
-      emphasis: { disabled: true },
-      data: points.map(({ time }, index) => ({
-        value: [time.getTime(), series[line][index]],
-        // A bucket between two without data has no line to be seen by.
-        symbol: alone(series[line], index) ? "circle" : "none",
-      })),
-    })),
-  };
-}
-
-const alone = (numbers, at) => numbers[at] !== null && (numbers[at - 1] ?? null) === null && (numbers[at + 1] ?? null) === null;
-
-function tooltip({ time }, items, format, step) {
-  const until = new Date(time.getTime() + MINUTES[step] * 60_000);
-  const rows = items.map(({ seriesName, value }) => html("li", {}, html("span", {}, seriesName), html("strong", {}, format(value[1]))));
-  const head = step === "minute" ? timeOfDay(time) : `${timeOfDay(time)} to ${timeOfDay(until)}`;
-  return html("div", { class: "tip" }, html("p", {}, head), html("ul", {}, ...rows));
-}
-
-const probe = html("span", { hidden: true });
-document.body.append(probe);
-
-/** What a custom property is now: the chart library wants a colour that is worked out. */
-function color(property) {
-  probe.className = `probe ${property.slice(2)}`;
-  return getComputedStyle(probe).color;
 }

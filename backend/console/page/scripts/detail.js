@@ -1,5 +1,6 @@
 // What is known about the selected service besides its charts: who it calls, who calls it, and its instances.
 
+import { entityLink } from "./address.js";
 import { byId, html, keyed, setText } from "./dom.js";
 import { bytesPerSecond, count, rate } from "./format.js";
 
@@ -19,7 +20,10 @@ export function showCalls({ nodes, calls }, service, link) {
     setText(name.lastElementChild, peer.name);
     if (peer.observed) name.lastElementChild.setAttribute("href", link(peer.id));
     else name.lastElementChild.removeAttribute("href");
-    setText(protocol, call.protocols.join(", "));
+    const relation = protocol.firstElementChild;
+    setText(relation, call.protocols.join(", ") || "calls");
+    relation.href = entityLink({ service: call.source, to: call.target });
+    relation.setAttribute("aria-label", `Calls ${made ? "to" : "from"} ${peer.name}: ${relation.textContent}`);
     const [out, back] = [call.rates.bytes_sent_per_second, call.rates.bytes_received_per_second];
     setText(sent, bytesPerSecond(made ? out : back));
     setText(received, bytesPerSecond(made ? back : out));
@@ -32,14 +36,15 @@ export function showCalls({ nodes, calls }, service, link) {
 
 function createCall() {
   const name = html("th", { scope: "row" }, html("span", { class: "arrow", "aria-hidden": "true" }), html("span", { class: "hidden" }), " ", html("a"));
-  return html("tr", {}, name, html("td", { "data-label": "Protocol" }), ...["Sent", "Received", "Connects"].map(number));
+  return html("tr", {}, name, html("td", { "data-label": "Protocol" }, html("a")), ...["Sent", "Received", "Connects"].map(number));
 }
 
 /** Show an answer of /api/services/{id}/instances. */
-export function showInstances({ instances }) {
+export function showInstances({ instances }, service) {
   keyed(byId("instances-body"), instances, ({ id }) => id, createInstance, (row, { name, traffic: { rates } }) => {
     const [title, ...numbers] = row.children;
-    setText(title, name);
+    setText(title.firstElementChild, name);
+    title.firstElementChild.href = entityLink({ service, instance: name });
     const texts = [
       perMinute(rates.reads_per_minute),
       perMinute(rates.writes_per_minute),
@@ -54,7 +59,7 @@ export function showInstances({ instances }) {
 const perMinute = (value) => (value === null ? rate(value) : `${rate(value)}/min`);
 
 function createInstance() {
-  return html("tr", {}, html("th", { scope: "row" }), ...["Reads", "Writes", "In", "Out"].map(number));
+  return html("tr", {}, html("th", { scope: "row" }, html("a")), ...["Reads", "Writes", "In", "Out"].map(number));
 }
 
 const number = (label) => html("td", { class: "number", "data-label": label });

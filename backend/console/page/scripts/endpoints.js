@@ -1,5 +1,6 @@
 // The endpoints of the selected service: which methods and paths are called, how fast and how well it answers.
 
+import { entityLink } from "./address.js";
 import { byId, html, keyed, setText } from "./dom.js";
 import { bytes, count, duration, rate, share } from "./format.js";
 
@@ -8,11 +9,12 @@ const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const LABELS = ["Calls/min", "Success", "Mean time", "Request body", "Response body", "Statuses"];
 
 /** Show an answer of /api/services/{id}/endpoints, which has those with most calls first. */
-export function showEndpoints({ endpoints, known }) {
+export function showEndpoints({ endpoints, known }, service) {
   const shown = endpoints.slice(0, MOST);
   keyed(byId("endpoints-body"), shown, ({ id }) => id, createEndpoint, (row, { name, totals, means, rates }) => {
     const [title, calls, success, time, request, response, statuses] = row.children;
-    setText(title, name);
+    setText(title.firstElementChild, name);
+    title.firstElementChild.href = entityLink({ service, endpoint: name });
     title.title = name;
     setText(calls, rate(rates.calls_per_minute));
     setText(success, share(rates.success));
@@ -46,5 +48,5 @@ function createEndpoint() {
   const [statuses, ...others] = LABELS.toReversed();
   const cells = others.toReversed().map((label) => html("td", { class: "number", "data-label": label }));
   const last = html("td", { "data-label": statuses }, html("ul", { class: "statuses" }));
-  return html("tr", {}, html("th", { scope: "row" }), ...cells, last);
+  return html("tr", {}, html("th", { scope: "row" }, html("a")), ...cells, last);
 }

@@ -59,11 +59,28 @@ export function duration(value) {
   return `${short(value / size)} ${unit}`;
 }
 
+/** A number of anything: 0.05, 12.3, 4,560, 1.2 M; negative ones too. */
+export const plain = (value) => (value === null ? NOTHING : value < 0 ? `-${rate(-value)}` : rate(value));
+
+const BY_UNIT = {
+  number: plain,
+  "per minute": (value) => (value === null ? NOTHING : `${plain(value)}/min`),
+  "per second": (value) => (value === null ? NOTHING : `${plain(value)}/s`),
+  bytes,
+  "bytes per second": bytesPerSecond,
+  ns: duration,
+  ms: (value) => (value === null ? NOTHING : value === 0 ? "0 ms" : duration(value * 1e6)),
+  "%": (value) => share(value === null ? null : value / 100),
+};
+
+/** How values of a unit are written; of one that we do not know, with its name. */
+export const formatOf = (unit) => BY_UNIT[unit] ?? ((value) => (value === null ? NOTHING : `${plain(value)} ${unit}`));
+
 /** Numbers from 0 to more than `largest` for an axis, round in the unit that `largest` is shown in. */
 export function ticks(largest, format) {
   const most = largest * 1.04; // a line along the edge is hard to see
   let unit = 1;
-  if (format === bytesPerSecond) while (most / unit >= 1024) unit *= 1024;
+  if (format === bytesPerSecond || format === bytes) while (most / unit >= 1024) unit *= 1024;
   const rough = (most || 1) / unit / 3;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power * unit;

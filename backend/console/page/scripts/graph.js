@@ -1,20 +1,25 @@
 // The relations as a picture: services are links, calls are arrows. Plain SVG, so that the keyboard reaches every
 // service and the styles of the page apply.
 
+import { entityLink } from "./address.js";
 import { html, svg } from "./dom.js";
-import { bytesPerSecond, count, rate } from "./format.js";
+import { bytesPerSecond, count, duration, rate, share } from "./format.js";
 import { layout } from "./layout.js";
+import { FAILING, TROUBLED } from "./measures.js";
 
 const NODE = { width: 140, height: 44 };
-const ACROSS = { column: NODE.width + 128, row: NODE.height + 22 }; // from middle to middle, when calls run to the right
-const DOWN = { column: NODE.height + 52, row: NODE.width + 22 }; // and when they run down
+const ACROSS = { column: NODE.width + 136, row: NODE.height + 34 }; // from middle to middle, when calls run to the right
+const DOWN = { column: NODE.height + 66, row: NODE.width + 22 }; // and when they run down
 const MARGIN = 34; // for the arrows that lead back
 const TALL = 400; // pixels that the picture may take before it has to be scrolled
 const DENSE = 14; // calls, of which the labels would hide each other
 const LONGEST_NAME = 15; // characters that fit into a node
 
-/** Draw a topology into `parent`. `view` has the selected service; `link` gives the address of one. */
-export function drawGraph(parent, { nodes, calls }, services, { service, around }, link) {
+/**
+ * Draw a topology into `parent`. `measures` is what measures.js found of HTTP; `view` has the selected service; `link`
+ * gives the address of one.
+ */
+export function drawGraph(parent, { nodes, calls }, services, measures, { service, around }, link) {
   const shown = around ? neighbourhood(calls, service) : null;
   const visible = nodes.filter(({ id }) => !shown || shown.has(id));
   const drawn = calls.filter(({ source, target }) => !shown || source === service || target === service);
@@ -28,13 +33,15 @@ export function drawGraph(parent, { nodes, calls }, services, { service, around 
     drawn,
   );
   const frame = orient(places, parent.clientWidth, Math.max(parent.clientHeight, TALL));
-  const instances = new Map(services.map(({ id, instances }) => [id, instances]));
+  const known = new Map(services.map((each) => [each.id, each]));
+  const names = new Map(nodes.map(({ id, name }) => [id, name]));
   const most = Math.max(...drawn.map(volume));
   const arrows = drawn.map((call, index) => {
     const route = { from: frame.point(places.nodes.get(call.source)), to: frame.point(places.nodes.get(call.target)), passed: places.routes[index].map(frame.point) };
-    return drawCall(call, path(route, frame.down, call, service), volume(call) / (most || 1), service);
+    const place = path(route, frame.down, call, service);
+    return drawCall(call, place, { share: volume(call) / (most || 1), selected: service, names, http: measures.calls.get(call.id) });
   });
-  const boxes = visible.map((node) => drawNode(node, frame.point(places.nodes.get(node.id)), instances.get(node.id), service, link));
+  const boxes = visible.map((node) => drawNode(node, frame.point(places.nodes.get(node.id)), { service: known.get(node.id), http: measures.services.get(node.id), selected: service, link }));
   const picture = svg(
     "svg",
     { width: frame.width, height: frame.height, viewBox: `0 0 ${frame.width} ${frame.height}`, class: drawn.length > DENSE ? "dense" : null, role: "group", "aria-label": "Relations" },
@@ -86,37 +93,66 @@ function arrowHead() {
   return svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, ...size, orient: "auto" }, tip);
 }
 
-function drawNode({ id, name, observed }, { x, y }, instances, selected, link) {
+function drawNode({ id, name, observed }, { x, y }, { service, http, selected, link }) {
   const { width, height } = NODE;
-  const detail = observed ? (instances ? `${count(instances)} instance${instances === 1 ? "" : "s"}` : "idle") : "not observed";
+  const { detail, told, state } = stateOf(observed, service, http);
   const short = [...name].length > LONGEST_NAME ? `${[...name].slice(0, LONGEST_NAME - 1).join("")}…` : name;
   const body = [
-    svg("title", {}, name),
+    svg("title", {}, `${name}, ${told}`),
     svg("rect", { x: -width / 2, y: -height / 2, width, height, rx: 9 }),
+    state === null ? null : svg("circle", { class: `health-dot ${state}`, cx: -width / 2 + 3, cy: -height / 2 + 3, r: 5 }),
     svg("text", { class: "name", y: -3 }, short),
     svg("text", { class: "sub", y: 13 }, detail),
   ];
-  const group = { transform: `translate(${x} ${y})`, class: `node${observed ? "" : " unobserved"}${id === selected ? " selected" : ""}`, "data-key": id };
-  if (!observed) return svg("g", { ...group, role: "img", "aria-label": `${name}, not observed` }, ...body);
-  return svg("a", { ...group, href: link(id), "aria-label": `${name}, ${detail}`, "aria-current": id === selected ? "true" : null }, ...body);
+  const group = { transform: `translate(${x} ${y})`, class: `node${observed ? "" : " unobserved"}${id === selected ? " selected" : ""}`, "data-key": id, "data-state": state };
+  if (!observed) return svg("g", { ...group, role: "img", "aria-label": `${name}, ${told}` }, ...body);
+  return svg("a", { ...group, href: link(id), "aria-label": `${name}, ${told}`, "aria-current": id === selected ? "true" : null }, ...body);
 }
 
-function drawCall(call, { d, at }, share, selected) {
+/** What stands in a node, the same in full, and its health: good, troubled, failing, or null when nothing says. */
+function stateOf(observed, service, http) {
+  if (!observed) return { detail: "not observed", told: "not observed", state: null };
+  const instances = service?.instances ? `${count(service.instances)} instance${service.instances === 1 ? "" : "s"}` : "idle";
+  if (!http) {
+    const failures = service?.traffic.totals.connects_failed;
+    const trouble = failures ? `, ${count(failures)} connects failed` : "";
+    return { detail: instances, told: `${instances}${trouble}`, state: failures ? "troubled" : null };
+  }
+  const { success } = http;
+  const state = success === null ? null : success < FAILING ? "failing" : success < TROUBLED ? "troubled" : "good";
+  const detail = `${rate(http.rate)}/min · ${duration(http.time)}`;
+  const told = `${instances}, ${rate(http.rate)} HTTP calls a minute, ${duration(http.time)} each, ${share(success)} succeed`;
+  return { detail, told, state };
+}
+
+function drawCall(call, { d, at }, { share, selected, names, http }) {
   const near = call.source === selected || call.target === selected;
   const protocol = call.protocols[0] ?? "";
   const speed = volume(call) ? bytesPerSecond(volume(call)) : `${rate(call.rates.connects_per_minute ?? 0)} connects/min`;
+  const often = http && http.rate !== null ? `${rate(http.rate)} calls/min${http.time === null ? "" : ` · ${duration(http.time)}`}` : `${rate(call.rates.writes_per_minute)} writes/min`;
   const failed = call.connects_failed > 0;
   const kind = `call${near ? " near" : ""}${failed ? " failed" : ""}`;
+  const told = `Calls from ${names.get(call.source)} to ${names.get(call.target)}: ${protocol} ${speed}, ${often}${failed ? `, ${count(call.connects_failed)} connects failed` : ""}`;
+  const address = entityLink({ service: call.source, to: call.target });
   const line = svg(
     "path",
     { d, class: kind, "stroke-width": (1.2 + 2.6 * Math.sqrt(share)).toFixed(2), "marker-end": "url(#arrow)" },
-    svg("title", {}, `${protocol} ${speed}`),
+    svg("title", {}, told),
   );
   line.dataset.source = call.source;
   line.dataset.target = call.target;
   line.dataset.protocol = protocol;
-  const label = svg("text", { class: `label ${kind}${at.beside ? " beside" : ""}`, x: at.x, y: at.y }, svg("tspan", { class: "protocol" }, protocol), ` ${speed}`);
-  return { line, label };
+  // The label is the link for the keyboard; the arrow is one for who points at it.
+  const arrow = svg("a", { href: address, tabindex: -1, "aria-hidden": "true" }, svg("path", { d, class: "target" }), line);
+  const text = svg(
+    "text",
+    { class: `label ${kind}${at.beside ? " beside" : ""}`, x: at.x, y: at.y },
+    svg("tspan", { class: "protocol" }, protocol),
+    ` ${speed}`,
+    svg("tspan", { class: "often", x: at.x, dy: 13 }, often),
+  );
+  const label = svg("a", { href: address, "aria-label": told, "data-key": `call ${call.id}` }, text);
+  return { line: arrow, label };
 }
 
 /** The path of an arrow and where its label goes. */
@@ -140,7 +176,7 @@ function path({ from, passed, to }, down, { source, target }, selected) {
   const d = curves.map(([, ...rest]) => `C${rest.map(({ x, y }) => `${x} ${y}`).join(" ")}`).join("");
   // Calls of the selected service lie close together at its end, so their labels go to the other.
   const at = source === selected ? along(curves.at(-1), 0.7) : along(curves[0], target === selected ? 0.3 : 0.5);
-  return { d: `M${start.x} ${start.y}${d}`, at: down ? { x: at.x + 8, y: at.y + 4, beside: true } : { x: at.x, y: at.y - 7 } };
+  return { d: `M${start.x} ${start.y}${d}`, at: down ? { x: at.x + 8, y: at.y - 3, beside: true } : { x: at.x, y: at.y - 20 } };
 }
 
 /** The point of a cubic curve at a part of its way. */

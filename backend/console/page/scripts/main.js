@@ -1,51 +1,36 @@
 // The page: asks the backend every few seconds and shows what it says.
 
 import { go, link, read } from "./address.js";
+import * as agents from "./agents.js";
+import * as alarms from "./alarms.js";
 import { get } from "./api.js";
-import { METRICS, prepareCharts, showCharts } from "./charts.js";
-import { showCalls, showInstances } from "./detail.js";
-import { byId, setText } from "./dom.js";
-import { showEndpoints } from "./endpoints.js";
-import { count } from "./format.js";
-import { drawGraph } from "./graph.js";
+import { prepareCharts } from "./charts.js";
+import { byId } from "./dom.js";
+import * as editor from "./editor.js";
+import * as entity from "./entity.js";
 import { showAway, showHealth } from "./health.js";
-import { prepareServices, showServices } from "./services.js";
+import { prepareKeys } from "./keys.js";
+import * as overview from "./overview.js";
+import { prepareSearch, prepareServices } from "./services.js";
 
 // Longer spans are more work for the backend and change less.
-const PERIODS = { "15m": 5_000, "1h": 5_000, "6h": 20_000, "24h": 60_000 }; // ms
+const PERIODS = { "15m": 5_000, "1h": 5_000, "6h": 20_000, "24h": 60_000, "7d": 60_000 }; // ms
 const RETRY = 3_000; // ms
-const FEW = 12; // services; a picture of more is offered around the selected one
+
+/** What asks for a page and shows it, and the section that it is in. */
+const PAGES = {
+  overview: { ...overview, section: "overview" },
+  global: { ...entity, section: "entity" },
+  entity: { ...entity, section: "entity" },
+  dashboards: { ...editor, section: "dashboards" },
+  alarms: { ...alarms, section: "alarms" },
+  agents: { ...agents, section: "agents" },
+};
 
 let asking = new AbortController();
 let timer = 0;
-let shown = null; // the last answers
-
-const viewOf = (service) => link({ ...read(), service });
-
-/** The service to show: the one in the address, else the one with most traffic. */
-function selected(services, asked) {
-  if (services.some(({ id }) => id === asked)) return asked;
-  const volume = ({ traffic: { totals } }) => (totals.bytes_read ?? 0) + (totals.bytes_written ?? 0);
-  return services.toSorted((one, other) => volume(other) - volume(one))[0]?.id ?? null;
-}
-
-async function ask(view, signal) {
-  const span = { start: `-${view.range}` };
-  const [services, topology, status] = await Promise.all([
-    get("/api/services", span, signal),
-    get("/api/topology", span, signal),
-    get("/api/status", {}, signal),
-  ]);
-  const service = selected(services.services, view.service);
-  if (service === null) return { services, topology, status, service, missing: false };
-  const [metrics, instances, endpoints] = await Promise.all([
-    get("/api/metrics", { ...span, name: METRICS, entity: service }, signal),
-    get(`/api/services/${encodeURIComponent(service)}/instances`, span, signal),
-    get(`/api/services/${encodeURIComponent(service)}/endpoints`, span, signal),
-  ]);
-  const missing = view.service !== null && view.service !== service;
-  return { services, topology, status, service, metrics, instances, endpoints, missing };
-}
+let shown = null; // {page, answer} of the last answers
+let place = ""; // which page of which thing is shown
 
 async function refresh() {
   clearTimeout(timer);
@@ -55,8 +40,10 @@ async function refresh() {
   const view = read();
   let wait = PERIODS[view.range];
   try {
-    shown = await ask(view, signal);
+    const [answer, status] = await Promise.all([PAGES[view.page].ask(view, signal), get("/api/status", {}, signal)]);
+    shown = { page: view.page, answer };
     showAway(null);
+    showHealth(status);
     show();
   } catch (error) {
     if (signal.aborted) return; // a newer refresh is under way
@@ -68,51 +55,43 @@ async function refresh() {
 }
 
 function show() {
-  const { services, topology, status, service, metrics, instances, endpoints, missing } = shown;
-  const view = { ...read(), service };
-  showHealth(status);
-  byId("empty").hidden = service !== null;
-  byId("content").hidden = service === null;
-  document.title = "pyrover";
-  if (service === null) {
-    showEmpty(services);
-    return;
-  }
-  const { name, layer, first_seen } = services.services.find(({ id }) => id === service);
-  document.title = `${name} · pyrover`;
-  showServices(services.services, service, viewOf);
-  byId("around-label").hidden = topology.nodes.length <= FEW && !view.around;
-  byId("around").checked = view.around;
-  drawGraph(byId("graph"), topology, services.services, view, viewOf);
-  byId("detail").hidden = false;
-  setText(byId("detail-title"), name);
-  const since = new Date(first_seen).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  const instead = missing ? "The service in the address was not seen in this time; this is the busiest. " : "";
-  setText(byId("detail-note"), `${instead}${layer} · seen since ${since}`);
-  showCharts(metrics);
-  showCalls(topology, service, viewOf);
-  showInstances(instances);
-  showEndpoints(endpoints);
+  const view = read();
+  if (!shown || shown.page !== view.page) return;
+  const { section } = PAGES[view.page];
+  for (const { section: each } of Object.values(PAGES)) byId(`page-${each}`).hidden = each !== section;
+  PAGES[view.page].show(view, shown.answer);
+  // Another page begins at its top; another service on the map, or another tab, stays where it is.
+  const { service, instance, endpoint, to, toInstance, toEndpoint } = view;
+  const now = JSON.stringify([section, section === "entity" ? [service, instance, endpoint, to, toInstance, toEndpoint] : null]);
+  if (place && place !== now) scrollTo(0, 0);
+  place = now;
 }
 
-function showEmpty({ known }) {
-  setText(byId("empty-agent"), `pyrover-agent run --backend ${location.hostname || "127.0.0.1"}:11800`);
-  setText(byId("empty-title"), known ? "Nothing in this time" : "No access logs yet");
-  const text = known
-    ? `${count(known)} service${known === 1 ? " was" : "s were"} seen earlier: choose a longer time range above. If something should be reporting now:`
-    : "The backend is running and nothing has reported to it.";
-  setText(byId("empty-text"), text);
+/** Links of the menu keep the time range. */
+function showMenu() {
+  const { page, range } = read();
+  for (const each of byId("menu").querySelectorAll("a")) {
+    each.href = link({ page: each.dataset.page, range });
+    const current = each.dataset.page === page || (page === "entity" && each.dataset.page === "overview");
+    if (current) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  }
 }
 
 function prepare() {
-  prepareServices(() => shown && show());
+  prepareServices(show);
+  prepareSearch(show);
   prepareCharts();
+  editor.prepareEditor(refresh);
+  prepareKeys();
+  byId("skip").addEventListener("click", () => byId("main").focus());
   for (const button of byId("range").querySelectorAll("input")) {
     button.addEventListener("change", () => go({ ...read(), range: button.value }, { replace: true }));
   }
   byId("around").addEventListener("change", ({ target }) => go({ ...read(), around: target.checked }, { replace: true }));
   const followAddress = () => {
     byId("range").querySelector(`[value="${read().range}"]`).checked = true;
+    showMenu();
     refresh();
   };
   addEventListener("hashchange", followAddress);

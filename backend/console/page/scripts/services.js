@@ -20,6 +20,7 @@ const HINTS = {
 };
 
 let order = { column: "out", descending: true };
+let search = "";
 
 /** Make the head of the table; `changed` is called when another order was chosen. */
 export function prepareServices(changed) {
@@ -33,8 +34,17 @@ export function prepareServices(changed) {
   }
 }
 
-/** Show the services; the selected one is marked. */
-export function showServices(services, selected, link) {
+/** Let who visits search; `changed` is called when they do. */
+export function prepareSearch(changed) {
+  byId("search").addEventListener("input", ({ target }) => {
+    search = target.value.trim().toLowerCase();
+    changed();
+  });
+}
+
+/** Show the services that are searched for; the selected one is marked. */
+export function showServices(all, selected, link) {
+  const services = all.filter(({ name }) => name.toLowerCase().includes(search));
   for (const cell of byId("services-head").children) {
     const direction = order.descending ? "descending" : "ascending";
     cell.setAttribute("aria-sort", cell.dataset.column === order.column ? direction : "none");
@@ -53,7 +63,11 @@ export function showServices(services, selected, link) {
       if (id === "failures") numbers[index].classList.toggle("bad", value(service) > 0);
     });
   });
-  const note = `${count(services.length)} seen`;
+  if (!services.length) {
+    const text = `No service has "${search}" in its name.`;
+    byId("services-body").append(html("tr", { class: "blank" }, html("td", { colspan: COLUMNS.length, class: "quiet" }, text)));
+  }
+  const note = search ? `${count(services.length)} of ${count(all.length)}` : `${count(all.length)} seen`;
   setText(byId("services-note"), note);
 }
 

@@ -1,0 +1,261 @@
+"""The pages besides the first one, in a real browser, showing the little world."""
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from backend.query.graphql.alarms import Alarm, AlarmQuery, Found, NoAlarms
+from backend.storage.memory import MemoryStorage
+from tests.backend.console.browser import Browser
+from tests.backend.console.served import serving
+from tests.backend.query import world
+from tests.backend.query.world import API, DB, FRONTEND
+
+pytestmark = pytest.mark.browser
+PAGES = {
+    "first": "",
+    "global": "#page=global",
+    "service": f"#page=entity&service={quote(API)}",
+    "layers": f"#page=entity&service={quote(API)}&tab=Layers",
+    "relation": f"#page=entity&service={quote(FRONTEND)}&to={quote(API)}",
+    "alarms": "#page=alarms",
+    "agents": "#page=agents",
+    "dashboards": "#page=dashboards",
+}
+BEGAN = int(world.NOW - 300) * 1_000
+
+
+class Alarms(NoAlarms):
+    """Two alarms, of which one lasts."""
+
+    def __init__(self) -> None:
+        self.asked: list[AlarmQuery] = []
+
+    def find(self, asked: AlarmQuery) -> Found:
+        self.asked.append(asked)
+        slow = Alarm(DB, "", "Service", "db", "slow_rule", "K8S_SERVICE", "db answers slowly", BEGAN, BEGAN + 180_000)
+        failing = Alarm(API, "", "Service", "api", "failing_rule", "K8S_SERVICE", "calls of api fail", BEGAN + 60_000)
+        return Found([failing, slow], 2)
+
+
+def widgets(browser: Browser) -> Sequence[str]:
+    found: Sequence[str] = browser.run(
+        "return [...document.querySelectorAll('#entity-widgets .widget')].map(({ dataset }) => dataset.widget)"
+    )
+    return found
+
+
+def legend(browser: Browser, widget: str) -> str:
+    return browser.one(f"[data-widget='{widget}'] .legend").text.replace("\n", " ")
+
+
+@pytest.fixture(scope="module")
+def alarmed() -> Iterator[str]:
+    storage = MemoryStorage()
+    world.fill(storage)
+    with serving(storage, alarms=Alarms()) as address:
+        yield f"http://{address}/"
+
+
+def test_a_service_has_its_dashboard_with_exact_numbers(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#page=entity&service={quote(API)}&tab=Connections")
+    browser.shows("#entity-title", "api")
+    browser.until("its numbers", lambda: legend(browser, "Connections made") == "Connects 10/min Succeeded 10/min")
+    assert legend(browser, "Bytes") == "Read 10 KiB/s Written 5 KiB/s"
+    assert legend(browser, "Reads and writes") == "Reads 300/min Writes 300/min"
+    assert legend(browser, "Time of a read and a write") == "Read 2.5 ms Write 80 µs"
+    assert browser.one("[data-widget='Packages'] .body").text == "No data in this time."
+    assert browser.one("#entity-tabs [aria-current]").text == "Connections"
+    assert browser.driver.title == "api · pyrover"
+    picture = browser.one("[data-widget='Bytes'] .plot")
+    assert picture.get_attribute("aria-label") == "Bytes: Read 10 KiB/s, Written 5 KiB/s"
+    browser.one("#range input[value='24h'] + span").click()
+    # Hours have the same rates, for the totals of buckets are divided by their length.
+    step = "[data-widget='Bytes'][data-step='HOUR']"
+    browser.until("hours", lambda: browser.all(step))
+    assert set(parse_qs(urlsplit(browser.driver.current_url).fragment)) == {"page", "service", "tab", "range"}
+
+
+def test_ways_lead_to_the_pages_of_instances_endpoints_and_calls(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#service={quote(API)}")
+    browser.until("the instances", lambda: browser.rows("#instances-body"))
+    browser.one("#instances-body a").click()
+    browser.shows("#entity-title", "api-1")
+    browser.shows("#entity-path", "An instance\napi\nShow on the map")
+    browser.until("its tabs", lambda: browser.all("#entity-tabs a"))
+    browser.one("#entity-tabs a:nth-child(2)").click()
+    browser.until("its numbers", lambda: legend(browser, "Reads and writes") == "Reads 300/min Writes 300/min")
+    browser.driver.back()
+    browser.driver.back()
+    browser.shows("#detail-title", "api")
+    browser.one("#endpoints-body a").click()
+    browser.shows("#entity-title", "GET:/orders")
+    browser.until("its numbers", lambda: legend(browser, "HTTP calls") == "Calls 200/min")
+    assert (
+        legend(browser, "Time of an HTTP call") == "Mean 12 ms"
+    )  # SkyWalking's metrics of HTTP are whole milliseconds
+    assert legend(browser, "HTTP calls that succeed") == "Success 99.50 %"
+    browser.driver.back()
+    browser.shows("#detail-title", "api")
+    browser.one(".graph a[aria-label^='Calls from frontend to api']").click()
+    browser.shows("#entity-title", "frontend → api")
+    browser.until("its tabs", lambda: browser.all("#entity-tabs a"))
+    browser.one("#entity-tabs a:nth-child(2)").click()
+    sent = "Reads and writes, seen by the caller"
+    browser.until("its numbers", lambda: legend(browser, sent) == "Reads 300/min Writes 300/min")
+    assert legend(browser, "Bytes, seen by the called") == "Read 1 KiB/s Written 5 KiB/s"
+    browser.one("#entity-path a:nth-of-type(2)").click()
+    browser.shows("#entity-title", "api")
+
+
+def test_what_stands_out_is_listed_with_links(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#page=global&tab=Endpoints%20and%20instances")
+    expected = [
+        ["frontend - GET:/", "", "85 ms"],
+        ["api - GET:/orders", "", "12 ms"],
+        ["api - POST:/orders", "", "0 ms"],
+    ]
+    browser.until("the slowest", lambda: browser.rows("[data-widget='Slowest endpoints'] tbody") == expected)
+    browser.one("[data-widget='Slowest endpoints'] tr:nth-child(2) a").click()
+    browser.shows("#entity-title", "GET:/orders")
+    browser.shows("#entity-path", "An endpoint\napi\nShow on the map")
+
+
+def test_services_are_searched(browser: Browser, site: str) -> None:
+    names = lambda: [row[0] for row in browser.rows("#services-body")]  # noqa: E731 - a short question, asked often
+    browser.open(site)
+    browser.until("the services", lambda: names() == ["db", "api", "frontend"])
+    browser.run("document.activeElement.blur()")
+    browser.one("body").send_keys("/")
+    search = browser.driver.switch_to.active_element
+    assert search.get_attribute("id") == "search"
+    search.send_keys("AP")
+    browser.until("the one", lambda: names() == ["api"])
+    browser.shows("#services-note", "1 of 3")
+    search.send_keys("x")
+    browser.until("none", lambda: names() == ['No service has "apx" in its name.'])
+    search.send_keys(Keys.BACKSPACE * 3)
+    browser.until("all", lambda: names() == ["db", "api", "frontend"])
+
+
+def test_keys_lead_to_pages_and_through_ranges(browser: Browser, site: str) -> None:
+    browser.open(site)
+    browser.shows("#detail-title", "frontend")
+    body = browser.one("body")
+    for key, section in (("3", "alarms"), ("4", "agents"), ("5", "dashboards"), ("2", "entity"), ("1", "overview")):
+        body.send_keys(key)
+        browser.one(f"#page-{section}")
+    chosen = lambda: browser.run("return document.querySelector('#range input:checked').value")  # noqa: E731 - asked often
+    body.send_keys("r")
+    browser.until("the next range", lambda: chosen() == "1h")
+    body.send_keys("R")
+    body.send_keys("R")
+    browser.until("the last range", lambda: chosen() == "7d")
+
+
+def test_alarms_are_listed(browser: Browser, alarmed: str) -> None:
+    browser.open(f"{alarmed}#page=alarms")
+    browser.shows("#alarms-note", "2 began · 1 last")
+    rows = browser.rows("#alarms-body")
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        ("api", "calls of api fail", "lasts"),
+        ("db", "db answers slowly", "ended after 3 min"),
+    ]
+    browser.one("#alarms-body a").click()
+    browser.shows("#entity-title", "api")
+
+
+def test_without_alarms_that_is_said(browser: Browser, site: str) -> None:
+    browser.open(f"{site}#page=alarms")
+    browser.shows("#alarms-empty h3", "No alarm began in this time")
+
+
+def test_what_was_received_and_lost_is_shown(browser: Browser) -> None:
+    registry = CollectorRegistry()
+    Counter("pyrover_backend_logs_received", "x", registry=registry).inc(1_000)
+    Counter("pyrover_backend_logs_stored", "x", registry=registry).inc(990)
+    Counter("pyrover_backend_logs_dropped", "x", ["cause"], registry=registry).labels("time_expired").inc(10)
+    storage = MemoryStorage()
+    world.fill(storage)
+    with serving(storage, registry=registry) as address:
+        browser.open(f"http://{address}/#page=agents")
+        browser.one("#agents-losses-body tr")
+        assert browser.rows("#agents-losses-body") == [["time expired", "Logs that were no good", "10"]]
+        numbers = browser.one("#agents-numbers").text.split("\n")
+        assert numbers[2:] == ["Messages received", "–", "Logs received", "1,000", "Logs stored", "990"]  # noqa: RUF001 - the dash that is shown
+        assert [row[:3] for row in browser.rows("#agents-body")] == [
+            ["api", "K8S_SERVICE", "2"],
+            ["db", "K8S_SERVICE", "1"],
+            ["frontend", "K8S_SERVICE", "1"],
+        ]
+
+
+def test_a_dashboard_is_made_changed_and_removed(browser: Browser) -> None:
+    storage = MemoryStorage()
+    world.fill(storage)
+    with serving(storage) as address:
+        browser.open(f"http://{address}/#page=dashboards")
+        browser.until("those of files", lambda: len(browser.rows("#dashboards-body")) == 7)
+        browser.one("#editor button[type='submit']").click()
+        browser.shows("#editor-said", "Give the dashboard a name.")
+        browser.one("#editor-name").send_keys("Mine")
+        browser.one("[name='title']").send_keys("Read time")
+        browser.one("[name='unit'] option[value='ns']").click()
+        text = browser.one("[name='expressions']")
+        text.send_keys("kubernetes_service_instance_read_time")
+        browser.one("#editor-check").click()
+        expected = "this is a metric of an instance (serviceInstanceName), which the entity asked about does not name"
+        browser.until("why not", lambda: expected in browser.one("#editor-said").text)
+        text.clear()
+        text.send_keys("kubernetes_service_read_tim")
+        browser.one("#editor-check").click()
+        browser.until(
+            "why not", lambda: "did you mean kubernetes_service_read_time" in browser.one("#editor-said").text
+        )
+        text.send_keys("e")
+        browser.one("#editor button[type='submit']").click()
+        browser.shows("#entity-title", "api")
+        browser.until("its numbers", lambda: legend(browser, "Read time") == "Read time 2.5 ms")
+        assert widgets(browser) == ["Read time"]
+        assert [link.text for link in browser.all("#entity-choice a")] == ["Service", "Mine"]
+
+        browser.one("#menu [data-page='dashboards']").click()
+        browser.one("button[aria-label='Change Mine']").click()
+        browser.shows("#editor-title", "Change Mine")
+        name = browser.one("#editor-name")
+        name.clear()
+        name.send_keys("Ours")
+        browser.one("#editor button[type='submit']").click()
+        browser.until("its new name", lambda: [link.text for link in browser.all("#entity-choice a")][1:] == ["Ours"])
+
+        browser.one("#menu [data-page='dashboards']").click()
+        browser.one("button[aria-label='Remove Ours']").click()
+        browser.driver.switch_to.alert.accept()
+        browser.until("those of files", lambda: len(browser.rows("#dashboards-body")) == 7)
+        browser.shows("#editor-said", "Ours is removed.")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_control_has_a_name(browser: Browser, site: str, page: str) -> None:
+    browser.open(f"{site}{PAGES[page]}")
+    browser.until("the page", lambda: browser.one("#main").get_attribute("aria-busy") == "false")
+    controls = [
+        one
+        for one in browser.driver.find_elements(By.CSS_SELECTOR, "a[href], button, input, select, textarea, [role=img]")
+        if one.is_displayed() and one.get_attribute("aria-hidden") != "true"
+    ]
+    assert len(controls) >= 6
+    assert [one.get_attribute("outerHTML") for one in controls if not one.accessible_name.strip()] == []
+
+
+@pytest.mark.parametrize("width", [320, 768])
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "first"])
+def test_nothing_is_wider_than_the_screen(browser: Browser, site: str, page: str, width: int) -> None:
+    browser.emulate(width=width)
+    browser.open(f"{site}{PAGES[page]}")
+    browser.until("the page", lambda: browser.one("#main").get_attribute("aria-busy") == "false")
+    assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
