@@ -41,7 +41,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Condition:
     """Whether the value at `path` is `equal`; with None, whether it is neither false nor empty."""
 
     path: str
@@ -57,7 +57,7 @@ class Test:
 class When:
     """Something that is there when all of `tests` hold: an entry of a mapping or list, or a whole object."""
 
-    tests: tuple[Test, ...]
+    tests: tuple[Condition, ...]
     node: Node
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.manifests import agent, backend, clickhouse, monitoring
-from deploy.manifests.nodes import NAMESPACE, Node, Test, When, resolved
+from deploy.manifests.nodes import NAMESPACE, Condition, Node, When, resolved
 from deploy.manifests.text import document
 from deploy.manifests.values import SETTINGS, VERSION, defaults, put
 
@@ -22,9 +22,9 @@ _MADE: Final = (
 )
 _NAMESPACE: Final = "pyrover"
 
-_CLICKHOUSE: Final = Test("backend.storage", "clickhouse")
-_DUCKDB: Final = Test("backend.storage", "duckdb")
-_BACKEND: Final = Test("backend.enabled")
+_CLICKHOUSE: Final = Condition("backend.storage", "clickhouse")
+_DUCKDB: Final = Condition("backend.storage", "duckdb")
+_BACKEND: Final = Condition("backend.enabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,18 @@ class Part:
     folder: str
     name: str
     objects: list[Node]
-    tests: tuple[Test, ...]
+    tests: tuple[Condition, ...]
 
 
 def parts() -> list[Part]:
     """Everything."""
     return [
-        Part("common", "agent", agent.objects(), (Test("agent.enabled"),)),
+        Part("common", "agent", agent.objects(), (Condition("agent.enabled"),)),
         Part("common", "backend", backend.shared_objects(), (_BACKEND,)),
         Part("clickhouse", "backends", backend.with_clickhouse(), (_BACKEND, _CLICKHOUSE)),
-        Part("clickhouse", "clickhouse", clickhouse.objects(), (Test("clickhouse.enabled"), _CLICKHOUSE)),
+        Part("clickhouse", "clickhouse", clickhouse.objects(), (Condition("clickhouse.enabled"), _CLICKHOUSE)),
         Part("duckdb", "backend-with-duckdb", backend.with_duckdb(), (_BACKEND, _DUCKDB)),
-        Part("monitoring", "monitoring", monitoring.objects(), (Test("podMonitor.enabled"),)),
+        Part("monitoring", "monitoring", monitoring.objects(), (Condition("podMonitor.enabled"),)),
     ]
 
 

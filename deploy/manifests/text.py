@@ -14,18 +14,22 @@ from typing import Any, Final
 
 import yaml
 
-from deploy.manifests.nodes import NAMESPACE, Node, Noted, Test, Value, When, Words
+from deploy.manifests.nodes import NAMESPACE, Condition, Node, Noted, Value, When, Words
 
 _WIDTH: Final = 118
 _STEP: Final = "  "
 _BRACES: Final = re.compile(r"\{\{|\}\}")
+_LINES: Final = re.compile(r"[!-~][ -~]*\n(?:[ -~]*\n)*[ -~]*[!-~]\n")
+"""Text of several lines that can be read as it is: of ASCII, and with one line feed at its end."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/._](?:[A-Za-z0-9/._@ -]*[A-Za-z0-9/._])?")
+_LARGEST: Final = "\uffff"
 
 
 def document(node: Node) -> str:
     """One object, or one with a condition or comment, as lines that end with a line feed.
 
     Raises:
-        ValueError: something in it would be read as an expression.
+        ValueError: something in it cannot be written so that it is read as what it is.
     """
     return "".join(f"{line}\n" for line in _entry("", "", node))
 
@@ -35,7 +39,7 @@ def reference(path: str) -> str:
     return f".{path}" if path == NAMESPACE else f".Values.{path}"
 
 
-def condition(tests: tuple[Test, ...]) -> str:
+def condition(tests: tuple[Condition, ...]) -> str:
     """What stands behind `if`."""
     parts = [
         reference(test.path) if test.equal is None else f"eq {reference(test.path)} {json.dumps(test.equal)}"
@@ -65,6 +69,8 @@ def _entry(head: str, indent: str, node: Node) -> Iterator[str]:
 
 
 def _block(head: str, indent: str, entries: list[tuple[str, Node]]) -> Iterator[str]:
+    if all(isinstance(node, When) for _, node in entries):
+        raise ValueError(f"{head or 'this'} has nothing but conditions: what would be there when none holds?")
     below = indent + _STEP if head else indent
     lines = [line for name, node in entries for line in _entry(name, below, node)]
     # What is in a list begins on the line of its dash, unless a comment or a condition comes first.
@@ -78,9 +84,7 @@ def _block(head: str, indent: str, entries: list[tuple[str, Node]]) -> Iterator[
 
 
 def _leaf(head: str, indent: str, node: Node) -> Iterator[str]:
-    if isinstance(node, str) and "\n" in node:
-        if _BRACES.search(node) or not node.endswith("\n") or node.startswith((" ", "\n")):
-            raise ValueError(f"this text of several lines cannot be written: {node!r}")
+    if isinstance(node, str) and _LINES.fullmatch(node) and not _BRACES.search(node):
         yield f"{indent}{head} |"
         for line in node.splitlines():
             yield f"{indent}{_STEP}{line}" if line else ""
@@ -104,12 +108,10 @@ def _inline(node: Node) -> str:
 def _scalar(value: Any) -> str:  # noqa: ANN401 - any scalar of YAML
     """As YAML; in quotes where it would be read as something else without them."""
     text = json.dumps(value)
-    if _BRACES.search(text):
-        raise ValueError(f"{value!r} would be read as an expression")
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9/._][A-Za-z0-9/._@ -]*[A-Za-z0-9/._]|[A-Za-z]", value):
-        plain = yaml.safe_load(f"- {value}")
-        if plain == [value]:
-            return value
+    if _BRACES.search(text) or (isinstance(value, str) and any(each > _LARGEST for each in value)):
+        raise ValueError(f"{value!r} would be read as something else")
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and yaml.safe_load(f"- {value}") == [value]:
+        return value
     return text
 
 
