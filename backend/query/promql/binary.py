@@ -7,7 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.query.promql.operators import ARITHMETIC, computed
-from backend.query.promql.series import NAME, Flags, Labels, Numbers, Vector, gathered, only, unnamed, vector, without
+from backend.query.promql.series import (
+    NAME,
+    Flags,
+    Labels,
+    Numbers,
+    Vector,
+    any_of,
+    gathered,
+    only,
+    unnamed,
+    vector,
+    without,
+)
 
 _ONE_SIDE = (
     "several series on the {side} side have the same labels to match by: name labels with on() that tell them apart, or"
@@ -58,10 +70,12 @@ def combined(operator: str, left: Vector, right: Vector, matching: Matching) -> 
     many, one = (right, left) if swapped else (left, right)
     group, one_group, groups = _grouped(many, one, matching.key)
     message = _ONE_SIDE.format(side="left" if swapped else "right")
+    # Where one side is empty nothing matches, and so nothing is wrong.
+    there = one.present & any_of(many.present, 0)
+    _, found = gathered(one_group, groups, one.values, there, message)
     # Which series of the side of one it is, at each time: its labels may be taken.
-    _, found = gathered(one_group, groups, one.values, one.present, message)
     row = np.zeros((groups, found.shape[1]), np.intp)
-    rows, columns = np.nonzero(one.present)
+    rows, columns = np.nonzero(there)
     row[one_group[rows], columns] = rows
     of_many = row[group]
     other = np.take_along_axis(one.values, of_many, axis=0) if len(one.labels) else np.zeros_like(many.values)

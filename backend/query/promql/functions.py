@@ -58,9 +58,9 @@ ONE_BY_ONE: Mapping[str, Callable[[Numbers], Numbers]] = {
 
 
 def _moments(seconds: Numbers) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Whole seconds, and which of them are within the years that clocks know."""
+    """Seconds without their fractions, and which of them are within the years that clocks know."""
     known = np.abs(seconds) < 1e11  # noqa: PLR2004 - the year 5138
-    return np.floor(np.where(known, seconds, 0.0)).astype(np.int64), known
+    return np.trunc(np.where(known, seconds, 0.0)).astype(np.int64), known
 
 
 def _calendar(part: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> Callable[[Numbers], Numbers]:

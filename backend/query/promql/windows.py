@@ -6,6 +6,7 @@ other, from the oldest to the newest; so the cost in Python is that of the windo
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,8 @@ class Slice(NamedTuple):
     at: Numbers  # times: when it was, in seconds before the end of the window; negative
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Window:
     """Windows over samples."""
 
     samples: Samples
@@ -53,7 +55,7 @@ class Window(NamedTuple):
         low = (self.ends - self.length - self.samples.first) // self.samples.spacing + 1
         return low, high
 
-    def __iter__(self) -> Iterator[Slice]:  # type: ignore[override] # a window is walked through, not unpacked
+    def __iter__(self) -> Iterator[Slice]:
         samples, (low, high) = self.samples, self._bounds()
         known = samples.values.shape[1]
         for place in range(1 - self.slices, 1):
@@ -274,7 +276,7 @@ def quantile(window: Window, share: Numbers) -> Result:
         some = Samples(
             samples.labels[part], samples.values[part], samples.present[part], samples.first, samples.spacing
         )
-        found = [(values, present) for values, present, _ in window._replace(samples=some)]
+        found = [(values, present) for values, present, _ in replace(window, samples=some)]
         if found:
             values, present = (np.stack(each) for each in zip(*found, strict=True))
             result[part], seen[part] = quantiles(values, present, share), present.any(axis=0)
