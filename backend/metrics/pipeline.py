@@ -1,11 +1,11 @@
 """Takes batches of logs and makes them durable, many at a time.
 
 A flush takes everything that waits. While it is analysed and written, more arrives, which is the next flush: the
-more comes in, the more a flush holds, and the cost of making it durable is shared.
+more comes in, the more a flush holds, and the cost of making it durable is shared. Where flushes take long for all that
+they have seen, batches are written ahead (backend/metrics/journal_mode.py).
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 import uuid
@@ -19,7 +19,9 @@ from backend.ingest.batch import LogBatch
 from backend.ingest.sink import Overloaded
 from backend.metrics.analysis import Minutes, analyse
 from backend.metrics.exchanges import LongExchanges
+from backend.metrics.journal_mode import WriteAhead, part_of, within
 from backend.metrics.telemetry import LabelsCollector, Telemetry
+from backend.metrics.waiting import Waiting
 from backend.metrics.windows import minute_of
 from backend.oal.apdex import ApdexThresholds
 from backend.oal.compiler import Program
@@ -61,19 +63,14 @@ class AnalysisError(Exception):
     """A batch that cannot be analysed; sending it again does not help."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    batch: LogBatch
-    bytes: int
-    done: asyncio.Future[None]
-
-
 class Pipeline:
     """A LogSink that analyses and stores. Use from one event loop; start it first, stop it last.
 
     Attributes:
         telemetry: its counters.
         metrics: what it computes.
+        wake: set when a batch comes.
+        stopping: set when it is to end.
     """
 
     def __init__(
@@ -85,6 +82,7 @@ class Pipeline:
         thresholds: ApdexThresholds | None = None,
         resolver: Resolver | None = None,
         telemetry: Telemetry | None = None,
+        ahead: WriteAhead | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Set up; nothing runs until start().
@@ -96,6 +94,7 @@ class Pipeline:
             thresholds: what apdex() takes.
             resolver: says what a connection counts for.
             telemetry: counters to use.
+            ahead: journals what comes while the store is slow; None to store all before it is answered.
             clock: Unix time in seconds.
         """
         self.telemetry = telemetry or Telemetry()
@@ -108,15 +107,16 @@ class Pipeline:
         self.telemetry.registry.register(LabelsCollector(self._labels))
         self._thresholds = thresholds or ApdexThresholds()
         self._program = self.compile()
+        self._ahead = ahead
         self._clock = clock
         self._writers = f"{uuid.uuid4().hex}-"
         self._flush_number = 0
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._held_rows = 0
         self._held_bytes = 0
         self._accepting = False
-        self._wake = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self.wake = asyncio.Event()
+        self.stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._maintained = -1
@@ -147,25 +147,36 @@ class Pipeline:
         self._program = program
 
     async def start(self) -> None:
-        """Begin to accept batches."""
+        """Store what is journaled from before, and begin to accept batches.
+
+        Raises:
+            JournalError: what is journaled cannot be read; the message says what to do.
+            StorageError: it cannot be stored.
+        """
         if self._task is not None:
             raise RuntimeError("the pipeline runs already")
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
+        self.stopping.clear()
+        if self._ahead is not None:
+            await self._ahead.replay(self)
         self._accepting = True
-        self._stopping.clear()
         self._task = asyncio.create_task(self._run(), name="pipeline")
 
     async def stop(self) -> None:
         """Accept no more, write what waits, and end."""
         self._accepting = False
-        self._wake.set()
-        self._stopping.set()
+        self.wake.set()
+        self.stopping.set()
+        if self._ahead is not None:
+            self._ahead.hurry()
         if self._task is not None:
             await self._task
             self._task = None
         if self._worker is not None:
             self._worker.shutdown()
             self._worker = None
+        if self._ahead is not None:
+            self._ahead.close()
 
     def submit(self, batch: LogBatch) -> Awaitable[None]:
         """Take a batch; as LogSink.submit.
@@ -192,8 +203,8 @@ class Pipeline:
             return done
         self.telemetry.rows.inc(rows)
         self._hold(rows, size)
-        self._waiting.append(_Waiting(batch, size, done))
-        self._wake.set()
+        self._waiting.append(Waiting(batch, size, done))
+        self.wake.set()
         return done
 
     def _hold(self, rows: int, size: int) -> None:
@@ -201,55 +212,84 @@ class Pipeline:
         self._held_bytes += size
         self.telemetry.held.set(self._held_rows)
 
+    def take(self) -> list[Waiting]:
+        """What has come; it is the caller's from now on."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def put_back(self, taken: Sequence[Waiting]) -> None:
+        """Undo `take`."""
+        self._waiting = [*taken, *self._waiting]
+
     async def _run(self) -> None:
         while self._accepting or self._waiting:
             began = asyncio.get_running_loop().time()
             if self._waiting:
-                taken, self._waiting = self._waiting, []
-                await self._flush(taken)
-            await self._maintain()
-            self._wake.clear()
+                await self._flush_directly(self.take())
+                took = asyncio.get_running_loop().time() - began
+                if self._ahead is not None and self._accepting and took >= self._ahead.settings.after:
+                    await self._ahead.run(self, took)
+            await self.maintain()
+            self.wake.clear()
             if self._accepting and not self._waiting:
-                await _within(60.0, self._wake)
+                await within(60.0, self.wake)
             if self._accepting:
-                await _within(began + self._settings.interval - asyncio.get_running_loop().time(), self._stopping)
+                await within(began + self._settings.interval - asyncio.get_running_loop().time(), self.stopping)
 
-    async def _flush(self, taken: list[_Waiting]) -> None:
+    async def _flush_directly(self, taken: Sequence[Waiting]) -> None:
+        self._flush_number += 1
+        for number, waiting in enumerate(taken):
+            waiting.number = number
+        try:
+            await self.flush(taken, f"{self._writers}{self._flush_number}")
+        except StorageError as error:
+            self.fail([waiting for waiting in taken if not waiting.is_settled], error)
+
+    async def flush(self, taken: Sequence[Waiting], writer: str) -> None:
+        """Analyse, store and answer what is not settled.
+
+        Raises:
+            StorageError: the rest is not settled.
+        """
+        left = [waiting for waiting in taken if not waiting.is_settled]
         try:
             with self.telemetry.seconds.time():
-                await self._store([waiting.batch for waiting in taken])
-        except StorageError as error:
-            self._fail(taken, error)
+                await self._store([waiting.batch for waiting in left], writer)
+        except StorageError:
+            raise
         except Exception as error:
-            if len(taken) == 1:
-                _logger.exception("a batch of %d logs cannot be analysed", len(taken[0].batch))
-                self._fail(taken, AnalysisError(f"the logs cannot be analysed: {error}"))
+            if len(left) == 1:
+                _logger.exception("a batch of %d logs cannot be analysed", len(left[0].batch))
+                self.fail(left, AnalysisError(f"the logs cannot be analysed: {error}"))
             else:
                 # One batch is at fault: the others must not be lost with it.
-                for waiting in taken:
-                    await self._flush([waiting])
+                for waiting in left:
+                    await self.flush([waiting], part_of(writer, waiting.number))
         else:
             self.telemetry.flushes.labels("stored").inc()
-            self._release(taken)
-            for waiting in taken:
+            self.release(left)
+            for waiting in left:
                 if not waiting.done.done():
                     waiting.done.set_result(None)
 
-    def _fail(self, taken: Sequence[_Waiting], error: Exception) -> None:
+    def fail(self, taken: Sequence[Waiting], error: Exception) -> None:
+        """Give up what cannot be stored; its senders get this error."""
         self.telemetry.flushes.labels("failed").inc()
-        self._release(taken)
+        self.release(taken)
         for waiting in taken:
             self.telemetry.failed.inc(len(waiting.batch))
             if not waiting.done.done():
                 waiting.done.set_exception(error)
 
-    def _release(self, taken: Sequence[_Waiting]) -> None:
+    def release(self, taken: Sequence[Waiting]) -> None:
+        """Settle these, and hold them no longer."""
         for waiting in taken:
-            self._hold(-len(waiting.batch), -waiting.bytes)
+            waiting.is_settled = True
+            if waiting.is_held:
+                waiting.is_held = False
+                self._hold(-len(waiting.batch), -waiting.bytes)
 
-    async def _store(self, batches: Sequence[LogBatch]) -> None:
-        self._flush_number += 1
-        writer = f"{self._writers}{self._flush_number}"
+    async def _store(self, batches: Sequence[LogBatch], writer: str) -> None:
         flush = await self._in_worker(lambda: self._analyse(batches, writer))
         delay = self._settings.retry_delay
         for attempt in range(1, self._settings.attempts + 1):
@@ -279,7 +319,8 @@ class Pipeline:
             self.telemetry.dropped.labels(cause).inc(number)
         return analysed.flush
 
-    async def _maintain(self) -> None:
+    async def maintain(self) -> None:
+        """Tidy up the store if it is time."""
         now = minute_of(self._clock())
         if now == self._maintained:
             return
@@ -294,13 +335,6 @@ class Pipeline:
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for an event, but no longer than this."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(max(seconds, 0.0)):
-            await event.wait()
 
 
 def _size(batch: LogBatch) -> int:

@@ -1,6 +1,7 @@
 """What is behind the receiver: analysis and store. Opened after the ports answer, closed after they no longer do."""
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -8,12 +9,14 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from backend.entities.resolution import Resolver
+from backend.metrics.journal import Journal, has_segments
+from backend.metrics.journal_mode import SHARES, AheadSettings, WriteAhead, WriterMemory
 from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.metrics.telemetry import Telemetry
 from backend.oal.apdex import ApdexError, ApdexThresholds, load_thresholds
 from backend.server.presence import Presence
 from backend.server.scripts import load_scripts
-from backend.server.settings import Settings, SettingsError
+from backend.server.settings import JOURNAL, Settings, SettingsError
 from backend.storage.interface import Storage
 from backend.storage.opening import open_storage
 
@@ -41,7 +44,7 @@ class Analysis:
         """Open the store and begin to analyse.
 
         Raises:
-            StorageError: The store cannot be opened.
+            StorageError: The store cannot be opened, or does not take what is journaled.
             OalError: The metrics' definitions are wrong.
         SettingsError: The apdex thresholds are wrong.
         """
@@ -55,6 +58,7 @@ class Analysis:
             thresholds=self._thresholds(),
             resolver=self._resolver,
             telemetry=Telemetry(self.registry),
+            ahead=await asyncio.to_thread(self._write_ahead),
         )
         await self.pipeline.start()
         self._stack.push_async_callback(self.pipeline.stop)
@@ -79,6 +83,21 @@ class Analysis:
             retention=self.settings.retention,
             zeros_are_values=self.settings.compatibility.zeros_are_values,
         )
+
+    def _write_ahead(self) -> WriteAhead | None:
+        """What journals; None for stores that it is not for, and where there is nothing to do for it."""
+        if not isinstance(self.storage, WriterMemory):
+            return None
+        limits, folder = self.settings.limits, self.settings.folder / JOURNAL
+        # A journal that is no longer wanted may have logs that were acknowledged.
+        if not limits.journal_bytes and not has_segments(folder):
+            return None
+        settings = AheadSettings(
+            after=self.settings.times.journal_after_seconds if limits.journal_bytes else math.inf,
+            rows=max(limits.waiting_logs // SHARES, 1),
+            bytes=max(limits.waiting_bytes // SHARES, 1),
+        )
+        return WriteAhead(Journal(folder, limits.journal_bytes), self.storage, settings, self.registry)
 
     def _open_storage(self) -> Storage:
         store = self.settings.store

@@ -96,6 +96,12 @@ SETTINGS: Final = (
         "Most bytes of columns that wait to be analysed and stored.",
     ),
     Setting(
+        "limits.journal_bytes",
+        "core.default.journalBytes",
+        Whole(0),
+        "Most bytes of the journal, to which logs are written while DuckDB is slow; 0 for no journal.",
+    ),
+    Setting(
         "times.retention_days",
         "core.default.metricsDataTTL",
         Positive(),
@@ -131,6 +137,12 @@ SETTINGS: Final = (
         "core.default.shutdownSeconds",
         Positive(),
         "Seconds that open calls get to finish when the backend stops.",
+    ),
+    Setting(
+        "times.journal_after_seconds",
+        "core.default.journalAfter",
+        Positive(),
+        "Seconds that a flush takes from which on what comes is written to the journal, and stored in larger flushes.",
     ),
     Setting(
         "times.zone",

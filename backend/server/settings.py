@@ -20,6 +20,8 @@ from backend.storage.interface import Precision, Retention
 
 STORE = "metrics.duckdb"
 """Name of the DuckDB store's file in its folder."""
+JOURNAL = "journal"
+"""Name of the journal's folder beside it."""
 
 
 class SettingsError(Exception):
@@ -33,6 +35,7 @@ class Limits(msgspec.Struct, frozen=True):
     buffered_bytes: int = DEFAULT_BUDGET
     waiting_logs: int = 1_000_000
     waiting_bytes: int = 512 * 1024 * 1024
+    journal_bytes: int = 1024 * 1024 * 1024
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -44,6 +47,7 @@ class Times(msgspec.Struct, frozen=True):
     retention_days_of_metadata: float = 7.0
     clock_difference_seconds: float = 300.0
     shutdown_seconds: float = 10.0
+    journal_after_seconds: float = 0.25
     zone: str = "+0000"
 
 

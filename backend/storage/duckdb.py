@@ -91,7 +91,7 @@ class DuckdbStorage:
                     write_entities(cursor, flush)
             except StorageError as error:
                 # DuckDB can fail after it has committed, when it tidies up its file.
-                if again or not self._has(flush.writer):
+                if again or not self.has_written(flush.writer):
                     raise
                 _logger.warning("a flush is durable, but: %s", error)
 
@@ -220,7 +220,8 @@ class DuckdbStorage:
             schema=SCHEMAS[tables.name],
         ).sort("metric", "label", "entity", "minute")
 
-    def _has(self, writer: str) -> bool:
+    def has_written(self, writer: str) -> bool:
+        """Whether a flush of this writer is durable; for an hour after its minutes were merged. Raises StorageError."""
         with self._transaction() as cursor:
             return number_of(cursor, Statement.FIND_WRITER, text=writer) is not None
 
