@@ -1,6 +1,6 @@
 """From HTTP/2 to rows stored: what one backend takes on one core, with all metrics on.
 
-    python -m bench.ingest [--seconds 10] [--logs 1 2 5] [--entities 100 2000 20000]
+    python -m bench.ingest [--seconds 10] [--logs 1 2 5] [--entities 100 2000 20000] [--journal BYTES]
 
 A whole backend, `pyrover-backend serve`, is a process of its own that may use one core only (taskset); the sender is
 this one, on another core. It writes raw HTTP/2 on four connections, one stream after another on each, and a stream is
@@ -198,13 +198,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each row sends (default: %(default)s)")
     parser.add_argument("--logs", type=int, nargs="+", choices=KINDS, default=list(KINDS), help="logs of a message")
     parser.add_argument("--entities", type=int, nargs="+", default=[100, 2_000, 20_000], help="instances")
+    parser.add_argument("--journal", type=int, default=0, help="most bytes of a journal (default: none)")
     options = parser.parse_args()
     os.sched_setaffinity(0, {SENDER_CORE})
     print(f"{os.cpu_count()} cores, {CONNECTIONS} connections, {options.seconds:g} s a row\n")
     print("| logs | instances | bytes | messages/s | logs/s | CPU a message | core busy | memory: start, end, most |")
     print("|---|---|---|---|---|---|---|---|")
     for logs, entities in itertools.product(options.logs, options.entities):
-        print(measure(logs, entities, options.seconds, {}), flush=True)
+        environment = {"PYROVER_BACKEND_LIMITS_JOURNAL_BYTES": str(options.journal)}
+        print(measure(logs, entities, options.seconds, environment), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from backend.ingest.batch import LogBatch
 from backend.metrics.journal_records import Encoder
-from backend.metrics.journal_segments import SUFFIX, JournalError, beginning, place_of, writer_of
+from backend.metrics.journal_segments import BEGINNING_BYTES, SUFFIX, JournalError, beginning, place_of, writer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Journal:
         """
         try:
             records = [self._encoder.encode(batch, self._records + index) for index, batch in enumerate(batches)]
-            size = sum(map(len, records))
+            size = sum(map(len, records)) + (BEGINNING_BYTES if self._file is None else 0)
             if self.bytes + size > self._maximum_bytes:
                 raise JournalError(
                     f"the journal {self._folder} has {self.bytes} bytes, and may have {self._maximum_bytes}:"

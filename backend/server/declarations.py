@@ -99,7 +99,8 @@ SETTINGS: Final = (
         "limits.journal_bytes",
         "core.default.journalBytes",
         Whole(0),
-        "Most bytes of the journal, to which logs are written while DuckDB is slow; 0 for no journal.",
+        "Most bytes of the journal, to which logs are written while DuckDB is slow, so that they are answered before"
+        " they are stored; 0 for none.",
     ),
     Setting(
         "times.retention_days",

@@ -35,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True):
     buffered_bytes: int = DEFAULT_BUDGET
     waiting_logs: int = 1_000_000
     waiting_bytes: int = 512 * 1024 * 1024
-    journal_bytes: int = 1024 * 1024 * 1024
+    journal_bytes: int = 0
 
 
 class Times(msgspec.Struct, frozen=True):
