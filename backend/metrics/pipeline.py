@@ -158,7 +158,11 @@ class Pipeline:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
         self.stopping.clear()
         if self._ahead is not None:
-            await self._ahead.replay(self)
+            try:
+                await self._ahead.replay(self)
+            except BaseException:
+                await self.stop()
+                raise
         self._accepting = True
         self._task = asyncio.create_task(self._run(), name="pipeline")
 
