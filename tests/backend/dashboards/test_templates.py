@@ -1,16 +1,23 @@
 """Dashboards of files as templates of the web client."""
 
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 
 from backend.dashboards.book import DashboardBook
 from backend.dashboards.loading import standard_dashboards
 from backend.dashboards.model import Content, Dashboard, Kind, Line, Per, Scope, Tab, Unit, Widget
 from backend.dashboards.templates import DashboardTemplates, to_template
+from backend.query.graphql.routes import graphql_routes
+from backend.query.graphql.telemetry import Telemetry
 from backend.query.graphql.templates import FileTemplates, Template
 from backend.query.mqe.parser import parse
+from backend.storage.memory import MemoryStorage
 
 SENT = Widget("Sent", Kind.AREA, (Line("a_size", "Bytes"),), Unit.BYTES_PER_SECOND, Per.SECOND, "A note.")
 TIMES = Widget("Times", Kind.STAGES, (Line("avg(a)", "A"), Line("avg(b)", "B", "A")), Unit.NANOSECONDS)
@@ -80,3 +87,26 @@ def test_those_of_files_are_listed_with_those_that_are_kept(tmp_path: Path) -> N
     ]
     book = DashboardBook([])
     assert [template.id for template in DashboardTemplates(kept, book).all()] == ["mine", "pyrover-small"]
+
+
+async def test_the_client_lists_and_disables_those_of_files(tmp_path: Path) -> None:
+    templates = DashboardTemplates(FileTemplates(tmp_path / "templates.json"), DashboardBook())
+    listed = "{ getAllTemplates { id updateTime disabled configuration } }"
+    disable = 'mutation { disableTemplate(id: "pyrover-service") { id status message } }'
+    application = Starlette(
+        routes=graphql_routes(MemoryStorage(), [], templates, telemetry=Telemetry(CollectorRegistry()))
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as client:
+
+        async def ask(query: str) -> dict[str, Any]:
+            body = (await client.post("/graphql", json={"query": query})).json()
+            assert body.keys() == {"data"}
+            data: dict[str, Any] = body["data"]
+            return data
+
+        names = [f"pyrover-{dashboard.name}" for dashboard in standard_dashboards()]
+        assert [one["id"] for one in (await ask(listed))["getAllTemplates"]] == names
+        changed = {"id": "pyrover-service", "status": True, "message": None}
+        assert await ask(disable) == {"disableTemplate": changed}
+        left = [one["id"] for one in (await ask(listed))["getAllTemplates"]]
+        assert left == [name for name in names if name != "pyrover-service"]
