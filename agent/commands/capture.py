@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
+from agent.discovery.container_names import ContainerNames
 from agent.events.source import EventSource
 from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
@@ -87,6 +89,11 @@ def open_tls(source: KernelSource, configuration: Configuration) -> Iterator[Tls
         yield watcher
     finally:
         watcher.close()
+
+
+def open_containers(configuration: Configuration) -> ContainerNames:
+    """What the containers of this machine are called."""
+    return ContainerNames(Path(configuration.discovery.proc) / "1" / "root")
 
 
 def node_name(configuration: Configuration) -> str:

@@ -15,6 +15,7 @@ from agent.commands.capture import (
     monotonic_ns,
     node_name,
     open_conntrack,
+    open_containers,
     open_kernel,
     open_tls,
 )
@@ -72,7 +73,9 @@ def _record(
     The whole agent runs, only that nothing is sent: so the host is asked exactly what a replay will ask.
     """
     node = node_name(configuration)
-    host = RecordingHost(ProcHost(configuration.discovery.proc, translations=conntrack))
+    host = RecordingHost(
+        ProcHost(configuration.discovery.proc, translations=conntrack, containers=open_containers(configuration))
+    )
     writer = RecordingWriter(file, Header(node=node, agent_process=os.getpid(), layout=event_layout()))
     pipeline = Pipeline(
         configuration, node, os.getpid(), host=host, ledger=Ledger(), deliver=lambda _: None, mute=source.mute

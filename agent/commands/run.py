@@ -18,6 +18,7 @@ from agent.commands.capture import (
     monotonic_ns,
     node_name,
     open_conntrack,
+    open_containers,
     open_kernel,
     open_tls,
 )
@@ -105,7 +106,8 @@ def _capture(
     live: LiveLine | None,
 ) -> Figures:
     """Capture and deliver until it is time to stop; the final figures."""
-    host = ProcHost(configuration.discovery.proc, translations=conntrack)
+    containers = open_containers(configuration) if cluster is None else None  # pods have names of their own
+    host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
     limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
     ledger = Ledger()
     sender = Sender(transport, ledger, limits)

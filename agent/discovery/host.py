@@ -23,6 +23,8 @@ class ProcessFacts(msgspec.Struct, frozen=True):
     """Paths of /proc/PID/cgroup: the unified one first, then systemd's, then the other controllers'."""
     changes_threads: bool = False
     """Whether what is done for one request may go on in another thread at any time, as in programs written in Go."""
+    container_name: str = ""
+    """What its container is called on this host; empty when it is in none, or that is not known."""
 
 
 class SocketFacts(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ class Identity:
     service: str
     instance: str
     container: str
-    """Short container id; empty outside of containers."""
+    """Name of the container, or else its short id; empty outside of containers."""
     process: str
 
 
@@ -68,7 +68,7 @@ class Naming:
 
     def identify(self, facts: ProcessFacts, ports: Collection[int]) -> Identity:
         """Names of a process that listens on `ports`."""
-        container = container_id(facts.cgroups)
+        container = facts.container_name or container_id(facts.cgroups)
         process = PurePosixPath(facts.executable).name or facts.command or UNNAMED
         by_rule = next(filter(None, (rule.name(facts, ports) for rule in self.rules)), "")
         unit = systemd_unit(facts.cgroups)

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.conntrack.translation import Translation, TranslationSource
+from agent.discovery.cgroups import container_ids
+from agent.discovery.container_names import ContainerNames
 from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketScan
 from agent.discovery.namespaces import NamespaceReader
 from agent.discovery.node_addresses import SERVICE_INTERFACES
@@ -26,12 +28,18 @@ class ProcHost:
     """Answers from a /proc tree. Processes that leave while they are read are simply not there."""
 
     def __init__(
-        self, root: str = "/proc", excluded: Iterable[int] = (), translations: TranslationSource | None = None
+        self,
+        root: str = "/proc",
+        excluded: Iterable[int] = (),
+        translations: TranslationSource | None = None,
+        containers: ContainerNames | None = None,
     ) -> None:
         """Read below `root` (where the host's /proc is mounted); skip the processes `excluded` in scans.
 
-        Without `translations` connections are taken as their sockets show them.
+        Without `translations` connections are taken as their sockets show them, without `containers` no container has a
+        name.
         """
+        self._containers = containers
         self._translations = translations
         self._root = root
         self._excluded = frozenset(excluded)
@@ -50,14 +58,17 @@ class ProcHost:
             return None
         # A kernel thread, or a process that has released its memory, has no executable.
         executable = _read_link(f"{folder}/exe") or ""
+        paths = tuple(_parse_cgroups(cgroups))
+        container = next(container_ids(paths), "") if self._containers is not None else ""
         return ProcessFacts(
             pid=pid,
             start_ticks=start_ticks,
             command=command,
             executable=executable.removesuffix(" (deleted)"),
             command_line=tuple(part.decode(errors="replace") for part in command_line.split(b"\0") if part),
-            cgroups=tuple(_parse_cgroups(cgroups)),
+            cgroups=paths,
             changes_threads=is_go_program(f"{folder}/exe"),
+            container_name=self._containers.name(container) if self._containers is not None and container else "",
         )
 
     def socket_inode(self, pid: int, descriptor: int) -> int | None:
