@@ -22,6 +22,8 @@ from backend.query.catalog import Catalog
 from backend.query.graphql.routes import graphql_routes
 from backend.query.graphql.telemetry import Telemetry as GraphqlTelemetry
 from backend.query.graphql.templates import FileTemplates
+from backend.query.otlp.exporting import OtlpExporter
+from backend.query.promql.errors import PromqlError
 from backend.query.promql.routes import promql_routes
 from backend.query.promql.telemetry import Telemetry as PromqlTelemetry
 from backend.query.routes import routes
@@ -38,7 +40,7 @@ from backend.server.readiness import Readiness
 from backend.server.reloading import Part, Reloader
 from backend.server.scripts import load_scripts
 from backend.server.serving import serving
-from backend.server.settings import Settings
+from backend.server.settings import Settings, SettingsError
 from backend.server.telemetry import ReceiverCollector, metrics_route
 
 TEMPLATES = "templates.json"
@@ -84,6 +86,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         readiness.done(_DECODER)
         await analysis.open()
         await alarms.open(analysis.storage)
+        await _send_metrics(analysis, stack)
         service = AccessLogService(
             Hearing(analysis.pipeline, naming.hosts.hear),
             Budget(settings.limits.buffered_bytes),
@@ -178,6 +181,20 @@ class _Opened:
 
 def _catalog(analysis: Analysis) -> Catalog:
     return Catalog(analysis.pipeline.metrics.definitions, analysis.settings.reading)
+
+
+async def _send_metrics(analysis: Analysis, stack: AsyncExitStack) -> None:
+    """Send metrics by OTLP where that is asked for."""
+    asked = analysis.settings.otlp
+    if not asked.endpoint:
+        return
+    try:
+        exporter = OtlpExporter(analysis.storage, lambda: _catalog(analysis), asked.endpoint, asked.metrics)
+    except (ValueError, PromqlError) as error:
+        raise SettingsError(f"otlp.endpoint or otlp.metrics is wrong: {error}") from error
+    analysis.registry.register(exporter)
+    await exporter.start()
+    stack.push_async_callback(exporter.stop)
 
 
 def _registry() -> CollectorRegistry:

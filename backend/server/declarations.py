@@ -343,6 +343,18 @@ SETTINGS: Final = (
         "That port; 0 lets the system choose.",
         "SW_TELEMETRY_PROMETHEUS_PORT",
     ),
+    Setting(
+        "otlp.endpoint",
+        "otlp-exporter.default.endpoint",
+        Text("an address such as http://collector:4318"),
+        "Where the values of metrics are sent to by OTLP over HTTP, each minute once it is over; empty for nowhere.",
+    ),
+    Setting(
+        "otlp.metrics",
+        "otlp-exporter.default.metrics",
+        Text("a regular expression of RE2"),
+        "Which metrics are sent: those whose whole name matches.",
+    ),
 )
 
 BY_KEY: Final = {setting.key: setting for setting in SETTINGS}

@@ -99,6 +99,13 @@ class Prometheus(msgspec.Struct, frozen=True):
     port: int = 1234
 
 
+class Otlp(msgspec.Struct, frozen=True):
+    """A receiver of OTLP that metrics are sent to; nowhere if the endpoint is empty."""
+
+    endpoint: str = ""
+    metrics: str = ".*"
+
+
 class Entities(msgspec.Struct, frozen=True):
     """Which services there are."""
 
@@ -141,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True):
     store: Store = Store()
     receivers: Receivers = Receivers()
     prometheus: Prometheus = Prometheus()
+    otlp: Otlp = Otlp()
     entities: Entities = Entities()
     kubernetes: Kubernetes = Kubernetes()
     compatibility: Compatibility = Compatibility()
