@@ -62,16 +62,20 @@ class Engine:
         self._catalog = catalog
         self._records = records
         self._rules = tuple(rules)
-        saved = records.load()
+        self.resume()
+        self.checked = 0
+        self.begun = 0
+        self.failed: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+
+    def resume(self) -> None:
+        """Go on from what is kept: another may have written it. Not while a minute is checked. Raises StorageError."""
+        saved = self._records.load()
         self.minute = saved.minute
         self._standing: dict[str, dict[str, Standing]] = {}
         for (rule, entity), standing in saved.standing.items():
             self._standing.setdefault(rule, {})[entity] = standing
         self.standing = self._by_state()
-        self.checked = 0
-        self.begun = 0
-        self.failed: Counter[str] = Counter()
-        self.left_out: Counter[str] = Counter()
 
     def use(self, rules: Sequence[Rule]) -> None:
         """Check these from the next minute on. Alarms of rules that are no longer there end then, and nobody is told.

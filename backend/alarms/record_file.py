@@ -20,6 +20,9 @@ from backend.storage.interface import StorageError
 VERSION = 1
 """Of the file's tables."""
 
+LONGEST_WAIT = 10.0
+"""Seconds for which the file is waited for while another process uses it."""
+
 _TABLES = """
 CREATE TABLE alarms (
     uuid TEXT PRIMARY KEY, start INTEGER NOT NULL, over INTEGER NOT NULL, scope TEXT NOT NULL, layer TEXT NOT NULL,
@@ -35,6 +38,8 @@ CREATE TABLE standing (
 ) WITHOUT ROWID;
 CREATE TABLE checked (one INTEGER PRIMARY KEY CHECK (one = 1), minute INTEGER NOT NULL);
 """
+# What is to write says so at its begin: two that read could not both wait for the other to end.
+_READ, _WRITE = "BEGIN", "BEGIN IMMEDIATE"
 _BEGIN = """
 INSERT OR REPLACE INTO alarms (uuid, start, over, scope, layer, rule, entity, destination, message, alarm)
 VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)
@@ -54,7 +59,7 @@ SELECT DISTINCT value FROM tags JOIN alarms USING (uuid) WHERE start BETWEEN ? A
 
 
 class FileRecords:
-    """Alarms in a file, for one process. What it raises is StorageError.
+    """Alarms in a file. One process may write it (FolderLead), others read it. What it raises is StorageError.
 
     Args:
         path: The file; its folder is created when it is missing.
@@ -68,7 +73,9 @@ class FileRecords:
         except OSError as error:
             raise StorageError(f"{path.parent} cannot be made: {error.strerror}") from error
         try:
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._connection = sqlite3.connect(
+                path, timeout=LONGEST_WAIT, check_same_thread=False, isolation_level=None
+            )
         except sqlite3.Error as error:
             raise self._failure(error) from error
         try:
@@ -90,7 +97,7 @@ class FileRecords:
 
     def save(self, changes: Changes) -> None:
         """As AlarmRecords says."""
-        with self._transaction() as connection:
+        with self._transaction(_WRITE) as connection:
             for notice in changes.begun:
                 _begin(connection, notice)
             connection.executemany(
@@ -107,7 +114,7 @@ class FileRecords:
 
     def forget(self, oldest: int, most: int) -> Sequence[int]:
         """As AlarmRecords says."""
-        with self._transaction() as connection:
+        with self._transaction(_WRITE) as connection:
             old = connection.execute("DELETE FROM alarms WHERE start < ? AND over", (oldest,)).rowcount
             many = connection.execute(_FORGET_MANY, (most,)).rowcount
         return old, many
@@ -136,27 +143,29 @@ class FileRecords:
             self._connection.close()
 
     def _prepare(self) -> None:
-        with self._transaction() as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in {0, VERSION}:
-            raise StorageError(
-                f"{self._path} was written by a newer program (version {version}): use that one, or move the file away"
-            )
         with self._failing():
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
+        with self._transaction(_WRITE) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version not in {0, VERSION}:
+                raise StorageError(
+                    f"{self._path} was written by a newer program (version {version}): use that one, or move the file"
+                    " away"
+                )
             if version == 0:
-                self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+                for statement in _TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _texts(self, statement: str, *parameters: object) -> Sequence[str]:
         with self._transaction() as connection:
             return [found for (found,) in connection.execute(statement, parameters)]
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str = _READ) -> Iterator[sqlite3.Connection]:
         with self._lock, self._failing():
-            self._connection.execute("BEGIN")
+            self._connection.execute(begin)
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")

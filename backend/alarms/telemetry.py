@@ -22,6 +22,7 @@ class AlarmCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Everything that is counted."""
         watch, engine, couriers = self._watch, self._watch.engine, self._watch.couriers
+        yield GaugeMetricFamily(f"{_PREFIX}_leads", "Whether this backend checks rules", value=watch.leads)
         yield CounterMetricFamily(f"{_PREFIX}s_begun", "Alarms that began", value=engine.begun)
         standing = GaugeMetricFamily(f"{_PREFIX}s_standing", "Alarms that are not over", labels=["state"])
         for state, count in engine.standing.items():

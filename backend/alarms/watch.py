@@ -32,11 +32,13 @@ class AlarmWatch:
         engine: What checks.
         records: Where alarms are kept.
         couriers: Who tells.
+        holds: Whether this backend is the one that checks; once it is, it stays it.
         interval: Seconds between two looks at the clock.
         retry_delay: Seconds until what failed is tried again.
         clock: Unix time in seconds.
 
     Attributes:
+        leads: Whether this backend checks.
         failures: How often a minute could not be checked, for the store or the records could not be used.
         skipped: Minutes that were never checked, for the backend was away or too far behind.
         forgotten: Alarms that were forgotten before their time, for there were too many.
@@ -48,16 +50,19 @@ class AlarmWatch:
         records: AlarmRecords,
         couriers: Couriers,
         *,
+        holds: Callable[[], bool] = lambda: True,
         interval: float = INTERVAL,
         retry_delay: float = RETRY_DELAY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.engine = engine
         self.couriers = couriers
+        self.leads = False
         self.failures = 0
         self.skipped = 0
         self.forgotten = 0
         self._records = records
+        self._holds = holds
         self._interval = interval
         self._retry_delay = retry_delay
         self._clock = clock
@@ -84,25 +89,36 @@ class AlarmWatch:
 
     async def check(self) -> bool:
         """Check what is due; whether all of it could be. What could not is tried again at the next call."""
+        try:
+            if await self._lead():
+                await self._check_due()
+        except StorageError as error:
+            self.failures += 1
+            _logger.warning("alarms could not be checked, it is tried again: %s", error)
+            return False
+        except Exception:
+            self.failures += 1
+            _logger.exception("alarms could not be checked because of a defect, it is tried again")
+            return False
+        return True
+
+    async def _lead(self) -> bool:
+        """Whether this backend checks; one that begins to goes on where another was."""
+        if self._holds() and not self.leads:
+            await asyncio.to_thread(self.engine.resume)
+            self.leads = True
+        return self.leads
+
+    async def _check_due(self) -> None:
         minutes, skipped = due(self.engine.minute, self._clock())
         for minute in minutes:
             if self._stopping.is_set():
-                return True
-            try:
-                notices = await asyncio.to_thread(self.engine.check, minute)
-                self.skipped += skipped
-                skipped = 0
-                self.couriers.tell(notices)
-                await self._forget(minute)
-            except StorageError as error:
-                self.failures += 1
-                _logger.warning("alarms could not be checked, it is tried again: %s", error)
-                return False
-            except Exception:
-                self.failures += 1
-                _logger.exception("alarms could not be checked because of a defect, it is tried again")
-                return False
-        return True
+                return
+            notices = await asyncio.to_thread(self.engine.check, minute)
+            self.skipped += skipped
+            skipped = 0
+            self.couriers.tell(notices)
+            await self._forget(minute)
 
     async def _forget(self, minute: int) -> None:
         _, many = await asyncio.to_thread(self._records.forget, (minute + 1) * 60_000 - KEPT, MAXIMUM_KEPT)

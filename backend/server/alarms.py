@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from backend.alarms.couriers import Couriers
 from backend.alarms.engine import Engine
 from backend.alarms.errors import AlarmError
+from backend.alarms.lead import FolderLead
 from backend.alarms.loading import AlarmSettings, load, load_standard
 from backend.alarms.record_file import FileRecords
 from backend.alarms.telemetry import AlarmCollector
@@ -21,6 +23,8 @@ from backend.storage.interface import Storage
 
 RECORDS = "alarms.sqlite"
 """Name of the file of alarms in the folder of the store."""
+LEAD = "alarms.lock"
+"""Name of the file that the one backend locks that checks rules."""
 STOPPING = 5.0
 """Seconds that hooks get at the end for what they are to be told."""
 
@@ -45,7 +49,7 @@ class Alarms:
         self._settings = settings
         self._catalog = catalog
         self._registry = registry
-        self._opened = False
+        self._closing = AsyncExitStack()
 
     async def open(self, storage: Storage) -> None:
         """Begin to check rules over the metrics of a store.
@@ -58,16 +62,16 @@ class Alarms:
             settings = await asyncio.to_thread(self._load)
         except AlarmError as error:
             raise SettingsError(str(error)) from error
-        self.records = await asyncio.to_thread(FileRecords, self._settings.folder / RECORDS)
-        try:
-            engine = await asyncio.to_thread(Engine, storage, self._catalog, self.records, settings.rules)
-        except BaseException:
-            self.records.close()
-            raise
-        self.watch = AlarmWatch(engine, self.records, Couriers(settings.hooks.by_name))
+        folder = self._settings.folder
+        lead = FolderLead(folder / LEAD)
+        self._closing.callback(lead.close)
+        self.records = await asyncio.to_thread(FileRecords, folder / RECORDS)
+        self._closing.callback(self.records.close)
+        engine = await asyncio.to_thread(Engine, storage, self._catalog, self.records, settings.rules)
+        self.watch = AlarmWatch(engine, self.records, Couriers(settings.hooks.by_name), holds=lead.holds)
         self._registry.register(AlarmCollector(self.watch))
         await self.watch.start()
-        self._opened = True
+        self._closing.push_async_callback(self.watch.stop, STOPPING)
 
     def parts(self) -> list[Part[Any]]:
         """What can be read again while the backend runs."""
@@ -85,6 +89,4 @@ class Alarms:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._opened:
-            await self.watch.stop(STOPPING)
-            await asyncio.to_thread(self.records.close)
+        await self._closing.aclose()

@@ -173,6 +173,7 @@ async def test_everything_is_counted(world: World) -> None:
         for sample in metric.samples
     }
     assert found == {
+        ("_leads",): 1,
         ("s_begun_total",): 1,
         ("s_standing", "FIRING"): 1,
         ("s_standing", "SILENCED_FIRING"): 0,
