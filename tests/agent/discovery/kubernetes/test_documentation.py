@@ -8,8 +8,8 @@ import pytest
 from agent.config import load_configuration
 from agent.config_discovery import ANALYZERS
 from agent.discovery.kubernetes.book import PodBook
+from agent.discovery.kubernetes.expressions import FUNCTIONS
 from agent.discovery.kubernetes.members import MEMBERS, Kind
-from agent.discovery.kubernetes.templates import FUNCTIONS
 from tests.agent.discovery.kubernetes.pods import names
 
 PAGE = (Path(__file__).parents[4] / "docs" / "discovery.md").read_text()
