@@ -43,7 +43,7 @@ SETTINGS: Final = (
     Setting(
         "agent.seccompProfile",
         {"type": "RuntimeDefault"},
-        "System calls that the agent may make; deploy/seccomp/agent.json is a narrower list.",
+        "System calls that the agent may make.",
     ),
     Setting("backend.enabled", default=True, meaning="Install a backend, or several."),
     Setting("backend.image.repository", "pyrover-backend", "Image made with deploy/images/backend.Containerfile."),

@@ -13,9 +13,11 @@ from tests.deploy.rendering import rendered
 
 CHARACTERS = st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS).filter(lambda text: "{{" not in text and "}}" not in text)
+KEYS = st.text(CHARACTERS, max_size=50).filter(lambda text: "{{" not in text and "}}" not in text)
+"""YAML has no keys of more than 1,024 characters, escaped ones included, without a question mark before them."""
 SCALARS = st.none() | st.booleans() | st.integers() | TEXTS | st.from_regex(r"[a-z]+:? ?\n[ a-z]*\n?", fullmatch=True)
 TREES = st.recursive(
-    SCALARS, lambda below: st.lists(below, max_size=4) | st.dictionaries(TEXTS, below, max_size=4), max_leaves=15
+    SCALARS, lambda below: st.lists(below, max_size=4) | st.dictionaries(KEYS, below, max_size=4), max_leaves=8
 )
 
 NAMES = ("zero", "one", "section.two")
@@ -28,8 +30,8 @@ def with_values(below: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     conditions = st.builds(When, st.lists(TESTS, min_size=1, max_size=3).map(tuple), below)
     entries = below | conditions | st.builds(Noted, st.just("a comment of some words"), below | conditions)
     sure = below.filter(lambda node: not isinstance(node, When))
-    lists = st.tuples(sure, st.lists(entries, max_size=3)).map(lambda pair: [pair[0], *pair[1]])
-    mappings = st.tuples(sure, st.dictionaries(st.sampled_from("abc"), entries)).map(
+    lists = st.tuples(sure, st.lists(entries, max_size=2)).map(lambda pair: [pair[0], *pair[1]])
+    mappings = st.tuples(sure, st.dictionaries(st.sampled_from("abc"), entries, max_size=2)).map(
         lambda pair: {"first": pair[0], **pair[1]}
     )
     return lists | mappings
@@ -41,12 +43,12 @@ DECLARED = with_values(
         | st.sampled_from(NAMES).map(Value)
         | st.sampled_from(["{one}", "{one}:{section.two}", "before {one}"]).map(Words),
         with_values,
-        max_leaves=8,
+        max_leaves=5,
     )
 )
 
 
-@given(st.dictionaries(TEXTS, TREES) | st.lists(TREES))
+@given(st.dictionaries(KEYS, TREES, max_size=4) | st.lists(TREES, max_size=4))
 def test_a_tree_is_read_as_what_it_is(tree: Any) -> None:  # noqa: ANN401 - anything
     assert yaml.safe_load(document(tree)) == tree
 

@@ -1,0 +1,52 @@
+"""The units of systemd, beside what the programs declare."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.kernel.loader import OBJECTS
+from agent.kernel.privileges import CAPABILITIES
+from agent.kernel.tracefs import USUAL_PLACES
+from backend.server.loading import load
+from tests.e2e.programs import ROOT
+
+UNITS = ROOT / "deploy" / "systemd"
+PROGRAMS = ("pyrover-agent", "pyrover-backend")
+
+
+def settings(name: str) -> Iterator[tuple[str, str]]:
+    for line in (UNITS / f"{name}.service").read_text().splitlines():
+        if match := re.fullmatch(r"(\w+)=(.*)", line):
+            yield match[1], match[2]
+
+
+def test_the_agent_gets_what_it_uses_and_no_more() -> None:
+    unit = dict(settings("pyrover-agent"))
+    assert unit["CapabilityBoundingSet"].split() == [capability.name for capability in CAPABILITIES]
+    assert unit["ReadWritePaths"] == str(USUAL_PLACES[0])
+    assert Path("/var/cache", unit["CacheDirectory"]) == OBJECTS.parent
+
+
+def test_the_backend_keeps_what_it_stores() -> None:
+    unit = dict(settings("pyrover-backend"))
+    variables = dict(value.split("=", 1) for name, value in settings("pyrover-backend") if name == "Environment")
+    assert unit["CapabilityBoundingSet"] == ""
+    backend = load(None, {"PYROVER_BACKEND_DATA": variables["PYROVER_BACKEND_DATA"]}, {})
+    assert backend.data == str(Path("/var/lib", unit["StateDirectory"]))
+    assert variables["NUMBA_CACHE_DIR"] == str(Path("/var/cache", unit["CacheDirectory"]))
+    assert float(unit["TimeoutStopSec"]) > backend.times.shutdown_seconds
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_systemd_understands_them(name: str, tmp_path: Path) -> None:
+    there = (UNITS / f"{name}.service").read_text().replace("/opt/pyrover/.venv/bin", "/usr/bin")
+    unit = tmp_path / f"{name}.service"
+    unit.write_text(there.replace(f"/usr/bin/{name}", "/usr/bin/true"))  # it is not installed here
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    complaints = [line for line in done.stderr.splitlines() if f"{name}.service" in line]
+    assert complaints == []
