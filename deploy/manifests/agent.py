@@ -69,6 +69,7 @@ def _container() -> Node:
         "env": [
             {"name": "ROVER_BACKEND_ADDR", "value": Value("agent.backendAddress")},
             {"name": "ROVER_CORE_CLUSTER_NAME", "value": Value("agent.clusterName")},
+            {"name": "ROVER_PROCESS_DISCOVERY_KUBERNETES_ACTIVE", "value": "true"},
             {
                 "name": "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME",
                 "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},

@@ -81,7 +81,8 @@ def test_the_settings_of_the_agent_are_settings() -> None:
     host, _, port = configuration.core.backend.addr.partition(":")
     assert host == service["metadata"]["name"]
     assert int(port) in {each["port"] for each in service["spec"]["ports"]}
-    assert configuration.core.backend.authentication == "from elsewhere"
+    assert configuration.process_discovery.kubernetes.active is True
+    assert configuration.node.name == configuration.core.backend.authentication == "from elsewhere"
 
 
 def test_the_account_of_the_backend_may_read_what_is_watched_and_nothing_else() -> None:
@@ -94,7 +95,7 @@ def test_the_account_of_the_agent_may_read_what_is_watched_and_nothing_else() ->
     objects = kustomized(DEPLOY)
     listed = {(group, kind) for group, kinds in AGENT_READS.items() for kind in kinds}
     assert allowed(objects, "pyrover-agent") == {(*each, verb) for each in listed for verb in ("list", "watch")}
-    assert watched_by_the_agent() in (listed, set())  # an agent that asks for nothing yet needs no account
+    assert watched_by_the_agent() == listed
 
 
 @pytest.mark.parametrize(("kind", "name"), [("DaemonSet", "pyrover-agent"), ("Deployment", "pyrover-backend")])
