@@ -24,12 +24,13 @@ _PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_CER
 _NETWORK_FILES = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf")
 _CERTIFICATES = "usr/local/share/ca-certificates"
 
-# What an engine mounts into a container, with downloaded packages kept for the next build.
+# What an engine mounts into a container, and our manifests; downloaded packages are kept for the next build.
 _STEP = """
 set -e
 cd "$1"
 mount -t proc proc proc
 mount --rbind /sys sys
+[ -d sys/kernel/tracing/events ] || mount -t tracefs tracefs sys/kernel/tracing
 mount --rbind /dev dev
 [ ! -d var/cache/apt/archives ] || mount --bind "$2" var/cache/apt/archives
 shift 2
