@@ -3,7 +3,7 @@
 
 import { entityLink } from "./address.js";
 import { get } from "./api.js";
-import { byId, html, keyed, setText } from "./dom.js";
+import { byId, html, keyed, rebuild, setText } from "./dom.js";
 import { count } from "./format.js";
 
 const LOSSES = [
@@ -41,7 +41,8 @@ export function show(_view, { status, services }) {
   byId("agents-none").hidden = services.services.length > 0;
   keyed(byId("agents-body"), services.services, ({ id }) => id, createService, (row, { id, name, layer, instances, last_seen }) => {
     const [title, kind, number, seen] = row.children;
-    title.replaceChildren(html("a", { href: entityLink({ service: id }) }, name));
+    const address = entityLink({ service: id });
+    rebuild(title, [address, name], () => [html("a", { href: address }, name)]);
     setText(kind, layer);
     setText(number, count(instances));
     setText(seen, new Date(last_seen).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));

@@ -1,7 +1,7 @@
 // The alarms that began in the time range.
 
 import { entityLink } from "./address.js";
-import { byId, html, keyed, setText } from "./dom.js";
+import { byId, html, keyed, rebuild, setText } from "./dom.js";
 import { count } from "./format.js";
 import { query, spanOf } from "./graphql.js";
 
@@ -28,7 +28,7 @@ export function show(_view, { total, msgs }) {
   keyed(byId("alarms-body"), msgs, key, createRow, (row, { startTime, recoveryTime, scope, id, name, message }) => {
     const [what, text, began, state] = row.children;
     const address = scope === "Service" ? entityLink({ service: id }) : null;
-    what.replaceChildren(address ? html("a", { href: address }, name) : name);
+    rebuild(what, [address, name], () => [address ? html("a", { href: address }, name) : name]);
     setText(text, message);
     setText(began, new Date(Number(startTime)).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
     setText(state, recoveryTime === null ? "lasts" : `ended after ${length(recoveryTime - startTime)}`);

@@ -25,6 +25,16 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+const made = new WeakMap(); // by parent, what its children were made of
+
+/** Make the children of `parent` anew when `of`, which JSON can tell, differs: otherwise what has the focus keeps it. */
+export function rebuild(parent, of, make) {
+  const key = JSON.stringify(of);
+  if (parent.firstChild && made.get(parent) === key) return;
+  made.set(parent, key);
+  parent.replaceChildren(...make());
+}
+
 /**
  * Make `parent` hold one element per item, in order, keeping the elements that it has: what has the focus keeps it.
  * `update` gets the element and its item.

@@ -3,7 +3,7 @@
 import { entityLink, go, link, read } from "./address.js";
 import { get } from "./api.js";
 import { dashboards } from "./dashboards.js";
-import { byId, html, setText } from "./dom.js";
+import { byId, html, rebuild, setText } from "./dom.js";
 import { SCOPES } from "./entities.js";
 import { forgetDashboards } from "./entity.js";
 import { expressions, spanOf } from "./graphql.js";
@@ -31,6 +31,8 @@ const NAMES = {
 
 let changing = null; // id of the dashboard in the form, or null for a new one
 let metrics = null; // names of metrics, once asked for
+let again = null; // asks for the page anew
+const named = new WeakMap(); // by the form of a widget, what its expressions were called by whoever made it
 
 /** Ask for what the page shows. */
 export async function ask(_view, signal) {
@@ -42,17 +44,20 @@ export async function ask(_view, signal) {
 /** Show the answers; the form is left as it is. */
 export function show(_view, { all, services }) {
   document.title = "Dashboards · pyrover";
-  const rows = all.map((dashboard) => {
+  const rowsOf = () => all.map((dashboard) => {
     const { name, title, scope, origin } = dashboard;
     const address = addressOf(scope, name, services);
     const actions = html("div", { class: "actions" });
     if (origin === "console") {
-      actions.append(button(`Change ${title}`, "Change", () => fill(dashboard)), button(`Remove ${title}`, "Remove", () => drop(name, title)));
+      // The form has one tab; what was made elsewhere with several would lose them.
+      if (dashboard.tabs.length === 1) actions.append(button(`Change ${title}`, "Change", () => fill(dashboard)));
+      actions.append(button(`Remove ${title}`, "Remove", () => drop(name, title)));
     }
     const head = html("th", { scope: "row" }, address ? html("a", { href: address }, title) : title);
     return html("tr", { "data-key": name }, head, html("td", { "data-label": "Of" }, SCOPES[scope].title), html("td", { "data-label": "From" }, ORIGINS[origin]), html("td", {}, actions));
   });
-  byId("dashboards-body").replaceChildren(...rows);
+  rebuild(byId("dashboards-body"), [all, services[0]?.id, read().range], rowsOf);
+  if (!byId("editor-metrics").firstChild) suggest();
 }
 
 /** Where a dashboard is shown: on the page of the first service, if it is of services. */
@@ -70,6 +75,7 @@ function button(label, text, act) {
 
 /** Make the form work; `refresh` asks for the page again. */
 export function prepareEditor(refresh) {
+  again = refresh;
   byId("editor-scope").append(...Object.entries(SCOPES).map(([scope, { title }]) => html("option", { value: scope }, title)));
   byId("editor-add").addEventListener("click", () => addWidget().querySelector("input").focus());
   byId("editor-check").addEventListener("click", async () => (await check()) && say("Every expression can be answered.", true));
@@ -87,26 +93,26 @@ export function prepareEditor(refresh) {
       fill(null);
       say(`${made.title} is kept.`, true);
       if (address) go({ ...read(), ...viewOf(address) });
-      else refresh();
+      else again();
     } catch (error) {
       say(`It could not be kept: ${error.message}`);
     }
   });
-  drop = async (id, title) => {
-    if (!confirm(`Remove the dashboard ${title}?`)) return;
-    try {
-      await remove(id, new AbortController().signal);
-      forgetDashboards();
-      say(`${title} is removed.`, true);
-    } catch (error) {
-      say(`It could not be removed: ${error.message}`);
-    }
-    refresh();
-  };
   fill(null);
 }
 
-let drop = null; // set by prepareEditor()
+/** Show a dashboard no more, if whoever visits means it. */
+async function drop(id, title) {
+  if (!confirm(`Remove the dashboard ${title}?`)) return;
+  try {
+    await remove(id, new AbortController().signal);
+    forgetDashboards();
+    say(`${title} is removed.`, true);
+  } catch (error) {
+    say(`It could not be removed: ${error.message}`);
+  }
+  again();
+}
 
 const viewOf = (address) => Object.fromEntries(new URLSearchParams(address.slice(1)));
 
@@ -127,12 +133,13 @@ function addWidget(widget = null) {
   const place = byId("editor-widgets");
   const title = html("input", { name: "title", required: true, maxlength: 120, autocomplete: "off" });
   const kind = html("select", { name: "kind" }, ...KINDS.map((value) => html("option", { value }, value)));
-  const unit = html("select", { name: "unit" }, ...UNITS.map((value) => html("option", { value }, value)));
+  const units = UNITS.includes(widget?.unit ?? UNITS[0]) ? UNITS : [...UNITS, widget.unit];
+  const unit = html("select", { name: "unit" }, ...units.map((value) => html("option", { value }, value)));
   const text = html("textarea", { name: "expressions", rows: 3, required: true, spellcheck: "false" });
   const hint = html("p", { class: "quiet" });
   title.value = widget?.title ?? "";
   kind.value = widget?.kind ?? "line";
-  unit.value = UNITS.includes(widget?.unit) ? widget.unit : "number";
+  unit.value = widget?.unit ?? UNITS[0];
   text.value = widget?.lines.map(({ expression }) => expression).join("\n") ?? "";
   const explain = () => setText(hint, HINTS[kind.value] ?? HINTS.line);
   kind.addEventListener("change", explain);
@@ -149,6 +156,7 @@ function addWidget(widget = null) {
     hint,
     away,
   );
+  named.set(group, new Map(widget?.lines.map(({ expression, name }) => [expression, name])));
   away.addEventListener("click", () => {
     group.remove();
     byId("editor-add").disabled = place.children.length >= MOST_WIDGETS;
@@ -171,7 +179,8 @@ function written() {
   const widgets = [...byId("editor-widgets").children].map((group) => {
     const value = (name) => group.querySelector(`[name="${name}"]`).value.trim();
     const texts = value("expressions").split("\n").map((line) => line.trim()).filter(Boolean);
-    const lines = texts.map((expression) => ({ expression, name: texts.length > 1 ? expression : null }));
+    const names = named.get(group);
+    const lines = texts.map((expression) => ({ expression, name: names.get(expression) ?? (texts.length > 1 ? expression : null) }));
     return { title: value("title"), kind: value("kind"), unit: value("unit"), lines };
   });
   return { title: byId("editor-name").value.trim(), scope: byId("editor-scope").value, tabs: [{ title: "", widgets }] };

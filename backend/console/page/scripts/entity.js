@@ -2,7 +2,7 @@
 
 import { entityLink, link, read } from "./address.js";
 import { dashboards } from "./dashboards.js";
-import { byId, html, setText } from "./dom.js";
+import { byId, html, rebuild, setText } from "./dom.js";
 import { SCOPES, entityOf, scopeOf, serviceOf, titleOf } from "./entities.js";
 import { SPANS, expressions, spanOf } from "./graphql.js";
 import { createWidget, forget, showWidget } from "./widgets.js";
@@ -38,9 +38,10 @@ export function show(view, answer) {
   const { choice, dashboard, tab, answers } = answer;
   setText(byId("entity-title"), titleOf(view));
   document.title = `${titleOf(view)} · pyrover`;
-  byId("entity-path").replaceChildren(...path(view));
-  byId("entity-choice").replaceChildren(...choices(view, choice, dashboard));
-  byId("entity-tabs").replaceChildren(...tabs(view, dashboard, tab));
+  const names = choice.map(({ name, title }) => [name, title]);
+  rebuild(byId("entity-path"), view, () => path(view));
+  rebuild(byId("entity-choice"), [view, names, dashboard?.name], () => choices(view, choice, dashboard));
+  rebuild(byId("entity-tabs"), [view, dashboard?.name, dashboard?.tabs.map(({ title }) => title), tab?.title], () => tabs(view, dashboard, tab));
   const grid = byId("entity-widgets");
   if (tab === null) {
     forget(grid);

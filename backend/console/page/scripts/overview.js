@@ -4,7 +4,7 @@ import { entityLink, link, read } from "./address.js";
 import { get } from "./api.js";
 import { METRICS, showCharts } from "./charts.js";
 import { showCalls, showInstances } from "./detail.js";
-import { byId, html, setText } from "./dom.js";
+import { byId, html, rebuild, setText } from "./dom.js";
 import { showEndpoints } from "./endpoints.js";
 import { count } from "./format.js";
 import { drawGraph } from "./graph.js";
@@ -59,10 +59,10 @@ export function show(asked, { services, topology, service, metrics, instances, e
   const since = new Date(first_seen).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   const instead = missing ? "The service in the address was not seen in this time; this is the busiest. " : "";
   setText(byId("detail-note"), `${instead}${layer} · seen since ${since}`);
-  byId("detail-links").replaceChildren(
+  rebuild(byId("detail-links"), [service, view.range], () => [
     html("a", { href: entityLink({ service }) }, "All its numbers"),
     html("a", { href: entityLink({ service, tab: "Layers" }) }, "Where the time of a read and a write goes"),
-  );
+  ]);
   showCharts(metrics);
   showCalls(topology, service, viewOf);
   showInstances(instances, service);

@@ -2,7 +2,7 @@
 
 import { echarts } from "../vendor/echarts/index.js";
 import { entityLink } from "./address.js";
-import { html, setText } from "./dom.js";
+import { html, rebuild, setText } from "./dom.js";
 import { formatOf } from "./format.js";
 import { SECONDS, numberOf } from "./graphql.js";
 import { COLORS, heatOption, timeOption } from "./plot.js";
@@ -55,30 +55,29 @@ export function showWidget(card, widget, answers, step) {
 }
 
 function say(body, text) {
-  forget(body);
-  body.append(html("p", { class: "quiet blank" }, text));
+  if (body.querySelector(".plot")) forget(body);
+  rebuild(body, text, () => [html("p", { class: "quiet blank" }, text)]);
 }
 
 function showStages(body, stages, format) {
-  body.replaceChildren();
   drawStages(body, stages, format);
 }
 
 function showValues(body, numbers, format) {
   const rows = numbers.map(({ name, value }) => html("div", {}, html("dt", {}, name), html("dd", {}, format(value))));
-  body.replaceChildren(html("dl", { class: "values" }, ...rows));
+  rebuild(body, numbers, () => [html("dl", { class: "values" }, ...rows)]);
 }
 
 function showTable(body, { results }, scaled, format) {
   const values = results[0]?.values ?? [];
   if (!values.length) return say(body, "No data in this time.");
   const most = Math.max(...values.map(({ value }) => Number(value ?? 0)), 1e-9);
-  const rows = values.map(({ id, value, owner }) => {
+  const rowsOf = () => values.map(({ id, value, owner }) => {
     const name = owner ? html("a", { href: entityLink(placeOf(owner)) }, id) : id;
     const share = html("meter", { min: 0, max: most, value: Number(value ?? 0), "aria-hidden": "true" });
     return html("tr", {}, html("th", { scope: "row", title: id }, name), html("td", {}, share), html("td", { class: "number" }, format(scaled(value))));
   });
-  body.replaceChildren(html("table", {}, html("tbody", {}, ...rows)));
+  rebuild(body, values, () => [html("table", {}, html("tbody", {}, ...rowsOf()))]);
 }
 
 const placeOf = ({ serviceID, serviceInstanceName, endpointName }) => ({ service: serviceID, instance: serviceInstanceName, endpoint: endpointName });
@@ -97,7 +96,7 @@ function showTimes(card, body, widget, answers, { scaled, format, step }) {
   const latest = series.map((numbers) => format(numbers.findLast((number) => number !== null) ?? null));
   let plot = body.querySelector(".plot");
   if (!plot) {
-    body.replaceChildren(html("ul", { class: "legend" }), html("div", { class: "plot", role: "img" }));
+    rebuild(body, "plot", () => [html("ul", { class: "legend" }), html("div", { class: "plot", role: "img" })]);
     plot = body.lastElementChild;
     charts.set(plot, echarts.init(plot, null, { renderer: "svg" }));
     observer.observe(plot);
