@@ -42,6 +42,7 @@ from backend.server.scripts import load_scripts
 from backend.server.serving import serving
 from backend.server.settings import Settings, SettingsError
 from backend.server.telemetry import ReceiverCollector, metrics_route
+from backend.server.upstream_names import UpstreamNames
 
 TEMPLATES = "templates.json"
 """Name of the file of dashboards in the folder of the store."""
@@ -120,6 +121,7 @@ class _Opened:
         self._templates = FileTemplates(analysis.settings.folder / TEMPLATES)
         self._graphql = GraphqlTelemetry(analysis.registry)
         self._promql = PromqlTelemetry(analysis.registry)
+        analysis.registry.register(self._upstream_names())
         # Alarms come after the metrics that they are about.
         self.reloader = Reloader([*self._parts(), *alarms.parts(), *naming.parts()], analysis.registry)
 
@@ -135,6 +137,20 @@ class _Opened:
         companions = {**handlers(self._analysis.presence), **reflection.handlers()}
         calls = {PATH: self._service.collect, **companions}
         self._application.open(calls, self._routes())
+
+    def _upstream_names(self) -> UpstreamNames:
+        flushing = self._analysis.pipeline.telemetry
+        return UpstreamNames(
+            self._started,
+            {
+                "graphql_query_error_count": (self._graphql.errors, {}),
+                "persistence_timer_bulk_error_count": (flushing.flushes, {"outcome": "failed"}),
+            },
+            {
+                "graphql_query_latency": self._graphql.seconds,
+                "persistence_timer_bulk_all_latency": flushing.seconds,
+            },
+        )
 
     def _routes(self) -> list[BaseRoute]:
         analysis, registry = self._analysis, self._analysis.registry

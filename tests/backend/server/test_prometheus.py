@@ -57,6 +57,11 @@ scrape_configs:
         for name in ("k8s_als_in_count", "k8s_als_drop_count", "pyrover_backend_logs_received_total"):
             (counter,) = query(http, name)
             assert counter["value"][1] == "0"
+        for name in ("graphql_query_error_count", "graphql_query_latency_count", "persistence_timer_bulk_error_count"):
+            (counter,) = query(http, name)
+            assert counter["value"][1] == "0"
+        (started,) = query(http, "time() - uptime < bool 3600")
+        assert started["value"][1] == "1"
 
 
 def test_the_backend_answers_promql_beside_its_own_api(address: str) -> None:

@@ -1,6 +1,8 @@
 """What reaches the parser is small enough for it, and what it says is told."""
 
+import re
 import string
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from backend.query.promql import parsing
 from backend.query.promql.budget import Budget
+from backend.query.promql.calls import NAMES
 from backend.query.promql.errors import Kind, PromqlError
 from backend.query.promql.evaluator import Range
 from backend.query.promql.parsing import check_size, formatted, parse, parse_selector
@@ -73,6 +76,12 @@ def test_any_text_has_an_answer_or_a_reason(text: str) -> None:
     except PromqlError:
         return
     assert data["resultType"] in {"scalar", "vector", "matrix", "string"}
+
+
+def test_the_page_lists_the_functions() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "prometheus.md").read_text()
+    listed = page.partition("* Functions: ")[2].partition("Not there: ")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == NAMES
 
 
 def test_all_parts_are_walked() -> None:
