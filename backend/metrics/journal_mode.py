@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
-SHARES = 3
-"""Of what may wait, one share is being stored, one is journaled meanwhile, and one waits for an answer."""
+SHARES = 4
+"""Of what may wait, one share is being stored, one is journaled meanwhile, and two wait for an answer."""
 
 
 @runtime_checkable
@@ -53,7 +53,7 @@ class AheadSettings:
     longest: float = 10.0
     """Seconds for which they are gathered at most."""
     rows: int = 1_000_000 // SHARES
-    """Logs of a segment from which on it is stored; a segment may have more by what came at once."""
+    """Logs of a segment from which on it is stored; a segment may have more by a part of its last batch."""
     bytes: int = 512 * 1024 * 1024 // SHARES
     """The same in bytes of columns."""
     retry_delay: float = 1.0
@@ -67,8 +67,8 @@ class Owner(Protocol):
     """Set when a batch comes."""
     stopping: asyncio.Event
 
-    def take(self) -> list[Waiting]:
-        """What has come; it is the caller's from now on."""
+    def take(self, rows: int, size: int) -> list[Waiting]:
+        """What has come, up to the batch with which it is so many logs or bytes; it is the caller's from now on."""
         ...
 
     def put_back(self, taken: Sequence[Waiting]) -> None:
@@ -175,7 +175,8 @@ class WriteAhead:
             if self._leaving:
                 return
             owner.wake.clear()
-            if (taken := owner.take()) and not await self._append(taken):
+            taken = owner.take(self.settings.rows - self._rows, self.settings.bytes - self._bytes)
+            if taken and not await self._append(taken):
                 self._due.set()
                 return
 

@@ -7,6 +7,7 @@ they have seen, batches are written ahead (backend/metrics/journal_mode.py).
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -216,9 +217,16 @@ class Pipeline:
         self._held_bytes += size
         self.telemetry.held.set(self._held_rows)
 
-    def take(self) -> list[Waiting]:
-        """What has come; it is the caller's from now on."""
-        taken, self._waiting = self._waiting, []
+    def take(self, rows: float = math.inf, size: float = math.inf) -> list[Waiting]:
+        """What has come, up to the batch with which it is so many logs or bytes; it is the caller's from now on."""
+        number = 0
+        while number < len(self._waiting) and rows > 0 and size > 0:
+            rows -= len(self._waiting[number].batch)
+            size -= self._waiting[number].bytes
+            number += 1
+        taken, self._waiting = self._waiting[:number], self._waiting[number:]
+        if self._waiting:
+            self.wake.set()
         return taken
 
     def put_back(self, taken: Sequence[Waiting]) -> None:

@@ -186,6 +186,25 @@ async def test_a_segment_is_stored_when_it_is_full_and_what_comes_meanwhile_wait
     assert segments(tmp_path) == []
 
 
+@pytest.mark.parametrize("bound", [{"rows": 10}, {"bytes": 2 * 5 * 17}])
+async def test_of_what_comes_at_once_a_segment_takes_what_it_has_room_for(
+    bound: dict[str, float], tmp_path: Path
+) -> None:
+    storage = Remembering()
+    async with running(storage, tmp_path, **bound, **GATHERING) as pipeline:
+        await ahead(storage, pipeline)
+        futures = [asyncio.ensure_future(pipeline.submit(batch(5))) for _ in range(9)]
+        await asyncio.gather(*futures[:4])
+        await entered(storage)
+        assert not any(future.done() for future in futures[4:])
+        assert counter(pipeline, "journal_logs_total") == 20
+        storage.open.set()
+        await asyncio.gather(*futures)
+        assert counter(pipeline, "journal_syncs_total") == 5
+    assert total(storage) == 46
+    assert len(storage.writers) == 6
+
+
 async def test_a_segment_that_cannot_be_stored_is_tried_until_it_is(tmp_path: Path) -> None:
     storage = Remembering()
     async with running(storage, tmp_path) as pipeline:
