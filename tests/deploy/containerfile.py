@@ -86,28 +86,42 @@ def instructions(text: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def built(containerfile: Path, folder: Path) -> Iterator[Image]:
-    """The image of a Containerfile, made in `folder` and removed in the end.
+    """The image of a Containerfile, made in `folder` and removed in the end; one at a time, as they share packages.
 
     Raises:
         ImageError: a bare Debian or a package is out of reach.
     """
     stages: dict[str, Image] = {}
-    image = None
     try:
-        for word, rest in instructions(containerfile.read_text()):
-            if word == "FROM":
-                base, _, name = rest.partition(" AS ")
-                assert base == _BASE
-                image = _bare(folder / (name or "final"))
-                stages[name or "final"] = image
-            else:
-                assert image is not None
-                _take(word, rest, image, stages)
-        assert image is not None
+        with _alone():
+            image = _made(containerfile, folder, stages)
         yield image
     finally:
         for stage in stages.values():
             shutil.rmtree(stage.root, ignore_errors=True)
+
+
+def _made(containerfile: Path, folder: Path, stages: dict[str, Image]) -> Image:
+    image = None
+    for word, rest in instructions(containerfile.read_text()):
+        if word == "FROM":
+            base, _, name = rest.partition(" AS ")
+            assert base == _BASE
+            image = _bare(folder / (name or "final"))
+            stages[name or "final"] = image
+        else:
+            assert image is not None
+            _take(word, rest, image, stages)
+    assert image is not None
+    return image
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    (_CACHE / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _take(word: str, rest: str, image: Image, stages: dict[str, Image]) -> None:
@@ -162,14 +176,11 @@ def _bare(root: Path) -> Image:
         raise ImageError("needs root to make a file system")
     if not shutil.which("mmdebstrap"):
         raise ImageError("needs mmdebstrap: scripts/setup test")
-    (_CACHE / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     archive = _CACHE / "base.tar"
-    with (_CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not archive.exists():
-            unfinished = _CACHE / "unfinished.tar"
-            _checked(["mmdebstrap", "--quiet", "--variant=apt", "bookworm", str(unfinished)])
-            unfinished.rename(archive)
+    if not archive.exists():
+        unfinished = _CACHE / "unfinished.tar"
+        _checked(["mmdebstrap", "--quiet", "--variant=apt", "bookworm", str(unfinished)])
+        unfinished.rename(archive)
     root.mkdir()
     _checked(["tar", "--extract", "--numeric-owner", "--directory", str(root), "--file", str(archive)])
     for name in _NETWORK_FILES:
