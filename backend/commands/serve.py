@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from backend.dashboards.model import DashboardError
 from backend.oal.syntax import OalError
 from backend.server.backend import running
 from backend.server.loading import load
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         asyncio.run(_serve(settings, Ports.listen(settings), arguments.ready_fd))
     except SettingsError as error:
         return _fail(error, _WRONG_USE)
-    except (PortError, StorageError, OalError, OSError) as error:
+    except (PortError, StorageError, OalError, DashboardError, OSError) as error:
         return _fail(error, _FAILED)
     return 0
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from backend.console.pages import console_routes
+from backend.dashboards.book import Dashboards
 from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.oal.loader import load
@@ -107,6 +108,7 @@ def routes(
     clock: Callable[[], float] = time.time,
     started: float | None = None,
     compatibility: Compatibility | None = None,
+    dashboards: Dashboards | None = None,
 ) -> list[BaseRoute]:
     """Everything that is read over HTTP: the API under /api and the console at /.
 
@@ -117,6 +119,7 @@ def routes(
         clock: seconds since 1970-01-01 UTC.
         started: when the backend started; now if that is not said.
         compatibility: what to read as Apache SkyWalking does.
+        dashboards: gives the dashboards that count now; by default those that come with the program.
 
     Raises:
         OalError: the definitions that come with the program cannot be loaded.
@@ -124,7 +127,7 @@ def routes(
     catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions, compatibility)
     backend = Backend(storage, catalog, registry, clock() if started is None else started)
     asked = [Route(question.path, _endpoint(question, backend, clock), methods=["GET"]) for question in QUESTIONS]
-    return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes()]
+    return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes(dashboards=dashboards)]
 
 
 def respond(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from backend.dashboards.book import DashboardBook
+from backend.dashboards.loading import load_dashboards
+from backend.dashboards.model import Dashboard, DashboardError
+from backend.dashboards.templates import DashboardTemplates
 from backend.ingest.budget import Budget
 from backend.ingest.warm import warm
 from backend.oal.apdex import ApdexError, load_thresholds
@@ -67,6 +72,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
     Raises:
         StorageError: The store cannot be opened.
         OalError: The metrics' definitions are wrong.
+        DashboardError: A dashboard is wrong.
         SettingsError: Another file that the settings name is wrong.
     """
     readiness = Readiness((_DECODER, _STORAGE))
@@ -95,7 +101,8 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
             settings.limits.message_bytes,
         )
         registry.register(ReceiverCollector(service, application.grpc))
-        opened = _Opened(naming, analysis, alarms, application, service)
+        dashboards = await asyncio.to_thread(_load_dashboards, analysis)
+        opened = _Opened(naming, analysis, alarms, application=application, service=service, dashboards=dashboards)
         stack.push_async_callback(opened.reloader.settle)
         opened.open()
         readiness.done(_STORAGE)
@@ -110,15 +117,19 @@ class _Opened:
         naming: Naming,
         analysis: Analysis,
         alarms: Alarms,
+        *,
         application: BackendApplication,
         service: AccessLogService,
+        dashboards: Sequence[Dashboard],
     ) -> None:
         self._analysis = analysis
         self._alarms = alarms
         self._application = application
         self._service = service
         self._started = time.time()
-        self._templates = FileTemplates(analysis.settings.folder / TEMPLATES)
+        self._dashboards = DashboardBook(dashboards)
+        kept = FileTemplates(analysis.settings.folder / TEMPLATES)
+        self._templates = DashboardTemplates(kept, self._dashboards, int(self._started * 1_000))
         self._graphql = GraphqlTelemetry(analysis.registry)
         self._promql = PromqlTelemetry(analysis.registry)
         analysis.registry.register(self._upstream_names())
@@ -130,6 +141,10 @@ class _Opened:
         parts: list[Part[Any]] = [Part("metrics", self._load_metrics, self._replace_metrics, (OalError,))]
         if files.apdex_thresholds:
             parts.append(Part("apdex thresholds", self._load_thresholds, self._replace_thresholds, (ApdexError,)))
+        # Dashboards come after the metrics that they show.
+        parts.append(
+            Part("dashboards", partial(_load_dashboards, self._analysis), self._dashboards.replace, (DashboardError,))
+        )
         return parts
 
     def open(self) -> None:
@@ -171,7 +186,12 @@ class _Opened:
             ),
             *promql_routes(analysis.storage, definitions, telemetry=self._promql, compatibility=compatibility),
             *routes(
-                analysis.storage, definitions, registry=registry, started=self._started, compatibility=compatibility
+                analysis.storage,
+                definitions,
+                registry=registry,
+                started=self._started,
+                compatibility=compatibility,
+                dashboards=self._dashboards,
             ),
         ]
 
@@ -193,6 +213,10 @@ class _Opened:
         self._analysis.pipeline.replace(program)
         thresholds = program.thresholds
         return f"{len(thresholds.services)} services, {thresholds.default} ms for others"
+
+
+def _load_dashboards(analysis: Analysis) -> tuple[Dashboard, ...]:
+    return load_dashboards(_catalog(analysis), analysis.settings.files.dashboards)
 
 
 def _catalog(analysis: Analysis) -> Catalog:

@@ -176,14 +176,21 @@ SETTINGS: Final = (
         "files.oal",
         "core.default.oalPath",
         _FILE,
-        "Scripts (*.oal) beside the standard ones; one of the same name takes the place of a standard one. Read again"
-        " at a reload.",
+        "Scripts (*.oal) beside the standard ones; one of the same name takes the place of a standard one. Read"
+        " again at a reload.",
     ),
     Setting(
         "files.apdex_thresholds",
         "core.default.apdexThresholds",
         _FILE,
         "Apdex thresholds by service, as service-apdex-threshold.yml of SkyWalking. Read again at a reload.",
+    ),
+    Setting(
+        "files.dashboards",
+        "core.default.dashboards",
+        _FILE,
+        "Dashboards (*.yml) beside the standard ones; one of the same name takes the place of a standard one. Read"
+        " again at a reload.",
     ),
     Setting(
         "files.endpoint_groups",

@@ -67,6 +67,7 @@ class Files(msgspec.Struct, frozen=True):
     endpoint_groups: str = ""
     addresses: str = ""
     alarms: str = ""
+    dashboards: str = ""
 
 
 class Store(msgspec.Struct, frozen=True):

@@ -288,6 +288,7 @@ def test_apdex_thresholds_are_read_at_the_start_and_again(tmp_path: Path) -> Non
         assert {part["part"]: part["outcome"] for part in answer["parts"]} == {
             "metrics": "replaced",
             "apdex thresholds": "replaced",
+            "dashboards": "replaced",
             "alarms": "replaced",
         }
         send_call(addresses["grpc"], "fast3", 600)  # more than four times
@@ -300,6 +301,57 @@ def test_wrong_thresholds_at_the_start_are_a_clear_error(tmp_path: Path) -> None
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"pyrover-backend serve: {tmp_path / 'none.yml'}: the thresholds cannot be read" in error
+
+
+DASHBOARD = """\
+title: Bytes of mine
+scope: service
+tabs:
+  - title: First
+    widgets:
+      - title: Bytes of mine
+        kind: line
+        unit: bytes
+        lines:
+          - {name: Written, expression: kubernetes_service_write_package_size}
+"""
+
+
+def titles(addresses: dict[str, str]) -> set[str]:
+    answer = httpx.get(f"{addresses['http']}/console/dashboards").json()
+    return {dashboard["title"] for dashboard in answer["dashboards"]}
+
+
+def test_dashboards_of_a_folder_are_read_at_the_start_and_again(tmp_path: Path) -> None:
+    folder = tmp_path / "dashboards"
+    folder.mkdir()
+    file = folder / "mine.yml"
+    file.write_text(DASHBOARD)
+    environment = {"PYROVER_BACKEND_FILES_DASHBOARDS": str(folder)}
+    with backend(tmp_path / "data", environment=environment) as (_, addresses):
+        assert titles(addresses) >= {"Bytes of mine", "Endpoint"}
+        file.write_text(DASHBOARD.replace("write_package_size", "no_such_thing"))
+        answer = httpx.post(f"{addresses['http']}/api/reload")
+        assert answer.status_code == 422
+        (part,) = [part for part in answer.json()["parts"] if part["part"] == "dashboards"]
+        assert f"{file}:10: " in part["detail"]
+        assert "Bytes of mine" in titles(addresses)
+        file.write_text(DASHBOARD.replace("of mine", "of ours"))
+        assert httpx.post(f"{addresses['http']}/api/reload").status_code == 200
+        assert titles(addresses) >= {"Bytes of ours", "Endpoint"}
+        query = {"query": "{ getAllTemplates { configuration } }"}
+        templates = httpx.post(f"{addresses['http']}/graphql", json=query).json()["data"]["getAllTemplates"]
+        assert any("Bytes of ours" in template["configuration"] for template in templates)
+
+
+def test_a_wrong_dashboard_at_the_start_is_a_clear_error(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text("title: Mine\n")
+    environment = {"PYROVER_BACKEND_FILES_DASHBOARDS": str(file)}
+    process = start(*ANY_PORTS, "--data", str(tmp_path / "data"), environment=environment)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"pyrover-backend serve: {file}:" in error
 
 
 def test_graphql_is_answered_also_after_a_reload(tmp_path: Path) -> None:
