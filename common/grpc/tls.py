@@ -1,10 +1,10 @@
 """Bytes to and from a server without waiting: over TLS. Imported only where TLS is asked for; ssl takes 4 MB."""
 
-import os
 import select
 import socket
 import ssl
 
+from common.client_certificate import load_client_certificate
 from common.grpc.channel import RECEIVE_SIZE
 from common.grpc.patience import Patience
 from common.grpc.security import Security
@@ -32,21 +32,10 @@ def make_context(security: Security) -> ssl.SSLContext:
     if security.private_key is None or security.certificate_chain is None:
         raise ValueError("a client's certificate and its key are of use only together")
     try:
-        _load(context, security.certificate_chain + b"\n" + security.private_key)
+        load_client_certificate(context, security.certificate_chain, security.private_key)
     except ssl.SSLError as error:
         raise ValueError(f"the client's certificate and key cannot be used: {error}") from error
     return context
-
-
-def _load(context: ssl.SSLContext, chain_and_key: bytes) -> None:
-    # The library reads them from files only; this one is in memory and has no name. A key that asks for a password
-    # would be asked for on the terminal otherwise.
-    file = os.memfd_create("client", os.MFD_CLOEXEC)
-    try:
-        os.write(file, chain_and_key)
-        context.load_cert_chain(f"/proc/self/fd/{file}", password=lambda: "")
-    finally:
-        os.close(file)
 
 
 class TlsChannel:

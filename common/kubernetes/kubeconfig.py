@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from common.client_certificate import load_client_certificate
 from common.kubernetes.access import Access, AccessError, Server, bearer, bearer_of, parse_server, read_file, trusting
-from common.kubernetes.client_certificate import load_client_certificate
 from common.kubernetes.credential_program import CredentialProgram, Program
 from common.yaml_file import YamlFileError, read_mapping
 
@@ -108,7 +108,7 @@ def _access_of(server: Server, cluster: _Found, user: _Found) -> Access:
             certificate = _content(user, "client-certificate", "client_certificate")
             key = _content(user, "client-key", "client_key")
         if certificate or key:
-            load_client_certificate(made, certificate, key, str(user.file))
+            _show(made, certificate, key, str(user.file))
         return made
 
     def authorization() -> str:
@@ -133,6 +133,16 @@ def _trust(cluster: _Found) -> ssl.SSLContext:
         return made
     authorities = _content(cluster, "certificate-authority", "certificate_authority")
     return trusting(authorities.decode(errors="replace") if authorities else None, str(cluster.file))
+
+
+def _show(context: ssl.SSLContext, certificate: bytes, key: bytes, source: str) -> None:
+    """Have the client say who it is by a certificate; `source` says where that came from, for the error."""
+    if not certificate or not key:
+        raise AccessError(f"{source}: a client's certificate and its key are of use only together: name both")
+    try:
+        load_client_certificate(context, certificate, key)
+    except ssl.SSLError as error:
+        raise AccessError(f"{source}: the client's certificate and key cannot be used: {error}") from error
 
 
 def _content(found: _Found, key: str, attribute: str) -> bytes:
