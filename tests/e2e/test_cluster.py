@@ -208,7 +208,7 @@ def test_nothing_is_told_of_namespaces_that_are_left_out(node: Node, tmp_path: P
         caller.line()
         caller.go()
         assert caller.line() == "done"
-        node.receiver.until(lambda: (CART, "127.0.0.1", "close") in node.told())
+        node.receiver.until(lambda: (CART, "127.0.0.1", "close") in node.told() and node.receiver.reported())
         for each in (caller, server):
             each.go()
     assert {local for local, _, _ in node.told()} == {CART}
