@@ -218,6 +218,12 @@ static __always_inline int retransmit(struct sock *sk)
     return 0;
 }
 
+/* Newer kernels tell of attempts too that sent nothing, such as those for a package that still is in the device's queue. */
+static __always_inline int retransmit_unless_failed(struct sock *sk, int error)
+{
+    return error ? 0 : retransmit(sk);
+}
+
 /* The header of a TCP package that is on its way down. */
 static __always_inline void note_window_sent(struct watched *watched, const struct sk_buff *skb)
 {

@@ -146,7 +146,11 @@ STAGE_HOOKS: Final = (
         "retransmit",
         Stage.TRANSMIT,
         Cost.TROUBLE,
-        (_raw(_enters("retransmit", "tcp_retransmit_skb", _socket(0))),),
+        (
+            # Newer kernels tell of failed attempts too, and say so.
+            _raw(_enters("retransmit_unless_failed", "tcp_retransmit_skb", _socket(0), Argument("int", 2))),
+            _raw(_enters("retransmit", "tcp_retransmit_skb", _socket(0))),
+        ),
         _lost("retransmit", "retransmits by cause"),
     ),
     Hook(
