@@ -204,17 +204,18 @@ def test_no_flush_is_lost_or_torn_when_the_process_is_killed(tmp_path: Path) -> 
     chance = random.Random(5)
     written = 0
     for _ in range(4):
-        writer = in_another_process(WRITE_UNTIL_KILLED, str(path), root, str(written))
-        assert writer.stdout is not None
-        acknowledged = written - 1
-        for _ in range(chance.randrange(5, 40)):
-            line = writer.stdout.readline()
-            assert line, writer.stderr and writer.stderr.read()
-            acknowledged = int(line)
-        # Whatever it is doing now: writing, merging, or in between.
-        writer.send_signal(signal.SIGKILL)
-        output = writer.stdout.read()  # communicate() would not give what readline() has taken from the pipe already
-        writer.wait()
+        with in_another_process(WRITE_UNTIL_KILLED, str(path), root, str(written)) as writer:
+            assert writer.stdout is not None
+            acknowledged = written - 1
+            for _ in range(chance.randrange(5, 40)):
+                line = writer.stdout.readline()
+                assert line, writer.stderr and writer.stderr.read()
+                acknowledged = int(line)
+            # Whatever it is doing now: writing, merging, or in between.
+            writer.send_signal(signal.SIGKILL)
+            output = (
+                writer.stdout.read()
+            )  # communicate() would not give what readline() has taken from the pipe already
         acknowledged = max([acknowledged, *map(int, output.split())])
 
         storage = DuckdbStorage(path)
