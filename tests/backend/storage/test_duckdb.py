@@ -213,9 +213,8 @@ def test_no_flush_is_lost_or_torn_when_the_process_is_killed(tmp_path: Path) -> 
                 acknowledged = int(line)
             # Whatever it is doing now: writing, merging, or in between.
             writer.send_signal(signal.SIGKILL)
-            output = (
-                writer.stdout.read()
-            )  # communicate() would not give what readline() has taken from the pipe already
+            # communicate() would not give what readline() has taken from the pipe already.
+            output = writer.stdout.read()
         acknowledged = max([acknowledged, *map(int, output.split())])
 
         storage = DuckdbStorage(path)
