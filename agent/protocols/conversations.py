@@ -16,9 +16,8 @@ from agent.protocols.exchange import Exchange
 
 ORPHANS = 4_096
 """Fragments that may wait for the event that begins their connection."""
-LATE_NS = 1_000_000_000
-"""Nanoseconds for which an exchange may wait for its end after that of its connection: the thread that moved the last
-bytes may be kept from leaving its call."""
+LATE_LOOKS = 20
+"""Looks at the ring, of 50 ms at most each, for which an exchange may wait for its end after that of its connection."""
 
 _READ = frozenset((ConversationProtocol.HTTP1, ConversationProtocol.HTTP2))
 """What is read of connections."""
@@ -73,13 +72,12 @@ class Conversations:
     def __len__(self) -> int:
         return len(self._conversations)
 
-    def process(self, fragments: Sequence[Fragment], ended: Iterable[View], now_ns: int) -> list[Told]:
+    def process(self, fragments: Sequence[Fragment], ended: Iterable[View]) -> list[Told]:
         """Take the fragments of one look at the ring; the exchanges that ended with them.
 
         Args:
             fragments: In any order. Their events were tracked before, as far as there are any.
             ended: Views that have ended since the previous look.
-            now_ns: CLOCK_MONOTONIC.
         """
         self._look += 1
         told: list[Told] = []
@@ -95,12 +93,12 @@ class Conversations:
         # Another thread may not have left the call yet whose bytes were the last ones: one more look, and more of them
         # where something is to come.
         late = []
-        for view, since_ns in self._ending:
-            if now_ns - since_ns < LATE_NS and self.is_busy(view):
-                late.append((view, since_ns))
+        for view, look in self._ending:
+            if self._look - look < LATE_LOOKS and self.is_busy(view):
+                late.append((view, look))
             else:
                 self._end(view, told)
-        self._ending = late + [(view, now_ns) for view in ended if view.conversations]
+        self._ending = late + [(view, self._look) for view in ended if view.conversations]
         return told
 
     def due(self, now_ns: int) -> list[Told]:
@@ -109,7 +107,7 @@ class Conversations:
         ending = {id(view) for view, _ in self._ending}
         for conversation in list(self._conversations.values()):
             if conversation.view.state is ViewState.ENDED and id(conversation.view) not in ending:
-                self._ending.append((conversation.view, now_ns))
+                self._ending.append((conversation.view, self._look))
             elif conversation.is_busy:
                 self._collect(conversation, conversation.slices(now_ns), told)
         return told

@@ -8,7 +8,7 @@ import pytest
 from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind
-from agent.protocols.conversations import LATE_NS, ORPHANS, Conversations, Told
+from agent.protocols.conversations import LATE_LOOKS, ORPHANS, Conversations, Told
 from tests.agent.protocols.payload import READ, WRITE, calls, fragment
 from tests.agent.synthetic import World, event, facts, released
 
@@ -26,7 +26,6 @@ class Talk:
         self.world = World()
         self.world.host.processes[100] = facts(100)
         self.muted: list[int] = []
-        self.now_ns = 10_000
         self.conversations = Conversations(self.world.table, capacity, self.muted.append)
 
     def server(self, inode: int = 1) -> View:
@@ -38,16 +37,15 @@ class Talk:
         return view
 
     def hears(self, *fragments: Fragment, ended: Sequence[View] = ()) -> list[Told]:
-        return self.conversations.process(fragments, ended, self.now_ns)
+        return self.conversations.process(fragments, ended)
 
     def closed(self, inode: int = 1) -> list[Told]:
         views = self.world.track(released(inode=inode)).views.values()
-        return self.hears(ended=list(views)) + self.waits(LATE_NS)
+        return self.conversations.process((), list(views)) + self.waits()
 
-    def waits(self, nanoseconds: int) -> list[Told]:
-        """Look again after some time."""
-        self.now_ns += nanoseconds
-        return self.hears()
+    def waits(self) -> list[Told]:
+        """Look as often as the end of an exchange may come after that of its connection."""
+        return [told for _ in range(LATE_LOOKS) for told in self.hears()]
 
 
 def one_exchange(talk: Talk, *, inode: int = 1, at: int = 1000, asks: EventKind = READ) -> list[Told]:
@@ -141,7 +139,7 @@ def test_bytes_that_come_with_the_close_are_heard_before_the_end() -> None:
     assert told.exchange.status == 200
 
 
-@pytest.mark.parametrize("looks", [0, 50])
+@pytest.mark.parametrize("looks", [0, LATE_LOOKS - 1])
 def test_bytes_that_come_some_looks_after_the_close_are_heard_before_the_end(looks: int) -> None:
     """A thread may close a connection before another one has left the call that wrote its last bytes."""
     talk = Talk()
@@ -149,7 +147,7 @@ def test_bytes_that_come_some_looks_after_the_close_are_heard_before_the_end(loo
     talk.hears(fragment(READ, REQUEST))
     talk.hears(ended=list(talk.world.track(released()).views.values()))
     for _ in range(looks):
-        assert talk.waits(LATE_NS // 51) == []
+        assert talk.hears() == []
     (told,) = talk.hears(fragment(WRITE, RESPONSE, at=1100))
     assert told.exchange.status == 200
     talk.hears()
@@ -162,7 +160,7 @@ def test_a_connection_that_vanished_ends_when_it_is_looked_after() -> None:
     talk.hears(fragment(READ, REQUEST))
     talk.world.track(released())
     assert talk.conversations.due(10_000) == []
-    (told,) = talk.waits(LATE_NS)
+    (told,) = talk.waits()
     assert told.exchange.status == 0
     assert len(talk.conversations) == 0
 
