@@ -16,8 +16,6 @@ from agent.protocols.exchange import Exchange
 
 ORPHANS = 4_096
 """Fragments that may wait for the event that begins their connection."""
-LATE_LOOKS = 20
-"""Looks at the ring, of 50 ms at most each, for which an exchange may wait for its end after that of its connection."""
 
 _READ = frozenset((ConversationProtocol.HTTP1, ConversationProtocol.HTTP2))
 """What is read of connections."""
@@ -62,7 +60,7 @@ class Conversations:
         self._mute = mute
         self._conversations: OrderedDict[_Key, Conversation] = OrderedDict()
         self._waiting: dict[_Key, Conversation] = {}
-        self._ending: list[tuple[View, int]] = []
+        self._ending: list[View] = []
         self._orphans: list[tuple[int, Fragment]] = []
         self._look = 0
         self.callers = Callers()
@@ -90,24 +88,19 @@ class Conversations:
             self._collect(conversation, conversation.settle(self._look), told)
             if not conversation.is_waiting:
                 del self._waiting[key]
-        # Another thread may not have left the call yet whose bytes were the last ones: one more look, and more of them
-        # where something is to come.
-        late = []
-        for view, look in self._ending:
-            if self._look - look < LATE_LOOKS and self.is_busy(view):
-                late.append((view, look))
-            else:
-                self._end(view, told)
-        self._ending = late + [(view, self._look) for view in ended if view.conversations]
+        for view in self._ending:
+            self._end(view, told)
+        # Another thread may not have left the call yet whose bytes were the last ones: one more look.
+        self._ending = [view for view in ended if view.conversations]
         return told
 
     def due(self, now_ns: int) -> list[Told]:
         """What is to be told by now (CLOCK_MONOTONIC) of exchanges that go on, and of connections that are gone."""
         told: list[Told] = []
-        ending = {id(view) for view, _ in self._ending}
+        ending = set(map(id, self._ending))
         for conversation in list(self._conversations.values()):
             if conversation.view.state is ViewState.ENDED and id(conversation.view) not in ending:
-                self._ending.append((conversation.view, self._look))
+                self._ending.append(conversation.view)
             elif conversation.is_busy:
                 self._collect(conversation, conversation.slices(now_ns), told)
         return told
