@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import h2corn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from backend.query.routes import routes
 from backend.storage.interface import Storage
@@ -23,8 +24,14 @@ def serving(
     registry: CollectorRegistry | None = None,
 ) -> Iterator[str]:
     """Serve the API and the console while the block runs; gives HOST:PORT."""
-    application = Starlette(routes=routes(storage, registry=registry or CollectorRegistry(), clock=clock))
-    server = h2corn.Server(application, h2corn.Config(bind=(f"127.0.0.1:{port}",), access_log=False))
+    with served(routes(storage, registry=registry or CollectorRegistry(), clock=clock), port) as address:
+        yield address
+
+
+@contextmanager
+def served(listed: Sequence[BaseRoute], port: int = 0) -> Iterator[str]:
+    """Serve routes while the block runs; gives HOST:PORT."""
+    server = h2corn.Server(Starlette(routes=list(listed)), h2corn.Config(bind=(f"127.0.0.1:{port}",), access_log=False))
     started = threading.Event()
     failures: list[BaseException] = []
 
