@@ -364,7 +364,14 @@ STAGE_HOOKS: Final = (
         "tcp_destroy",
         Stage.SOCKET,
         Cost.CONNECTION,
-        (_raw(_enters("destroy_tcp", "tcp_destroy_sock", _socket(0))),),
+        # One socket's end may be interrupted by another's: the kernel leaves the inner program out. The second one finds
+        # what the first has left, which is nothing otherwise.
+        (
+            _raw(
+                Attachment("destroy_tcp", "tcp_destroy_sock", (_socket(0),)),
+                Attachment("destroy_tcp", "tcp_destroy_sock", (_socket(0),), again=True),
+            ),
+        ),
         (
             "packages after the last write and read of a connection",
             "the quality of connections at their end",

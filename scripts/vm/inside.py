@@ -21,6 +21,8 @@ from scripts.vm.reporter import DESCRIPTOR, FAILED
 PROGRAMS = Path(sys.executable).parent
 STUCK_SECONDS = 300
 """After this time in one test, pytest writes every thread's stack to the console."""
+HOPELESS_SECONDS = 3600
+"""After this time a test has failed."""
 _RAN = (0, 1)  # pytest's exit codes when tests passed, and when some failed
 
 
@@ -62,7 +64,7 @@ def run_once(mode: str, tests: tuple[str, ...], failed: Path) -> None:
     """Run tests; the ids of those that failed are in the file `failed`, a line each."""
     descriptor = os.dup(sys.stdout.fileno())
     command = [sys.executable, "-m", "pytest", "-p", "scripts.vm.reporter", "-p", "no:cacheprovider", "-m", "kernel"]
-    command += ["-o", f"faulthandler_timeout={STUCK_SECONDS}", "--tb=short", *tests]
+    command += ["-o", f"faulthandler_timeout={STUCK_SECONDS}", "--timeout", str(HOPELESS_SECONDS), "--tb=short", *tests]
     environment = {**os.environ, "PYROVER_ATTACH": mode, DESCRIPTOR: str(descriptor), FAILED: str(failed)}
     begin = time.monotonic()
     done = subprocess.run(command, stdout=sys.stderr, env=environment, pass_fds=(descriptor,), check=False)

@@ -3,12 +3,13 @@
 import ctypes
 import os
 import struct
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from agent.events.layout import EventFlag, EventKind
+from agent.events.layout import EventFlag, EventKind, Events
 from agent.kernel import bpf_syscall
 from agent.kernel.loader import Options
 from agent.kernel.plan import AttachMode
@@ -23,6 +24,7 @@ CONNECTIONS = 2_000 if IS_EMULATED else 100_000
 NEXT_KEY = 4  # BPF_MAP_GET_NEXT_KEY
 BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 MODE = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
+QUIET_SECONDS = 30.0
 KEPT_PER_SOCKET = ("watched_sockets", "connecting", "connect_first", "transfers", "calls")
 
 
@@ -71,8 +73,7 @@ def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host])
         sender.begin("churn", host=server.address(4), port=port, count=CONNECTIONS)
         opened = ended = 0
         while ended < 2 * CONNECTIONS:
-            assert source.wait(1)
-            events = source.take()
+            events = next_events(source)
             opened += int(np.isin(events["kind"], (EventKind.CONNECT, EventKind.ACCEPT)).sum())
             ended += int((events["kind"] == EventKind.QUALITY).sum())
         assert sender.end() == receiver.end() == {}
@@ -87,12 +88,20 @@ def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host])
     assert gone["listeners"] <= before["listeners"]
 
 
+def next_events(source: KernelSource) -> Events:
+    """What comes next; that nothing does any more is a failure."""
+    deadline = time.monotonic() + QUIET_SECONDS
+    while not len(events := source.take()):
+        assert time.monotonic() < deadline, f"nothing more is told; lost: {dict(source.losses())}"
+        source.wait(1)
+    return events
+
+
 def finish(source: KernelSource, *processes: int) -> None:
     """Wait for the exits of these processes."""
     left = set(processes)
     while left:
-        assert source.wait(1)
-        events = source.take()
+        events = next_events(source)
         left -= set(events["process"][events["kind"] == EventKind.PROCESS_EXIT].tolist())
 
 
@@ -115,9 +124,7 @@ def test_more_sockets_than_can_be_watched(hosts: tuple[Host, Host]) -> None:
         for number in range(3):
             sender.do("write", size=1000, name=f"{number}")
             receiver.do("read", size=1000, name=f"{number}")
-        while len(story.of(inodes[-1], EventKind.WRITE)) < 1:
-            assert source.wait(1)
-            story.collect()
+        story.until(lambda: len(story.of(inodes[-1], EventKind.WRITE)) == 1, "the write of the last")
         for inode in inodes[:2]:
             assert story.sums(inode, *SENT)["package_bytes"] == 1000
         (last,) = story.of(inodes[2], EventKind.WRITE)

@@ -60,9 +60,7 @@ def exchanged(source: KernelSource, hosts: tuple[Host, Host]) -> dict[str, int]:
         receiver.do("close")
         sender.do("read_to_end")
         sender.do("close")
-    while not len(story.of(opened, EventKind.CLOSE)) or not len(story.of(accepted, EventKind.CLOSE)):
-        assert source.wait(1)
-        story.collect()
+    story.until(lambda: all(len(story.of(inode, EventKind.CLOSE)) for inode in (opened, accepted)), "a close")
     story.collect()
     assert len(story.of(opened, EventKind.WRITE)) == len(story.of(accepted, EventKind.READ)) == MINIMUM
     sent, received = story.sums(opened, *SENT), story.sums(accepted, *RECEIVED)

@@ -77,18 +77,15 @@ def test_datagrams(story: Story, hosts: tuple[Host, Host], version: int) -> None
         # A datagram socket is watched from the first call on it.
         sender.do("datagrams", host=server.address(version), port=bound["port"], sizes=[7])
         assert receiver.do("receive", count=1) == {"bytes": [7]}
-        while not len(story.of(bound["inode"], EventKind.READ)):
-            assert story.source.wait(1)
-            story.collect()
+        story.until(lambda: len(story.of(bound["inode"], EventKind.READ)) > 0, "the first datagram's read")
         story.events = story.events[:0]
         for host in hosts:
             host.count_port(bound["port"])
         sent = sender.do("datagrams", host=server.address(version), port=bound["port"], sizes=sizes)
         assert receiver.do("receive", count=3) == {"bytes": sizes}
         out, arrived = client.counted(), server.counted()
-    while len(story.of(sent["inode"], EventKind.WRITE)) < 3 or len(story.of(bound["inode"], EventKind.READ)) < 3:
-        assert story.source.wait(1)
-        story.collect()
+    story.until(lambda: len(story.of(sent["inode"], EventKind.WRITE)) >= 3, "every write")
+    story.until(lambda: len(story.of(bound["inode"], EventKind.READ)) >= 3, "every read")
     written = story.sums(sent["inode"], EventKind.WRITE)
     read = story.sums(bound["inode"], EventKind.READ)
     assert written["packages"] == out["output dport"][0] == 3

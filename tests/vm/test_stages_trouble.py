@@ -1,7 +1,6 @@
 """Packages that leave late, again, or not at all: each is booked on its own connection, and only there."""
 
 import re
-import time
 
 import pytest
 
@@ -189,11 +188,7 @@ def test_what_leaves_on_acknowledgements_is_booked_on_its_connection(
 
 def story_bytes(story: Story, inode: int, until: int) -> int:
     """Payload that left by now, once all writes that moved `until` bytes have been told."""
-    deadline = time.monotonic() + 60
-    while int(story.of(inode, EventKind.WRITE)["bytes"].sum()) < until:
-        assert time.monotonic() < deadline
-        story.source.wait(0.1)
-        story.collect()
+    story.until(lambda: int(story.of(inode, EventKind.WRITE)["bytes"].sum()) >= until, f"{until} bytes written")
     return story.sums(inode, EventKind.WRITE)["package_bytes"]
 
 

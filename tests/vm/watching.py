@@ -1,6 +1,7 @@
 """What the programs under test say about sockets of two hosts, summed so that it can be compared with counters."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,9 +27,13 @@ class Story:
 
     def until_gone(self, *inodes: int) -> None:
         """Collect until these sockets are destroyed: their last word is about their quality, after their close."""
+        self.until(lambda: all(map(self._is_gone, inodes)), f"the end of the sockets {inodes}")
+
+    def until(self, is_told: Callable[[], bool], what: str) -> None:
+        """Collect until this is true."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while missing := [inode for inode in inodes if not self._is_gone(inode)]:
-            assert time.monotonic() < deadline, f"sockets {missing} were never destroyed"
+        while not is_told():
+            assert time.monotonic() < deadline, f"{what} is not told; lost: {dict(self.source.losses())}"
             self.source.wait(0.2)
             self.collect()
 
