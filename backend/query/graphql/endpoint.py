@@ -4,10 +4,8 @@ An answer has status 200 whatever is in it, as clients of Apache SkyWalking expe
 that were not answered. Both have the form of GraphQL.
 """
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from backend.query.errors import QueryError
 from backend.query.graphql import execution, limits
 from backend.query.graphql.context import Context, Sources
 from backend.query.graphql.telemetry import Telemetry
+from backend.query.turns import BusyError, Turns
 
 RUNNING = 4
 """Most requests that are answered at a time."""
@@ -66,8 +65,7 @@ class GraphqlEndpoint:
         self._sources = sources
         self._telemetry = telemetry
         self._timer = timer
-        self._running = asyncio.Semaphore(RUNNING)
-        self._present = 0
+        self._turns = Turns(RUNNING, WAITING)
 
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
@@ -76,33 +74,31 @@ class GraphqlEndpoint:
                 return Response(_PAGE, headers=_PAGE_HEADERS, media_type="text/html")
             _check_head(request)
             asked = _decode(await _body(request))
-            async with self._turn():
+            async with self._turns.turn():
                 began = self._timer()
                 context = Context(self._sources, self._timer)
                 answered = await run_in_threadpool(execution.answer, asked, context)
                 self._telemetry.seconds.observe(self._timer() - began)
+        except BusyError as busy:
+            return self._refuse(_busy(busy))
         except RefusedError as refused:
-            self._telemetry.refused.labels(refused.cause).inc()
-            return _refusal(refused)
+            return self._refuse(refused)
         if answered.error:
             self._telemetry.errors.labels(answered.error).inc()
         return Response(answered.body, headers=_HEADERS, media_type="application/json")
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._present >= RUNNING + WAITING:
-            raise RefusedError(
-                "busy",
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{WAITING} requests are waiting for an answer already",
-                "try again in a moment, and ask less often",
-            )
-        self._present += 1
-        try:
-            async with self._running:
-                yield
-        finally:
-            self._present -= 1
+    def _refuse(self, refused: RefusedError) -> Response:
+        self._telemetry.refused.labels(refused.cause).inc()
+        return _refusal(refused)
+
+
+def _busy(busy: BusyError) -> RefusedError:
+    return RefusedError(
+        "busy",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"{busy.waiting} requests are waiting for an answer already",
+        "try again in a moment, and ask less often",
+    )
 
 
 def _check_head(request: Request) -> None:

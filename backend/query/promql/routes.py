@@ -1,6 +1,5 @@
 """The HTTP API of Prometheus as routes of a Starlette application, under /api/v1."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from backend.query.promql.errors import Kind, PromqlError, wrong
 from backend.query.promql.parameters import MAXIMUM_BODY, Parameters
 from backend.query.promql.questions import QUESTIONS, Answer, Sources, label_values
 from backend.query.promql.telemetry import Telemetry
+from backend.query.turns import BusyError, Turns
 from backend.storage.interface import Storage, StorageError
 
 LOGGER = logging.getLogger(__name__)
@@ -45,8 +45,7 @@ class PromqlEndpoint:
     def __init__(self, sources: Sources, telemetry: Telemetry) -> None:
         self._sources = sources
         self._telemetry = telemetry
-        self._running = asyncio.Semaphore(RUNNING)
-        self._present = 0
+        self._turns = Turns(RUNNING, WAITING)
 
     async def respond(self, request: Request, answer: Answer) -> Response:
         """Answer one request."""
@@ -68,17 +67,16 @@ class PromqlEndpoint:
         return refusal(kind, message)
 
     async def _in_turn(self, answer: Callable[[], bytes]) -> bytes:
-        if self._present >= RUNNING + WAITING:
-            raise PromqlError(Kind.UNAVAILABLE, f"{WAITING} questions wait already: try again in a moment")
-        self._present += 1
         try:
-            async with self._running:
+            async with self._turns.turn():
                 began = self._sources.timer()
                 data = await run_in_threadpool(answer)
                 self._telemetry.seconds.observe(self._sources.timer() - began)
                 return data
-        finally:
-            self._present -= 1
+        except BusyError as busy:
+            raise PromqlError(
+                Kind.UNAVAILABLE, f"{busy.waiting} questions wait already: try again in a moment"
+            ) from None
 
     @staticmethod
     def _check(request: Request) -> None:

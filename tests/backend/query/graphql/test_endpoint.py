@@ -206,7 +206,7 @@ async def test_so_many_run_so_many_wait_and_others_are_refused() -> None:
         body = {"query": INSTANCES, "variables": {"d": DAY}}
         asked = [asyncio.create_task(client.post(body)) for _ in range(RUNNING + WAITING)]
         async with asyncio.timeout(30):
-            while client.served._present < RUNNING + WAITING:  # noqa: ASYNC110 - a plain counter
+            while client.served._turns.present < RUNNING + WAITING:  # noqa: ASYNC110 - a plain counter
                 await asyncio.sleep(0)
         for _ in range(RUNNING):
             assert await asyncio.to_thread(storage.asked.acquire, timeout=30)
