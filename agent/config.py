@@ -114,6 +114,15 @@ class Tls(_Section, frozen=True):
     enabled: bool = True
 
 
+class Telemetry(_Section, frozen=True):
+    """What the agent says of itself; docs/agent-metrics.md."""
+
+    address: Annotated[str, Meta(pattern=r"^$|^(\[[0-9A-Fa-f:.%]+\]|[\w.-]*):[0-9]{1,5}$")] = ""
+    """HOST:PORT where it answers questions about itself, by HTTP; without a host all addresses; empty for nowhere."""
+    program_statistics: bool = False
+    """Whether the kernel measures the time that each program takes, which costs some time itself."""
+
+
 class Limits(_Section, frozen=True):
     """Bounds of what the agent keeps. What does not fit is counted."""
 
@@ -139,6 +148,7 @@ class Configuration(_Section, frozen=True):
     kernel: Kernel = Kernel()
     conntrack: Conntrack = Conntrack()
     tls: Tls = Tls()
+    telemetry: Telemetry = Telemetry()
     limits: Limits = Limits()
 
     def rules(self) -> tuple[ServiceRule, ...]:
@@ -181,6 +191,8 @@ ENVIRONMENT = {
     "ROVER_KERNEL_UNAVAILABLE_HOOKS": "kernel.unavailable_hooks",
     "ROVER_CONNTRACK_ENABLED": "conntrack.enabled",
     "ROVER_TLS_ENABLED": "tls.enabled",
+    "ROVER_TELEMETRY_ADDRESS": "telemetry.address",
+    "ROVER_TELEMETRY_PROGRAM_STATISTICS": "telemetry.program_statistics",
     "ROVER_LIMITS_CONNECTIONS": "limits.connections",
     "ROVER_LIMITS_PROCESSES": "limits.processes",
     "ROVER_LIMITS_LISTENERS": "limits.listeners",

@@ -48,6 +48,8 @@ def test_every_environment_variable_sets_its_key() -> None:
         "host_processes": "true",
         "attach": "kprobe",
         "unavailable_hooks": "dup2, splice",
+        "address": "localhost:4096",
+        "program_statistics": "true",
     }
     for variable, key in ENVIRONMENT.items():
         name = key.rpartition(".")[2]
@@ -60,11 +62,23 @@ def test_every_environment_variable_sets_its_key() -> None:
             "enabled": False,
             "active": True,
             "host_processes": True,
+            "program_statistics": True,
             "period": 0.25,
             "heartbeat_period": 0.25,
             "unavailable_hooks": ("dup2", "splice"),
         }.get(name, value)
         assert str(configuration) == str(expected), variable
+
+
+@pytest.mark.parametrize("address", ["", ":9000", "localhost:0", "10.0.0.1:65535", "[::1]:9000", "node-1.example:1"])
+def test_an_address_to_tell_of_itself(address: str) -> None:
+    environment = {"ROVER_TELEMETRY_ADDRESS": address}
+    assert load_configuration(None, environment).telemetry.address == address
+
+
+@pytest.mark.parametrize("address", ["9000", "localhost", "::1:9000", "http://localhost:9000", "a b:1", "host:123456"])
+def test_what_is_no_address_to_tell_of_itself(file: Path, address: str) -> None:
+    assert "ROVER_TELEMETRY_ADDRESS: telemetry.address: " in _error(file, "", ROVER_TELEMETRY_ADDRESS=address)
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
