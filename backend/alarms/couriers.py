@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from backend.alarms.hooks import Hook, Request
 from backend.alarms.records import Notice
-from backend.alarms.sending import SendingError, post
+from backend.alarms.sending import SendingError
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class SendingSettings:
 
 
 async def _send(request: Request, seconds: float) -> None:
-    await post(request.url, request.body, request.headers, seconds)
+    await request.send(seconds)
 
 
 class Couriers:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from backend.alarms.calling import address_of
 from backend.alarms.errors import AlarmError
 from backend.alarms.fields import Fields
+from backend.alarms.grpc_hook import GrpcHook
 from backend.alarms.hooks import Hook
 from backend.alarms.pagerduty import DEFAULT_TEMPLATE as PAGERDUTY_TEMPLATE
 from backend.alarms.pagerduty import URL, PagerdutyHook
@@ -16,6 +18,7 @@ MAXIMUM_HOOKS = 100
 """Most hooks of a file."""
 MAXIMUM_ADDRESSES = 20
 """Most addresses of a hook."""
+LARGEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,17 @@ def _pagerduty(fields: Fields) -> Hook:
     return PagerdutyHook(keys, template, url)
 
 
+def _grpc(fields: Fields) -> Hook:
+    host = fields.text("target-host")
+    if not host:
+        raise AlarmError(f"{fields.where}: there is no server: give it target-host and target-port")
+    port = fields.whole("target-port", 0, 1, LARGEST_PORT)
+    if not port:
+        raise AlarmError(f"{fields.where}: there is no port: give it target-port")
+    with fields.at("target-host"):
+        return GrpcHook(address_of(host, port))
+
+
 def _urls(fields: Fields, name: str) -> tuple[str, ...]:
     urls = fields.texts(name)
     _few(fields, name, urls)
@@ -101,5 +115,10 @@ def _few(fields: Fields, name: str, values: tuple[str, ...]) -> None:
         )
 
 
-_KINDS: Mapping[str, Callable[[Fields], Hook]] = {"webhook": _webhook, "slack": _slack, "pagerduty": _pagerduty}
+_KINDS: Mapping[str, Callable[[Fields], Hook]] = {
+    "webhook": _webhook,
+    "slack": _slack,
+    "pagerduty": _pagerduty,
+    "gRPC": _grpc,
+}
 """By type."""

@@ -1,4 +1,4 @@
-"""Who is told of alarms: a hook makes HTTP requests of notices, and says nothing of how they are sent."""
+"""Who is told of alarms: a hook makes requests of notices, and says nothing of when they are sent."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,17 +6,34 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from backend.alarms.records import Notice
+from backend.alarms.sending import post
+
+
+class Request(Protocol):
+    """What is sent at once. Its address and what else it holds may be secrets: what is shown of it says neither."""
+
+    @property
+    def notices(self) -> int:
+        """How many are told by it."""
+        ...
+
+    async def send(self, seconds: float) -> None:
+        """Send it, in that time at most. Raises SendingError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Request:
-    """A POST of JSON. Its address and headers may hold secrets: what is shown of it says neither."""
+class Post:
+    """A POST of JSON over HTTP."""
 
     url: str
     body: bytes
     notices: int
-    """How many are told by it."""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def send(self, seconds: float) -> None:
+        """As Request.send."""
+        await post(self.url, self.body, self.headers, seconds)
 
 
 class Hook(Protocol):

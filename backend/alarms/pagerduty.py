@@ -6,7 +6,7 @@ The id of the alarm is the key of the incident, so that what is told again belon
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from backend.alarms.hooks import Request, encoded
+from backend.alarms.hooks import Post, encoded
 from backend.alarms.records import Notice
 from backend.alarms.webhook import message_of
 
@@ -26,11 +26,11 @@ class PagerdutyHook:
     template: str = DEFAULT_TEMPLATE
     url: str = URL
 
-    def requests(self, notices: Sequence[Notice]) -> Iterator[Request]:
+    def requests(self, notices: Sequence[Notice]) -> Iterator[Post]:
         """One for each integration and notice."""
         for notice in notices:
             for key in self.keys:
-                yield Request(self.url, encoded(self._event(notice, key)), 1)
+                yield Post(self.url, encoded(self._event(notice, key)), 1)
 
     def _event(self, notice: Notice, key: str) -> dict[str, object]:
         event: dict[str, object] = {"routing_key": key, "dedup_key": notice.uuid}

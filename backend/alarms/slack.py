@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.alarms.errors import AlarmError
-from backend.alarms.hooks import Request, encoded, split
+from backend.alarms.hooks import Post, encoded, split
 from backend.alarms.records import Notice
 
 MAXIMUM_BLOCKS = 50
@@ -43,7 +43,7 @@ class SlackHook:
     template: BlockTemplate
     recovery_template: BlockTemplate | None = None
 
-    def requests(self, notices: Sequence[Notice]) -> Iterator[Request]:
+    def requests(self, notices: Sequence[Notice]) -> Iterator[Post]:
         """One for each channel and as many notices as a message can have."""
         for told, template in zip(split(notices), (self.template, self.recovery_template), strict=True):
             if template is None:
@@ -54,7 +54,7 @@ class SlackHook:
                     {"text": "\n".join(messages), "blocks": [template.filled(message) for message in messages]}
                 )
                 for url in self.urls:
-                    yield Request(url, body, len(messages))
+                    yield Post(url, body, len(messages))
 
 
 def _filled(part: Any, message: str) -> Any:  # noqa: ANN401 - JSON

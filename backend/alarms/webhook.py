@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from backend.alarms.hooks import Request, encoded, split
+from backend.alarms.hooks import Post, encoded, split
 from backend.alarms.names import BY_TITLE
 from backend.alarms.records import Notice
 
@@ -16,13 +16,13 @@ class Webhook:
     recovery_urls: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def requests(self, notices: Sequence[Notice]) -> Iterator[Request]:
+    def requests(self, notices: Sequence[Notice]) -> Iterator[Post]:
         """One for each address."""
         for told, urls in zip(split(notices), (self.urls, self.recovery_urls), strict=True):
             if told:
                 body = encoded([message_of(notice) for notice in told])
                 for url in urls:
-                    yield Request(url, body, len(told), self.headers)
+                    yield Post(url, body, len(told), self.headers)
 
 
 def message_of(notice: Notice) -> dict[str, object]:

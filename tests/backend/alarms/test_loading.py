@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend.alarms.errors import AlarmError
+from backend.alarms.grpc_hook import GrpcHook
 from backend.alarms.loading import STANDARD, load, load_standard
 from backend.alarms.states import Periods
 from backend.alarms.webhook import Webhook
@@ -51,6 +52,9 @@ hooks:
   webhook:
     a: {{urls: [http://a/], recovery-urls: ["http://b/x?y"], headers: {{Authorization: t0ken}}}}
     b: {{urls: [http://b/], is-default: true}}
+  gRPC:
+    one: {{target-host: alarms.example, target-port: 11000}}
+    other: {{target-host: "::1", target-port: 11000}}
 """
     loaded = settings(tmp_path, text)
     everything, short = loaded.rules
@@ -67,6 +71,8 @@ hooks:
     assert loaded.hooks.by_name == {
         "webhook.a": Webhook(("http://a/",), ("http://b/x?y",), {"Authorization": "t0ken"}),
         "webhook.b": Webhook(("http://b/",)),
+        "gRPC.one": GrpcHook("alarms.example:11000"),
+        "gRPC.other": GrpcHook("[::1]:11000"),
     }
 
 
@@ -156,7 +162,7 @@ GOOD = f"expression: sum({CPM}) > 1"
             f"rules: {{slow_rule: {{{GOOD}, tags: {{yes: 1}}}}}}",
             ".tags: the key True is no text for YAML: put it in quo",
         ),
-        ("hooks: {wechat: {a: {}}}", ": hooks.wechat: there are no such hooks: use webhook, slack, pagerduty"),
+        ("hooks: {wechat: {a: {}}}", ": hooks.wechat: there are no such hooks: use webhook, slack, pagerduty, gRPC"),
         ("hooks: {webhook: {a: {}}}", ": hooks.webhook.a: there is no address: give it urls"),
         ("hooks: {webhook: {a: {urls: [http://h/], is-default: 1}}}", ".is-default: it must be true or false"),
         ("hooks: {webhook: {a: {urls: [ftp://h/s3cret]}}}", ".a.urls: an address is no URL of http or https"),
@@ -176,6 +182,11 @@ GOOD = f"expression: sum({CPM}) > 1"
         ("hooks: {pagerduty: {a: {}}}", ": hooks.pagerduty.a: there is no integration: give it integration-keys"),
         ("hooks: {pagerduty: {a: {integration-keys: [k3y], url: x}}}", ".url: an address is no URL"),
         ("hooks: {pagerduty: {a: {integration-keys: [k3y], text-template: x}}}", ".text-template: it has no %s"),
+        ("hooks: {gRPC: {a: {}}}", ": hooks.gRPC.a: there is no server: give it target-host and target-port"),
+        ("hooks: {gRPC: {a: {target-host: h}}}", ": hooks.gRPC.a: there is no port: give it target-port"),
+        ("hooks: {gRPC: {a: {target-host: h, target-port: 0}}}", ".target-port: it must be a whole number from 1 to"),
+        ("hooks: {gRPC: {a: {target-host: h, target-port: 65536}}}", "a whole number from 1 to 65,535"),
+        ("hooks: {gRPC: {a: {target-host: 'http://s3cret', target-port: 1}}}", ".target-host: it is no host: write a"),
         (
             "hooks: {webhook: {" + ",".join(f"h{n}: {{urls: [http://h/]}}" for n in range(101)) + "}}",
             ": hooks: there are 101 hooks, more than 100",

@@ -1,0 +1,1 @@
+"""Alarms, as a server of gRPC is told of them."""
