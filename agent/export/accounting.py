@@ -23,6 +23,8 @@ class Balance:
     captured: int
     delivered: int
     lost: Mapping[str, int]
+    withdrawn: int = 0
+    """Not to be told; they are in none of the others."""
 
     @property
     def waiting(self) -> int:
@@ -37,6 +39,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._captured = 0
         self._delivered = 0
+        self._withdrawn = 0
         self._lost: Counter[str] = Counter()
 
     def capture(self, logs: int) -> None:
@@ -48,6 +51,7 @@ class Ledger:
         """Waiting logs turned out to be such as are not to be told: they do not count."""
         with self._lock:
             self._captured -= logs
+            self._withdrawn += logs
 
     def deliver(self, logs: int) -> None:
         """The backend has answered for waiting logs."""
@@ -63,4 +67,4 @@ class Ledger:
     def balance(self) -> Balance:
         """All counts, of one moment."""
         with self._lock:
-            return Balance(self._captured, self._delivered, dict(self._lost))
+            return Balance(self._captured, self._delivered, dict(self._lost), self._withdrawn)

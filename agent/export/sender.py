@@ -27,6 +27,16 @@ class SenderLimits:
     """Attempts before an error that may be the batch's own fault counts as a refusal."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueFill:
+    """What waits for the backend."""
+
+    logs: int
+    size: int
+    """Bytes."""
+    batches: int
+
+
 class Sender:
     """A bounded queue and the thread that empties it, oldest batch first, one at a time."""
 
@@ -87,6 +97,12 @@ class Sender:
         """Logs that are queued or under way."""
         with self._changed:
             return self._logs
+
+    @property
+    def queue(self) -> QueueFill:
+        """What is queued or under way, of one moment."""
+        with self._changed:
+            return QueueFill(self._logs, self._size, len(self._queue))
 
     @property
     def problem(self) -> str:
