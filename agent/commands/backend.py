@@ -1,22 +1,22 @@
-"""Clients of the configured backend."""
+"""Clients of the configured backends."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from agent.config import Backend, ConfigurationError
 from agent.export.transport import Security
-from common.grpc.client import GrpcClient
+from common.grpc.failover import FailoverClient
 
 
-def open_client(backend: Backend) -> tuple[GrpcClient, Sequence[tuple[str, str]]]:
-    """A client of the configured backend, and the metadata of each call.
+def open_client(backend: Backend) -> tuple[FailoverClient, Sequence[tuple[str, str]]]:
+    """A client of the configured backends, and the metadata of each call.
 
     Raises:
         ConfigurationError: a certificate cannot be read, or a value cannot be used.
     """
     metadata = (("authentication", backend.authentication),) if backend.authentication else ()
     try:
-        return GrpcClient(backend.addr, "pyrover-agent", read_security(backend)), metadata
+        return FailoverClient(backend.addr, "pyrover-agent", read_security(backend)), metadata
     except ValueError as error:
         raise ConfigurationError(f"core.backend: {error}") from error
 

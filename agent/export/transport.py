@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from agent.export.assembler import Batch
-from common.grpc.client import GrpcClient
+from common.grpc.failover import FailoverClient
 from common.grpc.messages import frame_messages
 from common.grpc.patience import Interrupted
 from common.grpc.security import Security
@@ -63,10 +63,13 @@ _OUTCOMES = {
 
 
 class GrpcTransport:
-    """Over gRPC; the messages are already serialised.
+    """Over gRPC, to whichever of several backends takes it; the messages are already serialised.
+
+    After an attempt that failed the next one goes to the next backend. A batch is refused when a backend said so and
+    none of the others took it from then on, each of them asked once.
 
     Args:
-        address: HOST:PORT.
+        addresses: HOST:PORT, or several of them separated by commas.
         security: How to use TLS; None for plain text.
         authentication: The metadata "authentication" of every call; empty for none.
 
@@ -74,30 +77,49 @@ class GrpcTransport:
         ValueError: one of them cannot be used; the message says why.
     """
 
-    def __init__(self, address: str, security: Security | None = None, authentication: str = "") -> None:
+    def __init__(self, addresses: str, security: Security | None = None, authentication: str = "") -> None:
         if authentication and not (authentication.isascii() and authentication.isprintable()):
             raise ValueError("the authentication must be printable ASCII")
-        self._client = GrpcClient(address, "pyrover-agent", security)
+        self.backends = FailoverClient(addresses, "pyrover-agent", security)
+        """For its figures."""
         self._metadata = (("authentication", authentication),) if authentication else ()
+        self._refused = ""
+        """The batch that a backend refused."""
+        self._asked = 0
+        """Backends that were asked to take it, from that one on."""
 
     def send(self, batch: Batch, timeout: float) -> Attempt:
         """Send and wait for the answer, at most `timeout` seconds."""
         metadata = (*self._metadata, (BATCH_ID, batch.id))
+        address = self.backends.address
         try:
-            answer = self._client.call(METHOD, metadata, frame_messages(batch.messages), timeout)
+            answer = self.backends.call(METHOD, metadata, frame_messages(batch.messages), timeout)
         except Interrupted:
             return Attempt(Outcome.RETRY, "given up")
         if answer.status is Status.OK:
             return Attempt(Outcome.DELIVERED)
-        return Attempt(_OUTCOMES.get(answer.status, Outcome.REFUSED), f"{answer.status.name}: {answer.message}")
+        detail = f"{answer.status.name}: {answer.message}"
+        if len(self.backends) > 1:
+            detail = f"{address}: {detail}"
+        return Attempt(self._judge(batch, _OUTCOMES.get(answer.status, Outcome.REFUSED)), detail)
+
+    def _judge(self, batch: Batch, outcome: Outcome) -> Outcome:
+        """What a failed attempt means, given that there may be backends which were not asked yet."""
+        if batch.id == self._refused:
+            self._asked += 1
+        elif outcome is Outcome.REFUSED:
+            self._refused, self._asked = batch.id, 1
+        else:
+            return outcome
+        return Outcome.RETRY if self._asked < len(self.backends) else Outcome.REFUSED
 
     def cancel(self) -> None:
         """Give up the attempt that is under way."""
-        self._client.interrupt()
+        self.backends.interrupt()
 
     def close(self) -> None:
-        """Close the connection; not while an attempt is under way."""
-        self._client.close()
+        """Close all connections; not while an attempt is under way."""
+        self.backends.close()
 
 
 __all__ = ["BATCH_ID", "METHOD", "Attempt", "GrpcTransport", "Outcome", "Security", "Transport"]

@@ -1,14 +1,15 @@
 """Makes the calls of each heartbeat, in a thread of its own."""
 
 import logging
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent.reporting.beats import Beats, Present
+from agent.reporting.beats import Beats, Call, Present
 from common.grpc.answers import Answer
-from common.grpc.client import GrpcClient
+from common.grpc.failover import FailoverClient
 from common.grpc.messages import frame_messages
 from common.grpc.patience import Interrupted
 from common.grpc.status import Status
@@ -17,6 +18,9 @@ _logger = logging.getLogger(__name__)
 
 CALL_SECONDS: Final = 20.0
 """How long one call may take."""
+FIRST_PAUSE: Final = 0.5
+"""Seconds at most before a call is made to another backend; doubled with each further one."""
+LONGEST_PAUSE: Final = 15.0
 _STEP_SECONDS: Final = 0.02
 
 
@@ -28,12 +32,12 @@ class Reporter:
     """
 
     def __init__(
-        self, client: GrpcClient, beats: Beats, period: float, metadata: Sequence[tuple[str, str]] = ()
+        self, client: FailoverClient, beats: Beats, period: float, metadata: Sequence[tuple[str, str]] = ()
     ) -> None:
         """Told of nothing yet.
 
         Args:
-            client: Makes the calls; closed at the end.
+            client: Makes the calls, of one of the backends; closed at the end.
             beats: Knows what there is to tell.
             period: Seconds from one beat to the next.
             metadata: Of each call.
@@ -77,7 +81,7 @@ class Reporter:
         self._client.close()
 
     def losses(self) -> dict[str, int]:
-        """What the backend was not told, by cause, since the start, in calls."""
+        """What a backend was not told, by cause, since the start, in calls."""
         return {"process reports not answered": self.counts.total()}
 
     def _run(self) -> None:
@@ -91,15 +95,26 @@ class Reporter:
                 for call in self._beats.beat(processes):
                     if self._ending.is_set():
                         return
-                    answer = self._client.call(call.path, self._metadata, frame_messages([call.message]), CALL_SECONDS)
-                    self._beats.answered(call, accepted=answer.status is Status.OK)
-                    self._note(answer)
+                    self._beats.answered(call, accepted=self._make(call))
             except Interrupted:
                 return
             finally:
                 with self._changed:
                     self._processes = None
                     self._changed.notify_all()
+
+    def _make(self, call: Call) -> bool:
+        """Make a call, of each backend once until one takes it. False when none did."""
+        for attempt in range(len(self._client)):
+            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1)) if attempt else 0.0
+            # The pauses are random to spread agents in time; they keep no secret.
+            if self._ending.wait(random.uniform(0, longest)):  # noqa: S311
+                return False
+            answer = self._client.call(call.path, self._metadata, frame_messages([call.message]), CALL_SECONDS)
+            self._note(answer)
+            if answer.status is Status.OK:
+                return True
+        return False
 
     def _note(self, answer: Answer) -> None:
         """Count a failure, and say so when it is another one than the last."""

@@ -26,14 +26,20 @@ class GrpcClient:
         address: HOST:PORT.
         program: What calls, for the user agent.
         security: How to use TLS; None for plain text.
+        hasty: Whether there are other servers to turn to: no address is given longer than ADDRESS_SECONDS then.
 
     Raises:
         ValueError: the address, a certificate or a key cannot be used.
     """
 
-    def __init__(self, address: str, program: str, security: Security | None = None) -> None:
+    def __init__(self, address: str, program: str, security: Security | None = None, *, hasty: bool = False) -> None:
         self._target = Target.parse(address)
         self._secure = _secured(security, self._target.host)
+        self._hasty = hasty
+        self._address: Address | None = None
+        """Of the connection."""
+        self._failed: dict[Address, None] = {}
+        """Addresses that failed, the latest at the end; they are tried after the others, and in this order."""
         self._interrupter = Interrupter()
         self._resolver = Resolver(self._target, self._interrupter)
         self._connection: Http2Connection | None = None
@@ -70,12 +76,18 @@ class GrpcClient:
                 response = connection.request(self._headers(path, metadata, patience), body, patience)
             except Expired as expired:
                 # Whoever does not answer in time may not be there any more; nothing else would tell for minutes.
-                self._disconnect()
+                self.leave()
                 return Answer(Status.DEADLINE_EXCEEDED, f"{timeout:g} s are over while {expired}")
             except ConnectionLost as lost:
-                self._disconnect()
+                self.leave()
                 return Answer(Status.UNAVAILABLE, str(lost))
         return read_answer(response)
+
+    def leave(self) -> None:
+        """Close the connection, if any; its address is tried after all others of the name from now on."""
+        if self._address is not None:
+            self._note_failure(self._address)
+        self._disconnect()
 
     def interrupt(self) -> None:
         """End the call that is under way, if any; the server is told."""
@@ -112,23 +124,43 @@ class GrpcClient:
         Raises:
             ConnectionLost: none does; the message says why, for each.
         """
-        try:
-            addresses = self._resolver.resolve(patience)
-        except OSError as error:
-            raise ConnectionLost(f"{self._target.host} has no address: {error.strerror or error}") from error
         failures = []
+        addresses = self._resolve(patience)
         for number, address in enumerate(addresses, 1):
-            last = number == len(addresses)
-            share = patience.at_most(None if last else ADDRESS_SECONDS)
+            alone = number == len(addresses) and not self._hasty
+            share = patience.at_most(None if alone else ADDRESS_SECONDS)
             try:
-                return self._begin(address, share)
+                connection = self._begin(address, share)
             except (ConnectionLost, OSError) as error:
                 failures.append(f"{address}: {error.strerror or error}" if isinstance(error, OSError) else str(error))
             except Expired as expired:
+                self._note_failure(address)
                 if patience.left == 0:
                     raise
                 failures.append(f"too long {expired}")
+            else:
+                self._address = address
+                return connection
+            self._note_failure(address)
         raise ConnectionLost("; ".join(failures))
+
+    def _resolve(self, patience: Patience) -> list[Address]:
+        """All addresses of the server, looked up anew; those that failed come last."""
+        share = patience.at_most(ADDRESS_SECONDS if self._hasty else None)
+        try:
+            addresses = self._resolver.resolve(share)
+        except OSError as error:
+            raise ConnectionLost(f"{self._target.host} has no address: {error.strerror or error}") from error
+        except Expired as expired:
+            if patience.left == 0:
+                raise
+            raise ConnectionLost(f"too long {expired}") from expired
+        self._failed = {address: None for address in self._failed if address in addresses}
+        return [*(address for address in addresses if address not in self._failed), *self._failed]
+
+    def _note_failure(self, address: Address) -> None:
+        self._failed.pop(address, None)
+        self._failed[address] = None
 
     def _begin(self, address: Address, patience: Patience) -> Http2Connection:
         connected = connect(address, patience)
@@ -144,7 +176,7 @@ class GrpcClient:
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._address = None
 
 
 def _secured(security: Security | None, host: str) -> Callable[[socket.socket, Patience], Channel]:

@@ -11,3 +11,5 @@ class Security:
     """PEM of the authorities that may vouch for the server; None for the system's."""
     private_key: bytes | None = None
     certificate_chain: bytes | None = None
+    verified: bool = True
+    """Whether the server has to show a certificate that is trusted and that names it."""

@@ -27,6 +27,9 @@ def make_context(security: Security) -> ssl.SSLContext:
         raise ValueError(f"the certificates of the authorities cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([_ALPN])
+    if not security.verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if security.private_key is None and security.certificate_chain is None:
         return context
     if security.private_key is None or security.certificate_chain is None:

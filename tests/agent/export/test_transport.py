@@ -1,6 +1,5 @@
 import random
 import socket
-import subprocess
 from pathlib import Path
 
 import grpc
@@ -8,6 +7,7 @@ import pytest
 
 from agent.export.assembler import Batch
 from agent.export.transport import Attempt, GrpcTransport, Outcome, Security
+from tests.agent.export.certificates import self_signed
 from tests.agent.export.collector import Collector
 from tests.common.grpc.peer import Peer, Peers, greeted
 
@@ -107,14 +107,10 @@ def test_authentication_goes_along() -> None:
 
 
 def test_encrypted(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    outputs = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *outputs], check=True, capture_output=True)
-    credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    certificate = self_signed(tmp_path)
     collector = Collector()
-    with collector.serve(credentials=credentials) as port:
-        trusted = GrpcTransport(f"127.0.0.1:{port}", Security(certificate.read_bytes()))
+    with collector.serve(credentials=certificate.server()) as port:
+        trusted = GrpcTransport(f"127.0.0.1:{port}", Security(certificate.certificate))
         assert trusted.send(BATCH, 10).outcome is Outcome.DELIVERED
         trusted.close()
         untrusted = GrpcTransport(f"127.0.0.1:{port}", Security())

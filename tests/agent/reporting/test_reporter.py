@@ -10,7 +10,7 @@ import pytest
 
 from agent.reporting.beats import KEEP_ALIVE, REPORT, Beats, Present
 from agent.reporting.reporter import Reporter
-from common.grpc.client import GrpcClient
+from common.grpc.failover import FailoverClient
 from protos.ebpf import process_pb2 as wire
 from tests.agent.reporting.test_beats import one
 
@@ -76,7 +76,7 @@ class Backend:
 
 @contextmanager
 def reporting(address: str, period: float = 20.0) -> Iterator[Reporter]:
-    reporter = Reporter(GrpcClient(address, "tests"), Beats("run", 10), period, (("authentication", "secret"),))
+    reporter = Reporter(FailoverClient(address, "tests"), Beats("run", 10), period, (("authentication", "secret"),))
     reporter.start()
     try:
         yield reporter
@@ -144,4 +144,33 @@ def test_a_backend_that_dawdles_holds_nobody_up_and_the_end_does_not_wait_for_it
 
 
 def test_it_can_end_before_it_began() -> None:
-    Reporter(GrpcClient("127.0.0.1:1", "tests"), Beats("run", 10), 20.0).stop()
+    Reporter(FailoverClient("127.0.0.1:1", "tests"), Beats("run", 10), 20.0).stop()
+
+
+def test_another_backend_is_told_at_once_what_the_first_does_not_take() -> None:
+    first, second = Backend(), Backend()
+    first.failure = grpc.StatusCode.UNAVAILABLE
+    with first.serving() as one_address, second.serving() as other, reporting(f"{one_address},{other}") as reporter:
+        tick_until(reporter, second, SECOND, told(1), 1)
+        tick_until(reporter, second, 21 * SECOND, told(1), 2)
+        first.failure = None  # it is back; nobody goes there for that
+        tick_until(reporter, second, 41 * SECOND, told(1), 3)
+        assert reporter.losses() == {"process reports not answered": 1}
+    assert first.told == [("reportProcesses", ["service-1"])]
+    assert second.told == [
+        ("reportProcesses", ["service-1"]),
+        ("keepAlive", ["service-1"]),
+        ("keepAlive", ["service-1"]),
+    ]
+
+
+def test_each_backend_is_asked_once_a_beat() -> None:
+    first, second = Backend(), Backend()
+    first.failure = second.failure = grpc.StatusCode.UNAVAILABLE
+    with first.serving() as one_address, second.serving() as other, reporting(f"{one_address},{other}") as reporter:
+        tick_until(reporter, second, SECOND, told(1), 1)
+        tick_until(reporter, second, 21 * SECOND, told(1), 2)
+        # The third beat begins when the second is over.
+        tick_until(reporter, first, 41 * SECOND, told(1), 3)
+        assert reporter.losses()["process reports not answered"] >= 4
+    assert first.told == [("reportProcesses", ["service-1"])] * 3

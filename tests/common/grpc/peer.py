@@ -122,10 +122,13 @@ class Peers:
         self._ending = False
 
     @contextmanager
-    def listen(self, host: str = "127.0.0.1") -> Iterator[int]:
-        """Serve on a port of a loopback address. At the end every connection is over, and no script has failed."""
+    def listen(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+        """Serve on a port of a loopback address; 0 lets the system choose.
+
+        At the end every connection is over, and no script has failed.
+        """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, 0), family=family) as server:
+        with socket.create_server((host, port), family=family) as server:
             acceptor = threading.Thread(target=self._accept, args=(server,))
             acceptor.start()
             try:

@@ -17,6 +17,7 @@ from common.grpc.patience import Interrupted
 from common.grpc.status import Status
 from common.version import installed_version
 from tests.common.grpc.calling import BODY, PATH, SECONDS, call, client
+from tests.common.grpc.names import resolve
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 
@@ -60,13 +61,13 @@ def test_a_server_on_ipv6() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_each_address_of_a_name_is_tried(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _resolve(monkeypatch, ["::1", "127.0.0.1"])
+    resolve(monkeypatch, ["::1", "127.0.0.1"])
     with Peers(greeted(Peer.serve)).listen(host) as port, client(port, "name") as opened:
         assert call(opened).status is Status.OK
 
 
 def test_when_no_address_takes_a_connection_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    _resolve(monkeypatch, ["::1", "127.0.0.1", "127.0.0.2"])
+    resolve(monkeypatch, ["::1", "127.0.0.1", "127.0.0.2"])
     with Peers(lambda peer: peer.write(b"220 hello\r\n")).listen("127.0.0.2") as port, client(port, "name") as opened:
         answer = call(opened)
     assert answer.status is Status.UNAVAILABLE
@@ -78,7 +79,7 @@ def test_when_no_address_takes_a_connection_each_says_why(monkeypatch: pytest.Mo
 
 def test_an_address_that_says_nothing_does_not_use_up_the_time_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 0.1)
-    _resolve(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    resolve(monkeypatch, ["127.0.0.2", "127.0.0.1"])
     peers = Peers(greeted(Peer.serve))
     with peers.listen() as port, socket.create_server(("127.0.0.2", port)), client(port, "name") as opened:
         assert call(opened).status is Status.OK
@@ -218,15 +219,3 @@ def test_a_call_that_connects_is_ended_too() -> None:
         assert answer.message == f"0.1 s are over while connecting to 127.0.0.1:{server.getsockname()[1]}"
         for each in waiting:
             each.close()
-
-
-def _resolve(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
-    """Let every name have these addresses."""
-    real = socket.getaddrinfo
-
-    def lookup(host: bytes, port: int, *, type: int, flags: int) -> list[object]:  # noqa: A002 - as the real one
-        if flags:
-            return [*real(host, port, type=type, flags=flags)]
-        return [answer for each in hosts for answer in real(each, port, type=type)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)

@@ -1,0 +1,18 @@
+"""Names whose addresses a test chooses."""
+
+import socket
+
+import pytest
+
+_REAL = socket.getaddrinfo
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
+    """Let every name have these addresses."""
+
+    def lookup(host: bytes, port: int, *, type: int, flags: int) -> list[object]:  # noqa: A002 - as the real one
+        if flags:
+            return [*_REAL(host, port, type=type, flags=flags)]
+        return [answer for each in hosts for answer in _REAL(each, port, type=type)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
