@@ -116,6 +116,8 @@ class LogBatch:
     the kind that its path begins with; columns of different kinds may be the same array. START has the start times."""
     texts: Sequence[str] = ("",)
     """The distinct texts of this batch; the first is empty, and stands for what is absent."""
+    identifier: str = ""
+    """By which its sender sends it again when it misses the answer; empty when it does not say."""
 
     def __len__(self) -> int:
         return len(self.kind)

@@ -49,6 +49,8 @@ class _Description(msgspec.Struct, array_like=True, frozen=True):
     columns: dict[str, int]
     """Per name, which of the others it is: several names may share one."""
     texts: list[str]
+    identifier: str = ""
+    """Absent in records of before batches had one."""
 
 
 class Damaged(Exception):  # noqa: N818 - a state of bytes
@@ -123,6 +125,7 @@ class Encoder:
                 types,
                 columns,
                 list(batch.texts),
+                batch.identifier,
             )
         )
         body = b"".join((description, *kept))
@@ -165,7 +168,7 @@ def _batch(description: memoryview, columns: memoryview) -> LogBatch:
         named = {name: others[place] for name, place in told.columns.items()}
     except (msgspec.MsgspecError, ValueError, LookupError) as error:
         raise Damaged(f"it cannot be understood ({error})") from error
-    return LogBatch(connections, columns=named, texts=told.texts, **own)
+    return LogBatch(connections, columns=named, texts=told.texts, identifier=told.identifier, **own)
 
 
 def _arrays(told: _Description, data: memoryview) -> list[NDArray[np.signedinteger]]:

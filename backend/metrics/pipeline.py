@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from backend.entities.resolution import Resolver
@@ -302,20 +302,32 @@ class Pipeline:
                 self._hold(-len(waiting.batch), -waiting.bytes)
 
     async def _store(self, batches: Sequence[LogBatch], writer: str) -> None:
-        flush = await self._in_worker(lambda: self._analyse(batches, writer))
+        unstored = await self._until_done(lambda: self._unstored(batches, writer))
+        if not unstored:
+            return
+        flush = await self._in_worker(lambda: self._analyse(unstored, writer))
+        await self._until_done(lambda: self._storage.write(flush))
+
+    def _unstored(self, batches: Sequence[LogBatch], writer: str) -> list[LogBatch]:
+        """The batches that the store does not have, from a process before this one or beside it."""
+        identifiers = [batch.identifier for batch in batches if batch.identifier]
+        stored = self._storage.stored_batches(identifiers, writer) if identifiers else set()
+        repeated = sum(len(batch) for batch in batches if batch.identifier in stored)
+        self.telemetry.repeated.inc(repeated)
+        return [batch for batch in batches if batch.identifier not in stored]
+
+    async def _until_done(self, work: Callable[[], T]) -> T:
+        """Have the store do something, and again when it fails, but not for ever."""
         delay = self._settings.retry_delay
-        for attempt in range(1, self._settings.attempts + 1):
+        for _ in range(1, self._settings.attempts):
             try:
-                await self._in_worker(lambda: self._storage.write(flush))
+                return await self._in_worker(work)
             except StorageError as error:
-                if attempt == self._settings.attempts:
-                    raise
-                _logger.warning("a flush could not be stored, trying again in %.1f s: %s", delay, error)
+                _logger.warning("the store has failed, trying again in %.1f s: %s", delay, error)
                 self.telemetry.retries.inc()
                 await asyncio.sleep(delay)
                 delay *= 2
-            else:
-                return
+        return await self._in_worker(work)
 
     def _analyse(self, batches: Sequence[LogBatch], writer: str) -> Flush:
         now = minute_of(self._clock())
@@ -329,7 +341,7 @@ class Pipeline:
         self.telemetry.untimed.inc(analysed.untimed)
         for cause, number in analysed.dropped.items():
             self.telemetry.dropped.labels(cause).inc(number)
-        return analysed.flush
+        return replace(analysed.flush, batches=[batch.identifier for batch in batches if batch.identifier])
 
     async def maintain(self) -> None:
         """Tidy up the store if it is time."""

@@ -18,6 +18,7 @@ class Telemetry:
         dropped: logs that count for nothing, by cause.
         abandoned: HTTP logs that count for no endpoint of their own.
         untimed: HTTP calls whose duration is not known.
+        repeated: logs of batches that the store had already.
         refused: logs that were not taken because too many were waiting.
         failed: logs that were taken but could not be stored; their senders were told.
         flushes: flushes, by outcome.
@@ -40,6 +41,11 @@ class Telemetry:
         self.untimed = Counter(
             "pyrover_analysis_calls_untimed",
             "HTTP calls whose duration is not known, because their first slices are not",
+            registry=self.registry,
+        )
+        self.repeated = Counter(
+            "pyrover_analysis_logs_repeated",
+            "Logs of batches that the store had already, from before the start or from another backend",
             registry=self.registry,
         )
         self.refused = Counter(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backend.ingest.batches import StoredBatches
 from backend.ingest.budget import Budget, Lease
@@ -138,7 +138,7 @@ class _Collecting:
             try:
                 await self._when_there_is_room(lease, self._decode)
                 self._framer.finish()
-                storing = self._submit()
+                storing = self._submit(identifier)
             except BaseException:
                 batches.end(identifier, stored=False)
                 raise
@@ -222,11 +222,13 @@ class _Collecting:
             self.counts.add(counts)
             service.counts.add(counts)
 
-    def _submit(self) -> asyncio.Future[None] | None:
+    def _submit(self, identifier: str = "") -> asyncio.Future[None] | None:
         size = self._stream.waiting_bytes
         batch = self._stream.batch()
         if batch is None:
             return None
+        if identifier:
+            batch = replace(batch, identifier=identifier)
         delivery, budget, logs = self._service.delivery, self._service.budget, len(batch)
         try:
             storing = asyncio.ensure_future(self._service.sink.submit(batch))

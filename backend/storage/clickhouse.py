@@ -6,8 +6,10 @@ cleared up. In a cluster, the entity decides on the shard; each shard is written
 begin with `every_` ask all of them.
 """
 
+import logging
 import threading
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from zlib import crc32
 
@@ -19,6 +21,7 @@ from backend.storage.clickhouse_schema import prepare
 from backend.storage.clickhouse_server import Address, Asked, Server, shards_of
 from backend.storage.clickhouse_tables import ENTITIES, MEASURES, METRICS, RowTables
 from backend.storage.interface import (
+    BATCHES_REMEMBERED,
     Endpoint,
     Flush,
     Instance,
@@ -31,8 +34,12 @@ from backend.storage.interface import (
 from backend.storage.merging import KEY, Seen, merge_rows
 from backend.storage.running_sums import RunningSums
 
+_logger = logging.getLogger(__name__)
+
 _ASKED_AT_ONCE = 1000
 _LARGEST_MINUTE = 2**31 - 1
+_BATCHES_KEPT = int(Precision.DAY)
+"""Minutes for which it is known at least that a batch is stored."""
 
 
 class ClickhouseStorage:
@@ -57,6 +64,7 @@ class ClickhouseStorage:
         self._write_lock = threading.Lock()
         self._maintain_lock = threading.Lock()
         self._version = 0
+        self._unremembered: deque[tuple[str, Row]] = deque(maxlen=BATCHES_REMEMBERED)
         self._kept = dict.fromkeys(Precision, 0)
         self._kept_metadata = 0
         self._sums = [(tables, RunningSums(tables.schema, self._process)) for tables in (METRICS, MEASURES)]
@@ -83,6 +91,16 @@ class ClickhouseStorage:
             self._entities.write(flush, self._version, self._insert)
             for _, sums, _ in prepared:
                 sums.commit()
+            self._remember(flush)
+
+    def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
+        """Which of these batches are in flushes of other writers, of any process; as Storage.stored_batches."""
+        statement = f"SELECT DISTINCT id FROM {self._asked.prefix}batches WHERE id IN %(ids)s AND writer != %(writer)s"  # noqa: S608 - the prefix is a constant
+        found: set[str] = set()
+        for part in range(0, len(identifiers), _ASKED_AT_ONCE):
+            given = {"ids": tuple(identifiers[part : part + _ASKED_AT_ONCE]), "writer": writer}
+            found |= {str(name) for (name,) in self._server.ask(statement, given)}
+        return found
 
     def services(self) -> list[Service]:
         """Every known service, by name."""
@@ -158,6 +176,7 @@ class ClickhouseStorage:
                     forget(shard, tables, now_minute, retention)
                 for table in (*ENTITIES, "relations"):
                     drop_before(shard, table, retention.oldest_metadata(now_minute))
+                drop_before(shard, "batches", now_minute - _BATCHES_KEPT)
             for precision, kept in self._kept.items():
                 self._kept[precision] = max(kept, retention.oldest(precision, now_minute))
             self._kept_metadata = max(self._kept_metadata, retention.oldest_metadata(now_minute))
@@ -180,6 +199,19 @@ class ClickhouseStorage:
             {"service": service_id, "first": first, "last": last, "kept": self._kept_metadata},
             "min(first_minute) <= %(last)s AND max(last_minute) >= %(first)s AND max(last_minute) >= %(kept)s",
         )
+
+    def _remember(self, flush: Flush) -> None:
+        """Say that batches are stored; after their rows, as what is known is not taken again."""
+        self._unremembered.extend((name, (name, flush.writer)) for name in flush.batches)
+        if not self._unremembered:
+            return
+        try:
+            self._insert("batches", "id, writer", list(self._unremembered))
+        except StorageError as error:
+            # The rows are written: their senders are not told otherwise.
+            _logger.warning("batches are stored, and known to this process alone so far: %s", error)
+        else:
+            self._unremembered.clear()
 
     def _insert_rows(self, tables: RowTables, rows: pl.DataFrame) -> None:
         shards = _shard_of(rows["entity"], len(self._shards))

@@ -123,6 +123,13 @@ ENTITIES = {
 }
 """Columns by table; each has `first_minute`, `last_minute`, `writer` and `version` too."""
 
+BATCHES = f"""
+    CREATE TABLE IF NOT EXISTS batches
+    (id String, writer String, minute Int32 DEFAULT toInt32(intDiv(toUnixTimestamp(now()), 60)))
+    ENGINE = ReplacingMergeTree PARTITION BY {_DAY} ORDER BY (id, writer)
+"""
+"""Batches that were stored, by the minute in which they were."""
+
 RELATIONS = "kind UInt8, id String, source_id String, destination_id String, side String, component Int32, minute Int32"
 
 
@@ -144,4 +151,4 @@ def creations() -> Mapping[str, str]:
         CREATE TABLE IF NOT EXISTS relations ({RELATIONS})
         ENGINE = ReplacingMergeTree PARTITION BY {_DAY} ORDER BY (kind, minute, id, side, component)
     """
-    return {**rows, **entities, "relations": relations}
+    return {**rows, **entities, "relations": relations, "batches": BATCHES}

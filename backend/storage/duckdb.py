@@ -20,11 +20,12 @@ import polars as pl
 from backend.storage.duckdb_merging import forget, merge, rolled_to
 from backend.storage.duckdb_migration import from_version_1
 from backend.storage.duckdb_rows import MEASURES, METRICS, SCHEMAS, RowTables
-from backend.storage.duckdb_statements import SCHEMA, SCHEMA_VERSION, Statement
+from backend.storage.duckdb_statements import BATCHES, SCHEMA, SCHEMA_VERSION, Statement
 from backend.storage.duckdb_writing import (
     NAMED,
     find_names,
     number_of,
+    write_batches,
     write_entities,
     write_relations,
     write_rows,
@@ -89,11 +90,18 @@ class DuckdbStorage:
                             write_rows(cursor, tables, rows, writer, again=again)
                     write_relations(cursor, flush)
                     write_entities(cursor, flush)
+                    write_batches(cursor, flush, again=again)
             except StorageError as error:
                 # DuckDB can fail after it has committed, when it tidies up its file.
                 if again or not self.has_written(flush.writer):
                     raise
                 _logger.warning("a flush is durable, but: %s", error)
+
+    def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
+        """Which of these batches are in flushes of other writers; as Storage.stored_batches."""
+        with self._transaction() as cursor:
+            given = {"ids": list(identifiers), "writer": writer}
+            return {name for (name,) in cursor.execute(Statement.FIND_BATCHES, given).fetchall()}
 
     def services(self) -> list[Service]:
         """Every known service, by name."""
@@ -229,6 +237,7 @@ class DuckdbStorage:
         tables = {name for (name,) in cursor.execute(Statement.TABLES).fetchall()}
         if not tables:
             cursor.execute(SCHEMA)
+            cursor.execute(BATCHES)
             cursor.execute(Statement.SET_VERSION, {"version": SCHEMA_VERSION})
             return
         if "schema_version" not in tables:
@@ -245,6 +254,7 @@ class DuckdbStorage:
             _logger.info("%s has schema %d and is brought to %d", self._path, version, SCHEMA_VERSION)
             from_version_1(cursor)
             cursor.execute(Statement.SET_VERSION, {"version": SCHEMA_VERSION})
+        cursor.execute(BATCHES)
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

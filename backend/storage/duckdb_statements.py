@@ -35,6 +35,11 @@ CREATE TABLE rolled (hours INTEGER NOT NULL, days INTEGER NOT NULL);
 INSERT INTO rolled VALUES (0, 0);
 """
 
+BATCHES = """
+CREATE TABLE IF NOT EXISTS batches (number BIGINT NOT NULL, id VARCHAR NOT NULL, writer VARCHAR NOT NULL);
+"""
+"""Files of before batches were remembered get it when they are opened; programs of then leave it alone."""
+
 SCHEMA = f"""
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 CREATE TABLE names (id INTEGER NOT NULL, text VARCHAR NOT NULL);
@@ -78,6 +83,17 @@ class Statement:
     FIND_WRITER = "SELECT id FROM writers WHERE text = $text"
     LAST_WRITER = "SELECT max(id) FROM writers"
     INSERT_WRITER = "INSERT INTO writers VALUES ($id, $text, $minute)"
+
+    FIND_BATCHES = """
+        SELECT id FROM batches WHERE id IN (SELECT unnest($ids::VARCHAR[])) AND writer <> $writer
+    """
+    LAST_BATCH = "SELECT max(number) FROM batches"
+    TAKE_BATCHES_BACK = "DELETE FROM batches WHERE writer = $writer"
+    INSERT_BATCHES = """
+        INSERT INTO batches
+        SELECT $first + generate_subscripts(ids, 1) - 1, unnest(ids), $writer FROM (SELECT $ids::VARCHAR[] AS ids)
+    """
+    FORGET_BATCHES = "DELETE FROM batches WHERE number < $oldest"
 
     INSERT_RELATIONS = """
         INSERT INTO relations

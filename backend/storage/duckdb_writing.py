@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from backend.storage.duckdb_rows import RowTables
 from backend.storage.duckdb_statements import Statement
-from backend.storage.interface import Flush
+from backend.storage.interface import BATCHES_REMEMBERED, Flush
 from backend.storage.merging import properties_text
 
 NAMED = ("metric", "label", "entity")
 """Columns that are numbers of names in the file."""
+BATCHES_FORGOTTEN = 4_096
+"""Batches are forgotten so many at a time: each deletion looks at all of them."""
 
 
 def write_rows(
@@ -87,6 +89,20 @@ def write_entities(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
             cursor.register("staged", {name: _column(values) for name, values in columns.items()})
             cursor.execute(statement)
             cursor.unregister("staged")
+
+
+def write_batches(cursor: duckdb.DuckDBPyConnection, flush: Flush, *, again: bool) -> None:
+    """Remember the batches of a flush, and forget the oldest; `again` when the writer has written before."""
+    if again:
+        cursor.execute(Statement.TAKE_BATCHES_BACK, {"writer": flush.writer})
+    if not flush.batches:
+        return
+    first = (number_of(cursor, Statement.LAST_BATCH) or 0) + 1
+    given = {"first": first, "ids": list(flush.batches), "writer": flush.writer}
+    cursor.execute(Statement.INSERT_BATCHES, given)
+    following = first + len(flush.batches)
+    if first // BATCHES_FORGOTTEN != following // BATCHES_FORGOTTEN:
+        cursor.execute(Statement.FORGET_BATCHES, {"oldest": following - BATCHES_REMEMBERED})
 
 
 def _column(values: Sequence[str | int]) -> NDArray[np.generic]:

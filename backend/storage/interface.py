@@ -131,6 +131,10 @@ class Relation:
     minute: int
 
 
+BATCHES_REMEMBERED = 65_536
+"""Batches of which a store knows at least that it has them, the latest ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flush:
     """Everything one flush writes, atomically."""
@@ -145,6 +149,8 @@ class Flush:
     endpoints: Sequence[Endpoint] = field(default_factory=list)
     endpoint_relations: Sequence[Relation] = field(default_factory=list)
     measures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MeasureSchema))
+    batches: Sequence[str] = ()
+    """Identifiers of the batches in it whose senders may send them again."""
 
 
 class Storage(Protocol):
@@ -152,6 +158,13 @@ class Storage(Protocol):
 
     def write(self, flush: Flush) -> None:
         """Write a flush durably: when this returns, the data survives a crash. Raises StorageError."""
+        ...
+
+    def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
+        """Which of these batches are in flushes of other writers: they must not be written again.
+
+        What `writer` itself has written it may write again, with all that was in it. Raises StorageError.
+        """
         ...
 
     def services(self) -> list[Service]:

@@ -1,11 +1,13 @@
 """A store in memory: nothing survives the process. For tests, and for looking at a recording."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
 from backend.storage.interface import (
+    BATCHES_REMEMBERED,
     Endpoint,
     Flush,
     Instance,
@@ -28,6 +30,7 @@ class MemoryStorage:
         self._lock = threading.Lock()
         self._metrics = _Rows(MetricSchema)
         self._measures = _Rows(MeasureSchema)
+        self._batches: OrderedDict[str, str] = OrderedDict()
         self._services: dict[str, Seen] = {}
         self._instances: dict[str, Seen] = {}
         self._endpoints: dict[str, Seen] = {}
@@ -54,6 +57,14 @@ class MemoryStorage:
             ):
                 for relation in relations:
                     relation_table[relation.id, relation.side, relation.component, relation.minute] = relation
+            self._batches.update(dict.fromkeys(flush.batches, flush.writer))
+            while len(self._batches) > BATCHES_REMEMBERED:
+                self._batches.popitem(last=False)
+
+    def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
+        """Which of these batches are in flushes of other writers; as Storage.stored_batches."""
+        with self._lock:
+            return {name for name in identifiers if self._batches.get(name, writer) != writer}
 
     def services(self) -> list[Service]:
         """Every known service, by name."""

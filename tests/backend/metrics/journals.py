@@ -26,6 +26,7 @@ def assert_same(found: LogBatch, expected: LogBatch) -> None:
     """Assert that two batches are equal, types of columns included."""
     assert list(map(told, found.connections)) == list(map(told, expected.connections))
     assert list(found.texts) == list(expected.texts)
+    assert found.identifier == expected.identifier
     assert found.columns.keys() == expected.columns.keys()
     pairs = [(getattr(found, name), getattr(expected, name)) for name in OWN]
     pairs += [(found.columns[name], column) for name, column in expected.columns.items()]

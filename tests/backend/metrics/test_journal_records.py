@@ -1,5 +1,7 @@
 import dataclasses
+import zlib
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,8 +58,10 @@ def small(number: int = 7) -> LogBatch:
 
 
 @settings(deadline=None, max_examples=60)
-@given(batches(), st.lists(connections, max_size=4), st.lists(st.integers(INT64.min, INT64.max), max_size=3))
-def test_a_batch_comes_back_as_it_was(batch: LogBatch, more: list[Connection], extremes: list[int]) -> None:
+@given(batches(), st.lists(connections, max_size=4), st.lists(st.integers(INT64.min, INT64.max), max_size=3), texts)
+def test_a_batch_comes_back_as_it_was(
+    batch: LogBatch, more: list[Connection], extremes: list[int], identifier: str
+) -> None:
     column = np.zeros(len(batch), np.int64)
     taken = min(len(column), len(extremes))
     column[:taken] = extremes[:taken]
@@ -65,6 +69,7 @@ def test_a_batch_comes_back_as_it_was(batch: LogBatch, more: list[Connection], e
         batch,
         connections=[*batch.connections, *more],
         columns={**batch.columns, "extremes": column},
+        identifier=identifier,
     )
     encoder = Encoder()
     for number in (0, 2**32 - 1):
@@ -130,6 +135,20 @@ def test_what_another_program_wrote_is_damaged_even_if_its_checksum_holds() -> N
     for described in (0, head.described - 1, head.described + 1, head.length):
         with pytest.raises(Damaged, match="it cannot be understood"):
             dataclasses.replace(head, described=described).body(data)
+
+
+def test_a_record_from_before_batches_had_identifiers_can_be_read() -> None:
+    record = Encoder().encode(dataclasses.replace(small(), identifier="one"), 0)
+    head = Head.read(memoryview(record))
+    assert head is not None
+    described = record[HEAD_BYTES : HEAD_BYTES + head.described]
+    columns = record[HEAD_BYTES + head.described :]
+    *before, identifier = msgspec.msgpack.decode(described, strict=False)
+    assert identifier == "one"
+    old = msgspec.msgpack.encode(before)
+    body = old + columns
+    read = Head(0, len(body), len(old), zlib.crc32(body)).body(memoryview(body))
+    assert_same(read, small())
 
 
 def test_what_is_remembered_of_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

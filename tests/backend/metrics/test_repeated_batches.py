@@ -1,0 +1,144 @@
+"""Batches that come again to another process than the one that stored them."""
+
+import asyncio
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+
+from backend.entities.resolution import Resolver
+from backend.ingest.batch import LogBatch
+from backend.metrics.pipeline import PipelineSettings
+from backend.storage.interface import Storage, StorageError
+from backend.storage.memory import MemoryStorage
+from tests.backend.metrics.test_journal_mode import GATHERING, BadBook, Remembering, ahead, until
+from tests.backend.metrics.test_journal_mode import running as writing_ahead
+from tests.backend.metrics.test_pipeline import Gate, batch, counter, running, total
+
+
+def named(identifier: str, rows: int = 1, remote: str = "") -> LogBatch:
+    return dataclasses.replace(batch(rows, remote=remote), identifier=identifier)
+
+
+class Restless(Remembering):
+    """Says that writing has failed when it has not, and cannot always say what it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unasked = 0
+        self.lies = 0
+
+    def write(self, flush: object) -> None:
+        super().write(flush)  # type: ignore[arg-type] # as the interface has it
+        if self.lies:
+            self.lies -= 1
+            raise StorageError("it is written, but the answer is lost")
+
+    def stored_batches(self, identifiers: object, writer: str) -> set[str]:
+        if self.unasked:
+            self.unasked -= 1
+            raise StorageError("it does not answer")
+        return super().stored_batches(identifiers, writer)  # type: ignore[arg-type] # as the interface has it
+
+
+async def test_a_batch_that_another_process_has_stored_counts_once() -> None:
+    storage = MemoryStorage()
+    async with running(storage) as first:
+        await asyncio.gather(first.submit(named("a", 2)), first.submit(named("b", 3)), first.submit(batch(5)))
+    async with running(storage) as second:
+        await asyncio.gather(*(second.submit(each) for each in (named("a", 2), named("b", 3), named("c", 7), batch(5))))
+        assert counter(second, "logs_repeated_total") == 5
+    assert total(storage) == 2 + 3 + 5 + 7 + 5
+
+
+async def test_a_flush_of_nothing_new_writes_nothing() -> None:
+    storage = Gate()
+    async with running(storage) as first:
+        await first.submit(named("a", 2))
+    async with running(storage) as second:
+        await second.submit(named("a", 2))
+    assert len(storage.flushes) == 1
+    assert total(storage) == 2
+
+
+async def test_a_flush_whose_answers_were_all_lost_counts_once() -> None:
+    storage = Restless()
+    async with running(storage, attempts=2) as pipeline:
+        storage.lies = 2
+        with pytest.raises(StorageError, match="the answer is lost"):
+            await pipeline.submit(named("a", 2))
+        await pipeline.submit(named("a", 2))
+        assert counter(pipeline, "logs_repeated_total") == 2
+    assert total(storage) == 2
+
+
+async def test_a_segment_that_is_tried_again_keeps_all_that_was_in_it(tmp_path: Path) -> None:
+    """Of what the same writer has written nothing is left out: its rows replace those of before."""
+    storage = Restless()
+    async with writing_ahead(storage, tmp_path, rows=6, **GATHERING) as pipeline:
+        await ahead(storage, pipeline)
+        storage.lies = PipelineSettings().attempts + 1
+        await asyncio.gather(*(pipeline.submit(each) for each in (named("a", 2), batch(4))))
+        storage.open.set()
+        await until(lambda: not storage.lies)
+    assert counter(pipeline, "logs_repeated_total") == 0
+    assert total(storage) == 1 + 2 + 4
+
+
+async def test_a_store_that_cannot_say_what_it_has_is_asked_again_and_then_senders_are_told() -> None:
+    storage = Restless()
+    async with running(storage, attempts=3) as pipeline:
+        storage.unasked = 2
+        await pipeline.submit(named("a", 2))
+        storage.unasked = 3
+        with pytest.raises(StorageError, match="it does not answer"):
+            await pipeline.submit(named("b", 3))
+        await pipeline.submit(named("b", 3))
+    assert total(storage) == 5
+
+
+async def test_batches_that_are_stored_one_by_one_are_known_too() -> None:
+    storage: Storage = MemoryStorage()
+    for _ in range(2):
+        async with running(storage, Resolver(BadBook())) as pipeline:
+            results = await asyncio.gather(
+                *(
+                    pipeline.submit(each)
+                    for each in (named("a", 2), named("bad", 3, remote="10.0.0.99"), named("c", 4))
+                ),
+                return_exceptions=True,
+            )
+            assert [isinstance(result, Exception) for result in results] == [False, True, False]
+    assert total(storage) == 6
+
+
+async def test_a_batch_is_known_after_its_segment_was_replayed(tmp_path: Path) -> None:
+    storage = Remembering()
+    async with writing_ahead(storage, tmp_path / "first", **GATHERING) as pipeline:
+        await ahead(storage, pipeline)
+        await pipeline.submit(named("a", 2))
+        await pipeline.submit(named("b", 3))
+        shutil.copytree(tmp_path / "first", tmp_path / "crashed")
+    crashed = Remembering()
+    for _ in range(2):
+        async with writing_ahead(crashed, tmp_path / "crashed") as pipeline:
+            await pipeline.submit(named("a", 2))
+            assert counter(pipeline, "logs_repeated_total") == 2
+    assert total(crashed) == 5
+
+
+async def test_a_batch_of_a_segment_that_came_again_before_a_replay_counts_once(tmp_path: Path) -> None:
+    """Its append was not acknowledged, so its sender gave it to another backend of the same store."""
+    storage = Remembering()
+    async with writing_ahead(storage, tmp_path / "first", **GATHERING) as pipeline:
+        await ahead(storage, pipeline)
+        await pipeline.submit(named("a", 2))
+        await pipeline.submit(named("b", 3))
+        shutil.copytree(tmp_path / "first", tmp_path / "crashed")
+    other = Remembering()
+    async with running(other) as pipeline:
+        await pipeline.submit(named("a", 2))
+    async with writing_ahead(other, tmp_path / "crashed") as pipeline:
+        assert counter(pipeline, "logs_repeated_total") == 2
+    assert total(other) == 5
