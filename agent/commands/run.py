@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from agent.commands.backend import read_security
 from agent.commands.capture import (
     Stop,
     describe_start,
-    fail,
     follow,
     monotonic_ns,
     node_name,
@@ -25,6 +23,7 @@ from agent.commands.capture import (
 from agent.commands.cluster import Cluster, open_cluster
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
+from agent.commands.telemetry import measured_programs, open_status
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.exclusion import Exclusion
@@ -36,6 +35,10 @@ from agent.kernel.loader import LoaderError
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from agent.reporting.beats import present
+from agent.telemetry.counted_transport import CountedTransport
+from agent.telemetry.messages import Messages
+from agent.telemetry.parts import Parts
+from agent.telemetry.progress import ProgressNotes
 from agent.tls.watcher import TlsWatcher
 
 SHUTDOWN_SECONDS = 5.0
@@ -50,35 +53,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
     parser.add_argument("--live", action="store_true", help="keep a line with the current figures")
     parser.add_argument("--figures", type=Path, metavar="FILE", help="write the final figures to FILE, as JSON")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="form of the messages (default: text)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the given time; the last logs are delivered before the end."""
+    messages = Messages(arguments.log_format)
     try:
         configuration = shared.configuration(arguments)
         transport = open_transport(configuration.core.backend)
     except ConfigurationError as error:
-        return fail(str(error))
+        return messages.fail(str(error))
     stop = Stop(arguments.duration)
-    with stop.on_signals(), ExitStack() as stack:
+    with messages.taken(), stop.on_signals(), ExitStack() as stack:
         stack.callback(transport.close)
         try:
+            status = stack.enter_context(open_status(configuration, messages))
             # Before the kernel: while all pods are listed for the first time there is nobody to take events.
             cluster = stack.enter_context(open_cluster(configuration))
+            stack.enter_context(measured_programs(configuration))
             source = stack.enter_context(open_kernel(configuration))
         except (LoaderError, ValueError) as error:
-            return fail(str(error))
+            return messages.fail(str(error))
         conntrack = stack.enter_context(open_conntrack(configuration))
         tls = stack.enter_context(open_tls(source, configuration))
-        live = LiveLine() if arguments.live else None
-        figures = _capture(
-            source, configuration, transport, stop, conntrack=conntrack, tls=tls, cluster=cluster, live=live
-        )
+        capture = Capture(configuration, source, transport, conntrack=conntrack, tls=tls, cluster=cluster)
+        status.begin(capture.parts)
+        stack.callback(status.end)
+        figures = capture.run(stop, messages, LiveLine() if arguments.live else None)
     if arguments.figures is not None:
         try:
             arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
         except OSError as error:
-            return fail(f"--figures: {arguments.figures} cannot be written: {error.strerror}")
+            return messages.fail(f"--figures: {arguments.figures} cannot be written: {error.strerror}")
     return 0
 
 
@@ -94,81 +103,104 @@ def open_transport(backend: Backend) -> GrpcTransport:
         raise ConfigurationError(f"core.backend: {error}") from error
 
 
-def _capture(
-    source: KernelSource,
-    configuration: Configuration,
-    transport: GrpcTransport,
-    stop: Stop,
-    *,
-    conntrack: ConntrackWatcher | None,
-    tls: TlsWatcher | None,
-    cluster: Cluster | None,
-    live: LiveLine | None,
-) -> Figures:
-    """Capture and deliver until it is time to stop; the final figures."""
-    containers = open_containers(configuration) if cluster is None else None  # pods have names of their own
-    host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
-    limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
-    ledger = Ledger()
-    sender = Sender(transport, ledger, limits)
-    exclusion = Exclusion(source, host)
-    pipeline = Pipeline(
-        configuration,
-        node_name(configuration),
-        os.getpid(),
-        host=host,
-        ledger=ledger,
-        deliver=sender.submit,
-        mute=source.mute,
-        pods=cluster.names if cluster is not None else None,
-        exclude=exclusion.exclude,
-    )
-    trimmer = MemoryTrimmer()
-    sender.start()
+class Capture:
+    """The agent between the kernel and the backend.
 
-    def figures() -> Figures:
-        balance = ledger.balance()
-        return Figures(
-            events=pipeline.events,
-            connections=pipeline.table.live,
-            captured=balance.captured,
-            delivered=balance.delivered,
-            waiting=pipeline.pending + sender.waiting,
-            losses={**source.losses(), **balance.lost},
-            incomplete={
-                **source.incomplete(),
-                **pipeline.remotes.losses(),
-                **pipeline.addresses.losses(),
-                **exclusion.losses(),
-                **(cluster.losses() if cluster is not None else {}),
-                **pipeline.conversations.losses,
-                **(conntrack.losses() if conntrack is not None else {}),
-                **(tls.failures() if tls is not None else {}),
-            },
-            troubles=pipeline.troubles,
-            problem=sender.problem,
+    Attributes:
+        parts: What can be asked for figures.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        source: KernelSource,
+        transport: GrpcTransport,
+        *,
+        conntrack: ConntrackWatcher | None,
+        tls: TlsWatcher | None,
+        cluster: Cluster | None,
+    ) -> None:
+        """Put everything together; nothing happens yet."""
+        containers = open_containers(configuration) if cluster is None else None  # pods have names of their own
+        host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
+        ledger = Ledger()
+        counted = CountedTransport(transport)
+        limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
+        self._sender = Sender(counted, ledger, limits)
+        exclusion = Exclusion(source, host)
+        self._source = source
+        self._cluster = cluster
+        pods = cluster.names if cluster is not None else None
+        self._pipeline = Pipeline(
+            configuration,
+            node_name(configuration),
+            os.getpid(),
+            host=host,
+            ledger=ledger,
+            deliver=self._sender.submit,
+            mute=source.mute,
+            pods=pods,
+            exclude=exclusion.exclude,
+        )
+        self._trimmer = MemoryTrimmer()
+        self.parts = Parts(
+            configuration=configuration,
+            source=source,
+            notes=ProgressNotes(self._pipeline, exclusion, pods),
+            ledger=ledger,
+            sender=self._sender,
+            transport=counted,
+            backends=transport.backends,
+            conntrack=conntrack,
+            tls=tls,
+            reporter=cluster.reporter if cluster is not None else None,
         )
 
-    def step(now_ns: int) -> None:
-        events = source.take()  # before the payload: what belongs to them is there then
-        pipeline.step(events, now_ns, source.take_payload())
-        if cluster is not None:
-            cluster.reporter.tick(now_ns, lambda: present(pipeline.processes.entities()))
-        trimmer.trim()
-        if live is not None and live.due():
-            live.show(figures())
+    def run(self, stop: Stop, messages: Messages, live: LiveLine | None) -> Figures:
+        """Capture and deliver until it is time to stop; the final figures."""
+        configuration = self.parts.configuration
 
-    try:
-        pipeline.start(monotonic_ns())
-        backend = f"backend {configuration.core.backend.addr}"
-        print(describe_start(source, configuration, backend), file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
-        follow(source, step, stop)
-    finally:
-        pipeline.finish(monotonic_ns())
-        sender.stop(SHUTDOWN_SECONDS)
-    final = figures()
-    if live is not None:
-        live.show(final)
-        live.end()
-    print(format_end(final), file=sys.stderr)  # noqa: T201 - a command's words to its user
-    return final
+        def step(now_ns: int) -> None:
+            self._step(now_ns)
+            if live is not None and live.due():
+                live.show(self._figures())
+
+        self._sender.start()
+        try:
+            self._pipeline.start(monotonic_ns())
+            messages.say(describe_start(self._source, configuration, f"backend {configuration.core.backend.addr}"))
+            follow(self._source, step, stop)
+        finally:
+            self._pipeline.finish(monotonic_ns())
+            self._sender.stop(SHUTDOWN_SECONDS)
+        final = self._figures()
+        if live is not None:
+            live.show(final)
+            live.end()
+        messages.say(format_end(final))
+        return final
+
+    def _step(self, now_ns: int) -> None:
+        events = self._source.take()  # before the payload: what belongs to them is there then
+        self._pipeline.step(events, now_ns, self._source.take_payload())
+        self.parts.notes.note_when_due(now_ns)
+        if self._cluster is not None:
+            self._cluster.reporter.tick(now_ns, lambda: present(self._pipeline.processes.entities()))
+        self._trimmer.trim()
+
+    def _figures(self) -> Figures:
+        parts = self.parts
+        progress = parts.notes.note(monotonic_ns())
+        balance = parts.ledger.balance()
+        missing = {cause: count for counts in parts.incomplete().values() for cause, count in counts.items()}
+        return Figures(
+            events=progress.events,
+            connections=progress.connections,
+            captured=balance.captured,
+            delivered=balance.delivered,
+            waiting=progress.pending + parts.sender.waiting,
+            losses={**parts.source.losses(), **balance.lost},
+            incomplete={**missing, **self._pipeline.addresses.losses()},
+            troubles=progress.troubles,
+            problem=parts.sender.problem,
+        )
