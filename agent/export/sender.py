@@ -3,11 +3,12 @@
 import random
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 
-from agent.export.accounting import Ledger, Loss
+from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
+from agent.export.queue import BatchQueue, QueueLimits
+from agent.export.spool import Spool
 from agent.export.transport import Attempt, Outcome, Transport
 
 
@@ -18,6 +19,8 @@ class SenderLimits:
     logs: int = 200_000
     size: int = 16 * 1024 * 1024
     """Bytes."""
+    spool_bytes: int = 256 * 1024 * 1024
+    """Bytes that may wait in the spool, where there is one: then these are not in memory."""
     attempt_seconds: float = 20.0
     """Deadline of one attempt."""
     first_pause: float = 0.5
@@ -40,14 +43,21 @@ class QueueFill:
 class Sender:
     """A bounded queue and the thread that empties it, oldest batch first, one at a time."""
 
-    def __init__(self, transport: Transport, ledger: Ledger, limits: SenderLimits | None = None) -> None:
+    def __init__(
+        self, transport: Transport, ledger: Ledger, limits: SenderLimits | None = None, spool: Spool | None = None
+    ) -> None:
+        """Begin with what the spool has from before.
+
+        Args:
+            transport: How a batch is sent.
+            ledger: Where its outcome is booked; with a spool, the ledger of it.
+            limits: Bounds and times.
+            spool: Keeps batches until they are answered, for the next agent when this one is killed.
+        """
         self._transport = transport
-        self._ledger = ledger
         self._limits = limits or SenderLimits()
-        self._queue: deque[Batch] = deque()
-        self._logs = 0
-        self._size = 0
-        self._in_flight = False
+        bounds = QueueLimits(self._limits.logs, self._limits.size, self._limits.spool_bytes)
+        self._queue = BatchQueue(ledger, bounds, spool)
         self._stop_at: float | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -60,25 +70,16 @@ class Sender:
     def submit(self, batch: Batch) -> None:
         """Queue a batch. When there is no room the oldest ones that are not under way are lost."""
         with self._changed:
-            self._queue.append(batch)
-            self._logs += batch.logs
-            self._size += batch.size
-            while self._logs > self._limits.logs or self._size > self._limits.size:
-                oldest = 1 if self._in_flight else 0
-                if oldest >= len(self._queue):
-                    break  # a single batch is under way, and nothing else is left to give up
-                removed = self._queue[oldest]
-                self._remove(removed)
-                self._ledger.lose(removed.logs, Loss.QUEUE_FULL)
+            self._queue.put(batch)
             self._changed.notify_all()
 
     def wait_for_room(self, batch: Batch, seconds: float) -> bool:
         """Wait for room for a batch; one that never fits waits for an empty queue. False when there is none yet."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._queue or self._fits(batch), seconds)
+            return self._changed.wait_for(lambda: self._queue.has_room_for(batch), seconds)
 
     def stop(self, seconds: float) -> None:
-        """Go on for at most `seconds` until the queue is empty; what remains then is lost."""
+        """Go on for at most `seconds` until the queue is empty; what remains then is in the spool, or lost."""
         with self._changed:
             self._stop_at = time.monotonic() + seconds
             self._changed.notify_all()
@@ -88,30 +89,25 @@ class Sender:
             self._transport.cancel()
             self._thread.join(0.1)
         with self._changed:
-            self._ledger.lose(self._logs, Loss.SHUTDOWN)
-            self._queue.clear()
-            self._logs = self._size = 0
+            self._queue.give_up()
 
     @property
     def waiting(self) -> int:
         """Logs that are queued or under way."""
         with self._changed:
-            return self._logs
+            return self._queue.logs
 
     @property
     def queue(self) -> QueueFill:
         """What is queued or under way, of one moment."""
         with self._changed:
-            return QueueFill(self._logs, self._size, len(self._queue))
+            return QueueFill(self._queue.logs, self._queue.size, len(self._queue))
 
     @property
     def problem(self) -> str:
         """Why the last attempt failed; empty when it did not."""
         with self._changed:
             return self._problem
-
-    def _fits(self, batch: Batch) -> bool:
-        return self._logs + batch.logs <= self._limits.logs and self._size + batch.size <= self._limits.size
 
     def _run(self) -> None:
         attempts = 0
@@ -120,34 +116,31 @@ class Sender:
             attempts = attempts + 1 if batch.id == previous else 1
             previous = batch.id
             attempt = self._transport.send(batch, self._timeout())
-            if self._settle(batch, attempt, attempts):
+            if self._settle(attempt, attempts):
                 self._pause(attempts)
 
     def _next(self) -> Batch | None:
         """The oldest batch, once there is one; None when it is time to end."""
         with self._changed:
-            while not self._queue and self._stop_at is None:
+            while not self._overdue():
+                batch = self._queue.take()
+                if batch is not None or self._stop_at is not None:
+                    return batch
                 self._changed.wait()
-            if not self._queue or self._overdue():
-                return None
-            self._in_flight = True
-            return self._queue[0]
+            return None
 
-    def _settle(self, batch: Batch, attempt: Attempt, attempts: int) -> bool:
+    def _settle(self, attempt: Attempt, attempts: int) -> bool:
         """Book the outcome of an attempt. True when the batch is to be sent again."""
         outcome = attempt.outcome
         if outcome is Outcome.DOUBTFUL:
             outcome = Outcome.RETRY if attempts < self._limits.doubtful_attempts else Outcome.REFUSED
         with self._changed:
-            self._in_flight = False
             self._problem = attempt.detail
             if outcome is Outcome.RETRY:
+                self._queue.put_back()
                 return True
-            self._remove(batch)
-            if outcome is Outcome.DELIVERED:
-                self._ledger.deliver(batch.logs)
-            else:
-                self._ledger.lose(batch.logs, Loss.REFUSED)
+            self._queue.settle(delivered=outcome is Outcome.DELIVERED)
+            self._changed.notify_all()
             return False
 
     def _pause(self, attempts: int) -> None:
@@ -168,9 +161,3 @@ class Sender:
 
     def _overdue(self) -> bool:
         return self._stop_at is not None and time.monotonic() >= self._stop_at
-
-    def _remove(self, batch: Batch) -> None:
-        self._queue.remove(batch)
-        self._logs -= batch.logs
-        self._size -= batch.size
-        self._changed.notify_all()
