@@ -1,5 +1,6 @@
 """The `pyrover-agent` command."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
+    # NumPy's library for linear algebra, of which nothing is used, would start a thread for each processor.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     description = "Watch the network calls of every process on this machine and stream them as access logs."
     return run_program("pyrover-agent", description, "agent.commands", COMMANDS, arguments)
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from agent.commands.capture import (
     open_tls,
 )
 from agent.commands.cluster import Cluster, open_cluster
+from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.commands.telemetry import measured_programs, open_status
@@ -31,7 +33,9 @@ from agent.discovery.procfs import ProcHost
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport
+from agent.kernel.capability_sets import call_with_only
 from agent.kernel.loader import LoaderError
+from agent.kernel.privileges import DAC_READ_SEARCH
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from agent.reporting.beats import present
@@ -61,34 +65,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the given time; the last logs are delivered before the end."""
     messages = Messages(arguments.log_format)
-    try:
-        configuration = shared.configuration(arguments)
-        transport = open_transport(configuration.core.backend)
-    except ConfigurationError as error:
-        return messages.fail(str(error))
     stop = Stop(arguments.duration)
     with messages.taken(), stop.on_signals(), ExitStack() as stack:
-        stack.callback(transport.close)
         try:
+            configuration = shared.configuration(arguments)
+            transport = open_transport(configuration.core.backend)
+            stack.callback(transport.close)
+            figures = _open_figures(arguments.figures, stack)
+            limit_to_loading()
             status = stack.enter_context(open_status(configuration, messages))
             # Before the kernel: while all pods are listed for the first time there is nobody to take events.
-            cluster = stack.enter_context(open_cluster(configuration))
+            cluster = call_with_only([DAC_READ_SEARCH], lambda: stack.enter_context(open_cluster(configuration)))
             stack.enter_context(measured_programs(configuration))
             source = stack.enter_context(open_kernel(configuration))
-        except (LoaderError, ValueError) as error:
+        except (ConfigurationError, LoaderError, ValueError) as error:
             return messages.fail(str(error))
+        limit_to_running(configuration)
         conntrack = stack.enter_context(open_conntrack(configuration))
         tls = stack.enter_context(open_tls(source, configuration))
         capture = Capture(configuration, source, transport, conntrack=conntrack, tls=tls, cluster=cluster)
         status.begin(capture.parts)
         stack.callback(status.end)
-        figures = capture.run(stop, messages, LiveLine() if arguments.live else None)
-    if arguments.figures is not None:
+        final = capture.run(stop, messages, LiveLine() if arguments.live else None)
         try:
-            arguments.figures.write_bytes(msgspec.json.encode(figures) + b"\n")
+            if figures is not None:
+                figures.write(msgspec.json.encode(final) + b"\n")
         except OSError as error:
             return messages.fail(f"--figures: {arguments.figures} cannot be written: {error.strerror}")
     return 0
+
+
+def _open_figures(path: Path | None, stack: ExitStack) -> FileIO | None:
+    """The file of the final figures: opened while this process may still write wherever its user may.
+
+    Raises:
+        ValueError: it cannot be written.
+    """
+    if path is None:
+        return None
+    try:
+        return stack.enter_context(path.open("wb", buffering=0))
+    except OSError as error:
+        raise ValueError(f"--figures: {path} cannot be written: {error.strerror}") from error
 
 
 def open_transport(backend: Backend) -> GrpcTransport:
@@ -165,7 +183,7 @@ class Capture:
             if live is not None and live.due():
                 live.show(self._figures())
 
-        self._sender.start()
+        call_with_only((), self._sender.start)  # it reads what the network sends
         try:
             self._pipeline.start(monotonic_ns())
             messages.say(describe_start(self._source, configuration, f"backend {configuration.core.backend.addr}"))

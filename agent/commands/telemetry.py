@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from agent.config import Configuration
 from agent.kernel import bpf_syscall
+from agent.kernel.capability_sets import call_with_only
+from agent.kernel.privileges import BPF
 from agent.telemetry.http_server import StatusServer
 from agent.telemetry.messages import Messages
 from agent.telemetry.status import AgentStatus
@@ -29,7 +31,7 @@ def open_status(configuration: Configuration, messages: Messages) -> Iterator[Ag
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ValueError(f"telemetry.address: {address} cannot be listened on: {why}; give another port") from error
     status.count_answers_of(server)
-    server.start()
+    call_with_only([BPF], server.start)  # it reads what anybody sends, and counters of the kernel
     try:
         messages.say(f"figures at http://{server.address}/metrics")
         yield status
