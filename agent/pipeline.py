@@ -145,7 +145,7 @@ class Pipeline:
             if self._assembler.size >= flush.max_count and first + flush.max_count < len(events):
                 # What is read of connections is still to come: their logs wait for it.
                 self._hand_on(now_ns, Holds(now_ns, lambda view: bool(view.conversations)))
-        self._tell(self.conversations.process(fragments, ended))
+        self._tell(self.conversations.process(fragments, ended, now_ns))
         self._verification.tick(now_ns)
         if self._assembler.size >= flush.max_count or now_ns - self._flushed_ns >= flush.period * 1e9:
             self.flush(now_ns)

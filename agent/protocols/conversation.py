@@ -30,7 +30,9 @@ class Conversation:
         "_parser",
         "_reads",
         "_served",
+        "_thread",
         "_writes",
+        "is_shared",
         "protocol",
         "requests",
         "session",
@@ -65,6 +67,10 @@ class Conversation:
         """What it is read as at the moment."""
         self._parser: Parser = _parser(fragment, losses)
         self._served: dict[int, tuple[int, Exchange]] = {}
+        self._thread = fragment.thread
+        facts = view.process.facts
+        self.is_shared = facts is not None and facts.changes_threads
+        """Whether several threads move its bytes, or may: one can be in a call while another ends the connection."""
 
     @property
     def is_busy(self) -> bool:
@@ -83,6 +89,7 @@ class Conversation:
 
     def take(self, fragment: Fragment, look: int) -> list[Exchange]:
         """The exchanges that end with a fragment. `look` numbers the looks at the ring."""
+        self.is_shared |= fragment.thread != self._thread
         if fragment.kind == EventKind.READ:
             return self._feed(self._flow_of_reads, self._reads.add(fragment, look))
         return self._feed(self._flow_of_writes, self._writes.add(fragment, look))

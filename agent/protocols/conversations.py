@@ -16,6 +16,9 @@ from agent.protocols.exchange import Exchange
 
 ORPHANS = 4_096
 """Fragments that may wait for the event that begins their connection."""
+LATE_NS = 1_000_000_000
+"""Nanoseconds for which an exchange may wait for its end after that of its connection, where several threads move its
+bytes: the one that moved the last of them may be kept from leaving its call."""
 
 _READ = frozenset((ConversationProtocol.HTTP1, ConversationProtocol.HTTP2))
 """What is read of connections."""
@@ -60,7 +63,7 @@ class Conversations:
         self._mute = mute
         self._conversations: OrderedDict[_Key, Conversation] = OrderedDict()
         self._waiting: dict[_Key, Conversation] = {}
-        self._ending: list[View] = []
+        self._ending: list[tuple[View, int]] = []  # and until when (CLOCK_MONOTONIC) bytes may come
         self._orphans: list[tuple[int, Fragment]] = []
         self._look = 0
         self.callers = Callers()
@@ -70,12 +73,13 @@ class Conversations:
     def __len__(self) -> int:
         return len(self._conversations)
 
-    def process(self, fragments: Sequence[Fragment], ended: Iterable[View]) -> list[Told]:
+    def process(self, fragments: Sequence[Fragment], ended: Iterable[View], now_ns: int) -> list[Told]:
         """Take the fragments of one look at the ring; the exchanges that ended with them.
 
         Args:
             fragments: In any order. Their events were tracked before, as far as there are any.
             ended: Views that have ended since the previous look.
+            now_ns: CLOCK_MONOTONIC.
         """
         self._look += 1
         told: list[Told] = []
@@ -88,19 +92,25 @@ class Conversations:
             self._collect(conversation, conversation.settle(self._look), told)
             if not conversation.is_waiting:
                 del self._waiting[key]
-        for view in self._ending:
-            self._end(view, told)
-        # Another thread may not have left the call yet whose bytes were the last ones: one more look.
-        self._ending = [view for view in ended if view.conversations]
+        # Another thread may not have left the call yet whose bytes were the last ones: one more look, and more of them
+        # where threads share the work. A thread that works alone has left all of its calls when it ends a connection.
+        late = []
+        for view, until_ns in self._ending:
+            if now_ns < until_ns and any(one.is_busy and one.is_shared for one in self._of(view)):
+                late.append((view, until_ns))
+            else:
+                self._end(view, told)
+        self._ending = late + [(view, now_ns + LATE_NS) for view in ended if view.conversations]
         return told
 
     def due(self, now_ns: int) -> list[Told]:
         """What is to be told by now (CLOCK_MONOTONIC) of exchanges that go on, and of connections that are gone."""
         told: list[Told] = []
-        ending = set(map(id, self._ending))
+        ending = {id(view) for view, _ in self._ending}
         for conversation in list(self._conversations.values()):
             if conversation.view.state is ViewState.ENDED and id(conversation.view) not in ending:
-                self._ending.append(conversation.view)
+                ending.add(id(conversation.view))
+                self._ending.append((conversation.view, now_ns + LATE_NS))
             elif conversation.is_busy:
                 self._collect(conversation, conversation.slices(now_ns), told)
         return told

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 
 from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind
-from agent.protocols.conversations import ORPHANS, Conversations, Told
+from agent.protocols.conversations import LATE_NS, ORPHANS, Conversations, Told
 from tests.agent.protocols.payload import READ, WRITE, calls, fragment
 from tests.agent.synthetic import World, event, facts, released
 
@@ -25,6 +26,7 @@ class Talk:
         self.world = World()
         self.world.host.processes[100] = facts(100)
         self.muted: list[int] = []
+        self.now_ns = 10_000
         self.conversations = Conversations(self.world.table, capacity, self.muted.append)
 
     def server(self, inode: int = 1) -> View:
@@ -36,11 +38,18 @@ class Talk:
         return view
 
     def hears(self, *fragments: Fragment, ended: Sequence[View] = ()) -> list[Told]:
-        return self.conversations.process(fragments, ended)
+        return self.conversations.process(fragments, ended, self.now_ns)
+
+    def ends(self, inode: int = 1) -> list[Told]:
+        return self.hears(ended=list(self.world.track(released(inode=inode)).views.values()))
 
     def closed(self, inode: int = 1) -> list[Told]:
-        views = self.world.track(released(inode=inode)).views.values()
-        return self.conversations.process((), list(views)) + self.conversations.process((), ())
+        return self.ends(inode) + self.hears()
+
+    def waits(self, nanoseconds: int) -> list[Told]:
+        """Look again after some time."""
+        self.now_ns += nanoseconds
+        return self.hears()
 
 
 def one_exchange(talk: Talk, *, inode: int = 1, at: int = 1000, asks: EventKind = READ) -> list[Told]:
@@ -139,11 +148,87 @@ def test_bytes_that_come_one_look_after_the_close_are_heard_before_the_end() -> 
     talk = Talk()
     talk.server()
     talk.hears(fragment(READ, REQUEST))
-    talk.hears(ended=list(talk.world.track(released()).views.values()))
+    assert talk.ends() == []
     (told,) = talk.hears(fragment(WRITE, RESPONSE, at=1100))
     assert told.exchange.status == 200
     talk.hears()
     assert len(talk.conversations) == 0
+
+
+HALVES = (RESPONSE[:-1], RESPONSE[-1:])
+
+
+@pytest.mark.parametrize("session", [0, 7])
+def test_bytes_of_a_thread_that_is_kept_from_leaving_its_call_are_awaited(session: int) -> None:
+    """The reader has seen the end and closed; the writer has moved the last byte but has not run since."""
+    talk = Talk()
+    view = talk.server()
+    first, last = calls(WRITE, HALVES, at=1100)
+    talk.hears(fragment(READ, REQUEST, thread=1, session=session), first._replace(thread=2, session=session))
+    assert talk.ends() == []
+    for _ in range(50):
+        assert talk.waits((LATE_NS - 1) // 50) == []
+        assert talk.conversations.is_busy(view)
+    (told,) = talk.hears(last._replace(thread=2, session=session))
+    assert (told.exchange.status, told.exchange.response.body_bytes) == (200, 2)
+    assert talk.hears() == []
+    assert len(talk.conversations) == 0
+    assert not talk.conversations.losses
+
+
+def test_bytes_that_never_come_are_awaited_for_a_bounded_time() -> None:
+    talk = Talk()
+    talk.server()
+    first, _ = calls(WRITE, HALVES, at=1100)
+    talk.hears(fragment(READ, REQUEST, thread=1), first._replace(thread=2))
+    assert talk.ends() == []
+    assert talk.waits(LATE_NS - 1) == []
+    (told,) = talk.waits(1)
+    assert (told.exchange.status, told.exchange.response.body_bytes) == (200, 1)
+    assert len(talk.conversations) == 0
+
+
+def test_a_thread_that_works_alone_has_left_its_calls_when_its_connection_ends() -> None:
+    """As curl, which leaves with the last byte of a body; an empty frame would still have ended its stream."""
+    talk = Talk()
+    talk.server()
+    first, _ = calls(WRITE, HALVES, at=1100)
+    talk.hears(fragment(READ, REQUEST), first)
+    assert talk.ends() == []
+    (told,) = talk.hears()
+    assert told.exchange.response.body_bytes == 1
+
+
+def test_a_program_that_changes_threads_may_be_late_in_any_of_them() -> None:
+    talk = Talk()
+    talk.world.host.processes[100] = msgspec.structs.replace(facts(100), changes_threads=True)
+    talk.server()
+    talk.hears(fragment(READ, REQUEST))
+    assert talk.ends() == []
+    assert talk.waits(LATE_NS - 1) == []
+    (told,) = talk.hears(fragment(WRITE, RESPONSE, at=1100))
+    assert told.exchange.status == 200
+
+
+def test_nothing_is_awaited_where_no_exchange_is_under_way() -> None:
+    talk = Talk()
+    talk.server()
+    assert len(talk.hears(fragment(READ, REQUEST, thread=1), fragment(WRITE, RESPONSE, at=1100, thread=2))) == 1
+    assert talk.closed() == []
+    assert len(talk.conversations) == 0
+
+
+def test_a_connection_that_waits_for_late_bytes_does_not_keep_others_waiting() -> None:
+    talk = Talk()
+    talk.server()
+    first, _ = calls(WRITE, HALVES, at=1100)
+    talk.hears(fragment(READ, REQUEST, thread=1), first._replace(thread=2))
+    talk.ends()
+    talk.waits(1)
+    talk.server(2)
+    talk.hears(fragment(READ, REQUEST, inode=2, at=2000))
+    assert [item.exchange.status for item in talk.closed(2)] == [0]
+    assert len(talk.conversations) == 1
 
 
 def test_a_connection_that_vanished_ends_when_it_is_looked_after() -> None:

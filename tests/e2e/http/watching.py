@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,14 +108,24 @@ class Watcher:
         return self.observed(port, since_ns)
 
     def wait_for_tls(self, port: int, exchange: Callable[[], object]) -> None:
-        """Make exchanges until both ends of one are told: a library's first user runs before the agent knows of it."""
+        """Make exchanges until both ends of one are told: a library's first user runs before the agent knows of it.
+
+        One that was left open by both ends is told when its connection has ended, which may be while the next is made.
+        """
         deadline = time.monotonic() + PATIENCE
-        since_ns = time.monotonic_ns()
-        while {one.role for one in self.observed(port, since_ns)} != set(ROLES):
+        begun: list[int] = []
+        while not self._has_both_ends_of_one(port, begun):
             assert time.monotonic() < deadline, "the agent tells nothing of these programs' TLS"
-            since_ns = time.monotonic_ns()
+            begun.append(time.monotonic_ns())
             exchange()
             self.settle()
+
+    def _has_both_ends_of_one(self, port: int, begun: Sequence[int]) -> bool:
+        """Whether both ends are told of one of the exchanges made one after the other, from these times on."""
+        roles: dict[int, set[str]] = defaultdict(set)
+        for one in self.observed(port, begun[0]) if begun else ():
+            roles[bisect_right(begun, one.start_ns)].add(one.role)
+        return any(found == set(ROLES) for found in roles.values())
 
     def check_nothing_came_later(self) -> None:
         """Fail if more exchanges of what was checked have been told since."""
