@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.kernel import privileges
-from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles
+from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles, of_the_loader, of_the_resident
 
 NAMES = [capability.name for capability in CAPABILITIES]
 
@@ -40,3 +40,28 @@ def test_the_kernel_takes_the_widest_one_for_those_that_are_required() -> None:
     assert obstacles(by_name("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")) == ()
     assert obstacles(by_name("CAP_SYS_ADMIN", "CAP_NET_ADMIN")) == ()
     assert obstacles(CAPABILITIES) == by_name("CAP_BPF", "CAP_PERFMON")
+
+
+def test_the_loader_needs_what_is_listed_and_for_older_kernels_more() -> None:
+    listed = {capability.bit for capability in CAPABILITIES}
+    assert of_the_loader() - listed == {8, 24}  # CAP_SETPCAP, CAP_SYS_RESOURCE
+    assert listed < of_the_loader()
+
+
+@pytest.mark.parametrize(
+    ("tls", "conntrack", "given_away"),
+    [
+        (True, True, set()),
+        (False, True, {"CAP_PERFMON"}),
+        (True, False, {"CAP_NET_ADMIN"}),
+        (False, False, {"CAP_PERFMON", "CAP_NET_ADMIN"}),
+    ],
+)
+def test_what_is_kept_depends_on_what_is_used(*, tls: bool, conntrack: bool, given_away: set[str]) -> None:
+    kept = of_the_resident(tls=tls, conntrack=conntrack)
+    assert kept == {each.bit for each in CAPABILITIES if each.name not in given_away}
+
+
+def test_numbers_are_those_of_the_names() -> None:
+    numbers = {capability.name: capability.bit for capability in CAPABILITIES}
+    assert (numbers["CAP_BPF"], numbers["CAP_DAC_READ_SEARCH"]) == (privileges.BPF, privileges.DAC_READ_SEARCH)
