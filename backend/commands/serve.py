@@ -73,7 +73,8 @@ async def _serve(settings: Settings, ports: Ports, ready_fd: int | None) -> None
     loop.add_signal_handler(signal.SIGHUP, _logger.info, "still starting, with the files as they are: no reload")
     async with running(settings, ports) as backend:
         loop.add_signal_handler(signal.SIGHUP, backend.reloader.soon)
-        addresses = {"grpc": ports.grpc.authority, "http": f"http://{ports.http.authority}"}
+        scheme = "https" if settings.http_tls.enabled else "http"
+        addresses = {"grpc": ports.grpc.authority, "http": f"{scheme}://{ports.http.authority}"}
         sys.stdout.write(f"pyrover-backend is ready: gRPC {addresses['grpc']}, console {addresses['http']}/\n")
         sys.stdout.flush()
         if ready_fd is not None:

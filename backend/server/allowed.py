@@ -45,6 +45,21 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A secret that is sent in a header."""
+
+    text: str = 'printable ASCII without spaces at its ends (a number in quotes, such as "123")'
+
+    def read(self, value: object) -> object:
+        """The secret. One that no header can hold as it is would let nobody pass, and is refused."""
+        if value is None:
+            return ""
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or value != value.strip():
+            raise ValueError(value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of several words."""
 

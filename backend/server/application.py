@@ -1,5 +1,6 @@
 """The one application that both ports serve: gRPC calls by their content type, everything else by its path."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
@@ -7,11 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from backend.ingest.status import CallError, Status
 from backend.server.asgi import Application, Receive, Scope, Send
 from backend.server.calls import Handler, Streaming
 from backend.server.grpc import GrpcApplication, is_grpc
+from backend.server.guard import HEALTH, Guard
 from backend.server.readiness import HEALTH_PATH, WATCH_PATH, Readiness
+from backend.server.tokens import Token
 
+_WRONG_PORT = "agents are served on the port that asks for their certificates; send there"
 _NOT_YET = b'{"error": "the backend is starting", "hint": "GET /healthcheck says what it waits for"}'
 
 
@@ -24,18 +29,33 @@ class BackendApplication:
     Args:
         readiness: What is awaited.
         token: See GrpcApplication.
+        http_token: See Guard; empty to ask for nothing.
     """
 
-    def __init__(self, readiness: Readiness, token: str = "") -> None:
+    def __init__(self, readiness: Readiness, token: str = "", http_token: str = "") -> None:
         health: dict[str, Handler] = {HEALTH_PATH: readiness.check, WATCH_PATH: Streaming(readiness.watch)}
         self.grpc = GrpcApplication(health, token)
-        self._health = Route("/healthcheck", readiness.healthcheck, methods=["GET"])
-        self._http: Application = Starlette(routes=[self._health, Route("/{path:path}", _not_yet)])
+        self.refused: Counter[str] = Counter()
+        """Requests over HTTP that were refused, by cause."""
+        self._token = Token(http_token)
+        self._health = Route(HEALTH, readiness.healthcheck, methods=["GET"])
+        self._http: Application = self.guarded([Route("/{path:path}", _not_yet)])
 
     def open(self, handlers: Mapping[str, Handler], routes: Sequence[BaseRoute]) -> None:
         """Serve everything: gRPC methods by path, and HTTP routes. Later calls replace the routes."""
         self.grpc.open(handlers)
-        self._http = Starlette(routes=[self._health, *routes])
+        self._http = self.guarded(routes)
+
+    def guarded(self, routes: Sequence[BaseRoute], *, console: bool = True) -> Guard:
+        """Routes, and /healthcheck, for those who may ask; whom this refuses is counted here too."""
+        return Guard(Starlette(routes=[self._health, *routes]), self._token, self.refused, console=console)
+
+    async def without_agents(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request on a port that asks nobody for a certificate, where other ports do."""
+        if scope["type"] == "http" and is_grpc(scope):
+            await self.grpc.refuse(send, CallError(Status.PERMISSION_DENIED, _WRONG_PORT))
+        else:
+            await self._http(scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -117,7 +117,9 @@ class ApplicationFile:
             yield self._given(name, value, setting.path)
         elif key in REFUSED_KEYS:
             if self._filled(name, value)[0] not in {False, "false", ""}:
-                hint = "TLS is not served: leave it off, and put a proxy in front of the port that ends TLS"
+                hint = (
+                    "leave it off; core.default.gRPCSslEnabled is for all ports of agents, restSSLEnabled the console's"
+                )
                 raise SettingsError(f"{self.where}: {name} is {value!r}; {hint}")
         elif key in IGNORED_KEYS.get(provider, ()):
             self._pass_over(name)

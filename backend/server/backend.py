@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from backend.dashboards.book import DashboardBook
@@ -76,7 +75,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         SettingsError: Another file that the settings name is wrong.
     """
     readiness = Readiness((_DECODER, _STORAGE))
-    application = BackendApplication(readiness, settings.token)
+    application = BackendApplication(readiness, settings.token, settings.http_token)
     registry = _registry()
     grace = settings.times.shutdown_seconds
     async with AsyncExitStack() as stack:
@@ -85,9 +84,12 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         analysis = await stack.enter_async_context(Analysis(settings, naming.resolver, registry))
         alarms = await stack.enter_async_context(Alarms(settings, lambda: _catalog(analysis), registry))
         if ports.prometheus is not None:
-            metrics = Starlette(routes=[metrics_route(registry), metrics_route(registry, "/")])
+            metrics = application.guarded([metrics_route(registry), metrics_route(registry, "/")], console=False)
             await stack.enter_async_context(serving(metrics, [ports.prometheus], grace))
-        await stack.enter_async_context(serving(application, ports.main, grace))
+        # Each has bounds of its own: who exhausts the console's port keeps no agent from sending.
+        await stack.enter_async_context(serving(application, ports.agents, grace, settings.grpc_tls))
+        console = application.without_agents if settings.grpc_tls.authorities else application
+        await stack.enter_async_context(serving(console, [ports.http], grace, settings.http_tls))
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)
@@ -100,7 +102,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
             settings.period,
             settings.limits.message_bytes,
         )
-        registry.register(ReceiverCollector(service, application.grpc))
+        registry.register(ReceiverCollector(service, application))
         dashboards = await asyncio.to_thread(_load_dashboards, analysis)
         opened = _Opened(naming, analysis, alarms, application=application, service=service, dashboards=dashboards)
         stack.push_async_callback(opened.reloader.settle)
@@ -173,7 +175,8 @@ class _Opened:
         definitions = analysis.pipeline.metrics.definitions
         return [
             metrics_route(registry),
-            self.reloader.route(analysis.settings.token),
+            # Where a token is asked of everybody, the guard has asked for it.
+            self.reloader.route("" if analysis.settings.http_token else analysis.settings.token),
             *graphql_routes(
                 analysis.storage,
                 definitions,

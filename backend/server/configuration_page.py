@@ -78,10 +78,11 @@ _TAIL: Final = """\
 ## Reloading
 
 `SIGHUP`, or `POST /api/reload` on the console's port, reads the files of `files.*` again: the scripts, the apdex
-thresholds, the rules that group endpoints and the table of addresses. With a token set, the request needs it in the
-header `Authentication`, or as `Authorization: Bearer TOKEN`. Each is judged by itself. One that is right takes the
-place of the old one between two flushes; one that is wrong is refused with its error in the log and in the answer, and
-the old one stays. The answer has the status 200 when all were right, 422 when one was refused:
+thresholds, the rules that group endpoints and the table of addresses. With `http_token` set, the request needs it, as
+every one does. With only `token` set, the request needs that, in the header `Authentication` or as
+`Authorization: Bearer TOKEN`. Each file is judged by itself. One that is right takes the place of the old one between
+two flushes; one that is wrong is refused with its error in the log and in the answer, and the old one stays. The answer
+has the status 200 when all were right, 422 when one was refused:
 
 ```json
 {"parts": [{"part": "metrics", "outcome": "replaced", "detail": "296 metrics"}]}
@@ -112,7 +113,7 @@ def _page() -> Iterator[str]:
         if keys:
             text = f"* Of `{provider}`: {', '.join(f'`{key}`' for key in sorted(keys))}."
             yield "\n".join(textwrap.wrap(text, 120, subsequent_indent="  ")) + "\n"
-    yield "\nTLS is not served. A setting that switches it on is refused and not passed over.\n\n"
+    yield "\nA setting that switches TLS on for another port than those of `core` is refused and not passed over.\n\n"
     yield _TAIL
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from backend.server.allowed import PORT, Allowed, Choice, Offset, Positive, Size, Switch, Text, Whole, Words
+from backend.server.allowed import PORT, Allowed, Choice, Offset, Positive, Size, Switch, Text, Token, Whole, Words
 from backend.server.settings import Settings
 
 PREFIX: Final = "PYROVER_BACKEND_"
@@ -42,6 +42,7 @@ class Setting:
 
 _ADDRESS = Text("an address of this machine, 0.0.0.0 or :: for all of them")
 _FILE = Text("the name of a file or folder")
+_TOKEN = Token()
 
 SETTINGS: Final = (
     Setting(
@@ -65,6 +66,63 @@ SETTINGS: Final = (
         PORT,
         "Port to which agents send; 0 lets the system choose.",
         "SW_CORE_GRPC_PORT",
+    ),
+    Setting(
+        "http_token",
+        "core.default.restAuthentication",
+        _TOKEN,
+        "What everybody must send as `Authorization: Bearer TOKEN` who asks anything over HTTP, on every port: the"
+        " console, the API, GraphQL, PromQL, `/metrics`, and who reloads. `/healthcheck` is open. Empty to ask for"
+        " nothing ([security.md](security.md)).",
+    ),
+    Setting(
+        "http_tls.enabled",
+        "core.default.restSSLEnabled",
+        Switch(),
+        "Whether the console's port is encrypted.",
+        "SW_CORE_REST_SSL_ENABLED",
+    ),
+    Setting(
+        "http_tls.key",
+        "core.default.restSSLKeyPath",
+        _FILE,
+        "Private key of that port, in PEM, without a password.",
+        "SW_CORE_REST_SSL_KEY_PATH",
+    ),
+    Setting(
+        "http_tls.certificate",
+        "core.default.restSSLCertChainPath",
+        _FILE,
+        "Certificate that it shows, in PEM, with those above it.",
+        "SW_CORE_REST_SSL_CERT_CHAIN_PATH",
+    ),
+    Setting(
+        "http_tls.authorities",
+        "core.default.restSSLTrustedCAsPath",
+        _FILE,
+        "Authorities, in PEM, one of which must vouch for the certificate of each who asks that port (mutual TLS);"
+        " empty to ask for no certificate.",
+    ),
+    Setting(
+        "grpc_tls.enabled",
+        "core.default.gRPCSslEnabled",
+        Switch(),
+        "Whether the ports of agents are encrypted, all of them.",
+        "SW_CORE_GRPC_SSL_ENABLED",
+    ),
+    Setting(
+        "grpc_tls.key",
+        "core.default.gRPCSslKeyPath",
+        _FILE,
+        "Private key of those ports, in PEM, without a password.",
+        "SW_CORE_GRPC_SSL_KEY_PATH",
+    ),
+    Setting(
+        "grpc_tls.certificate",
+        "core.default.gRPCSslCertChainPath",
+        _FILE,
+        "Certificate that they show, in PEM, with those above it.",
+        "SW_CORE_GRPC_SSL_CERT_CHAIN_PATH",
     ),
     Setting(
         "share_ports",
@@ -276,10 +334,18 @@ SETTINGS: Final = (
     Setting(
         "token",
         "receiver-sharing-server.default.authentication",
-        Text('text (a number in quotes, such as "123")'),
-        "What agents must send as the metadata `authentication`, on every port, and who reloads; empty to ask for"
-        " nothing.",
+        _TOKEN,
+        "What agents must send as the metadata `authentication`, on every port, and who reloads where `http_token` is"
+        " empty; empty to ask for nothing.",
         "SW_AUTHENTICATION",
+    ),
+    Setting(
+        "grpc_tls.authorities",
+        "receiver-sharing-server.default.gRPCSslTrustedCAsPath",
+        _FILE,
+        "Authorities, in PEM, one of which must vouch for the certificate of each agent (mutual TLS), on every port of"
+        " agents; the console's port then takes no agents. Empty to ask for no certificate.",
+        "SW_RECEIVER_GRPC_SSL_TRUSTED_CAS_PATH",
     ),
     Setting(
         "receivers.ebpf_host", "receiver-ebpf.default.gRPCHost", _ADDRESS, "Address of the next.", "SW_EBPF_GRPC_HOST"

@@ -6,7 +6,6 @@ that hold the status (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import re
 from collections import Counter
@@ -17,6 +16,7 @@ from backend.ingest.framing import ACCEPTED_ENCODINGS
 from backend.ingest.status import CallError, Status
 from backend.server.asgi import Receive, Scope, Send
 from backend.server.calls import Call, Disconnected, Handler, Streaming
+from backend.server.tokens import Token
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +51,17 @@ class GrpcApplication:
         """Calls being handled now."""
         self._handlers = dict(handlers)
         self._opened = False
-        self._token = token.encode()
+        self._token = Token(token)
 
     def open(self, handlers: Mapping[str, Handler]) -> None:
         """Serve these methods too, which is then all."""
         self._handlers.update(handlers)
         self._opened = True
+
+    async def refuse(self, send: Send, error: CallError) -> None:
+        """Answer a call with an error, whatever it is."""
+        self.calls["unknown", error.status.name] += 1
+        await _Answer(send).fail(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
@@ -97,7 +102,7 @@ class GrpcApplication:
 
     async def _handle(self, call: Call, answer: "_Answer") -> tuple[tuple[bytes, bytes], ...]:
         """Answer with messages; the trailers behind them."""
-        if self._token and not hmac.compare_digest(call.metadata.get("authentication", "").encode(), self._token):
+        if not self._token.admits(call.metadata.get("authentication", "").encode("latin-1")):
             raise CallError(Status.PERMISSION_DENIED, "the metadata 'authentication' does not hold the server's token")
         handler = self._handlers.get(call.path)
         if handler is None and not self._opened:

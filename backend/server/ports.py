@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
+from backend.server import tls
 from backend.server.serving import Listener, listen
 from backend.server.settings import Settings
 
@@ -20,9 +21,9 @@ class Ports:
     """For nothing but metrics."""
 
     @property
-    def main(self) -> tuple[Listener, ...]:
-        """Those on which everything is served."""
-        return (self.grpc, self.http, *self.further)
+    def agents(self) -> tuple[Listener, ...]:
+        """Those to which agents send."""
+        return (self.grpc, *self.further)
 
     @classmethod
     def listen(cls, settings: Settings) -> Self:
@@ -30,7 +31,10 @@ class Ports:
 
         Raises:
             PortError: One is taken or not allowed.
+            SettingsError: One cannot be encrypted as it is to be.
         """
+        tls.check("grpc_tls", settings.grpc_tls)
+        tls.check("http_tls", settings.http_tls)
         receivers, prometheus = settings.receivers, settings.prometheus
         with ExitStack() as bound:
 

@@ -1,7 +1,6 @@
 """Files that are read again while the backend runs: by SIGHUP, or by a request."""
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from backend.server.tokens import Token
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ class Reloader:
         Args:
             token: What must come in the header Authentication, or as Authorization: Bearer; empty to ask for nothing.
         """
-        expected = token.encode()
+        expected = Token(token)
 
         async def reload(request: Request) -> Response:
             if request.method != "POST":
@@ -106,7 +107,7 @@ class Reloader:
                 return response
             headers = request.headers
             given = headers.get("authentication") or headers.get("authorization", "").removeprefix("Bearer ")
-            if expected and not hmac.compare_digest(given.encode(), expected):
+            if not expected.admits(given.encode("latin-1")):
                 body = {"error": "the token is missing or wrong", "hint": "send it in the header Authentication"}
                 return _respond(body, HTTPStatus.FORBIDDEN)
             answers = await self.reload()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import h2corn
 
 from backend.server.asgi import Application
+from backend.server.settings import Tls
+from backend.server.tls import options
 
 STREAMS_PER_CONNECTION = 1_024
 STREAM_WINDOW = 1024 * 1024
@@ -65,10 +67,18 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> Listen
 
 
 @asynccontextmanager
-async def serving(application: Application, listeners: Sequence[Listener], grace: float) -> AsyncIterator[None]:
+async def serving(
+    application: Application, listeners: Sequence[Listener], grace: float, tls: Tls | None = None
+) -> AsyncIterator[None]:
     """Serve an application on sockets while the block runs.
 
     Leaving it stops accepting at once, gives open requests `grace` seconds to finish, and cancels the rest.
+
+    Args:
+        application: What answers.
+        listeners: The sockets. Bounds, such as how many connections there may be, are of all of them together.
+        grace: Seconds.
+        tls: How they are encrypted; not at all by default.
     """
     server = h2corn.Server(
         application,
@@ -82,6 +92,7 @@ async def serving(application: Application, listeners: Sequence[Listener], grace
             h2_initial_stream_window_size=STREAM_WINDOW,
             h2_initial_connection_window_size=CONNECTION_WINDOW,
             timeout_graceful_shutdown=grace,
+            **options(tls or Tls()),
         ),
     )
     running = asyncio.ensure_future(server.serve())

@@ -83,6 +83,15 @@ class Store(msgspec.Struct, frozen=True):
     clickhouse_cluster: str = ""
 
 
+class Tls(msgspec.Struct, frozen=True):
+    """How ports are encrypted; files in PEM."""
+
+    enabled: bool = False
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+
+
 class Receivers(msgspec.Struct, frozen=True):
     """Further ports on which agents may send; 0 for none."""
 
@@ -142,6 +151,9 @@ class Settings(msgspec.Struct, frozen=True):
     share_ports: bool = False
     data: str = ""
     token: str = ""
+    http_token: str = ""
+    grpc_tls: Tls = Tls()
+    http_tls: Tls = Tls()
     limits: Limits = Limits()
     times: Times = Times()
     names: Names = Names()

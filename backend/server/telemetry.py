@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from backend.ingest.counts import Counts, LogLoss
 from backend.server.access_logs import AccessLogService
-from backend.server.grpc import GrpcApplication
+from backend.server.application import BackendApplication
 
 _WITHOUT_CONNECTION = (LogLoss.NO_CONNECTION, LogLoss.ADDRESS_MISSING, LogLoss.CONNECTION_LOST)
 
@@ -23,7 +23,7 @@ class ReceiverCollector(Collector):
     """Reads the counters of one receiver."""
 
     service: AccessLogService
-    application: GrpcApplication
+    application: BackendApplication
 
     def collect(self) -> Iterator[Metric]:
         """Everything that is counted."""
@@ -44,10 +44,12 @@ class ReceiverCollector(Collector):
 
     def _calls(self) -> Iterator[Metric]:
         family = CounterMetricFamily("pyrover_backend_calls", "gRPC calls ended", labels=["method", "status"])
-        for (method, status), count in sorted(self.application.calls.items()):
+        for (method, status), count in sorted(self.application.grpc.calls.items()):
             family.add_metric([method, status], count)
         yield family
-        yield _gauge("open_calls", "gRPC calls being handled", self.application.handling)
+        yield _gauge("open_calls", "gRPC calls being handled", self.application.grpc.handling)
+        refused = dict(self.application.refused)
+        yield _counters("requests_refused", "HTTP requests of those who may not ask", "cause", refused)
 
     def _upstream(self, counts: Counts) -> Iterator[Metric]:
         """Names that dashboards made for SkyWalking's backend look for."""

@@ -26,8 +26,10 @@ _SERVER = frozenset(
         "restSSLCertChainPath", "sslKeyPath", "sslCertChainPath",
     }
 )  # fmt: skip
+_TLS = frozenset({"gRPCSslKeyPath", "gRPCSslCertChainPath", "restSSLKeyPath", "restSSLCertChainPath"})
+"""Those of them that are settings here where they are of the main ports."""
 IGNORED_KEYS: Final = {
-    "core.default": _SERVER
+    "core.default": (_SERVER - _TLS)
     | {
         "role", "downsampling", "enableDataKeeperExecutor", "dataKeeperExecutePeriod", "recordDataTTL",
         "l1FlushPeriod", "storageSessionTimeout", "persistentPeriod", "enableDatabaseSession", "topNReportPeriod",
@@ -40,7 +42,8 @@ IGNORED_KEYS: Final = {
         "trainingPeriodHttpUriRecognitionPattern", "maxHeapMemoryUsagePercent", "maxDirectMemoryUsage",
         "uiMenuRefreshInterval",
     },
-    "receiver-sharing-server.default": _SERVER | {"restHost", "restPort", "maxMessageSize"},
+    "receiver-sharing-server.default": (_SERVER - {"gRPCSslTrustedCAsPath"})
+    | {"restHost", "restPort", "maxMessageSize"},
     "receiver-ebpf.default": _SERVER | {"continuousPolicyCacheTimeout", "maxMessageSize"},
     "telemetry.none": frozenset(),
     "telemetry.prometheus": _SERVER,

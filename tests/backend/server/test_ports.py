@@ -10,14 +10,14 @@ LOOPBACK = {"host": "127.0.0.1", "grpc_port": 0, "http_port": 0}
 
 
 def close(ports: Ports) -> None:
-    for listener in (*ports.main, *([ports.prometheus] if ports.prometheus else [])):
+    for listener in (*ports.agents, ports.http, *([ports.prometheus] if ports.prometheus else [])):
         listener.close()
 
 
 def test_by_default_there_are_two() -> None:
     ports = Ports.listen(load(None, {}, LOOPBACK))
-    assert (len(ports.main), ports.prometheus) == (2, None)
-    assert {listener.host for listener in ports.main} == {"127.0.0.1"}
+    assert (len(ports.agents), ports.prometheus) == (1, None)
+    assert {listener.host for listener in (*ports.agents, ports.http)} == {"127.0.0.1"}
     close(ports)
 
 

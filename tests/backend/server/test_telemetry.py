@@ -15,7 +15,7 @@ async def test_what_came_in_is_what_the_metrics_say() -> None:
     service = AccessLogService(Collecting())
     registry = CollectorRegistry()
     application = application_of(service, [metrics_route(registry)])
-    registry.register(ReceiverCollector(service, application.grpc))
+    registry.register(ReceiverCollector(service, application))
     listener = listen("127.0.0.1", 0, "")
     protocol = message(read_log(), remote="b")
     protocol.protocolLog.http.response.statusCode = 200
