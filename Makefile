@@ -1,12 +1,12 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test lint format protos hooks configuration bench-ingest lock clean
+.PHONY: help run test vm-test lint format protos hooks agent-configuration configuration metrics-reference bench-ingest lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts deploy
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run backend and agent on this machine; FOR=20s stops by itself
 	@scripts/setup run
@@ -43,9 +43,17 @@ hooks: ## write docs/hooks.md from the hook declarations
 	@scripts/setup test
 	@$(PYTHON) -m agent.kernel.hooks_page
 
+agent-configuration: ## write docs/agent-configuration.md from the declared keys
+	@scripts/setup test
+	@$(PYTHON) -m agent.config_page
+
 configuration: ## write docs/configuration.md and application.yml from the declared settings
 	@scripts/setup test
 	@$(PYTHON) -m backend.server.configuration_page
+
+metrics-reference: ## write docs/metrics-reference.md from the scripts of metrics and the hook declarations
+	@scripts/setup test
+	@$(PYTHON) -m scripts.metrics_reference
 
 bench-ingest: ## measure what one backend takes on one core, from HTTP/2 to rows stored
 	@scripts/setup test

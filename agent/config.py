@@ -1,145 +1,229 @@
 """The agent's configuration: defaults, then a YAML file, then the environment, then the command line.
 
-Keys that mean the same as in other agents of this wire have the same names and environment variables.
+Keys that mean the same as in SkyWalking Rover have the same names and environment variables. Each key is declared
+once, here or in agent/config_discovery.py, with its variable and its meaning; docs/agent-configuration.md is made of
+that.
 """
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
-from agent.config_discovery import AnalyzerSettings, ProcessDiscovery, analyzers
+from agent.config_discovery import ProcessDiscovery, analyzers
 from agent.config_durations import Duration
+from agent.config_key import Key, walk
+from agent.config_level import Level
+from agent.config_reading import ConfigurationError, Reading
+from agent.config_upstream import ANALYZER_VARIABLES, analyzers_of, ignored_variable, is_of_a_service
 from agent.discovery.naming import ServiceRule
 from agent.kernel.hooks import HOOKS
-from common.yaml_file import YamlFileError, read_mapping
+from common.grpc.addresses import Target
+from common.grpc.failover import read_addresses
+
+_logger = logging.getLogger(__name__)
 
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-
-
-class ConfigurationError(Exception):
-    """The configuration cannot be used; the message says where and why."""
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A group of keys."""
 
 
-class Backend(_Section, frozen=True):
-    """Where access logs go."""
+class Logger(_Section, frozen=True):
+    """What the agent says while it runs."""
 
-    addr: str = "localhost:11800"
-    enable_TLS: bool = False  # noqa: N815 - the key's established spelling
-    ca_pem_path: str = ""
-    client_pem_path: str = ""
-    client_key_path: str = ""
-    authentication: str = ""
+    level: Annotated[Level, Key("ROVER_LOGGER_LEVEL", "messages of this level and of those above it are told")] = Level(
+        "INFO"
+    )
+
+
+class Backend(_Section, frozen=True):
+    """Where access logs and reports go."""
+
+    addr: Annotated[
+        str,
+        Key(
+            "ROVER_BACKEND_ADDR",
+            "`HOST:PORT`, or several separated by commas: when one fails the next one is taken (agent.md)",
+        ),
+    ] = "localhost:11800"
+    enable_TLS: Annotated[  # noqa: N815 - the key's established spelling
+        bool, Key("ROVER_BACKEND_ENABLE_TLS", "whether the backend is spoken to by TLS")
+    ] = False
+    ca_pem_path: Annotated[
+        str,
+        Key("ROVER_BACKEND_CA_PEM_PATH", "file with the authorities that vouch for the backend; empty: the system's"),
+    ] = ""
+    client_pem_path: Annotated[
+        str, Key("ROVER_BACKEND_PEM_PATH", "file with the certificate that the agent shows; empty: none")
+    ] = ""
+    client_key_path: Annotated[str, Key("ROVER_BACKEND_KEY_PATH", "file with the key of that certificate")] = ""
+    insecure_skip_verify: Annotated[
+        bool,
+        Key(
+            "ROVER_BACKEND_INSECURE_SKIP_VERIFY",
+            "whether any certificate of the backend is taken: whoever sits between may then read and change everything",
+        ),
+    ] = False
+    authentication: Annotated[
+        str, Key("ROVER_BACKEND_AUTHENTICATION", 'sent with each call as metadata "authentication"', secret=True)
+    ] = ""
 
 
 class Core(_Section, frozen=True):
     """What every part of the agent shares."""
 
-    cluster_name: str = ""
+    cluster_name: Annotated[
+        str,
+        Key("ROVER_CORE_CLUSTER_NAME", "told with the node; put before the names of services with `::` between them"),
+    ] = ""
     backend: Backend = Backend()
 
 
 class Flush(_Section, frozen=True):
     """When collected logs are sent: after this time or at this number, whichever comes first."""
 
-    max_count: Positive = 10_000
-    period: Duration = Duration(5.0)
+    max_count: Annotated[Positive, Key("ROVER_ACCESS_LOG_FLUSH_MAX_COUNT", "at so many logs they are sent")] = 10_000
+    period: Annotated[
+        Duration, Key("ROVER_ACCESS_LOG_FLUSH_PERIOD", "after this time they are sent; `--flush-period`")
+    ] = Duration(5.0)
 
 
 class AccessLog(_Section, frozen=True):
     """What is sent."""
 
-    exclude_namespaces: str = ""
-    """Separated by commas; nothing is told of their pods, and the backend is told so."""
-    exclude_cluster: str = ""
-    """Separated by commas: nothing is told of services of these clusters."""
+    exclude_namespaces: Annotated[
+        str,
+        Key(
+            "ROVER_ACCESS_LOG_EXCLUDE_NAMESPACES",
+            "separated by commas; nothing is told of their pods, and the backend is told so",
+        ),
+    ] = ""
+    exclude_cluster: Annotated[
+        str,
+        Key("ROVER_ACCESS_LOG_EXCLUDE_CLUSTER", "separated by commas; nothing is told of services of these clusters"),
+    ] = ""
     flush: Flush = Flush()
 
 
 class Node(_Section, frozen=True):
     """This machine."""
 
-    name: str = ""
-    """The host name when empty. It is the instance of every service on a plain host."""
+    name: Annotated[
+        str,
+        Key(
+            "ROVER_NODE_NAME",
+            "name of the node, and instance of every service on a host; empty: the host name",
+            also=("ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME",),
+        ),
+    ] = ""
 
 
 class Rule(_Section, frozen=True):
     """A rule that names services; at least one of the conditions must be there, and all that are must hold."""
 
-    service: str
-    command_line: str = ""
-    executable: str = ""
-    port: Port | None = None
+    service: Annotated[
+        str, Key("", "name of the service; `\\1` or `\\g<name>` is a group of `command_line`, else of `executable`")
+    ]
+    command_line: Annotated[str, Key("", "regular expression, searched in the arguments joined by spaces")] = ""
+    executable: Annotated[str, Key("", "regular expression, searched in the path of the program")] = ""
+    port: Annotated[Port | None, Key("", "a port that the process listens on")] = None
 
 
 class Discovery(_Section, frozen=True):
     """How processes are read and named."""
 
-    proc: str = "/proc"
-    """Where the host's /proc is mounted."""
-    service_rules: tuple[Rule, ...] = ()
+    proc: Annotated[str, Key("ROVER_HOST_PROC_MAPPING", "where the host's /proc is mounted")] = "/proc"
+    service_rules: Annotated[tuple[Rule, ...], Key("", "the first rule that holds names the service (agent.md)")] = ()
 
 
 class Kernel(_Section, frozen=True):
     """How events are captured."""
 
-    attach: Literal["auto", "fentry", "kprobe", "tracepoint"] = "auto"
-    ring_bytes: Positive = 4 * 1024 * 1024
-    payload_bytes: Positive = 8 * 1024 * 1024
-    """Of the ring of captured payload."""
-    unavailable_hooks: tuple[str, ...] = ()
-    """Hooks that are not to be used, by name; what is lost without them is in docs/hooks.md."""
+    attach: Annotated[
+        Literal["auto", "fentry", "kprobe", "tracepoint"], Key("ROVER_KERNEL_ATTACH", "kind of hooks; `--attach`")
+    ] = "auto"
+    ring_bytes: Annotated[
+        Positive, Key("ROVER_KERNEL_RING_BYTES", "size of the ring of events, a power of two; `--ring-bytes`")
+    ] = 4 * 1024 * 1024
+    payload_bytes: Annotated[
+        Positive, Key("ROVER_KERNEL_PAYLOAD_BYTES", "size of the ring of captured payload, a power of two")
+    ] = 8 * 1024 * 1024
+    unavailable_hooks: Annotated[
+        tuple[str, ...],
+        Key(
+            "ROVER_KERNEL_UNAVAILABLE_HOOKS",
+            "hooks that are not to be used, in the variable separated by commas; hooks.md says what is lost",
+        ),
+    ] = ()
 
 
 class Conntrack(_Section, frozen=True):
     """Finding the real far end of connections whose destination is translated on the way."""
 
-    enabled: bool = True
+    enabled: Annotated[bool, Key("ROVER_CONNTRACK_ENABLED", "whether that is done (conntrack.md)")] = True
 
 
 class Tls(_Section, frozen=True):
     """Reading the plain text of TLS connections, where libraries take it from programs and give it to them."""
 
-    enabled: bool = True
+    enabled: Annotated[bool, Key("ROVER_TLS_ENABLED", "whether that is done (tls.md)")] = True
 
 
 class Telemetry(_Section, frozen=True):
     """What the agent says of itself; docs/agent-metrics.md."""
 
-    address: Annotated[str, Meta(pattern=r"^$|^(\[[0-9A-Fa-f:.%]+\]|[\w.-]*):[0-9]{1,5}$")] = ""
-    """HOST:PORT where it answers questions about itself, by HTTP; without a host all addresses; empty for nowhere."""
-    program_statistics: bool = False
-    """Whether the kernel measures the time that each program takes, which costs some time itself."""
+    address: Annotated[
+        str,
+        Meta(pattern=r"^$|^(\[[0-9A-Fa-f:.%]+\]|[\w.-]*):[0-9]{1,5}$"),
+        Key(
+            "ROVER_TELEMETRY_ADDRESS",
+            "`HOST:PORT` where it answers questions about itself by HTTP (agent-metrics.md); without a host all"
+            " addresses; empty: nowhere",
+            takes="HOST:PORT, such as localhost:9000, [::1]:9000 or :9000, or nothing",
+        ),
+    ] = ""
+    program_statistics: Annotated[
+        bool,
+        Key(
+            "ROVER_TELEMETRY_PROGRAM_STATISTICS",
+            "whether the kernel measures the time that each program takes, which costs some time itself",
+        ),
+    ] = False
 
 
 class Limits(_Section, frozen=True):
     """Bounds of what the agent keeps. What does not fit is counted."""
 
-    connections: Positive = 65_536
-    processes: Positive = 8_192
-    listeners: Positive = 16_384
-    translations: Positive = 65_536
-    conversations: Positive = 16_384
-    network_namespaces: Positive = 256
-    unnamed_logs: Positive = 100_000
-    queue_logs: Positive = 200_000
-    queue_bytes: Positive = 16 * 1024 * 1024
+    connections: Annotated[Positive, Key("ROVER_LIMITS_CONNECTIONS", "connections that are followed")] = 65_536
+    processes: Annotated[Positive, Key("ROVER_LIMITS_PROCESSES", "processes that are known")] = 8_192
+    listeners: Annotated[Positive, Key("ROVER_LIMITS_LISTENERS", "listening sockets that name far ends")] = 16_384
+    translations: Annotated[Positive, Key("ROVER_LIMITS_TRANSLATIONS", "translated connections")] = 65_536
+    conversations: Annotated[
+        Positive, Key("ROVER_LIMITS_CONVERSATIONS", "connections and TLS sessions whose HTTP is read")
+    ] = 16_384
+    network_namespaces: Annotated[
+        Positive, Key("ROVER_LIMITS_NETWORK_NAMESPACES", "network namespaces listened to for translations")
+    ] = 256
+    unnamed_logs: Annotated[
+        Positive, Key("ROVER_LIMITS_UNNAMED_LOGS", "logs that wait for what the API server tells of their pods")
+    ] = 100_000
+    queue_logs: Annotated[Positive, Key("ROVER_LIMITS_QUEUE_LOGS", "logs that wait for the backend")] = 200_000
+    queue_bytes: Annotated[Positive, Key("ROVER_LIMITS_QUEUE_BYTES", "and their size")] = 16 * 1024 * 1024
 
 
 class Configuration(_Section, frozen=True):
     """Everything that can be set."""
 
+    logger: Logger = Logger()
     core: Core = Core()
     access_log: AccessLog = AccessLog()
     process_discovery: ProcessDiscovery = ProcessDiscovery()
@@ -164,54 +248,16 @@ class Configuration(_Section, frozen=True):
         )
 
 
-ENVIRONMENT = {
-    "ROVER_CORE_CLUSTER_NAME": "core.cluster_name",
-    "ROVER_BACKEND_ADDR": "core.backend.addr",
-    "ROVER_BACKEND_ENABLE_TLS": "core.backend.enable_TLS",
-    "ROVER_BACKEND_CA_PEM_PATH": "core.backend.ca_pem_path",
-    "ROVER_BACKEND_PEM_PATH": "core.backend.client_pem_path",
-    "ROVER_BACKEND_KEY_PATH": "core.backend.client_key_path",
-    "ROVER_BACKEND_AUTHENTICATION": "core.backend.authentication",
-    "ROVER_ACCESS_LOG_EXCLUDE_NAMESPACES": "access_log.exclude_namespaces",
-    "ROVER_ACCESS_LOG_EXCLUDE_CLUSTER": "access_log.exclude_cluster",
-    "ROVER_PROCESS_DISCOVERY_HEARTBEAT_PERIOD": "process_discovery.heartbeat_period",
-    "ROVER_PROCESS_DISCOVERY_PROPERTIES_REPORT_PERIOD": "process_discovery.properties_report_period",
-    "ROVER_PROCESS_DISCOVERY_KUBERNETES_ACTIVE": "process_discovery.kubernetes.active",
-    "ROVER_PROCESS_DISCOVERY_KUBERNETES_NAMESPACES": "process_discovery.kubernetes.namespaces",
-    "ROVER_PROCESS_DISCOVERY_KUBERNETES_HOST_PROCESSES": "process_discovery.kubernetes.host_processes",
-    "ROVER_PROCESS_DISCOVERY_KUBERNETES_KUBECONFIG": "process_discovery.kubernetes.kubeconfig",
-    "ROVER_ACCESS_LOG_FLUSH_MAX_COUNT": "access_log.flush.max_count",
-    "ROVER_ACCESS_LOG_FLUSH_PERIOD": "access_log.flush.period",
-    "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME": "node.name",
-    "ROVER_NODE_NAME": "node.name",
-    "ROVER_HOST_PROC_MAPPING": "discovery.proc",
-    "ROVER_KERNEL_ATTACH": "kernel.attach",
-    "ROVER_KERNEL_RING_BYTES": "kernel.ring_bytes",
-    "ROVER_KERNEL_PAYLOAD_BYTES": "kernel.payload_bytes",
-    "ROVER_KERNEL_UNAVAILABLE_HOOKS": "kernel.unavailable_hooks",
-    "ROVER_CONNTRACK_ENABLED": "conntrack.enabled",
-    "ROVER_TLS_ENABLED": "tls.enabled",
-    "ROVER_TELEMETRY_ADDRESS": "telemetry.address",
-    "ROVER_TELEMETRY_PROGRAM_STATISTICS": "telemetry.program_statistics",
-    "ROVER_LIMITS_CONNECTIONS": "limits.connections",
-    "ROVER_LIMITS_PROCESSES": "limits.processes",
-    "ROVER_LIMITS_LISTENERS": "limits.listeners",
-    "ROVER_LIMITS_TRANSLATIONS": "limits.translations",
-    "ROVER_LIMITS_CONVERSATIONS": "limits.conversations",
-    "ROVER_LIMITS_NETWORK_NAMESPACES": "limits.network_namespaces",
-    "ROVER_LIMITS_UNNAMED_LOGS": "limits.unnamed_logs",
-    "ROVER_LIMITS_QUEUE_LOGS": "limits.queue_logs",
-    "ROVER_LIMITS_QUEUE_BYTES": "limits.queue_bytes",
+KEYS: Final = dict(walk(Configuration))
+"""How each key was declared, by its path."""
+ENVIRONMENT: Final = {
+    **{variable: path for path, field in KEYS.items() if field.key for variable in field.key.also},
+    **{field.key.variable: path for path, field in KEYS.items() if field.key and field.key.variable},
 }
-"""Key by environment variable. An empty variable counts as unset; of two for one key the later line wins."""
+"""Key by environment variable. An empty variable counts as unset; of two for one key the later one wins."""
 
-_ELEMENTS: dict[str, type[msgspec.Struct]] = {"service_rules": Rule, "analyzers": AnalyzerSettings}
-"""What lists of sections consist of, by the name of the list."""
-_LISTS = frozenset(("kernel.unavailable_hooks",))
-"""Keys whose values are lists; a variable holds them separated by commas."""
-
-_VARIABLE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)(?::(.*))?\}$")
-_UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+_WARNINGS: Final = 20
+"""Unknown keys that are told one by one."""
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 
@@ -220,72 +266,78 @@ def load_configuration(
 ) -> Configuration:
     """The configuration of a file (None for none), the environment and command-line `flags` (values by key).
 
+    Keys that are not known, or have no meaning here, are told as warnings.
+
     Raises:
         ConfigurationError: the file cannot be read, or a value of any of the three cannot be used.
     """
     environment = os.environ if environment is None else environment
-    tree: dict[str, Any] = _expand(_read(path), environment) if path is not None else {}
-    origins: dict[str, str] = {}
-    for variable, key in ENVIRONMENT.items():
-        if environment.get(variable):
-            _set(tree, key, _listed(environment[variable]) if key in _LISTS else environment[variable])
-            origins[key] = f"environment variable {variable}"
+    reading = Reading(Configuration, str(path or "configuration"))
+    if path is not None:
+        reading.read_file(path, environment)
+    _read_environment(reading, environment)
     for key, value in (flags or {}).items():
         if value is not None:
-            _set(tree, key, value)
-            origins[key] = "the command line"
+            reading.set(key, value, "the command line")
+    _warn(reading, environment)
+    reading.check(_decode)
     try:
-        configuration = msgspec.convert(tree, Configuration, strict=False, dec_hook=_decode)
+        configuration = msgspec.convert(reading.tree, Configuration, strict=False, dec_hook=_decode)
+        _check_addresses(configuration.core.backend.addr)
         for at, rule in enumerate(configuration.discovery.service_rules):
             _check_rule(f"discovery.service_rules[{at}]", rule)
         analyzers(configuration.process_discovery.kubernetes)
         for name in configuration.kernel.unavailable_hooks:
             _check_hook(name)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(_explain(str(error), origins, str(path or "configuration"))) from error
+        raise ConfigurationError(_explain(str(error), reading)) from error
     return configuration
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_mapping(path, "core:")
-    except YamlFileError as error:
-        raise ConfigurationError(str(error)) from error
+def _read_environment(reading: Reading, environment: Mapping[str, str]) -> None:
+    for variable, key in ENVIRONMENT.items():
+        if environment.get(variable):
+            reading.set(key, environment[variable], f"environment variable {variable}")
+    key = "process_discovery.kubernetes.analyzers"
+    if not reading.has(key) and (changed := analyzers_of(environment)) is not None:
+        set_by = [variable for variable in ANALYZER_VARIABLES if environment.get(variable)]
+        reading.set(key, changed, f"environment variable {' or '.join(set_by)}")
 
 
-def _expand(tree: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML holds anything
-    """Replace values of the form ${VARIABLE:default}; leave out keys without a value."""
-    if isinstance(tree, dict):
-        expanded = {str(key): _expand(value, environment) for key, value in tree.items()}
-        return {key: value for key, value in expanded.items() if value is not None}
-    if isinstance(tree, list):
-        return [_expand(value, environment) for value in tree]
-    match = _VARIABLE.match(tree) if isinstance(tree, str) else None
-    if match:
-        default = match[2] or ""
-        # The braces of a template are none of YAML.
-        return environment.get(match[1]) or (default if "{{" in default else yaml.safe_load(default))
-    return tree
-
-
-def _set(tree: dict[str, Any], key: str, value: object) -> None:
-    *sections, name = key.split(".")
-    for section in sections:
-        below = tree.setdefault(section, {})
-        if not isinstance(below, dict):
-            return  # the wrong form is reported by the conversion
-        tree = below
-    tree[name] = value
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _warn(reading: Reading, environment: Mapping[str, str]) -> None:
+    """Tell what of the configuration is not used."""
+    known = {*ENVIRONMENT, *ANALYZER_VARIABLES}
+    unknown, ignored = list(reading.unknown), dict(reading.ignored)
+    for variable in sorted(environment):
+        if not variable.startswith("ROVER_") or variable in known | reading.variables or not environment[variable]:
+            continue
+        if why := ignored_variable(variable):
+            if environment[variable] not in why.harmless:
+                ignored[variable] = f"{variable}: {why.reason}"
+        elif not is_of_a_service(variable):
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "docs/agent-configuration.md names all"
+            unknown.append(f"environment variable {variable} is not known and not used; {hint}")
+    for message in unknown[:_WARNINGS]:
+        _logger.warning("%s", message)
+    if len(unknown) > _WARNINGS:
+        _logger.warning("%d more keys are not known; docs/agent-configuration.md names all", len(unknown) - _WARNINGS)
+    if ignored:
+        _logger.warning("without a meaning here, and not used: %s", "; ".join(ignored.values()))
 
 
 def _decode(wanted: type, value: object) -> object:
-    if wanted is Duration:
-        return Duration.parse(value)
+    if issubclass(wanted, Duration | Level):
+        return wanted.parse(value)
     raise NotImplementedError(wanted)
+
+
+def _check_addresses(text: str) -> None:
+    try:
+        for address in read_addresses(text):
+            Target.parse(address)
+    except ValueError as error:
+        raise msgspec.ValidationError(f"{error} - at `$.core.backend.addr`") from error
 
 
 def _check_rule(where: str, rule: Rule) -> None:
@@ -312,25 +364,30 @@ def _check_hook(name: str) -> None:
     raise msgspec.ValidationError(f"No hook is named {name!r}; {hint} - at `$.kernel.unavailable_hooks`")
 
 
-def _explain(message: str, origins: Mapping[str, str], file: str) -> str:
-    unknown = _UNKNOWN_KEY.search(message)
-    if unknown:
-        path = (unknown["path"] or "").lstrip(".")
-        key = f"{path}.{unknown['key']}" if path else unknown["key"]
-        near = difflib.get_close_matches(unknown["key"], _keys(path), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(_keys(path))}"
-        return f"{origins.get(key, file)}: unknown key {key!r}; {hint}"
+def _explain(message: str, reading: Reading) -> str:
     at = _AT.search(message)
     if at is None:
-        return f"{file}: {message}"
-    return f"{origins.get(at['path'], file)}: {at['path']}: {message[: at.start()]}"
+        return f"{reading.origin('')}: {message}"
+    return f"{reading.origin(at['path'])}: {at['path']}: {message[: at.start()]}"
 
 
-def _keys(path: str) -> list[str]:
-    """The keys of the section at a path such as "core.backend" or "discovery.service_rules[0]"."""
-    section: type[msgspec.Struct] = Configuration
-    for name in filter(None, path.split(".")):
-        if name.partition("[")[0] in _ELEMENTS:
-            return list(_ELEMENTS[name.partition("[")[0]].__struct_fields__)
-        section = next(field.type for field in msgspec.structs.fields(section) if field.name == name)
-    return list(section.__struct_fields__)
+__all__ = [
+    "ENVIRONMENT",
+    "KEYS",
+    "AccessLog",
+    "Backend",
+    "Configuration",
+    "ConfigurationError",
+    "Conntrack",
+    "Core",
+    "Discovery",
+    "Flush",
+    "Kernel",
+    "Limits",
+    "Logger",
+    "Node",
+    "Rule",
+    "Telemetry",
+    "Tls",
+    "load_configuration",
+]

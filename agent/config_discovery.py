@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config_durations import Duration
+from agent.config_key import Key
 from agent.discovery.kubernetes.analyzers import Analyzer
 from agent.discovery.kubernetes.templates import Filter, Template, TemplateError
 
@@ -18,14 +19,13 @@ _PROXY: Final = '.Pod.HasContainer "istio-proxy"'
 class AnalyzerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Names the processes in pods of which all filters hold. Every text is a template (docs/discovery.md)."""
 
-    active: bool = True
-    filters: tuple[str, ...] = ()
-    layer: str = "K8S_SERVICE"
-    service_name: str
-    instance_name: str = "{{.Pod.Name}}"
-    process_name: str = "{{.Process.ExeName}}"
-    labels: str = ""
-    """Separated by commas."""
+    active: Annotated[bool, Key("", "whether it is asked")] = True
+    filters: Annotated[tuple[str, ...], Key("", "all have to hold")] = ()
+    layer: Annotated[str, Key("", "layer of the service")] = "K8S_SERVICE"
+    service_name: Annotated[str, Key("", "name of the service")]
+    instance_name: Annotated[str, Key("", "name of the instance")] = "{{.Pod.Name}}"
+    process_name: Annotated[str, Key("", "name of the process")] = "{{.Process.ExeName}}"
+    labels: Annotated[str, Key("", "separated by commas")] = ""
 
 
 ANALYZERS: Final = (
@@ -53,24 +53,47 @@ ANALYZERS: Final = (
 class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The cluster that this host is a node of."""
 
-    active: bool = False
-    node_name: str = ""
-    """As the cluster calls this node; `node.name` when empty."""
-    namespaces: str = ""
-    """Separated by commas: only pods of these; empty for all."""
-    host_processes: bool = False
-    """Whether processes outside of pods are told of as well."""
-    kubeconfig: str = ""
-    """File that says how to ask the API server; empty for the service account of the agent's pod."""
-    analyzers: tuple[AnalyzerSettings, ...] = ANALYZERS
+    active: Annotated[
+        bool,
+        Key("ROVER_PROCESS_DISCOVERY_KUBERNETES_ACTIVE", "whether processes are named by the pods that they are in"),
+    ] = False
+    node_name: Annotated[
+        str,
+        Key("", "as the cluster calls this node, `spec.nodeName`; empty: `node.name`, which has a variable for it"),
+    ] = ""
+    namespaces: Annotated[
+        str,
+        Key("ROVER_PROCESS_DISCOVERY_KUBERNETES_NAMESPACES", "separated by commas: only pods of these; empty: all"),
+    ] = ""
+    host_processes: Annotated[
+        bool,
+        Key("ROVER_PROCESS_DISCOVERY_KUBERNETES_HOST_PROCESSES", "whether processes outside of pods are told of, too"),
+    ] = False
+    kubeconfig: Annotated[
+        str,
+        Key(
+            "ROVER_PROCESS_DISCOVERY_KUBERNETES_KUBECONFIG",
+            "file that says how to ask the API server; empty: by the service account of the agent's pod",
+        ),
+    ] = ""
+    analyzers: Annotated[
+        tuple[AnalyzerSettings, ...],
+        Key("", "who names processes, in order; every text is a template (discovery.md)"),
+    ] = ANALYZERS
 
 
 class ProcessDiscovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the backend is told of processes, and by whom they are named."""
 
-    heartbeat_period: Duration = Duration(20.0)
-    properties_report_period: Annotated[int, Meta(ge=1)] = 10
-    """Each so many heartbeats everything is told again."""
+    heartbeat_period: Annotated[
+        Duration,
+        Key("ROVER_PROCESS_DISCOVERY_HEARTBEAT_PERIOD", "how often the backend is told which processes there are"),
+    ] = Duration(20.0)
+    properties_report_period: Annotated[
+        int,
+        Meta(ge=1),
+        Key("ROVER_PROCESS_DISCOVERY_PROPERTIES_REPORT_PERIOD", "each so many heartbeats everything is told again"),
+    ] = 10
     kubernetes: Kubernetes = Kubernetes()
 
 

@@ -1,6 +1,7 @@
 """Lengths of time as people write them: 500ms, 10s, 1m, 1h30m."""
 
 import re
+from typing import Final
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
@@ -18,10 +19,22 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def format_duration(seconds: float) -> str:
+    """A text that parse_duration reads as so many seconds, to the millisecond, in the largest unit that does."""
+    milliseconds = round(seconds * 1000)
+    for unit in ("h", "m", "s"):
+        length = round(_UNITS[unit] * 1000)
+        if milliseconds >= length and milliseconds % length == 0:
+            return f"{milliseconds // length}{unit}"
+    return f"{milliseconds}ms"
+
+
 class Duration(float):
     """Seconds; in a configuration file a text such as "500ms" or a plain number of seconds."""
 
     __slots__ = ()
+
+    ALLOWED: Final = "a length of time longer than nothing, such as 500ms, 10s, 1m or 1h30m, or a number of seconds"
 
     @classmethod
     def parse(cls, value: object) -> "Duration":

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from agent import config_level
 from agent.config import Configuration, load_configuration
 from agent.config_durations import Duration
 
@@ -17,13 +18,15 @@ def duration(text: str) -> Duration:
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that `configuration` reads and every command has."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration in YAML; see docs/agent.md")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration in YAML; see docs/agent-configuration.md"
+    )
     parser.add_argument("--flush-period", type=duration, metavar="TIME", help="send logs this often (default 5s)")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """Declare where logs go."""
-    parser.add_argument("--backend", metavar="HOST:PORT", help="where access logs go (default localhost:11800)")
+    parser.add_argument("--backend", metavar="HOST:PORT[,...]", help="where access logs go (default localhost:11800)")
 
 
 def add_kernel(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +40,7 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
 
 
 def configuration(arguments: argparse.Namespace) -> Configuration:
-    """The configuration of file, environment and command line.
+    """The configuration of file, environment and command line; its level of messages counts from now on.
 
     Raises:
         ConfigurationError: something in it cannot be used.
@@ -49,4 +52,6 @@ def configuration(arguments: argparse.Namespace) -> Configuration:
         "kernel.ring_bytes": "ring_bytes",
     }
     values = {key: getattr(arguments, name, None) for key, name in flags.items()}
-    return load_configuration(arguments.config, flags=values)
+    loaded = load_configuration(arguments.config, flags=values)
+    config_level.apply(loaded.logger.level)
+    return loaded

@@ -29,7 +29,12 @@ def read_security(backend: Backend) -> Security | None:
     """
     if not backend.enable_TLS:
         return None
-    return Security(_pem(backend.ca_pem_path), _pem(backend.client_key_path), _pem(backend.client_pem_path))
+    return Security(
+        _pem(backend.ca_pem_path),
+        _pem(backend.client_key_path),
+        _pem(backend.client_pem_path),
+        verified=not backend.insecure_skip_verify,
+    )
 
 
 def _pem(path: str) -> bytes | None:

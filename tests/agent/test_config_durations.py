@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config_durations import Duration, parse_duration
+from agent.config_durations import Duration, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,15 @@ def test_a_configured_duration_is_longer_than_nothing(value: object) -> None:
 
 def test_a_configured_number_means_seconds() -> None:
     assert Duration.parse(5) == Duration.parse("5s") == 5.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "250ms"), (1.5, "1500ms"), (5.0, "5s"), (90.0, "90s"), (120.0, "2m"), (7200.0, "2h")]
+)
+def test_durations_are_written_in_one_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@given(st.integers(1, 10**9))
+def test_what_is_written_is_read_again(milliseconds: int) -> None:
+    assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000) == milliseconds

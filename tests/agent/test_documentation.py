@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ENVIRONMENT, Configuration, load_configuration
+from agent.config import Configuration, load_configuration
 from agent.discovery.naming import Naming
 from agent.protocols.http1_losses import Loss as Http1Loss
 from agent.protocols.http2_losses import Loss as Http2Loss
@@ -13,7 +13,7 @@ from tests.agent.synthetic import facts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "agent.md").read_text()
 HTTP = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
-DEFAULTS, RULES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, RULES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 def _load(tmp_path: Path, text: str) -> Configuration:
@@ -22,14 +22,14 @@ def _load(tmp_path: Path, text: str) -> Configuration:
     return load_configuration(file, {})
 
 
-def test_the_configuration_shown_is_the_default(tmp_path: Path) -> None:
-    assert _load(tmp_path, DEFAULTS) == Configuration()
-
-
-def test_every_environment_variable_stands_beside_its_key() -> None:
-    for variable, key in ENVIRONMENT.items():
-        if variable != "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME":  # another name for ROVER_NODE_NAME
-            assert re.search(rf"^ *{key.rpartition('.')[2]}: .*# .*\b{variable}\b", DEFAULTS, re.MULTILINE), variable
+def test_the_configuration_shown_is_one(tmp_path: Path) -> None:
+    shown = _load(tmp_path, EXAMPLE)
+    assert shown.core.backend.addr == "backend-0.example:11800,backend-1.example:11800"
+    assert (shown.core.cluster_name, shown.core.backend.enable_TLS, shown.access_log.flush.period) == (
+        "east",
+        True,
+        2.0,
+    )
 
 
 @pytest.mark.parametrize("cause", [*Http1Loss, *Http2Loss])

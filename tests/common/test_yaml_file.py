@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.yaml_file import YamlFileError, read_mapping
+from common.yaml_file import YamlFileError, read_located_mapping, read_mapping
 
 
 def test_keys_and_values(tmp_path: Path) -> None:
@@ -45,3 +45,19 @@ def test_any_bytes_are_a_mapping_or_an_error(tmp_path_factory: pytest.TempPathFa
     except YamlFileError as error:
         outcome = str(error)
     assert isinstance(outcome, dict) or str(file) in str(outcome)
+
+
+def test_where_keys_stand(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("# first\na: 1\nb:\n  c:\n  - x\n  - {y: 2}\nd: &same {e: 1}\nf: *same\n")
+    content, lines = read_located_mapping(file, "a: 1")
+    assert content == {"a": 1, "b": {"c": ["x", {"y": 2}]}, "d": {"e": 1}, "f": {"e": 1}}
+    assert lines == {"a": 2, "b": 3, "b.c": 4, "b.c[0]": 5, "b.c[1]": 6, "b.c[1].y": 6, "d": 7, "d.e": 7, "f": 8}
+
+
+@pytest.mark.parametrize("content", ["a: 2001-99-99", "a: " + "[" * 5000, "? [a]\n: 1"])
+def test_what_the_parser_chokes_on_is_an_error_too(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(content)
+    with pytest.raises(YamlFileError, match=f"^{file}: is n"):
+        read_mapping(file, "a: 1")
