@@ -29,7 +29,10 @@ With `telemetry.address` set, as `127.0.0.1:11801` or `:11801` for all addresses
 | `/healthz` | 200 while the agent is ready, else 503; the lines of the answer say what is and what is not |
 | `/livez` | 200, or 503 when the agent has taken no events for {STUCK_SECONDS:.0f} seconds and is best started again |
 
-    curl http://127.0.0.1:11801/healthz
+<!-- not run: it asks an agent that runs; tests/agent/telemetry/test_status.py does -->
+```sh
+curl http://127.0.0.1:11801/healthz
+```
 
 It is ready when it is attached, has taken events within {STEP_SECONDS:.0f} seconds, and its last attempt to deliver did
 not fail.

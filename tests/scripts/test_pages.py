@@ -1,13 +1,15 @@
-"""Pages for people: each is found from the README, and every link between them leads somewhere."""
+"""Pages for people: each is found from the README, and what they name exists: pages, headings and tests."""
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("vagrant/*.md")])
+from tests.scripts.page_commands import PAGES, ROOT
+
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_TEST = re.compile(r"\b(tests/[\w/*]+(?:\.py)?)(?:::(test_\w+)(\.\.\.)?)?")
 
 
 def anchors(page: Path) -> set[str]:
@@ -31,3 +33,27 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    for path, name, is_cut in _TEST.findall(page.read_text()):
+        files = [file for file in ROOT.glob(path) if file.exists()]
+        assert files, path
+        if name and not is_cut:
+            assert re.search(rf"^(async )?def {name}\(", files[0].read_text(), re.MULTILINE), f"{path}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_one_title_and_no_level_is_left_out(page: Path) -> None:
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet() -> None:
+    words = re.findall(r"^\| `?(\w[^|`]*?)`? \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)[1:]
+    assert len(words) >= 40
+    assert words == sorted(words, key=str.lower)
