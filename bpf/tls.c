@@ -13,7 +13,8 @@
  *          wrong: from records of several sockets, for several unknown sessions, or for a socket that has a session.
  *        * A connection of a Go program holds its descriptor.
  *        A session belongs to its socket until one of the two is gone, or the session is seen to use another one. What is
- *        moved before the socket is known is not captured: it is counted.
+ *        moved before the socket is known is not captured: it is counted. A call that has written, and is left when the
+ *        socket is gone already, is told all the same.
  *
  * Calls of one library may be within calls of the same one: SSL_connect calls SSL_do_handshake, SSL_read_ex may call
  * SSL_read. The outer one counts. A return finds its call by the stack pointer, so that one that was never seen (a jump
@@ -85,14 +86,46 @@ static __always_inline struct tls_session *link_tls(const struct tls_key *key, c
     return session;
 }
 
+/* A call begins that writes: its session stays until it has been left. */
+static __always_inline void begin_writing(const struct tls_key *key, u64 writer)
+{
+    struct tls_session *session = tls_sessions.lookup((struct tls_key *)key);
+
+    if (session)
+        session->writer = writer;
+}
+
+/* The session of a call that has written to a socket which is gone by now. */
+static __always_inline struct tls_session *outlived_session(const struct tls_key *key, const struct tls_socket *socket,
+                                                            u64 writer)
+{
+    struct tls_session *session = tls_sessions.lookup((struct tls_key *)key);
+
+    if (!session || session->writer != writer)
+        return NULL;
+    return session->socket.socket == socket->socket && session->socket.inode == socket->inode ? session : NULL;
+}
+
+/* A call has been left that may have written. */
+static __always_inline void end_writing(const struct tls_key *key, struct tls_session *session, u64 writer)
+{
+    if (session->writer != writer)
+        return;
+    session->writer = 0;
+    if (!is_socket_alive(&session->socket))
+        tls_sessions.delete((struct tls_key *)key);
+}
+
 /* The socket of a call's session, as far as it is known when the call returns. */
 static __always_inline struct tls_session *settle_tls(struct tls_thread *thread, const struct tls_call *call,
-                                                      const struct tls_key *key)
+                                                      const struct tls_key *key, u64 pid_tgid)
 {
     struct tls_session *session;
 
     if (call->socket.socket) {
         session = link_tls(key, &call->socket, 1);
+        if (!session)
+            session = outlived_session(key, &call->socket, pid_tgid);
     } else {
         session = find_tls_session(key);
         if (!session && call->kind != EVENT_WRITE && thread->received.socket && !thread->is_ambiguous &&
@@ -263,6 +296,7 @@ static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 w
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     u64 kind = what & TLS_KIND;
+    struct tls_key key = {session, pid_tgid >> 32};
     struct tls_thread *thread;
 
     if (!session || !is_watched(pid_tgid))
@@ -291,6 +325,8 @@ static __always_inline int enter_tls(u64 session, u64 buffer, u64 counted, u64 w
         thread->outer = thread->inner; /* the third in a row: the first was more likely left unseen */
         note_tls_call(&thread->inner, session, buffer, counted, kind, stack);
     }
+    if (kind == EVENT_WRITE)
+        begin_writing(&key, pid_tgid);
     return 0;
 }
 
@@ -317,14 +353,16 @@ static __always_inline int leave_tls(int result, u64 stack)
         thread->outer.session = 0;
     key.address = call.session;
     key.process = pid_tgid >> 32;
-    session = settle_tls(thread, &call, &key);
+    session = settle_tls(thread, &call, &key, pid_tgid);
     bytes = bytes_of_tls(&call, result);
     if (bytes && session)
         capture_plaintext(&thread->capture, &call, session, bytes, SUBPROGRAM(walk_tls), pid_tgid);
     else if (bytes)
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
-    if (session)
+    if (session) {
         tell_tls(&thread->capture, &call, session);
+        end_writing(&key, session, pid_tgid);
+    }
     return 0;
 }
 
@@ -412,6 +450,7 @@ static __always_inline int enter_go(u64 connection, u64 buffer, u64 goroutine, u
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     struct tls_key key = {goroutine, pid_tgid >> 32};
+    struct tls_key session_key = {connection, pid_tgid >> 32};
     struct found_socket found = {};
     struct go_call *entry;
     unsigned long inode = 0;
@@ -436,6 +475,8 @@ static __always_inline int enter_go(u64 connection, u64 buffer, u64 goroutine, u
         entry->call.socket.socket = (u64)found.sk;
         entry->call.socket.inode = inode;
     }
+    if (entry->call.kind == EVENT_WRITE)
+        begin_writing(&session_key, goroutine);
     return 0;
 }
 
@@ -454,14 +495,19 @@ static __always_inline int leave_go(long result, u64 goroutine)
     key.address = entry->call.session;
     key.process = pid_tgid >> 32;
     bytes = bytes_of_tls(&entry->call, result);
-    if (entry->call.socket.socket)
+    if (entry->call.socket.socket) {
         session = link_tls(&key, &entry->call.socket, 1);
+        if (!session)
+            session = outlived_session(&key, &entry->call.socket, goroutine);
+    }
     if (bytes && session)
         capture_plaintext(&entry->capture, &entry->call, session, bytes, SUBPROGRAM(walk_go), goroutine);
     else if (bytes)
         count(INCOMPLETE_TLS_SOCKET_UNKNOWN, 1);
-    if (session)
+    if (session) {
         tell_tls(&entry->capture, &entry->call, session);
+        end_writing(&key, session, goroutine);
+    }
     go_calls.delete(&goroutine_key);
     return 0;
 }

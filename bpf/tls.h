@@ -24,6 +24,7 @@ struct tls_socket {
 
 struct tls_session {
     struct tls_socket socket;
+    u64 writer; /* the thread (pid_tgid) or goroutine that began to write last and is still at it; 0: none */
     struct conversation conversation; /* of plain text */
 };
 
@@ -66,11 +67,15 @@ BPF_ARRAY(empty_tls_thread, struct tls_thread, 1);
 BPF_ARRAY(empty_tls_session, struct tls_session, 1);
 BPF_ARRAY(empty_go_call, struct go_call, 1);
 
+/* The socket of a session is gone. A writer may have sent its bytes and be kept from leaving its call, while another thread
+ * has seen the peer's answer to them, and has closed the connection: then the session goes with that call. */
 static __always_inline void forget_tls_session(u64 session, u32 process)
 {
     struct tls_key key = {session, process};
+    struct tls_session *known = tls_sessions.lookup(&key);
 
-    tls_sessions.delete(&key);
+    if (known && !known->writer)
+        tls_sessions.delete(&key);
 }
 
 static __always_inline void forget_tls_thread(u64 pid_tgid)

@@ -20,6 +20,7 @@ class Session(ctypes.Structure):
         ("text_length", ctypes.c_int),
         ("within", ctypes.c_void_p),
         ("leaps", ctypes.c_int),
+        ("lingers", ctypes.c_int),
         ("leap", ctypes.c_char * 4096),
         ("text", ctypes.c_char * 65536),
     )

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define HEADER 5
 #define ROOM 65536
@@ -14,6 +15,7 @@ struct session {
     int text_length;        /* what the next reads give, where there is no socket */
     struct session *within; /* through which this one is sent */
     int leaps;              /* whether the next read ends in a leap, without a return */
+    int lingers;            /* descriptor of a pipe from which a write wants a byte before it returns; 0: none */
     jmp_buf leap;
     char text[ROOM];
 };
@@ -81,6 +83,8 @@ int SSL_write(struct session *session, const void *text, int length)
     if (session->within)
         return SSL_write(session->within, buffer, HEADER + length) - HEADER;
     if (session->descriptor >= 0 && send(session->descriptor, buffer, HEADER + length, 0) < 0)
+        return -1;
+    if (session->lingers && read(session->lingers, buffer, 1) != 1)
         return -1;
     return length;
 }

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.kernel
 READ, WRITE = EventKind.READ, EventKind.WRITE
 GET = b"GET /one HTTP/1.1\r\nHost: here\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER: the socket is gone when it has been closed."""
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +192,34 @@ def test_a_freed_session_begins_anew(tls: TlsWatch, fake: FakeLibrary, ends: End
 
     _, calls = tls.here(twice)
     assert [call.position for call in calls] == [0, 0]
+
+
+def test_a_write_that_is_left_when_its_socket_is_gone_is_told(tls: TlsWatch, fake: FakeLibrary, ends: Ends) -> None:
+    """The peer has the bytes, and has left; another thread has closed the connection before the writer runs again."""
+    client, server = ends
+    inode, session = inode_of(server), fake.session(server)
+    waiting, release = os.pipe()
+
+    def exchange() -> None:
+        fake.write(session, OK)
+        session.lingers = waiting
+        writer = threading.Thread(target=fake.write, args=(session, OK))
+        writer.start()
+        receive(client, 2 * len(RECORD + OK))
+        client.close()
+        assert server.recv(1) == b""
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        server.close()
+        os.write(release, b"x")
+        writer.join()
+
+    try:
+        _, calls = tls.here(exchange)
+    finally:
+        os.close(waiting)
+        os.close(release)
+    assert [told(call) for call in calls] == [(inode, session.address, WRITE, len(OK), OK)] * 2
+    assert [call.position for call in calls] == [0, len(OK)]
 
 
 class Carried:
@@ -377,8 +408,8 @@ def test_a_session_ends_with_its_socket(tls_watch: TlsWatch, fake: FakeLibrary) 
         carried = Carried(fake, client)
         _, calls = tls_watch.here(lambda: (carried.shake_hands_as_client(), carried.write(GET)))
         assert len(calls) == 1
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
     _, calls = tls_watch.here(lambda: fake.write(carried.session, GET))
     assert calls == []
     assert unattributed(tls_watch) == before + 1
@@ -390,8 +421,8 @@ def test_a_session_that_was_not_the_last_one_ends_with_its_socket_too(tls_watch:
         through = fake.session(within=proxy)
         _, calls = tls_watch.here(lambda: fake.write(through, GET))
         assert [call.session for call in calls][-1] == through.address
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
     before = unattributed(tls_watch)
     through.within, proxy.descriptor = None, -1
     _, calls = tls_watch.here(lambda: (fake.write(proxy, GET), fake.write(through, GET)))
@@ -478,7 +509,7 @@ def test_sockets_that_end_make_room(fake: FakeLibrary) -> None:
                 _, calls = watch.here(lambda: fake.write(sessions[-1], GET))
                 assert [call.session for call in calls] == [sessions[-1].address]
                 for end in (server, client):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         assert watch.source.incomplete()["tls_sessions_full"] == 0
 
 
