@@ -10,6 +10,7 @@ import pytest
 
 FAKE_LIBRARY = Path(__file__).with_name("fake_library.c")
 GO_SOURCES = Path(__file__).with_name("go_program")
+LATE_GO_SOURCES = Path(__file__).with_name("go_late")
 
 
 def tool(name: str, *places: str) -> str:

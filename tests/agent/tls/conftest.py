@@ -12,7 +12,7 @@ from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
 from agent.tls.watcher import TlsWatcher
 from tests.agent.kernel.watching import ATTACH
-from tests.agent.tls.building import FAKE_LIBRARY, build_go, compile_c, tool
+from tests.agent.tls.building import FAKE_LIBRARY, LATE_GO_SOURCES, build_go, compile_c, tool
 from tests.agent.tls.fake import FakeLibrary
 from tests.agent.tls.watching import TlsWatch, until
 
@@ -30,6 +30,11 @@ def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stripped_go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_go(tmp_path_factory.mktemp("go") / "exchange", "-buildmode=pie", "-ldflags=-s -w")
+
+
+@pytest.fixture(scope="session")
+def late_go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_go(tmp_path_factory.mktemp("go") / "late", sources=LATE_GO_SOURCES)
 
 
 class Certificate(NamedTuple):

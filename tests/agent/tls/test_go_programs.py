@@ -16,10 +16,10 @@ READ, WRITE = EventKind.READ, EventKind.WRITE
 CLIENTS, EXCHANGES = 20, 10
 
 
-def run_program(tls: TlsWatch, program: Path, certificate: Certificate, numbers: tuple[int, int, int]) -> Run:
-    """A server and its clients, every other one with its connection in a type of its own.
+def run_program(tls: TlsWatch, program: Path, certificate: Certificate, numbers: tuple[int, ...] = ()) -> Run:
+    """A server and its clients in one program, which waits until it has its probes.
 
-    The program waits until it has its probes. Numbers: clients, exchanges of each, bytes of each answer.
+    Numbers for that of go_program/: clients, exchanges of each, bytes of each answer.
     """
     with tls.started(program, *certificate, *map(str, numbers)) as child:
         assert child.stdout is not None
@@ -69,3 +69,13 @@ def test_positions_are_without_gaps(tls: TlsWatch, certificate: Certificate, go_
         assert call.position == at[call.inode, call.kind]
         at[call.inode, call.kind] += call.size
     assert len(at) == 2 * 2 * 5
+
+
+def test_a_write_that_is_left_when_its_connection_is_gone_is_told(
+    tls: TlsWatch, certificate: Certificate, late_go_program: Path
+) -> None:
+    run = run_program(tls, late_go_program, certificate)
+    account = run.account
+    of_server = [call for call in run.calls if run.local_port[call.inode] != account["port"]]
+    assert [(call.kind, call.size) for call in of_server] == [(READ, account["request"]), (WRITE, account["response"])]
+    assert of_server[1].begins.endswith(b"\r\n\r\nlate")
