@@ -142,6 +142,13 @@ class Discovery(_Section, frozen=True):
     """How processes are read and named."""
 
     proc: Annotated[str, Key("ROVER_HOST_PROC_MAPPING", "where the host's /proc is mounted")] = "/proc"
+    reported: Annotated[
+        bool,
+        Key("ROVER_DISCOVERY_REPORTED", "whether the backend is told which processes outside of pods there are"),
+    ] = True
+    layer: Annotated[
+        str, Key("ROVER_DISCOVERY_LAYER", "layer of their services in these reports; SkyWalking has a list of them")
+    ] = "K8S_SERVICE"
     service_rules: Annotated[tuple[Rule, ...], Key("", "the first rule that holds names the service (agent.md)")] = ()
 
 

@@ -2,39 +2,26 @@
 
 import os
 import socket
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from agent.commands.backend import open_client
 from agent.config import Configuration
 from agent.config_discovery import analyzers
 from agent.discovery.kubernetes.analyzers import Analyzers
 from agent.discovery.kubernetes.book import PodBook
 from agent.discovery.kubernetes.members import Rover
 from agent.discovery.kubernetes.names import PodNames, Wanted
-from agent.reporting.beats import Beats
-from agent.reporting.reporter import Reporter
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """What names processes by their pods, and what tells the backend of them."""
-
-    names: PodNames
-    reporter: Reporter
-
-    def losses(self) -> dict[str, int]:
-        """What is not told, by cause, since the start."""
-        return {**self.names.losses(), **self.reporter.losses()}
 
 
 @contextmanager
-def open_cluster(configuration: Configuration) -> Iterator[Cluster | None]:
-    """Follow the API server meanwhile; None when the configuration has it off.
+def open_cluster(configuration: Configuration, run: str) -> Iterator[PodNames | None]:
+    """Follow the API server meanwhile, to name processes by their pods; None when the configuration has it off.
+
+    Args:
+        configuration: How.
+        run: An id of this run of the agent.
 
     Raises:
         ValueError: the API server cannot be asked; the message says why.
@@ -45,16 +32,9 @@ def open_cluster(configuration: Configuration) -> Iterator[Cluster | None]:
         return
     from agent.discovery.kubernetes.following import following, open_access  # noqa: PLC0415 - takes 4 MB where it is not needed
 
-    access = open_access(settings.kubernetes.kubeconfig)
-    book, run = PodBook(), str(uuid.uuid4())
-    client, metadata = open_client(configuration.core.backend)
-    reporter = Reporter(client, Beats(run, settings.properties_report_period), settings.heartbeat_period, metadata)
-    try:
-        with following(access, kubernetes_node(configuration), book):
-            reporter.start()
-            yield Cluster(make_names(configuration, book, run), reporter)
-    finally:
-        reporter.stop()
+    access, book = open_access(settings.kubernetes.kubeconfig), PodBook()
+    with following(access, kubernetes_node(configuration), book):
+        yield make_names(configuration, book, run)
 
 
 def kubernetes_node(configuration: Configuration) -> str:

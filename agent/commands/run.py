@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import uuid
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
@@ -21,14 +22,16 @@ from agent.commands.capture import (
     open_kernel,
     open_tls,
 )
-from agent.commands.cluster import Cluster, open_cluster
+from agent.commands.cluster import open_cluster
 from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
+from agent.commands.reporting import open_reporter, reported
 from agent.commands.telemetry import measured_programs, open_status
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.exclusion import Exclusion
+from agent.discovery.kubernetes.names import PodNames
 from agent.discovery.procfs import ProcHost
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender, SenderLimits
@@ -38,7 +41,7 @@ from agent.kernel.loader import LoaderError
 from agent.kernel.privileges import DAC_READ_SEARCH
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
-from agent.reporting.beats import present
+from agent.reporting.reporter import Reporter
 from agent.telemetry.counted_transport import CountedTransport
 from agent.telemetry.messages import Messages
 from agent.telemetry.parts import Parts
@@ -66,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the given time; the last logs are delivered before the end."""
     messages = Messages(arguments.log_format)
     stop = Stop(arguments.duration)
+    identity = str(uuid.uuid4())
     with messages.taken(), stop.on_signals(), ExitStack() as stack:
         try:
             configuration = shared.configuration(arguments)
@@ -75,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
             limit_to_loading()
             status = stack.enter_context(open_status(configuration, messages))
             # Before the kernel: while all pods are listed for the first time there is nobody to take events.
-            cluster = call_with_only([DAC_READ_SEARCH], lambda: stack.enter_context(open_cluster(configuration)))
+            pods = call_with_only([DAC_READ_SEARCH], lambda: stack.enter_context(open_cluster(configuration, identity)))
+            reporter = stack.enter_context(open_reporter(configuration, identity))
             stack.enter_context(measured_programs(configuration))
             source = stack.enter_context(open_kernel(configuration))
         except (ConfigurationError, LoaderError, ValueError) as error:
@@ -83,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         limit_to_running(configuration)
         conntrack = stack.enter_context(open_conntrack(configuration))
         tls = stack.enter_context(open_tls(source, configuration))
-        capture = Capture(configuration, source, transport, conntrack=conntrack, tls=tls, cluster=cluster)
+        capture = Capture(configuration, source, transport, conntrack=conntrack, tls=tls, pods=pods, reporter=reporter)
         status.begin(capture.parts)
         stack.callback(status.end)
         final = capture.run(stop, messages, LiveLine() if arguments.live else None)
@@ -136,10 +141,11 @@ class Capture:
         *,
         conntrack: ConntrackWatcher | None,
         tls: TlsWatcher | None,
-        cluster: Cluster | None,
+        pods: PodNames | None,
+        reporter: Reporter | None,
     ) -> None:
         """Put everything together; nothing happens yet."""
-        containers = open_containers(configuration) if cluster is None else None  # pods have names of their own
+        containers = open_containers(configuration) if pods is None else None  # pods have names of their own
         host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
         ledger = Ledger()
         counted = CountedTransport(transport)
@@ -147,8 +153,6 @@ class Capture:
         self._sender = Sender(counted, ledger, limits)
         exclusion = Exclusion(source, host)
         self._source = source
-        self._cluster = cluster
-        pods = cluster.names if cluster is not None else None
         self._pipeline = Pipeline(
             configuration,
             node_name(configuration),
@@ -160,6 +164,7 @@ class Capture:
             pods=pods,
             exclude=exclusion.exclude,
         )
+        self._reported = reported(configuration, self._pipeline, host)
         self._trimmer = MemoryTrimmer()
         self.parts = Parts(
             configuration=configuration,
@@ -171,7 +176,7 @@ class Capture:
             backends=transport.backends,
             conntrack=conntrack,
             tls=tls,
-            reporter=cluster.reporter if cluster is not None else None,
+            reporter=reporter,
         )
 
     def run(self, stop: Stop, messages: Messages, live: LiveLine | None) -> Figures:
@@ -202,8 +207,8 @@ class Capture:
         events = self._source.take()  # before the payload: what belongs to them is there then
         self._pipeline.step(events, now_ns, self._source.take_payload())
         self.parts.notes.note_when_due(now_ns)
-        if self._cluster is not None:
-            self._cluster.reporter.tick(now_ns, lambda: present(self._pipeline.processes.entities()))
+        if self.parts.reporter is not None:
+            self.parts.reporter.tick(now_ns, self._reported)
         self._trimmer.trim()
 
     def _figures(self) -> Figures:

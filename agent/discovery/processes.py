@@ -141,9 +141,9 @@ class ProcessTable:
         """Forget a process that has exited: its pid may come back as another one."""
         self._processes.pop(pid, None)
 
-    def entities(self) -> Iterator[Process]:
-        """The processes that are called something in a cluster."""
-        return (process for process in self._processes.values() if process.named.entities)
+    def told(self) -> Iterator[Process]:
+        """The processes of which something is told."""
+        return (process for process in self._processes.values() if process.standing is Standing.TOLD)
 
     def refresh(self, now_ns: int) -> None:
         """Name processes anew where more is known of their pods, or was waited for long enough.

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from agent.discovery.kubernetes.analyzers import Entity
 from agent.discovery.processes import Process
+from agent.reporting.hosts import HostEntities
 from protos.ebpf import process_pb2 as wire
 
 REPORT: Final = "/skywalking.v3.EBPFProcessService/reportProcesses"
@@ -26,6 +27,8 @@ class Present(NamedTuple):
     start_ticks: int
     entity: Entity
     properties: tuple[tuple[str, str], ...]
+    on_host: bool = False
+    """Whether it is in no pod."""
 
     @property
     def key(self) -> "Key":
@@ -46,14 +49,23 @@ class Call:
     """What it tells of."""
 
 
-def present(processes: Iterable[Process]) -> list[Present]:
-    """Processes under all of their names."""
-    return [
-        Present(process.pid, process.facts.start_ticks, entity, process.named.properties)
-        for process in processes
-        if process.facts is not None
-        for entity in process.named.entities
-    ]
+def present(processes: Iterable[Process], hosts: HostEntities | None = None) -> list[Present]:
+    """Processes under all of their names.
+
+    Args:
+        processes: Of which something is told.
+        hosts: Names those that are in no pod; None when these are not reported.
+    """
+    found = []
+    for process in processes:
+        if process.facts is None:
+            continue
+        pid, start = process.pid, process.facts.start_ticks
+        named = process.named
+        found += [Present(pid, start, entity, named.properties) for entity in named.entities]
+        if hosts is not None and not named.entities:
+            found.append(Present(pid, start, hosts.entity(process), hosts.properties(process), on_host=True))
+    return found
 
 
 class Beats:
@@ -90,7 +102,8 @@ class Beats:
     def _report(self, processes: Iterable[Present]) -> bytes:
         message = wire.EBPFProcessReportList(ebpfAgentID=self._agent)
         for each in processes:
-            told = message.processes.add().k8sProcess
+            added = message.processes.add()
+            told = added.hostProcess if each.on_host else added.k8sProcess
             told.pid = each.pid
             told.entity.CopyFrom(_entity(each.entity))
             for key, value in each.properties:

@@ -56,6 +56,7 @@ def test_every_environment_variable_sets_its_key() -> None:
         "address": "localhost:4096",
         "program_statistics": "true",
         "insecure_skip_verify": "true",
+        "reported": "false",
         "addr": "localhost:4096",
         "level": "debug",
     }
@@ -72,6 +73,7 @@ def test_every_environment_variable_sets_its_key() -> None:
             "host_processes": True,
             "program_statistics": True,
             "insecure_skip_verify": True,
+            "reported": False,
             "level": "DEBUG",
             "period": 0.25,
             "heartbeat_period": 0.25,

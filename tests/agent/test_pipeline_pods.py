@@ -181,4 +181,4 @@ def test_listeners_of_the_host_are_found_at_the_start_and_left_out() -> None:
     )
     agent.pipeline.start(agent.now)
     assert agent.excluded == [3]
-    assert [process.pid for process in agent.pipeline.processes.entities()] == [2]
+    assert [process.pid for process in agent.pipeline.processes.told()] == [2]

@@ -1,0 +1,52 @@
+"""Reports of processes to the backend, while the agent runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from agent.commands.backend import open_client
+from agent.config import Configuration
+from agent.discovery.host import Host
+from agent.discovery.node_addresses import NodeAddresses
+from agent.export.heads import address_text
+from agent.kernel.capability_sets import call_with_only
+from agent.pipeline import Pipeline
+from agent.reporting.beats import Beats, Present, present
+from agent.reporting.hosts import HostEntities
+from agent.reporting.reporter import Reporter
+
+
+@contextmanager
+def open_reporter(configuration: Configuration, run: str) -> Iterator[Reporter | None]:
+    """What tells the backend which processes there are, meanwhile; None when the configuration has that off.
+
+    Args:
+        configuration: How often, and where to.
+        run: An id of this run of the agent.
+
+    Raises:
+        ConfigurationError: a certificate cannot be read, or a value cannot be used.
+    """
+    settings = configuration.process_discovery
+    if not (settings.kubernetes.active or configuration.discovery.reported):
+        yield None
+        return
+    client, metadata = open_client(configuration.core.backend)
+    reporter = Reporter(client, Beats(run, settings.properties_report_period), settings.heartbeat_period, metadata)
+    try:
+        call_with_only((), reporter.start)  # it reads what the network sends
+        yield reporter
+    finally:
+        reporter.stop()
+
+
+def reported(configuration: Configuration, pipeline: Pipeline, host: Host) -> Callable[[], list[Present]]:
+    """What finds the processes to report: of pods, and of the host where the configuration wants that."""
+
+    def find() -> list[Present]:
+        hosts = None
+        if configuration.discovery.reported:
+            addresses = NodeAddresses(1).listed(host.addresses())
+            hosts = HostEntities(configuration.discovery.layer, address_text(addresses[0]) if addresses else "")
+        return present(pipeline.processes.told(), hosts)
+
+    return find
