@@ -1,6 +1,7 @@
 """`pyrover-backend query`: ask a running backend, print a table or JSON."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from backend.query.lookup import Lookup, NoDataError, Subject, no_services
 from backend.query.times import MAXIMUM_BUCKETS
 
 DEFAULT_ADDRESS = "127.0.0.1:12800"
+TOKEN = "PYROVER_BACKEND_HTTP_TOKEN"  # noqa: S105 - the name of a variable
+"""The variable that gives a backend its token gives it to those who ask it. An option would be seen by all users."""
 
 _NAME = re.compile(r"\w+")
 """A metric by itself, whose values can be shown with their unit."""
@@ -31,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--address",
         default=DEFAULT_ADDRESS,
         metavar="HOST:PORT",
-        help="HTTP address of the backend (default: %(default)s)",
+        help="HTTP address of the backend, with https:// before it where it is encrypted (default: %(default)s); its"
+        f" token, if it asks for one, is read from the variable {TOKEN}",
     )
     common.add_argument("--json", action="store_true", help="print the answer of the API, for programs")
     span = argparse.ArgumentParser(add_help=False)
@@ -94,7 +98,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; 0 also when there is no data, 1 when there is no answer or it is no."""
     try:
-        answer, shown = _QUESTIONS[arguments.question](Client(arguments.address), arguments)
+        client = Client(arguments.address, os.environ.get(TOKEN, ""))
+        answer, shown = _QUESTIONS[arguments.question](client, arguments)
     except AskingError as error:
         print(f"pyrover-backend query: {error.error}\n  {error.hint}", file=sys.stderr)  # noqa: T201 - a command's own output
         return 1

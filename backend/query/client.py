@@ -30,19 +30,27 @@ class AskingError(Exception):
 
 
 class Client:
-    """The API at an address, such as "127.0.0.1:12800"."""
+    """The API of a backend.
 
-    def __init__(self, address: str) -> None:
+    Args:
+        address: Such as "127.0.0.1:12800", or with "https://" before it.
+        token: What the backend asks of those who ask it; empty for nothing.
+    """
+
+    def __init__(self, address: str, token: str = "") -> None:
         self.address = address
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         # A backend is asked directly, whatever proxy the environment has for other things.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def get(self, shape: type[Answer], path: str, parameters: Mapping[str, str | Sequence[str]]) -> Answer:
         """Ask, and read the answer as `shape`. Raises AskingError."""
         query = urlencode(parameters, doseq=True)
-        url = f"http://{self.address}{path}{'?' if query else ''}{query}"
+        base = self.address if "://" in self.address else f"http://{self.address}"
+        url = f"{base}{path}{'?' if query else ''}{query}"
         try:
-            with self._opener.open(url, timeout=SECONDS) as response:
+            request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - the user names the address
+            with self._opener.open(request, timeout=SECONDS) as response:
                 body = response.read()
         except urllib.error.HTTPError as refused:
             raise _refusal(self.address, refused) from None

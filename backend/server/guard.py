@@ -60,7 +60,7 @@ class Guard:
                 HTTPStatus.UNAUTHORIZED,
                 "unauthorized",
                 "a token is needed to ask this backend, and the one sent is missing or wrong",
-                "send it in the header 'Authorization: Bearer TOKEN'; the setting http_token says what it is",
+                "send it in the header 'Authorization: Bearer TOKEN'; 'query' reads it from PYROVER_BACKEND_HTTP_TOKEN",
             )
         elif scope["method"] not in _SAFE and _is_foreign(headers):
             self._refused["origin"] += 1

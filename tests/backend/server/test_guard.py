@@ -67,7 +67,7 @@ def test_without_the_token_nothing_is_answered(path: str) -> None:
     assert client.refused == {"token": 5}
     assert (told["status"], told["errorType"]) == ("error", "unauthorized")  # as Prometheus's API says it
     assert told["errors"] == [{"message": told["error"]}]  # as GraphQL does
-    assert "http_token" in told["hint"]
+    assert "Authorization: Bearer TOKEN" in told["hint"]
 
 
 @pytest.mark.parametrize("path", OPEN)

@@ -2,6 +2,7 @@
 
 import { Refused } from "./api.js";
 import { RANGES } from "./address.js";
+import { askForToken, authorization } from "./session.js";
 
 const TIMEOUT = 30_000; // ms
 const MOST = 200; // expressions in one request; the backend takes 500 questions
@@ -27,10 +28,11 @@ const RESULT = `type error results {
 export async function query(document, variables, signal) {
   const response = await fetch("/graphql", {
     method: "POST",
-    headers: { "content-type": "application/json", accept: "application/json" },
+    headers: { "content-type": "application/json", accept: "application/json", ...authorization() },
     body: JSON.stringify({ query: document, variables }),
     signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
   });
+  if (response.status === 401) return askForToken();
   const body = await response.json();
   if (body.errors?.length) throw new Refused({ error: body.errors[0].message, hint: "Reload the page; if that does not help, the backend's log says more" });
   if (!response.ok) throw new Refused({ error: body.error ?? `the status is ${response.status}`, hint: body.hint ?? "The backend's log says more" });
