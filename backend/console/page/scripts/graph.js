@@ -2,7 +2,8 @@
 // service and the styles of the page apply.
 
 import { entityLink } from "./address.js";
-import { html, svg } from "./dom.js";
+import { html, setText, svg } from "./dom.js";
+import { fold, volume } from "./folding.js";
 import { bytesPerSecond, count, duration, rate, share } from "./format.js";
 import { layout } from "./layout.js";
 import { FAILING, TROUBLED } from "./measures.js";
@@ -16,13 +17,15 @@ const DENSE = 14; // calls, of which the labels would hide each other
 const LONGEST_NAME = 15; // characters that fit into a node
 
 /**
- * Draw a topology into `parent`. `measures` is what measures.js found of HTTP; `view` has the selected service; `link`
- * gives the address of one.
+ * Draw a topology into `parent`, and say in `note` what of it is not drawn. `measures` is what measures.js found of HTTP;
+ * `view` has the selected service; `link` gives the address of one.
  */
-export function drawGraph(parent, { nodes, calls }, services, measures, { service, around }, link) {
-  const shown = around ? neighbourhood(calls, service) : null;
-  const visible = nodes.filter(({ id }) => !shown || shown.has(id));
-  const drawn = calls.filter(({ source, target }) => !shown || source === service || target === service);
+export function drawGraph(parent, note, topology, services, measures, { service, around }, link) {
+  performance.clearMeasures("graph");
+  const begin = performance.now();
+  const { nodes: visible, calls: drawn, said, namespace } = fold(topology, service, around);
+  setText(note, said);
+  parent.parentElement.classList.toggle("wide", namespace !== "");
   const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   if (!visible.length) {
     parent.replaceChildren(html("p", { class: "quiet blank" }, "No calls between services in this time."));
@@ -34,14 +37,19 @@ export function drawGraph(parent, { nodes, calls }, services, measures, { servic
   );
   const frame = orient(places, parent.clientWidth, Math.max(parent.clientHeight, TALL));
   const known = new Map(services.map((each) => [each.id, each]));
-  const names = new Map(nodes.map(({ id, name }) => [id, name]));
+  const names = new Map(visible.map(({ id, name }) => [id, name]));
   const most = Math.max(...drawn.map(volume));
   const arrows = drawn.map((call, index) => {
     const route = { from: frame.point(places.nodes.get(call.source)), to: frame.point(places.nodes.get(call.target)), passed: places.routes[index].map(frame.point) };
     const place = path(route, frame.down, call, service);
     return drawCall(call, place, { share: volume(call) / (most || 1), selected: service, names, http: measures.calls.get(call.id) });
   });
-  const boxes = visible.map((node) => drawNode(node, frame.point(places.nodes.get(node.id)), { service: known.get(node.id), http: measures.services.get(node.id), selected: service, link }));
+  const boxes = visible.map((node) => {
+    const at = frame.point(places.nodes.get(node.id));
+    const state = node.members ? stateOfMembers(node, measures) : stateOf(node.observed, known.get(node.id), measures.services.get(node.id));
+    const short = namespace && !node.members ? node.name.slice(0, -namespace.length - 1) : node.name;
+    return drawNode(node, at, { ...state, short, selected: service, link });
+  });
   const picture = svg(
     "svg",
     { width: frame.width, height: frame.height, viewBox: `0 0 ${frame.width} ${frame.height}`, class: drawn.length > DENSE ? "dense" : null, role: "group", "aria-label": "Relations" },
@@ -57,6 +65,7 @@ export function drawGraph(parent, { nodes, calls }, services, measures, { servic
     if (box) centre(parent, frame.point(box));
   }
   if (focused) parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  performance.measure("graph", { start: begin, end: performance.now() }); // for the browser's timeline, and bench/console.py
 }
 
 function centre(parent, { x, y }) {
@@ -79,35 +88,39 @@ function orient({ columns, rows }, width, height) {
   return { width: size.width + 2 * MARGIN, height: size.height + 2 * MARGIN, down: turned, point };
 }
 
-function neighbourhood(calls, service) {
-  const near = new Set();
-  for (const { source, target } of calls) if (source === service || target === service) near.add(source).add(target);
-  return near;
-}
-
-const volume = ({ rates }) => (rates.bytes_sent_per_second ?? 0) + (rates.bytes_received_per_second ?? 0);
-
 function arrowHead() {
   const size = { markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse" };
   const tip = svg("path", { d: "M0 0 8 4 0 8Z" });
   return svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, ...size, orient: "auto" }, tip);
 }
 
-function drawNode({ id, name, observed }, { x, y }, { service, http, selected, link }) {
+function drawNode({ id, name, observed, members, opens }, { x, y }, { short, detail, told, state, selected, link }) {
   const { width, height } = NODE;
-  const { detail, told, state } = stateOf(observed, service, http);
-  const short = [...name].length > LONGEST_NAME ? `${[...name].slice(0, LONGEST_NAME - 1).join("")}…` : name;
+  const shown = [...short].length > LONGEST_NAME ? `${[...short].slice(0, LONGEST_NAME - 1).join("")}…` : short;
+  const box = { x: -width / 2, y: -height / 2, width, height, rx: 9 };
   const body = [
     svg("title", {}, `${name}, ${told}`),
-    svg("rect", { x: -width / 2, y: -height / 2, width, height, rx: 9 }),
+    members ? svg("rect", { ...box, x: box.x + 5, y: box.y - 5, class: "behind" }) : null,
+    svg("rect", box),
     state === null ? null : svg("circle", { class: `health-dot ${state}`, cx: -width / 2 + 3, cy: -height / 2 + 3, r: 5 }),
-    svg("text", { class: "name", y: -3 }, short),
+    svg("text", { class: "name", y: -3 }, shown),
     svg("text", { class: "sub", y: 13 }, detail),
   ];
   const group = { transform: `translate(${x} ${y})`, class: `node${observed ? "" : " unobserved"}${id === selected ? " selected" : ""}`, "data-key": id, "data-state": state };
   if (!observed) return svg("g", { ...group, role: "img", "aria-label": `${name}, ${told}` }, ...body);
-  return svg("a", { ...group, href: link(id), "aria-label": `${name}, ${told}`, "aria-current": id === selected ? "true" : null }, ...body);
+  return svg("a", { ...group, href: link(opens ?? id), "aria-label": `${name}, ${told}`, "aria-current": id === selected ? "true" : null }, ...body);
 }
+
+/** The same as stateOf for a node that stands for several services: its health is the worst of theirs. */
+function stateOfMembers({ members }, { services }) {
+  const states = members.map((id) => services.get(id)).filter((http) => http && http.success !== null).map(healthOf);
+  const failing = states.filter((state) => state === "failing").length;
+  const state = ["failing", "troubled", "good"].find((each) => states.includes(each)) ?? null;
+  const number = `${count(members.length)} service${members.length === 1 ? "" : "s"}`;
+  return { detail: failing ? `${number} · ${count(failing)} failing` : number, told: failing ? `${number}, ${count(failing)} failing` : number, state };
+}
+
+const healthOf = ({ success }) => (success < FAILING ? "failing" : success < TROUBLED ? "troubled" : "good");
 
 /** What stands in a node, the same in full, and its health: good, troubled, failing, or null when nothing says. */
 function stateOf(observed, service, http) {
@@ -119,7 +132,7 @@ function stateOf(observed, service, http) {
     return { detail: instances, told: `${instances}${trouble}`, state: failures ? "troubled" : null };
   }
   const { success } = http;
-  const state = success === null ? null : success < FAILING ? "failing" : success < TROUBLED ? "troubled" : "good";
+  const state = success === null ? null : healthOf(http);
   const detail = `${rate(http.rate)}/min · ${duration(http.time)}`;
   const told = `${instances}, ${rate(http.rate)} HTTP calls a minute, ${duration(http.time)} each, ${share(success)} succeed`;
   return { detail, told, state };
@@ -132,8 +145,8 @@ function drawCall(call, { d, at }, { share, selected, names, http }) {
   const often = http && http.rate !== null ? `${rate(http.rate)} calls/min${http.time === null ? "" : ` · ${duration(http.time)}`}` : `${rate(call.rates.writes_per_minute)} writes/min`;
   const failed = call.connects_failed > 0;
   const kind = `call${near ? " near" : ""}${failed ? " failed" : ""}`;
-  const told = `Calls from ${names.get(call.source)} to ${names.get(call.target)}: ${protocol} ${speed}, ${often}${failed ? `, ${count(call.connects_failed)} connects failed` : ""}`;
-  const address = entityLink({ service: call.source, to: call.target });
+  const several = call.folded > 1 ? `${count(call.folded)} relations, ` : "";
+  const told = `Calls from ${names.get(call.source)} to ${names.get(call.target)}: ${several}${protocol} ${speed}, ${often}${failed ? `, ${count(call.connects_failed)} connects failed` : ""}`;
   const line = svg(
     "path",
     { d, class: kind, "stroke-width": (1.2 + 2.6 * Math.sqrt(share)).toFixed(2), "marker-end": "url(#arrow)" },
@@ -142,8 +155,6 @@ function drawCall(call, { d, at }, { share, selected, names, http }) {
   line.dataset.source = call.source;
   line.dataset.target = call.target;
   line.dataset.protocol = protocol;
-  // The label is the link for the keyboard; the arrow is one for who points at it.
-  const arrow = svg("a", { href: address, tabindex: -1, "aria-hidden": "true" }, svg("path", { d, class: "target" }), line);
   const text = svg(
     "text",
     { class: `label ${kind}${at.beside ? " beside" : ""}`, x: at.x, y: at.y },
@@ -151,8 +162,13 @@ function drawCall(call, { d, at }, { share, selected, names, http }) {
     ` ${speed}`,
     svg("tspan", { class: "often", x: at.x, dy: 13 }, often),
   );
-  const label = svg("a", { href: address, "aria-label": told, "data-key": `call ${call.id}` }, text);
-  return { line: arrow, label };
+  const target = svg("path", { d, class: "target" });
+  // What stands for several calls has no page.
+  if (call.folded) return { line: svg("g", {}, target, line), label: svg("g", { role: "img", "aria-label": told }, text) };
+  const address = entityLink({ service: call.source, to: call.target });
+  // The label is the link for the keyboard; the arrow is one for who points at it.
+  const arrow = svg("a", { href: address, tabindex: -1, "aria-hidden": "true" }, target, line);
+  return { line: arrow, label: svg("a", { href: address, "aria-label": told, "data-key": `call ${call.id}` }, text) };
 }
 
 /** The path of an arrow and where its label goes. */

@@ -1,10 +1,11 @@
 // What the map tells of HTTP: rate, time and success of services, and rate and time of calls between them.
 
 import { serviceOf } from "./entities.js";
+import { volume } from "./folding.js";
 import { expressions, numberOf, spanOf } from "./graphql.js";
 
 const SERVICES = 1_000; // that are ranked at once
-const CALLS = 100; // of which times are asked for, those with most bytes
+const CALLS = 100; // of which times are asked for, those of the selected service first, then those with most bytes
 const SERVICE = "kubernetes_service_http_call_";
 const RELATION = "kubernetes_service_relation_";
 
@@ -13,10 +14,10 @@ export const FAILING = 0.95;
 export const TROUBLED = 0.99;
 
 /** {services, calls} by id: {rate, time, success} per minute, in ns and from 0 to 1, each null when there was no HTTP. */
-export async function askMeasures({ calls }, range, signal) {
+export async function askMeasures({ calls }, selected, range, signal) {
   const lists = ["cpm", "time", "successful_rate"].map((name) => ({ expression: `top_n(${SERVICE}${name}, ${SERVICES}, des)`, entity: {} }));
-  const volume = ({ rates }) => (rates.bytes_sent_per_second ?? 0) + (rates.bytes_received_per_second ?? 0);
-  const measured = calls.toSorted((one, other) => volume(other) - volume(one)).slice(0, CALLS);
+  const own = ({ source, target }) => source === selected || target === selected;
+  const measured = calls.toSorted((one, other) => own(other) - own(one) || volume(other) - volume(one)).slice(0, CALLS);
   const asked = measured.flatMap(({ source, target }) => {
     const [from, to] = [serviceOf(source), serviceOf(target)];
     const entity = { serviceName: from.name, normal: from.normal, destServiceName: to.name, destNormal: to.normal };

@@ -32,7 +32,7 @@ export async function ask(view, signal) {
     get("/api/metrics", { ...span, name: METRICS, entity: service }, signal),
     get(`/api/services/${encodeURIComponent(service)}/instances`, span, signal),
     get(`/api/services/${encodeURIComponent(service)}/endpoints`, span, signal),
-    askMeasures(topology, view.range, signal),
+    askMeasures(topology, service, view.range, signal),
   ]);
   const missing = view.service !== null && view.service !== service;
   return { services, topology, service, metrics, instances, endpoints, measures, missing };
@@ -53,7 +53,7 @@ export function show(asked, { services, topology, service, metrics, instances, e
   showServices(services.services, service, viewOf);
   byId("around-label").hidden = topology.nodes.length <= FEW && !view.around;
   byId("around").checked = view.around;
-  drawGraph(byId("graph"), topology, services.services, measures, view, viewOf);
+  drawGraph(byId("graph"), byId("graph-note"), topology, services.services, measures, view, viewOf);
   byId("detail").hidden = false;
   setText(byId("detail-title"), name);
   const since = new Date(first_seen).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
