@@ -23,7 +23,7 @@ set -e
 [ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing
 mount --bind / / && mount -o remount,bind,ro /
 mount -t tmpfs tmpfs /tmp
-mkdir -p "$1" && mount --bind "$2" "$1"
+mkdir -p "$1" && mount --bind "$2" "$1" && mount -o remount,bind,rw "$1"
 shift 2
 exec "$@"
 """

@@ -1,0 +1,1 @@
+"""The system calls that an agent may make."""
