@@ -33,7 +33,7 @@ COMMAND_LINE = re.compile(r"(?:^|[\s/])(pyrover-(?:agent|backend)) ([a-z]+)(?![\
 COUNTER = re.compile(r"\bpyrover_(?:agent|backend|analysis|kubernetes|addresses|graphql|promql|otlp)_[a-z_]*[a-z]\b")
 _BETWEEN = "\x1e"
 """Printed after each command; no output has it."""
-_SECONDS = 300
+_SECONDS = 500
 """A bound on one block, not an expectation."""
 
 
@@ -81,7 +81,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": f"{tools}:{PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(home),
         "LANG": "C.UTF-8",
-        "PYROVER_OBJECTS": str(folder / "objects"),
     }
 
 

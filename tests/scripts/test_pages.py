@@ -57,3 +57,13 @@ def test_the_glossary_is_in_the_order_of_the_alphabet() -> None:
     words = re.findall(r"^\| `?(\w[^|`]*?)`? \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)[1:]
     assert len(words) >= 40
     assert words == sorted(words, key=str.lower)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_one_thing_has_one_word(page: Path) -> None:
+    """Words of the glossary, and not those of others; what is said as others say it stands in brackets there."""
+    if page.name != "glossary.md":
+        assert re.findall(r"\bpackets?\b(?! capture)", page.read_text()) == [], "the glossary says package"
+        assert re.findall(r"`python3? -m ", page.read_text().replace("Made by `python", "")) == [], (
+            "say .venv/bin/python"
+        )
