@@ -8,6 +8,9 @@ from deploy.manifests.parts import configuration_of, image, labels, metadata, re
 
 NAME: Final = "pyrover-agent"
 
+TELEMETRY_PORT: Final = 11801
+"""Of the node, where an agent tells of itself."""
+
 READS: Final = {"": ["pods", "services"]}
 """By which the processes of pods are named: kinds of objects by API group."""
 
@@ -25,7 +28,13 @@ def _daemon_set() -> Node:
         "spec": {
             "selector": {"matchLabels": labels(NAME)},
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%"}},
-            "template": {"metadata": {"labels": labels(NAME)}, "spec": _pod()},
+            "template": {
+                "metadata": {
+                    "labels": labels(NAME),
+                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": str(TELEMETRY_PORT)},
+                },
+                "spec": _pod(),
+            },
         },
     }
 
@@ -75,8 +84,26 @@ def _container() -> Node:
                 "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
             },
             token_of("pyrover-backend", "ROVER_BACKEND_AUTHENTICATION"),
+            {
+                "name": "ROVER_TELEMETRY_ADDRESS",
+                "value": Noted("Figures and probes (docs/agent-metrics.md).", f":{TELEMETRY_PORT}"),
+            },
         ],
         "envFrom": configuration_of(NAME),
+        "ports": [{"name": "telemetry", "containerPort": TELEMETRY_PORT}],
+        "readinessProbe": Noted(
+            "Attached, taking events and delivering; the answer says what is not.",
+            {"httpGet": {"path": "/healthz", "port": "telemetry"}, "periodSeconds": 10, "timeoutSeconds": 5},
+        ),
+        "livenessProbe": Noted(
+            "A backend that is away is no reason to be started again, nor is loading programs that takes its time.",
+            {
+                "httpGet": {"path": "/livez", "port": "telemetry"},
+                "initialDelaySeconds": 10,
+                "periodSeconds": 20,
+                "timeoutSeconds": 10,
+            },
+        ),
         "securityContext": {
             "runAsUser": 0,
             "privileged": False,

@@ -43,7 +43,7 @@ SETTINGS: Final = (
     Setting(
         "agent.seccompProfile",
         {"type": "RuntimeDefault"},
-        "System calls that the agent may make.",
+        "System calls that the agent may make; docs/install-kubernetes.md names a narrower profile.",
     ),
     Setting("backend.enabled", default=True, meaning="Install a backend, or several."),
     Setting("backend.image.repository", "pyrover-backend", "Image made with deploy/images/backend.Containerfile."),
@@ -68,7 +68,9 @@ SETTINGS: Final = (
         "Of the server.",
     ),
     Setting(
-        "podMonitor.enabled", default=False, meaning="Tell the Prometheus operator to ask each backend for its figures."
+        "podMonitor.enabled",
+        default=False,
+        meaning="Tell the Prometheus operator to ask each backend and each agent for its figures.",
     ),
 )
 

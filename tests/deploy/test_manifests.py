@@ -10,6 +10,8 @@ from agent.config import ENVIRONMENT, load_configuration
 from agent.kernel.loader import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from agent.kernel.tracefs import USUAL_PLACES
+from agent.telemetry.messages import RepeatFilter
+from agent.telemetry.status import AgentStatus
 from backend.entities.addresses.cluster import READS
 from backend.server.declarations import SETTINGS
 from backend.server.loading import load
@@ -172,13 +174,31 @@ def test_what_services_select_has_the_ports_that_they_name(folder: str) -> None:
         assert {each["targetPort"] for each in service["spec"]["ports"]} <= ports
 
 
-def test_prometheus_asks_the_port_that_backends_have() -> None:
+@pytest.mark.parametrize(("kind", "name"), [("Deployment", "pyrover-backend"), ("DaemonSet", "pyrover-agent")])
+def test_prometheus_asks_the_port_that_a_program_has(kind: str, name: str) -> None:
     objects = charted(podMonitor__enabled=True)
-    monitor = one(objects, "PodMonitor", "pyrover-backend")["spec"]
-    pod = one(objects, "Deployment", "pyrover-backend")["spec"]["template"]
+    monitor = one(objects, "PodMonitor", name)["spec"]
+    pod = one(objects, kind, name)["spec"]["template"]
     assert monitor["selector"]["matchLabels"] == pod["metadata"]["labels"]
     (endpoint,) = monitor["podMetricsEndpoints"]
-    assert endpoint["port"] in {each["name"] for each in container(objects, "Deployment", "pyrover-backend")["ports"]}
+    ports = {each["name"]: each["containerPort"] for each in container(objects, kind, name)["ports"]}
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports[endpoint["port"]])
+    assert endpoint["path"] == "/metrics"
+
+
+def test_the_agent_is_asked_where_it_tells_of_itself() -> None:
+    objects = kustomized(DEPLOY)
+    own = container(objects, "DaemonSet", "pyrover-agent")
+    configuration = load_configuration(None, environment(objects, "DaemonSet", "pyrover-agent"))
+    ports = {each["name"]: each["containerPort"] for each in own["ports"]}
+    assert configuration.telemetry.address == f":{ports['telemetry']}"
+    answers = AgentStatus("auto", RepeatFilter()).answers
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert own[probe]["httpGet"]["path"] in answers
+        assert own[probe]["httpGet"]["port"] in ports
+    # Until it is attached it is alive, and not ready.
+    assert answers[own["readinessProbe"]["httpGet"]["path"]]().status == 503
+    assert answers[own["livenessProbe"]["httpGet"]["path"]]().status == 200
 
 
 def test_data_is_kept_over_an_upgrade() -> None:

@@ -74,7 +74,7 @@ def test_the_check_refuses_what_is_wrong() -> None:
 
 def test_what_is_not_wanted_is_not_there() -> None:
     everything = {key(each) for each in charted(podMonitor__enabled=True)}
-    assert {name for kind, name in everything if kind == "PodMonitor"} == {"pyrover-backend"}
+    assert {name for kind, name in everything if kind == "PodMonitor"} == {"pyrover-agent", "pyrover-backend"}
     assert {name for _, name in everything} == {"pyrover-agent", "pyrover-backend", "clickhouse"}
     for program, name in (("agent", "pyrover-agent"), ("backend", "pyrover-backend"), ("clickhouse", "clickhouse")):
         left = {key(each) for each in charted(**{f"{program}__enabled": False})}
