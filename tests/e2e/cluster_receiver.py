@@ -33,6 +33,7 @@ class Receiver:
         self.violations: list[str] = []
         self._streams: list[list[Message]] = []
         self._reported: set[tuple[str, ...]] = set()
+        self._processes: dict[int, process.EBPFProcessProperties] = {}
         self._kept_alive: set[str] = set()
         self._known: set[bytes] = set()
         self._changed = threading.Condition()
@@ -49,6 +50,15 @@ class Receiver:
     def reported(self) -> set[tuple[str, ...]]:
         """Layer, service, instance and labels of every process so far."""
         return set(self._reported)
+
+    def processes(self) -> dict[int, process.EBPFProcessProperties]:
+        """What was reported last of each process, by its id."""
+        return dict(self._processes)
+
+    def forget_kept_alive(self) -> None:
+        """Begin anew with what is kept alive."""
+        with self._changed:
+            self._kept_alive.clear()
 
     def kept_alive(self) -> set[str]:
         """Services of processes that were kept alive."""
@@ -99,14 +109,21 @@ class Receiver:
         answer = process.EBPFReportProcessDownstream()
         with self._changed:
             for each in process.EBPFProcessReportList.FromString(message).processes:
-                entity = each.k8sProcess.entity
+                of_host = each.WhichOneof("metadata") == "hostProcess"
+                told = each.hostProcess if of_host else each.k8sProcess
+                entity = told.entity
+                self._rule(
+                    bool(entity.serviceName and entity.instanceName and entity.processName), "names are not empty"
+                )
+                self._processes[told.pid] = each
                 self._rule(entity.layer in LAYERS, "a layer exists")
                 self._known.add(entity.SerializeToString(deterministic=True))
                 labels = ",".join(entity.labels)
                 self._reported.add((entity.layer, entity.serviceName, entity.instanceName, labels))
                 named = answer.processes.add(processId=str(len(self._known)))
-                named.k8sProcess.pid = each.k8sProcess.pid
-                named.k8sProcess.entityMetadata.CopyFrom(entity)
+                answered = named.hostProcess if of_host else named.k8sProcess
+                answered.pid = told.pid
+                answered.entityMetadata.CopyFrom(entity)
             self._changed.notify_all()
         return answer.SerializeToString()
 

@@ -6,6 +6,7 @@ from agent.discovery.naming import Identity
 from agent.discovery.processes import Process
 from agent.discovery.standing import Named, Standing
 from agent.reporting.beats import CALL_PROCESSES, KEEP_ALIVE, LONGEST_PROPERTY, REPORT, Beats, Call, Present, present
+from agent.reporting.hosts import HostEntities
 from protos.ebpf import process_pb2 as wire
 from tests.agent.synthetic import facts
 
@@ -106,6 +107,44 @@ def test_a_process_counts_under_each_of_its_names_and_one_that_is_gone_not() -> 
     ]
     process.facts = None
     assert present([process]) == []
+
+
+def test_processes_of_a_host_are_told_by_the_names_of_their_logs() -> None:
+    hosts = HostEntities("OS_LINUX", "10.0.0.7")
+    process = Process(5, facts(5, start=9, arguments="java -jar cart.jar"), Identity("cart", "host-7", "main", "java"))
+    of_pod = Process(6, facts(6), Identity("cart.shop", "cart-1", "main", "java"))
+    of_pod.named = Named(Standing.TOLD, (entity(),), "main", properties=PROPERTIES)
+    gone = Process(7, None, Identity("sh", "host-7", "", "sh"))
+    told = present([process, of_pod, gone], hosts)
+    assert [(each.pid, each.entity.service, each.on_host) for each in told] == [
+        (5, "cart", True),
+        (6, "cart.shop", False),
+    ]
+    assert present([process, gone]) == []
+    (report,) = Beats("run", 10).beat(told)
+    first, second = wire.EBPFProcessReportList.FromString(report.message).processes
+    assert second.WhichOneof("metadata") == "k8sProcess"
+    assert first == wire.EBPFProcessProperties(
+        hostProcess=wire.EBPFHostProcessMetadata(
+            pid=5,
+            entity=wire.EBPFProcessEntityMetadata(
+                layer="OS_LINUX", serviceName="cart", instanceName="host-7", processName="java"
+            ),
+            properties=[
+                {"key": "host_ip", "value": "10.0.0.7"},
+                {"key": "container_name", "value": "main"},
+                {"key": "pid", "value": "5"},
+                {"key": "command_line", "value": "java -jar cart.jar"},
+                {"key": "support_ebpf_profiling", "value": "false"},
+            ],
+        )
+    )
+
+
+def test_a_process_without_a_container_has_no_property_of_that_name() -> None:
+    process = Process(5, facts(5), Identity("cart", "host-7", "", "java"))
+    (told,) = present([process], HostEntities("OS_LINUX", ""))
+    assert [key for key, _ in told.properties] == ["host_ip", "pid", "command_line", "support_ebpf_profiling"]
 
 
 @given(st.lists(st.tuples(st.sets(st.integers(1, 6)), st.booleans()), max_size=12), st.integers(1, 4))
