@@ -22,7 +22,7 @@ import pytest
 
 from agent.cli import COMMANDS as AGENT
 from backend.cli import COMMANDS as BACKEND
-from tests.e2e.programs import PATIENCE, program, read_line
+from tests.e2e.programs import program, read_line
 from tests.scripts import page_traffic
 from tests.scripts.page_commands import BEGINS_A_COMMAND, BLOCKS, PAGES, PROMPT, ROOT, Block, blocks, outside_of_fences
 
@@ -103,19 +103,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         assert read_line(holder.stdout.fileno(), "the network").strip() == "up"
         user = () if os.geteuid() == 0 else ("--user", "--preserve-credentials")
         enter = ("nsenter", "--target", str(holder.pid), "--net", *user, "--")
-        ready, announce = os.pipe()
-        stack.callback(os.close, ready)
+        reading, announce = os.pipe()
+        ready = stack.enter_context(os.fdopen(reading))
         command = [*enter, PROGRAMS / "pyrover-backend", "serve", "--host", "127.0.0.1", "--data", folder / "data"]
         log = stack.enter_context((folder / "backend.log").open("wb"))
         stack.enter_context(
             program([*command, "--ready-fd", str(announce)], stdout=log, stderr=log, pass_fds=(announce,))
         )
         os.close(announce)
-        read_line(ready, f"the backend (its log: {log.name})")
+        assert ready.readline(), f"the backend ended; its log: {log.name}"
         traffic = folder / "traffic.pyrover"
         page_traffic.record(traffic)
         replay = [*enter, PROGRAMS / "pyrover-backend", "replay", traffic, "--to", "127.0.0.1:11800"]
-        subprocess.run(replay, check=True, capture_output=True, timeout=PATIENCE)
+        subprocess.run(replay, check=True, capture_output=True, timeout=_SECONDS)
         yield Place(enter, folder, environment)
 
 
