@@ -207,6 +207,19 @@ class Telemetry(_Section, frozen=True):
     ] = False
 
 
+class Spool(_Section, frozen=True):
+    """Batches that have no answer yet, kept on a disk for the next agent; docs/delivery.md."""
+
+    folder: Annotated[
+        str,
+        Key(
+            "ROVER_SPOOL_FOLDER",
+            "where they are: a folder for this agent alone; empty: in memory, and lost with the agent (delivery.md)",
+        ),
+    ] = ""
+    bytes: Annotated[Positive, Key("ROVER_SPOOL_BYTES", "most bytes of them; the oldest go first")] = 256 * 1024 * 1024
+
+
 class Limits(_Section, frozen=True):
     """Bounds of what the agent keeps. What does not fit is counted."""
 
@@ -240,6 +253,7 @@ class Configuration(_Section, frozen=True):
     conntrack: Conntrack = Conntrack()
     tls: Tls = Tls()
     telemetry: Telemetry = Telemetry()
+    spool: Spool = Spool()
     limits: Limits = Limits()
 
     def rules(self) -> tuple[ServiceRule, ...]:

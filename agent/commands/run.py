@@ -27,6 +27,7 @@ from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.commands.reporting import open_reporter, reported
+from agent.commands.spool import open_spool
 from agent.commands.telemetry import measured_programs, open_status
 from agent.config import Backend, Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
@@ -35,6 +36,7 @@ from agent.discovery.kubernetes.names import PodNames
 from agent.discovery.procfs import ProcHost
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender, SenderLimits
+from agent.export.spool import Spool
 from agent.export.transport import GrpcTransport
 from agent.kernel.capability_sets import call_with_only
 from agent.kernel.loader import LoaderError
@@ -76,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             transport = open_transport(configuration.core.backend)
             stack.callback(transport.close)
             figures = _open_figures(arguments.figures, stack)
+            spool = open_spool(configuration, stack)
             limit_to_loading()
             status = stack.enter_context(open_status(configuration, messages))
             # Before the kernel: while all pods are listed for the first time there is nobody to take events.
@@ -88,7 +91,16 @@ def run(arguments: argparse.Namespace) -> int:
         limit_to_running(configuration)
         conntrack = stack.enter_context(open_conntrack(configuration))
         tls = stack.enter_context(open_tls(source, configuration))
-        capture = Capture(configuration, source, transport, conntrack=conntrack, tls=tls, pods=pods, reporter=reporter)
+        capture = Capture(
+            configuration,
+            source,
+            transport,
+            spool=spool,
+            conntrack=conntrack,
+            tls=tls,
+            pods=pods,
+            reporter=reporter,
+        )
         status.begin(capture.parts)
         stack.callback(status.end)
         final = capture.run(stop, messages, LiveLine() if arguments.live else None)
@@ -139,6 +151,7 @@ class Capture:
         source: KernelSource,
         transport: GrpcTransport,
         *,
+        spool: Spool | None,
         conntrack: ConntrackWatcher | None,
         tls: TlsWatcher | None,
         pods: PodNames | None,
@@ -147,10 +160,14 @@ class Capture:
         """Put everything together; nothing happens yet."""
         containers = open_containers(configuration) if pods is None else None  # pods have names of their own
         host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
-        ledger = Ledger()
+        ledger = Ledger() if spool is None else spool.ledger
         counted = CountedTransport(transport)
-        limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
-        self._sender = Sender(counted, ledger, limits)
+        limits = SenderLimits(
+            logs=configuration.limits.queue_logs,
+            size=configuration.limits.queue_bytes,
+            spool_bytes=configuration.spool.bytes,
+        )
+        self._sender = Sender(counted, ledger, limits, spool)
         exclusion = Exclusion(source, host)
         self._source = source
         self._pipeline = Pipeline(

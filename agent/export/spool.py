@@ -8,6 +8,7 @@ Nothing is forced to the disk: what is in the spool survives the death of the ag
 may be damaged, which its checksum shows.
 """
 
+import contextlib
 import fcntl
 import os
 import re
@@ -110,7 +111,8 @@ class Spool:
             unfinished.rename(self._folder / spooled.name)
         except OSError:
             self.failures += 1
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # else the next one is written over it
+                unfinished.unlink(missing_ok=True)
             return None
         self._place = spooled.place
         return spooled
