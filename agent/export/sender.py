@@ -27,7 +27,7 @@ class SenderLimits:
     """Seconds before the second attempt, at most; doubled with each one up to `longest_pause`."""
     longest_pause: float = 15.0
     doubtful_attempts: int = 5
-    """Attempts before an error that may be the batch's own fault counts as a refusal."""
+    """Errors that may be the batch's own fault before that counts as a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,16 @@ class Sender:
             return self._problem
 
     def _run(self) -> None:
-        attempts = 0
+        attempts = doubts = 0
         previous = ""
         while (batch := self._next()) is not None:
-            attempts = attempts + 1 if batch.id == previous else 1
+            if batch.id != previous:
+                attempts = doubts = 0
             previous = batch.id
             attempt = self._transport.send(batch, self._timeout())
-            if self._settle(attempt, attempts):
+            attempts += 1
+            doubts += attempt.outcome is Outcome.DOUBTFUL  # not those in which nobody was there to take it
+            if self._settle(attempt, doubts):
                 self._pause(attempts)
 
     def _next(self) -> Batch | None:
@@ -129,11 +132,11 @@ class Sender:
                 self._changed.wait()
             return None
 
-    def _settle(self, attempt: Attempt, attempts: int) -> bool:
-        """Book the outcome of an attempt. True when the batch is to be sent again."""
+    def _settle(self, attempt: Attempt, doubts: int) -> bool:
+        """Book the outcome of an attempt, with so many doubtful ones. True when the batch is to be sent again."""
         outcome = attempt.outcome
         if outcome is Outcome.DOUBTFUL:
-            outcome = Outcome.RETRY if attempts < self._limits.doubtful_attempts else Outcome.REFUSED
+            outcome = Outcome.RETRY if doubts < self._limits.doubtful_attempts else Outcome.REFUSED
         with self._changed:
             self._problem = attempt.detail
             if outcome is Outcome.RETRY:

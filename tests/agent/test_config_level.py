@@ -1,17 +1,8 @@
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from agent.config_level import Level, apply
-
-
-@pytest.fixture
-def _levels() -> Iterator[None]:
-    before = {name: logging.getLogger(name).level for name in ("agent", "common")}
-    yield
-    for name, level in before.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +28,7 @@ def test_what_is_no_level(value: object) -> None:
         Level.parse(value)
 
 
-@pytest.mark.usefixtures("_levels")
+@pytest.mark.usefixtures("kept_levels")
 def test_messages_below_the_level_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
     apply(Level.parse("ERROR"))
     for name in ("agent.reporting.reporter", "common.grpc.failover"):

@@ -1,4 +1,5 @@
 import argparse
+import logging
 
 import pytest
 
@@ -42,3 +43,19 @@ def test_a_duration_that_is_none_is_explained(capsys: pytest.CaptureFixture[str]
         main(["run", "--for", "10"])
     assert end.value.code == 2
     assert "write it like 500ms, 10s" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("kept_levels")
+def test_the_level_of_messages_counts_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROVER_LOGGER_LEVEL", "error")
+    _parse()
+    assert [logging.getLogger(name).getEffectiveLevel() for name in ("agent.x", "common.x")] == [logging.ERROR] * 2
+    monkeypatch.delenv("ROVER_LOGGER_LEVEL")
+    _parse()
+    assert logging.getLogger("agent.x").getEffectiveLevel() == logging.INFO
+
+
+def test_several_backends_may_be_named() -> None:
+    assert _parse("--backend", "a:1,[::1]:2").core.backend.addr == "a:1,[::1]:2"
+    with pytest.raises(ConfigurationError, match=r"the command line: core\.backend\.addr: 'b' is not HOST:PORT"):
+        _parse("--backend", "a:1,b")

@@ -101,7 +101,7 @@ def test_every_batch_arrives_once_while_backends_fail_in_turn() -> None:
 
 
 def test_one_that_takes_a_connection_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 1.0)  # of the good one, too: it may be slow
+    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 2.0)  # of the good one, too: it may be slow
     good = Collector()
     with ExitStack() as stack:
         silent = f"127.0.0.1:{stack.enter_context(socket.create_server(('127.0.0.1', 0))).getsockname()[1]}"

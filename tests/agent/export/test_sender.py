@@ -93,6 +93,17 @@ def test_a_refusal_is_booked_and_the_next_batch_goes_on() -> None:
     assert (balance.delivered, balance.lost) == (5, {"refused": 2})
 
 
+def test_attempts_that_nobody_took_do_not_count_as_doubtful() -> None:
+    answers = [Outcome.RETRY] * 7 + [Outcome.DOUBTFUL, Outcome.RETRY] * (FAST.doubtful_attempts - 1)
+    ledger, transport = Ledger(), FakeTransport(lambda number: [*answers, Outcome.DELIVERED][number])
+    sender = Sender(transport, ledger, FAST)
+    sender.start()
+    _submit(sender, ledger, _batch(3))
+    sender.stop(30)
+    assert len(transport.sent) == len(answers) + 1
+    assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
+
+
 def test_a_doubtful_error_becomes_a_refusal_after_some_attempts() -> None:
     ledger, transport = Ledger(), FakeTransport(lambda _: Outcome.DOUBTFUL)
     sender = Sender(transport, ledger, FAST)

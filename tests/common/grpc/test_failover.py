@@ -94,7 +94,7 @@ def test_after_the_last_one_comes_the_first_and_an_outage_of_all_is_said_once(ca
 def test_one_that_takes_connections_and_never_speaks_takes_no_time_from_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 1.0)  # of the good one, too: it may be slow
+    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 2.0)  # of the good one, too: it may be slow
     with ExitStack() as stack:
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         port = stack.enter_context(failing().listen())
