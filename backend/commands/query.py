@@ -8,7 +8,6 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import msgspec
-from rich.table import Table
 
 from backend.query import shapes, tables
 from backend.query.client import AskingError, Client
@@ -23,7 +22,7 @@ TOKEN = "PYROVER_BACKEND_HTTP_TOKEN"  # noqa: S105 - the name of a variable
 _NAME = re.compile(r"\w+")
 """A metric by itself, whose values can be shown with their unit."""
 _LAST = re.compile(r"\d{1,9}[smhdw]")
-_Shown = tuple[msgspec.Struct, Table | str]
+_Shown = tuple[msgspec.Struct, tables.Listing | str]
 """An answer, and what of it a person sees."""
 
 

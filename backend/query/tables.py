@@ -1,10 +1,12 @@
 """Answers as tables for a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from itertools import compress
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,52 +26,98 @@ class Kind(Enum):
     NAME = "names: folded when there is too little room"
     WORD = "short words: never folded"
     NUMBER = "numbers: never folded, at the right"
+    DETAIL = "numbers or short words that a narrow terminal goes without"
 
 
 Column = tuple[str, Kind]
 """Title, in one or two lines."""
 
-_TRAFFIC: tuple[Column, ...] = tuple(
-    (title, Kind.NUMBER)
-    for title in ("Reads\n/min", "Writes\n/min", "In", "Out", "Read\ntime", "Write\ntime", "Connects\n/min", "Failures")
+_TRAFFIC: tuple[Column, ...] = (
+    *(
+        (title, Kind.NUMBER)
+        for title in ("Reads\n/min", "Writes\n/min", "In", "Out", "Read\ntime", "Write\ntime", "Failures")
+    ),
+    ("Connects\n/min", Kind.DETAIL),
 )
 _PIPE_WIDTH = 100_000  # columns: nothing is cut or wrapped when no person reads it
+_ERRORS = 4
+"""First digit of the statuses that say that something went wrong."""
+_NAME_WIDTH = 16
+"""Columns that a name gets before details are left out."""
+_BETWEEN = 2
+"""Columns that a border and a blank take beside each column."""
 
 
-def show(shown: Table | str) -> None:
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rows of text under titles."""
+
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[str, ...]]
+    caption: str | None
+
+    def fitted(self, width: int) -> "Listing":
+        """The same without the last details that a terminal of this width has no room for; the caption says so."""
+        widths = [self._width(place) for place in range(len(self.columns))]
+        chosen = [True] * len(self.columns)
+        for place in reversed(range(len(self.columns))):
+            if sum(compress(widths, chosen)) + _BETWEEN * sum(chosen) <= width:
+                break
+            chosen[place] = self.columns[place][1] is not Kind.DETAIL
+        if all(chosen):
+            return self
+        titles = [title.replace("\n/", "/").replace("\n", " ") for title, _ in self.columns]
+        told = ", ".join(title for title, kept in zip(titles, chosen, strict=True) if not kept)
+        caption = f"{self.caption}\n" if self.caption else ""
+        return Listing(
+            tuple(compress(self.columns, chosen)),
+            [tuple(compress(row, chosen)) for row in self.rows],
+            f"{caption}left out, for a wider terminal: {told}",
+        )
+
+    def _width(self, place: int) -> int:
+        title, kind = self.columns[place]
+        widest = max(map(cell_len, (*title.split("\n"), *(row[place] for row in self.rows))))
+        return min(widest, _NAME_WIDTH) if kind is Kind.NAME else widest
+
+
+def show(shown: Listing | str) -> None:
     """Print to standard output: framed and coloured for a person, plain and never cut for a pipe."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_WIDTH, color_system=None)
-        if isinstance(shown, Table):
-            shown.box = None
-            shown.padding = (0, 2, 0, 0)
-            for column in shown.columns:
-                column.header = str(column.header).replace("\n/", "/").replace("\n", " ")
-    console.print(shown, soft_wrap=isinstance(shown, str), markup=False)
+    if isinstance(shown, str):
+        console.print(shown, soft_wrap=True, markup=False)
+    elif console.is_terminal:
+        console.print(_table(shown.fitted(console.width)), markup=False)
+    else:
+        table = _table(shown)
+        table.box = None
+        table.padding = (0, 2, 0, 0)
+        for column in table.columns:
+            column.header = str(column.header).replace("\n/", "/").replace("\n", " ")
+        Console(highlight=False, width=_PIPE_WIDTH, color_system=None).print(table, markup=False)
 
 
-def services(answer: shapes.Services) -> Table:
+def services(answer: shapes.Services) -> Listing:
     """Services and what they did."""
-    columns = (("Service", Kind.NAME), ("Instances", Kind.NUMBER), *_TRAFFIC)
+    columns = (("Service", Kind.NAME), ("Instances", Kind.DETAIL), *_TRAFFIC)
     rows = [(service.name, number(service.instances), *_traffic(service.traffic)) for service in answer.services]
-    return _table(columns, rows, _caption(answer.span))
+    return Listing(columns, rows, _caption(answer.span))
 
 
-def instances(answer: shapes.Instances) -> Table:
+def instances(answer: shapes.Instances) -> Listing:
     """Instances of a service and what they did."""
     rows = [(instance.name, *_traffic(instance.traffic)) for instance in answer.instances]
-    return _table((("Instance", Kind.NAME), *_TRAFFIC), rows, _caption(answer.span))
+    return Listing((("Instance", Kind.NAME), *_TRAFFIC), rows, _caption(answer.span))
 
 
-def endpoints(answer: shapes.Endpoints) -> Table:
+def endpoints(answer: shapes.Endpoints) -> Listing:
     """Endpoints and their calls, a row each."""
     columns: tuple[Column, ...] = (
         *((("Service", Kind.NAME),) if answer.service is None else ()),
         ("Endpoint", Kind.NAME),
         *((title, Kind.NUMBER) for title in ("Calls\n/min", "Success", "Mean\ntime")),
-        *((title, Kind.NUMBER) for title in ("Request\nbody", "Response\nbody")),
-        *((f"{digit}xx", Kind.NUMBER) for digit in range(1, 6)),
+        *((title, Kind.DETAIL) for title in ("Request\nbody", "Response\nbody")),
+        *((f"{digit}xx", Kind.DETAIL if digit < _ERRORS else Kind.NUMBER) for digit in range(1, 6)),
     )
     rows = [
         (
@@ -85,42 +133,43 @@ def endpoints(answer: shapes.Endpoints) -> Table:
         for endpoint in answer.endpoints
     ]
     shown = f", the {len(rows):,} of {answer.known:,} endpoints with most calls" if answer.known > len(rows) else ""
-    return _table(columns, rows, _caption(answer.span) + shown)
+    return Listing(columns, rows, _caption(answer.span) + shown)
 
 
-def topology(answer: shapes.Topology) -> Table:
+def topology(answer: shapes.Topology) -> Listing:
     """Calls, a row each."""
     nodes = {node.id: node for node in answer.nodes}
     columns: tuple[Column, ...] = (
         ("From", Kind.NAME),
         ("To", Kind.NAME),
         ("Protocol", Kind.WORD),
-        ("Seen\nby", Kind.WORD),
-        *((title, Kind.NUMBER) for title in ("Sent", "Received", "Connects\n/min", "Failures")),
+        *((title, Kind.NUMBER) for title in ("Sent", "Received", "Failures")),
+        ("Connects\n/min", Kind.DETAIL),
+        ("Seen\nby", Kind.DETAIL),
     )
     rows = [
         (
             nodes[call.source].name,
             nodes[call.target].name,
             ", ".join(call.protocols),
-            "both" if len(call.detect_points) > 1 else "".join(call.detect_points),
             size_per_second(call.rates.bytes_sent_per_second),
             size_per_second(call.rates.bytes_received_per_second),
-            number(call.rates.connects_per_minute),
             number(call.connects_failed),
+            number(call.rates.connects_per_minute),
+            "both" if len(call.detect_points) > 1 else "".join(call.detect_points),
         )
         for call in answer.calls
     ]
-    return _table(columns, rows, _caption(answer.span))
+    return Listing(columns, rows, _caption(answer.span))
 
 
-def names(answer: shapes.MetricNames) -> Table:
+def names(answer: shapes.MetricNames) -> Listing:
     """Metrics that can be asked for."""
     rows = [(metric.name, metric.scope, metric.unit) for metric in answer.metrics]
-    return _table((("Metric", Kind.NAME), ("Scope", Kind.NAME), ("Unit", Kind.WORD)), rows, f"{len(rows)} metrics")
+    return Listing((("Metric", Kind.NAME), ("Scope", Kind.NAME), ("Unit", Kind.WORD)), rows, f"{len(rows)} metrics")
 
 
-def metrics(answer: shapes.Metrics) -> Table:
+def metrics(answer: shapes.Metrics) -> Listing:
     """One row per bucket, one column per series."""
     titles = [f"{series.name} {series.label}" if series.label else series.name for series in answer.series]
     columns: list[Column] = [("Time (UTC)", Kind.WORD), *((title, Kind.NUMBER) for title in titles)]
@@ -131,10 +180,10 @@ def metrics(answer: shapes.Metrics) -> Table:
         )
         for points in zip(*(series.points for series in answer.series), strict=True)
     ]
-    return _table(columns, rows, f"one row per {answer.step}")
+    return Listing(tuple(columns), rows, f"one row per {answer.step}")
 
 
-def expression(answer: Expression) -> Table:
+def expression(answer: Expression) -> Listing:
     """One row per bucket or entity, one column per series; or one row per number when these do not go together."""
     results = answer.result.results
     titles = [_labels(series) for series in results]
@@ -146,7 +195,7 @@ def expression(answer: Expression) -> Table:
         rows = [
             (point, *(series.values[row].value or NOTHING for series in results)) for row, point in enumerate(points[0])
         ]
-        return _table(columns, rows, caption)
+        return Listing(tuple(columns), rows, caption)
     rows = [
         (title, point, value.value or NOTHING)
         for title, series, of in zip(titles, results, points, strict=True)
@@ -154,7 +203,7 @@ def expression(answer: Expression) -> Table:
     ]
     shown = (any(title for title, _, _ in rows), any(point != NOTHING for _, point, _ in rows), True)
     columns = list(compress((("Labels", Kind.NAME), head, ("Value", Kind.NUMBER)), shown))
-    return _table(columns, [tuple(compress(row, shown)) for row in rows], caption)
+    return Listing(tuple(columns), [tuple(compress(row, shown)) for row in rows], caption)
 
 
 def _labels(series: Values) -> str:
@@ -172,7 +221,7 @@ def _point(value: Value, answer: Expression) -> str:
     return shown + (" (not over)" if format_minute(minute) == answer.incomplete_from else "")
 
 
-def status(answer: shapes.Status) -> Table:
+def status(answer: shapes.Status) -> Listing:
     """What was received and lost, a row each."""
     rows = [("Up", f"{answer.uptime_seconds:,} s")]
     rows += [("Logs received", number(answer.logs.received)), ("Logs stored", number(answer.logs.stored))]
@@ -180,7 +229,7 @@ def status(answer: shapes.Status) -> Table:
     rows += [(f"Logs refused: {cause}", number(count)) for cause, count in sorted(answer.logs.refused.items())]
     rows += [("Messages received", number(answer.messages.received))]
     rows += [(f"Messages dropped: {cause}", number(count)) for cause, count in sorted(answer.messages.dropped.items())]
-    return _table((("What", Kind.NAME), ("Since start", Kind.NUMBER)), rows, None)
+    return Listing((("What", Kind.NAME), ("Since start", Kind.NUMBER)), rows, None)
 
 
 def _traffic(traffic: shapes.Traffic) -> tuple[str, ...]:
@@ -192,28 +241,28 @@ def _traffic(traffic: shapes.Traffic) -> tuple[str, ...]:
         size_per_second(rates.bytes_written_per_second),
         duration(means.read_time),
         duration(means.write_time),
-        number(rates.connects_per_minute),
         number(traffic.totals.connects_failed),
+        number(rates.connects_per_minute),
     )
 
 
-def _table(columns: Iterable[Column], rows: Iterable[tuple[str, ...]], caption: str | None) -> Table:
+def _table(listing: Listing) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
-        caption=caption,
+        caption=listing.caption,
         caption_justify="left",
         caption_style="dim",
     )
-    for title, kind in columns:
+    for title, kind in listing.columns:
         table.add_column(
             title,
-            justify="right" if kind is Kind.NUMBER else "left",
+            justify="left" if kind in {Kind.NAME, Kind.WORD} else "right",
             no_wrap=kind is not Kind.NAME,
             overflow="fold",
         )
-    for row in rows:
+    for row in listing.rows:
         # Names come from outside: they are text, never markup.
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -59,12 +59,12 @@ def test_services_as_a_plain_table(address: str) -> None:
             "Out",
             "Read time",
             "Write time",
-            "Connects/min",
             "Failures",
+            "Connects/min",
         ],
-        ["api", "2", "316", "316", "10.5 KiB/s", "5.3 KiB/s", "2.5 ms", "80 µs", "10.5", "0"],
+        ["api", "2", "316", "316", "10.5 KiB/s", "5.3 KiB/s", "2.5 ms", "80 µs", "0", "10.5"],
         ["db", "1", "105", "52.6", "105 B/s", "10.3 KiB/s", "400 µs", "50 µs", "-", "-"],
-        ["frontend", "1", "632", "1,263", "21.1 KiB/s", "1.1 KiB/s", "1 ms", "50 µs", "31.6", "30"],
+        ["frontend", "1", "632", "1,263", "21.1 KiB/s", "1.1 KiB/s", "1 ms", "50 µs", "30", "31.6"],
     ]
     assert rows(output)[4] == ["2027-01-15 07:46 to 2027-01-15 08:00 UTC, 9.5 minutes observed"]
 
@@ -122,10 +122,10 @@ def test_metrics_of_an_endpoint_by_its_name(address: str) -> None:
 def test_topology(address: str) -> None:
     output, _ = query(address, "topology")
     assert rows(output)[:4] == [
-        ["From", "To", "Protocol", "Seen by", "Sent", "Received", "Connects/min", "Failures"],
-        ["Unknown", "frontend", "https", "server", "105 B/s", "2.1 KiB/s", "-", "-"],
-        ["api", "db", "tcp", "both", "105 B/s", "10.3 KiB/s", "10.5", "0"],
-        ["frontend", "api", "http", "both", "1.1 KiB/s", "5.3 KiB/s", "31.6", "0"],
+        ["From", "To", "Protocol", "Sent", "Received", "Failures", "Connects/min", "Seen by"],
+        ["Unknown", "frontend", "https", "105 B/s", "2.1 KiB/s", "-", "-", "server"],
+        ["api", "db", "tcp", "105 B/s", "10.3 KiB/s", "0", "10.5", "both"],
+        ["frontend", "api", "http", "1.1 KiB/s", "5.3 KiB/s", "0", "31.6", "both"],
     ]
 
 
