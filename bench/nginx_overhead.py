@@ -1,11 +1,13 @@
 """What the agent costs nginx: throughput and latency under wrk, with and without the agent, in one interleaved run.
 
-    sudo .venv/bin/python -m bench.nginx_overhead [--rounds 5] [--seconds 4] [--tls]
+    sudo .venv/bin/python -m bench.nginx_overhead [--rounds 5] [--seconds 4] [--rate 0] [--tls]
 
-nginx has one worker and answers small requests as fast as it can, wrk asks on 20 connections that stay open. In each
-round every way of watching has its turn, in an order that changes from round to round; compare the ratios, not the
-rounds. Load, nginx, agent and a backend that throws everything away share the processors, so with few of them the
-agent's own work counts against nginx, too.
+nginx has one worker and answers small requests, wrk asks on 20 connections that stay open: as fast as it can, or about
+`--rate` times a second. Then each connection pauses between an answer and the next request, for a random time, and a
+latency is that of a request alone; and what the agent has told of is counted. In each round every way of watching has
+its turn, in an order that changes from round to round; compare the ratios, not the rounds. Load, nginx, agent and a
+backend that throws everything away share the processors, so with few of them the agent's own work counts against nginx,
+too.
 """
 
 import argparse
@@ -16,14 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from tests.agent.export.collector import Collector
+from tests.e2e.http.watching import read_exchanges
 from tests.e2e.programs import PROGRAMS, program, read_line
 
 WAYS = {
@@ -43,6 +47,8 @@ http {{
 }}
 """
 TLS = " ssl; ssl_certificate {folder}/certificate; ssl_certificate_key {folder}/key"
+CONNECTIONS = 20
+PAUSES = "math.randomseed(os.time())\nfunction delay() return math.random() * {longest_ms} end\n"
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -60,7 +66,7 @@ class Run:
     """Of the processor."""
     requests: int
     told: int
-    """Exchanges, of both ends."""
+    """Exchanges, of both ends; counted where a rate was asked for."""
     lost: dict[str, int]
 
 
@@ -82,9 +88,18 @@ def nginx(folder: Path, port: int, *, tls: bool) -> Iterator[None]:
         yield
 
 
-def wrk(url: str, seconds: float) -> tuple[float, float, float, int]:
+def pauses(folder: Path, rate: float) -> list[str]:
+    """Options that make wrk ask about so many times a second; at any rate where that is 0."""
+    if not rate:
+        return []
+    script = folder / "pauses.lua"
+    script.write_text(PAUSES.format(longest_ms=2 * 1000 * CONNECTIONS / rate))
+    return ["-s", str(script)]
+
+
+def wrk(url: str, seconds: float, options: Sequence[str]) -> tuple[float, float, float, int]:
     """(requests per second, median and 99th percentile of latencies in seconds, requests)."""
-    command = ["wrk", "-t1", "-c20", f"-d{seconds:g}s", "--latency", url]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", *options, url]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     requests = re.search(r"(\d+) requests in", said)
@@ -99,10 +114,12 @@ def _seconds(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
-def measure(url: str, seconds: float, settings: dict[str, object] | None, backend: int, folder: Path) -> Run:
+def measure(
+    load: Callable[[], tuple[float, float, float, int]], settings: dict[str, object] | None, backend: int, folder: Path
+) -> Run:
     """One run, watched or not."""
     if settings is None:
-        rate, median, slowest, requests = wrk(url, seconds)
+        rate, median, slowest, requests = load()
         return Run(rate, median, slowest, 0.0, requests, 0, {})
     (folder / "agent.yaml").write_text(json.dumps(settings))
     report = folder / "figures.json"
@@ -115,15 +132,20 @@ def measure(url: str, seconds: float, settings: dict[str, object] | None, backen
         time.sleep(2)  # the libraries of what runs here are found in the background
         watched = psutil.Process(agent.pid)
         before = watched.cpu_times()
-        rate, median, slowest, requests = wrk(url, seconds)
+        rate, median, slowest, requests = load()
         after = watched.cpu_times()
         agent.terminate()
         agent.wait(60)
     figures = json.loads(report.read_text())
     spent = after.user + after.system - before.user - before.system
     lost = {**figures["losses"], **figures["incomplete"]}
-    told = figures.get("exchanges", 0)
-    return Run(rate, median, slowest, spent, requests, told, {cause: count for cause, count in lost.items() if count})
+    return Run(rate, median, slowest, spent, requests, 0, {cause: count for cause, count in lost.items() if count})
+
+
+def told(collector: Collector, port: int) -> int:
+    """How many exchanges with a server's port the agent has told of, from both ends."""
+    batches = list(collector.accepted.values())
+    return sum(one.port == port for messages in batches for one in read_exchanges(messages))
 
 
 def main() -> int:
@@ -131,6 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=4, help="length of each run (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=0, help="requests per second; 0 for all there can be (default)")
     parser.add_argument("--port", type=int, default=18080, help="of nginx (default: %(default)s)")
     parser.add_argument("--tls", action="store_true", help="over TLS")
     options = parser.parse_args()
@@ -142,27 +165,33 @@ def main() -> int:
         nginx(Path(name), options.port, tls=options.tls),
         collector.serve() as backend,
     ):
+        load = partial(wrk, url, options.seconds, pauses(Path(name), options.rate))
         for turn in range(options.rounds):
             ways = list(WAYS)
             for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
-                run = measure(url, options.seconds, WAYS[way], backend, Path(name))
+                run = measure(load, WAYS[way], backend, Path(name))
+                if options.rate:
+                    run = replace(run, told=told(collector, options.port))
                 runs[way].append(run)
                 collector.accepted.clear()
                 print(f"round {turn + 1}, {way}: {run.rate:,.0f} requests/s", file=sys.stderr, flush=True)
     base = [run.rate for run in runs["no agent"]]
-    print(f"{'':20} {'requests/s':>11} {'ratio':>6} {'p50 us':>7} {'p99 us':>8} {'agent us/request':>17}  lost")
+    heads = ("requests/s", "ratio", "p50 us", "p99 us", "agent us/request", "told")
+    print(f"{'':20}", *(f"{head:>16}" for head in heads), " lost")
     for way, measured in runs.items():
-        ratios = [run.rate / bare for run, bare in zip(measured, base, strict=True)]
-        spent = [run.agent_seconds / run.requests * 1e6 for run in measured]
         lost: dict[str, int] = {}
         for run in measured:
             lost |= {cause: lost.get(cause, 0) + count for cause, count in run.lost.items()}
-        print(
-            f"{way:20} {statistics.median(run.rate for run in measured):11,.0f} {statistics.median(ratios):6.2f}"
-            f" {statistics.median(run.median for run in measured) * 1e6:7.0f}"
-            f" {statistics.median(run.slowest for run in measured) * 1e6:8.0f} {statistics.median(spent):17.1f}"
-            f"  {', '.join(f'{cause} {count:,}' for cause, count in lost.items()) or 'none'}"
+        cells = (
+            f"{statistics.median(run.rate for run in measured):,.0f}",
+            f"{statistics.median(run.rate / bare for run, bare in zip(measured, base, strict=True)):.2f}",
+            f"{statistics.median(run.median for run in measured) * 1e6:.0f}",
+            f"{statistics.median(run.slowest for run in measured) * 1e6:.0f}",
+            f"{statistics.median(run.agent_seconds / run.requests for run in measured) * 1e6:.1f}",
+            f"{sum(run.told for run in measured) / sum(2 * run.requests for run in measured):.1%}",
         )
+        said = ", ".join(f"{cause} {count:,}" for cause, count in lost.items()) or "none"
+        print(f"{way:20}", *(f"{cell:>16}" for cell in cells), f" {said}")
     return 0
 
 
