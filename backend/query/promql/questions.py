@@ -143,6 +143,11 @@ def build_information(_sources: Sources, _asked: Parameters) -> object:
     return {"version": COMPATIBLE, "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": ""}
 
 
+def _nothing(data: object) -> Answer:
+    """The answer about what a Prometheus server has and this has not; Grafana asks for it all the same."""
+    return lambda _sources, _asked: data
+
+
 QUESTIONS: Mapping[str, Answer] = {
     "/api/v1/query": query,
     "/api/v1/query_range": query_range,
@@ -151,6 +156,11 @@ QUESTIONS: Mapping[str, Answer] = {
     "/api/v1/labels": label_names,
     "/api/v1/metadata": metadata,
     "/api/v1/status/buildinfo": build_information,
+    "/api/v1/query_exemplars": _nothing([]),
+    "/api/v1/rules": _nothing({"groups": []}),
+    "/api/v1/alerts": _nothing({"alerts": []}),
+    "/api/v1/targets": _nothing({"activeTargets": [], "droppedTargets": []}),
+    "/api/v1/alertmanagers": _nothing({"activeAlertmanagers": [], "droppedAlertmanagers": []}),
 }
 """By address; that of the values of a label has its name in it."""
 

@@ -303,7 +303,7 @@ async def test_questions_may_be_forms(client: Client) -> None:
         ("series", {"match[]": "sum(x)"}, 400, "bad_data", "is not a selector"),
         ("series", {"match[]": ["x"] * 21}, 400, "bad_data", "21 selectors, more than 20"),
         ("labels", {"limit": "many"}, 400, "bad_data", "is not a whole number"),
-        ("alerts", {}, 404, "not_found", "there is no /api/v1/alerts here"),
+        ("targets/metadata", {}, 404, "not_found", "there is no /api/v1/targets/metadata here"),
     ],
 )
 async def test_refusals_say_why(  # noqa: PLR0917 - what a row of the table above has
@@ -366,3 +366,22 @@ async def test_who_comes_when_many_wait_is_refused(monkeypatch: pytest.MonkeyPat
         slow.let.set()
         for answered in (first, second):
             assert (await answered).json()["data"]["result"][0]["value"][1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("query_exemplars", []),
+        ("rules", {"groups": []}),
+        ("alerts", {"alerts": []}),
+        ("targets", {"activeTargets": [], "droppedTargets": []}),
+        ("alertmanagers", {"activeAlertmanagers": [], "droppedAlertmanagers": []}),
+    ],
+)
+async def test_what_a_prometheus_server_has_and_this_has_not_is_empty(
+    world_in_memory: Client, path: str, data: object
+) -> None:
+    """In the form in which Grafana reads it, whatever it asks for."""
+    assert (
+        await world_in_memory.get(path, query="kubernetes_service_read_cpm", start=LAST, end=NOW, type="alert") == data
+    )
