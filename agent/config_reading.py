@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from agent.config_key import NO_DEFAULT, Declared, declared
+from agent.config_key import NO_DEFAULT, Declared, declared, walk
 from agent.config_upstream import ignored
 from common.yaml_file import Lines, YamlFileError, read_located_mapping
 
@@ -163,12 +163,21 @@ class Reading:
     def _note_unknown(self, path: str, value: object, names: list[str], place: str) -> None:
         why = ignored(path)
         if why is None:
-            prefix, _, name = path.rpartition(".")
-            near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-            hint = f"did you mean {_below(prefix, near[0])!r}?" if near else f"known here: {', '.join(names)}"
+            near = self._nearest(path, names)
+            hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(names)}"
             self.unknown.append(f"{place}: unknown key {path!r} is not used; {hint}")
         elif value not in why.harmless:
             self.ignored[path] = f"{path} ({place}): {why.reason}"
+
+    def _nearest(self, path: str, names: list[str]) -> str:
+        """The known key that is most like an unknown one, beside it or else of the same name elsewhere; empty for none."""
+        prefix, _, name = path.rpartition(".")
+        if near := difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1):
+            return _below(prefix, next(each for each in names if each.lower() == near[0]))
+        everywhere = {key[:end] for key, _ in walk(self._root) for end in _ends(key)}
+        same = sorted(key for key in everywhere if key.rpartition(".")[2].lower() == name.lower())
+        near = difflib.get_close_matches(path, same, n=1, cutoff=0.0)
+        return near[0] if near else ""
 
     def _problems(self, tree: Any, section: Section, key: str, decode: Callable[[type, object], object]) -> list[str]:  # noqa: ANN401 - what a file holds
         if not isinstance(tree, dict):
@@ -208,6 +217,11 @@ _LISTS: Final = (msgspec.inspect.type_info(tuple[str, ...]),)
 
 def _below(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _ends(key: str) -> list[int]:
+    """Where the paths of a key and of the sections around it end."""
+    return [*(at for at, character in enumerate(key) if character == "."), len(key)]
 
 
 def _place(path: Path, lines: Lines, key: str) -> str:

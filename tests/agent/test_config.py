@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import ENVIRONMENT, Configuration, ConfigurationError, load_configuration
+from agent.config_upstream import ANALYZER_VARIABLES
 
 ALIASES = "".join(
     f"{one}: &{one} [{', '.join([of] * 10)}]\n" for of, one in zip(("1", "*a", "*b", "*c"), "abcd", strict=True)
@@ -285,6 +286,16 @@ def test_any_tree_is_a_configuration_or_a_configuration_error(
     except ConfigurationError as error:
         problem = str(error)
     assert all(line.startswith(f"{file}:") for line in problem.splitlines())
+
+
+@given(st.sampled_from(sorted({*ENVIRONMENT, *ANALYZER_VARIABLES})), st.text(max_size=9))
+def test_any_variable_is_a_configuration_or_an_error_that_names_it(variable: str, value: str) -> None:
+    try:
+        load_configuration(None, {variable: value})
+        problem = f"environment variable {variable}: "
+    except ConfigurationError as error:
+        problem = str(error)
+    assert problem.startswith(f"environment variable {variable}: ")
 
 
 def test_hooks_that_are_not_to_be_used(file: Path) -> None:

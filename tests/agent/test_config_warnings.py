@@ -28,6 +28,17 @@ def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
             "core:\n  backend:\n    address: x",
             "3: unknown key 'core.backend.address' is not used; did you mean 'core.backend.addr'?",
         ),
+        ("backend: {addr: x}", "1: unknown key 'backend' is not used; did you mean 'core.backend'?"),
+        (
+            "core: {backend: {max_count: 5}}",
+            "1: unknown key 'core.backend.max_count' is not used; did you mean 'access_log.flush.max_count'?",
+        ),
+        ("access_logs: {flush: 1}", "1: unknown key 'access_logs' is not used; did you mean 'access_log'?"),
+        ("core: {backend: {tls: true}}", "1: unknown key 'core.backend.tls' is not used; did you mean 'tls'?"),
+        (
+            "core: {backend: {enableTls: 1}}",
+            "1: unknown key 'core.backend.enableTls' is not used; did you mean 'core.backend.enable_TLS",
+        ),
         ("access_log: {flush: {periode: 1s}}", "1: unknown key 'access_log.flush.periode' is not used; did you mean "),
         (
             "limits: {zzz: 1}",

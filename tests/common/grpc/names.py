@@ -1,4 +1,7 @@
-"""Names whose addresses a test chooses."""
+"""Names whose addresses a test chooses.
+
+Where servers of several addresses share a port, these are 127.77.0.0/16: others may have any port of 127.0.0.2.
+"""
 
 import socket
 

@@ -67,21 +67,21 @@ def test_each_address_of_a_name_is_tried(host: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_when_no_address_takes_a_connection_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve(monkeypatch, ["::1", "127.0.0.1", "127.0.0.2"])
-    with Peers(lambda peer: peer.write(b"220 hello\r\n")).listen("127.0.0.2") as port, client(port, "name") as opened:
+    resolve(monkeypatch, ["::1", "127.0.0.1", "127.77.0.2"])
+    with Peers(lambda peer: peer.write(b"220 hello\r\n")).listen("127.77.0.2") as port, client(port, "name") as opened:
         answer = call(opened)
     assert answer.status is Status.UNAVAILABLE
     assert answer.message == (
         f"[::1]:{port}: Connection refused; 127.0.0.1:{port}: Connection refused; "
-        f"127.0.0.2:{port}: it does not speak HTTP/2; it begins with b'220 hello\\r\\n'"
+        f"127.77.0.2:{port}: it does not speak HTTP/2; it begins with b'220 hello\\r\\n'"
     )
 
 
 def test_an_address_that_says_nothing_does_not_use_up_the_time_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 0.1)
-    resolve(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    resolve(monkeypatch, ["127.77.0.2", "127.0.0.1"])
     peers = Peers(greeted(Peer.serve))
-    with peers.listen() as port, socket.create_server(("127.0.0.2", port)), client(port, "name") as opened:
+    with peers.listen() as port, socket.create_server(("127.77.0.2", port)), client(port, "name") as opened:
         assert call(opened).status is Status.OK
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 
@@ -104,6 +105,35 @@ def test_one_that_takes_connections_and_never_speaks_takes_no_time_from_the_next
     assert made == [(f"127.0.0.1:{silent}", Status.UNAVAILABLE), (f"127.0.0.1:{port}", Status.OK)]
 
 
+def test_one_that_speaks_and_never_answers_calls_is_left_when_the_time_is_over() -> None:
+    silent = Peers(greeted(lambda peer: peer.until(lambda _: False)))
+    with ExitStack() as stack:
+        client, (first, second) = opened(stack, silent, failing())
+        assert client.call(PATH, (), (BODY,), 2.0).status is Status.DEADLINE_EXCEEDED
+        assert calls(client, 2) == [(second, Status.OK)] * 2
+        assert (client.failures, client.moves) == ({first: 1}, 1)
+
+
+def test_a_name_that_nobody_looks_up_in_time_takes_no_time_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 2.0)  # of the good one, too: it may be slow
+    real, held = socket.getaddrinfo, threading.Event()
+
+    def lookup(host: bytes, port: int, *, type: int, flags: int) -> object:  # noqa: A002 - as the real one
+        if not flags:
+            assert held.wait(SECONDS)
+        return real(host, port, type=type, flags=flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with ExitStack() as stack:
+        stack.callback(held.set)
+        port = stack.enter_context(failing().listen())
+        client = FailoverClient(f"localhost:{port},127.0.0.1:{port}", "tests")
+        stack.callback(client.close)
+        answer = client.call(PATH, (), (BODY,), SECONDS)
+        assert (answer.status, answer.message) == (Status.UNAVAILABLE, "too long looking up localhost")
+        assert calls(client, 2) == [(f"127.0.0.1:{port}", Status.OK)] * 2
+
+
 def test_a_single_one_is_given_all_the_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 0.0)
     with ExitStack() as stack:
@@ -113,11 +143,11 @@ def test_a_single_one_is_given_all_the_time_there_is(monkeypatch: pytest.MonkeyP
 
 
 def test_an_address_of_a_name_that_never_answers_calls_is_tried_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    resolve(monkeypatch, ["127.77.0.2", "127.0.0.1"])
     silent, good = Peers(greeted(lambda peer: peer.until(lambda _: False))), failing()
     with ExitStack() as stack:
         port = stack.enter_context(good.listen())
-        stack.enter_context(silent.listen("127.0.0.2", port))
+        stack.enter_context(silent.listen("127.77.0.2", port))
         client = FailoverClient(f"name:{port}", "tests")
         stack.callback(client.close)
         assert client.call(PATH, (), (BODY,), 1.0).status is Status.DEADLINE_EXCEEDED
@@ -126,7 +156,7 @@ def test_an_address_of_a_name_that_never_answers_calls_is_tried_last(monkeypatch
 
 
 def test_each_address_of_a_name_has_its_turn_as_long_as_all_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    hosts = ["127.0.0.3", "127.0.0.1", "127.0.0.2"]
+    hosts = ["127.77.0.3", "127.0.0.1", "127.77.0.2"]
     resolve(monkeypatch, hosts)
     servers = [Peers(greeted(lambda peer: peer.answer(peer.request(), Status.UNAVAILABLE))) for _ in hosts]
     with ExitStack() as stack:
@@ -143,10 +173,10 @@ def test_each_address_of_a_name_has_its_turn_as_long_as_all_fail(monkeypatch: py
 
 
 def test_a_name_is_looked_up_again_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve(monkeypatch, ["127.0.0.2"])
+    resolve(monkeypatch, ["127.77.0.2"])
     with ExitStack() as stack:
         old = failing(0, Status.UNAVAILABLE)
-        port = stack.enter_context(old.listen("127.0.0.2"))
+        port = stack.enter_context(old.listen("127.77.0.2"))
         new = failing()
         stack.enter_context(new.listen("127.0.0.1", port))
         client = FailoverClient(f"name:{port}", "tests")
