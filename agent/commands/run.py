@@ -189,6 +189,7 @@ class Capture:
             notes=ProgressNotes(self._pipeline, exclusion, pods),
             ledger=ledger,
             sender=self._sender,
+            spool=spool,
             transport=counted,
             backends=transport.backends,
             conntrack=conntrack,

@@ -28,7 +28,8 @@ def open_status(configuration: Configuration, messages: Messages) -> Iterator[Ag
     try:
         server = StatusServer(address, status.answers)
     except (OSError, OverflowError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        # Python adds the address to some of the kernel's words.
+        why = str(error.strerror if isinstance(error, OSError) else error).partition(" (")[0]
         raise ValueError(f"telemetry.address: {address} cannot be listened on: {why}; give another port") from error
     status.count_answers_of(server)
     call_with_only([BPF], server.start)  # it reads what anybody sends, and counters of the kernel

@@ -117,17 +117,18 @@ class BatchQueue:
         if not self._entries:
             return True
         if self._spool is not None:
-            return self._spooled_size + batch.size <= self._limits.spool_bytes
+            return self.spooled_size + batch.size <= self._limits.spool_bytes
         return (
             self._memory_logs + batch.logs <= self._limits.logs and self._memory_size + batch.size <= self._limits.size
         )
 
     @property
-    def _spooled_size(self) -> int:
+    def spooled_size(self) -> int:
+        """Bytes that wait in the spool."""
         return self.size - self._memory_size
 
     def _make_room(self) -> None:
-        while self._spooled_size > self._limits.spool_bytes and self._give_up_oldest(Loss.SPOOL_FULL):
+        while self.spooled_size > self._limits.spool_bytes and self._give_up_oldest(Loss.SPOOL_FULL):
             pass
         while (self._memory_logs > self._limits.logs or self._memory_size > self._limits.size) and self._give_up_oldest(
             Loss.QUEUE_FULL

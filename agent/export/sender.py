@@ -38,6 +38,8 @@ class QueueFill:
     size: int
     """Bytes."""
     batches: int
+    spooled_size: int
+    """Of the bytes, those in the spool."""
 
 
 class Sender:
@@ -101,7 +103,7 @@ class Sender:
     def queue(self) -> QueueFill:
         """What is queued or under way, of one moment."""
         with self._changed:
-            return QueueFill(self._queue.logs, self._queue.size, len(self._queue))
+            return QueueFill(self._queue.logs, self._queue.size, len(self._queue), self._queue.spooled_size)
 
     @property
     def problem(self) -> str:

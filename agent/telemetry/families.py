@@ -88,8 +88,15 @@ LOGS_WITHDRAWN = _counter(
 PENDING = _gauge("pyrover_agent_pending_logs", "Access logs that wait for the next flush or for the names of pods.")
 QUEUE_LOGS = _gauge("pyrover_agent_queue_logs", "Access logs queued for the backend, those under way included.")
 QUEUE_LOGS_LIMIT = _gauge("pyrover_agent_queue_limit_logs", "Access logs that may be queued (limits.queue_logs).")
-QUEUE_BYTES = _gauge("pyrover_agent_queue_bytes", "Size of the queued batches, all in memory.")
-QUEUE_BYTES_LIMIT = _gauge("pyrover_agent_queue_limit_bytes", "Size that may be queued (limits.queue_bytes).")
+QUEUE_BYTES = _gauge("pyrover_agent_queue_bytes", "Size of the queued batches, in memory and in the spool.")
+QUEUE_BYTES_LIMIT = _gauge("pyrover_agent_queue_limit_bytes", "Size that may be queued in memory (limits.queue_bytes).")
+SPOOL_BYTES = _gauge("pyrover_agent_spool_bytes", "Size of the queued batches that are in the spool.")
+SPOOL_BYTES_LIMIT = _gauge("pyrover_agent_spool_limit_bytes", "Size that may be in the spool (spool.bytes).")
+SPOOL_FAILURES = _counter(
+    "pyrover_agent_spool_failures_total",
+    "Batches that could not be put into the spool and stay in memory, and changes of its ledger that were not kept.",
+    "what",
+)
 QUEUE_BATCHES = _gauge("pyrover_agent_queue_batches", "Batches queued for the backend, the one under way included.")
 ATTEMPTS = _counter(
     "pyrover_agent_send_attempts_total", "Attempts to deliver a batch, by what became of them.", "outcome"

@@ -6,6 +6,7 @@ from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.export.accounting import Ledger
 from agent.export.sender import Sender
+from agent.export.spool import Spool
 from agent.kernel.source import KernelSource
 from agent.reporting.reporter import Reporter
 from agent.telemetry.counted_transport import CountedTransport
@@ -23,6 +24,7 @@ class Parts:
     notes: ProgressNotes
     ledger: Ledger
     sender: Sender
+    spool: Spool | None
     transport: CountedTransport
     backends: FailoverClient
     conntrack: ConntrackWatcher | None

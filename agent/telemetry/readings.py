@@ -121,6 +121,11 @@ def _read_delivery(parts: Parts) -> Iterator[Reading]:
     }
     for family, figure in single.items():
         yield family, [((), figure)]
+    if parts.spool is not None:
+        yield families.SPOOL_BYTES, [((), queue.spooled_size)]
+        yield families.SPOOL_BYTES_LIMIT, [((), parts.configuration.spool.bytes)]
+        failures = {"batch": parts.spool.failures, "ledger": parts.spool.record_failures}
+        yield families.SPOOL_FAILURES, _by_cause(failures)
     yield families.LOGS_LOST, _by_cause({**dict.fromkeys(Loss, 0), **balance.lost})
     yield families.ATTEMPTS, _by_cause(deliveries.attempts)
     yield families.BACKEND_FAILURES, _by_cause(dict(parts.backends.failures))

@@ -39,7 +39,7 @@ class StandIn:
     """Of the hooks; those at the end are without a source."""
     noted: Progress | None = None
     problem: str = ""
-    queue: QueueFill = field(default_factory=lambda: QueueFill(20, 1000, 2))
+    queue: QueueFill = field(default_factory=lambda: QueueFill(20, 1000, 2, 700))
     asked: int = 0
     """Times that the kernel was asked for losses."""
 
@@ -48,7 +48,7 @@ class StandIn:
         return {"ring_full": 9}
 
     def parts(self) -> Parts:
-        """As an agent without connection tracking, TLS and cluster has them."""
+        """As an agent with a spool, and without connection tracking, TLS and cluster has them."""
         ledger = Ledger()
         ledger.capture(60)
         ledger.deliver(30)
@@ -68,6 +68,7 @@ class StandIn:
             notes=SimpleNamespace(latest=self.noted),  # type: ignore[arg-type] # same
             ledger=ledger,
             sender=self,  # type: ignore[arg-type] # same
+            spool=SimpleNamespace(failures=11, record_failures=12),  # type: ignore[arg-type] # same
             transport=SimpleNamespace(deliveries=Deliveries({"retry": 3}, 1.5, 4, 4000)),  # type: ignore[arg-type] # same
             backends=SimpleNamespace(moves=2, failures=Counter({"a:1": 3})),  # type: ignore[arg-type] # same
             conntrack=None,
