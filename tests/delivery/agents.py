@@ -1,0 +1,230 @@
+"""An agent of a simulation: the real queue, spool and ledger, over a network that cuts, delays, repeats and forgets."""
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.export.accounting import Balance
+from agent.export.assembler import Batch
+from agent.export.queue import BatchQueue, QueueLimits
+from agent.export.spool import Spool, SpoolError
+from agent.export.transport import _OUTCOMES, BATCH_ID, METHOD, Outcome
+from backend.server.asgi import Message, Scope
+from common.grpc.messages import encode_timeout, frame_messages
+from common.grpc.status import Status
+from protos.ebpf import accesslog_pb2
+from tests.delivery.backends import Incarnation, SimulatedBackend
+from tests.delivery.faults import Crash, Faults, FaultyOs, FaultyPath
+
+ATTEMPTS = 5
+"""Of a batch whose error may be its own fault."""
+
+
+@dataclass
+class Workload:
+    """What agents have captured. Each batch has a service of its own, by which the store tells what it has of it."""
+
+    logs: dict[str, int] = field(default_factory=dict)
+    """By batch."""
+    services: dict[str, str] = field(default_factory=dict)
+    """By batch."""
+
+    def make(self, faults: Faults) -> Batch:
+        """A batch that nobody has seen."""
+        count = faults.chance.randint(1, 6)
+        identifier = str(uuid.UUID(int=faults.chance.getrandbits(128)))
+        service = f"service-{len(self.logs)}"
+        self.logs[identifier], self.services[identifier] = count, service
+        return Batch(_messages(service, count, faults.chance.randint(1, count)), count, identifier)
+
+
+class SimulatedAgent:
+    """An agent that is killed and comes back.
+
+    Attributes:
+        deaths: How often it was killed.
+        balance: Its ledger at the end.
+        calls: What is under way to the backend, whether or not anybody waits for the answer.
+    """
+
+    def __init__(
+        self, folder: Path, faults: Faults, system: FaultyOs, backend: SimulatedBackend, workload: Workload
+    ) -> None:
+        self._os = system
+        self._folder = FaultyPath.of(folder, faults)
+        self._faults = faults
+        self._backend = backend
+        self._workload = workload
+        self._to_capture = faults.chance.randint(3, 12)
+        self._limits = QueueLimits(logs=12, size=1_000, spool_bytes=faults.chance.choice((700, 4_000, 1 << 20)))
+        self.calls: set[asyncio.Task[None]] = set()
+        self._uncertain = 0
+        self.captured = 0
+        self.deaths = 0
+        self.balance = Balance(0, 0, {})
+
+    async def live(self) -> None:
+        """Run until everything is captured and settled, again and again."""
+        while True:
+            try:
+                spool = Spool(self._folder)
+                self._check_before(spool)
+                await self._work(spool)
+            except Crash:
+                self.deaths += 1
+            except SpoolError:
+                pass  # as the program does: it ends, and is started again
+            else:
+                self.balance = spool.ledger.balance()
+                return
+            finally:
+                self._os.end(Path(self._folder))
+            await asyncio.sleep(self._faults.chance.uniform(0.0, 20.0))
+
+    def _check_before(self, spool: Spool) -> None:
+        """What was captured while the agent died may be in the ledger or not: it says itself which."""
+        captured = spool.ledger.balance().captured
+        assert captured in {self.captured, self.captured + self._uncertain}, "the ledger has forgotten or made up logs"
+        self.captured, self._uncertain = captured, 0
+
+    async def _work(self, spool: Spool) -> None:
+        queue = BatchQueue(spool.ledger, self._limits, spool)
+        attempts = 0
+        previous = ""
+        while self._to_capture or len(queue):
+            if self._to_capture and (not len(queue) or self._faults.chance.random() < 0.6):
+                self._capture(spool, queue)
+                await asyncio.sleep(self._faults.chance.uniform(0.0, 3.0))
+                continue
+            batch = queue.take()
+            if batch is None:
+                continue
+            attempts = attempts + 1 if batch.id == previous else 1
+            previous = batch.id
+            sending = asyncio.ensure_future(self._send(batch, self._faults.chance.uniform(0.5, 20.0)))
+            while self._to_capture and self._faults.chance.random() < 0.3:
+                # While it is under way, more comes: the queue may have to give up what is behind it.
+                self._capture(spool, queue)
+                await asyncio.sleep(self._faults.chance.uniform(0.0, 1.0))
+            outcome = await sending
+            self._faults.crash()
+            if outcome is Outcome.DOUBTFUL:
+                outcome = Outcome.RETRY if attempts < ATTEMPTS else Outcome.REFUSED
+            if outcome is Outcome.RETRY:
+                queue.put_back()
+                await asyncio.sleep(self._faults.chance.uniform(0.0, min(15.0, 0.5 * 2**attempts)))
+            else:
+                queue.settle(delivered=outcome is Outcome.DELIVERED)
+
+    def _capture(self, spool: Spool, queue: BatchQueue) -> None:
+        self._to_capture -= 1
+        batch = self._workload.make(self._faults)
+        self._uncertain = batch.logs
+        spool.ledger.capture(batch.logs)
+        self.captured, self._uncertain = self.captured + batch.logs, 0
+        self._faults.crash()
+        queue.put(batch)
+
+    async def _send(self, batch: Batch, patience: float) -> Outcome:
+        """One attempt, on a connection of its own."""
+        backend = self._backend.current
+        if backend is None or self._faults.strikes():
+            await asyncio.sleep(self._faults.chance.uniform(0.0, 1.0))
+            return Outcome.RETRY  # refused, or nobody there
+        body = list(frame_messages(batch.messages, self._faults.chance.choice((1, 100, 65_536))))
+        if self._faults.strikes():
+            # Bytes that were under way elsewhere arrive after all, whenever that is.
+            self._stray(backend, batch, body, patience)
+        cut = self._faults.chance.randrange(len(body)) if self._faults.strikes(3.0) else None
+        answer: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        lost = self._faults.strikes(3.0)
+        call = asyncio.ensure_future(self._call(backend, batch, body, patience, cut=cut, answer=answer))
+        self.calls.add(call)
+        call.add_done_callback(self.calls.discard)
+        await asyncio.wait({answer, backend.died}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if lost or not answer.done():
+            return Outcome.RETRY
+        return Outcome.DELIVERED if answer.result() is Status.OK else _OUTCOMES.get(answer.result(), Outcome.REFUSED)
+
+    def _stray(self, backend: Incarnation, batch: Batch, body: Sequence[bytes], patience: float) -> None:
+        async def arrive() -> None:
+            await asyncio.sleep(self._faults.chance.uniform(0.0, 60.0))
+            later = self._backend.current or backend
+            ignored: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+            await self._call(later, batch, body, patience, cut=None, answer=ignored)
+
+        task = asyncio.ensure_future(arrive())
+        self.calls.add(task)
+        task.add_done_callback(self.calls.discard)
+
+    async def _call(
+        self,
+        backend: Incarnation,
+        batch: Batch,
+        body: Sequence[bytes],
+        patience: float,
+        *,
+        cut: int | None,
+        answer: asyncio.Future[Status],
+    ) -> None:
+        """What the backend sees of an attempt."""
+        application = backend.application
+        if application is None:
+            return
+        events: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in body]
+        events[-1]["more_body"] = False
+        if cut is not None:
+            half = {"type": "http.request", "body": body[cut][: len(body[cut]) // 2], "more_body": True}
+            events[cut:] = [half]
+        arriving = iter(events)
+        never = asyncio.get_running_loop().create_future()
+
+        async def receive() -> Message:
+            await asyncio.sleep(self._faults.chance.uniform(0.0, 0.3))
+            if backend.is_dead:
+                await never
+            return next(arriving, {"type": "http.disconnect"})
+
+        async def send(message: Message) -> None:
+            if backend.is_dead:
+                await never
+            if message["type"] == "http.response.trailers":
+                status = Status(int(dict(message["headers"])[b"grpc-status"]))
+                if status is Status.OK:
+                    self._backend.acknowledged.add(batch.id)
+                if not answer.done():
+                    answer.set_result(status)
+
+        headers = {
+            "content-type": "application/grpc",
+            BATCH_ID: batch.id,
+            "grpc-timeout": encode_timeout(patience),
+        }
+        scope: Scope = {
+            "method": "POST",
+            "path": METHOD,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        await application(scope, receive, send)
+
+
+def _messages(service: str, logs: int, messages: int) -> list[bytes]:
+    """A stream of one connection: the node, then messages with all the logs between them."""
+    first = accesslog_pb2.EBPFAccessLogMessage()
+    first.node.name = "node"
+    first.node.bootTime.seconds = int(time.time()) - 3_600
+    made = [accesslog_pb2.EBPFAccessLogMessage() for _ in range(messages)]
+    for message in made:
+        local = message.connection.local.kubernetes
+        local.serviceName, local.podName, local.processName, local.port = service, "pod", "process", 80
+        message.connection.remote.ip.host, message.connection.remote.ip.port = "10.0.0.2", 50_000
+    for number, message in zip(range(logs), itertools.cycle(made), strict=False):
+        write = message.kernelLogs.add().write
+        write.startTime.offset.offset = 3_500_000_000_000 + number
+        write.endTime.offset.offset = write.startTime.offset.offset + 1_000
+        write.l4Metrics.totalPackageSize = 1
+    return [message.SerializeToString() for message in (first, *made)]

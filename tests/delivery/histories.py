@@ -1,0 +1,45 @@
+"""Simulate many histories of delivery: `python -m tests.delivery.histories --count 5000 --seed 1`.
+
+Prints what happened in them, and stops at the first in which a promise is broken, with its seed.
+"""
+
+import argparse
+import time
+from collections import Counter
+
+from tests.delivery.simulation import MEDIA, simulate
+
+
+def main() -> None:
+    """Run as a program."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1_000, help="how many histories (default: 1000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the first one; the next has the next number")
+    parser.add_argument("--store", choices=(*MEDIA, "both"), default="both", help="every tenth is of DuckDB by default")
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    totals: Counter[str] = Counter()
+    for seed in range(arguments.seed, arguments.seed + arguments.count):
+        medium = arguments.store
+        if medium == "both":
+            medium = "memory" if seed % 10 else "duckdb"
+        history = simulate(seed, medium)
+        totals.update(
+            {
+                "histories": 1,
+                "logs captured": history.captured,
+                "logs delivered": history.delivered,
+                "logs stored": history.stored,
+                "batches acknowledged": history.acknowledged,
+                "agents killed": history.agent_deaths,
+                "backends killed": history.backend_deaths,
+                **{f"logs lost, {cause}": count for cause, count in history.lost.items()},
+            }
+        )
+    for name, count in totals.items():
+        print(f"{name:24}{count:10,}")
+    print(f"{'seconds':24}{time.perf_counter() - began:10,.1f}")
+
+
+if __name__ == "__main__":
+    main()
