@@ -170,7 +170,7 @@ class Reading:
             self.ignored[path] = f"{path} ({place}): {why.reason}"
 
     def _nearest(self, path: str, names: list[str]) -> str:
-        """The known key that is most like an unknown one, beside it or else of the same name elsewhere; empty for none."""
+        """The known key that is most like an unknown one: beside it, or of the same name elsewhere; empty for none."""
         prefix, _, name = path.rpartition(".")
         if near := difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1):
             return _below(prefix, next(each for each in names if each.lower() == near[0]))
