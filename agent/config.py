@@ -43,6 +43,10 @@ class Logger(_Section, frozen=True):
     level: Annotated[Level, Key("ROVER_LOGGER_LEVEL", "messages of this level and of those above it are told")] = Level(
         "INFO"
     )
+    format: Annotated[
+        Literal["text", "json"],
+        Key("ROVER_LOGGER_FORMAT", "lines for people, or an object a line (agent-metrics.md); `--log-format`"),
+    ] = "text"
 
 
 class Backend(_Section, frozen=True):

@@ -49,6 +49,7 @@ def configuration(arguments: argparse.Namespace) -> Configuration:
         "core.backend.addr": "backend",
         "access_log.flush.period": "flush_period",
         "kernel.attach": "attach",
+        "logger.format": "log_format",
         "kernel.ring_bytes": "ring_bytes",
     }
     values = {key: getattr(arguments, name, None) for key, name in flags.items()}

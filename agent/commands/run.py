@@ -62,19 +62,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
     parser.add_argument("--live", action="store_true", help="keep a line with the current figures")
     parser.add_argument("--figures", type=Path, metavar="FILE", help="write the final figures to FILE, as JSON")
-    parser.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="form of the messages (default: text)"
-    )
+    parser.add_argument("--log-format", choices=("text", "json"), help="form of the messages (default: text)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the given time; the last logs are delivered before the end."""
-    messages = Messages(arguments.log_format)
+    messages = Messages(arguments.log_format or "text")
     stop = Stop(arguments.duration)
     identity = str(uuid.uuid4())
     with messages.taken(), stop.on_signals(), ExitStack() as stack:
         try:
             configuration = shared.configuration(arguments)
+            messages.use(configuration.logger.format)
             transport = open_transport(configuration.core.backend)
             stack.callback(transport.close)
             figures = _open_figures(arguments.figures, stack)

@@ -104,6 +104,11 @@ ATTEMPTS = _counter(
 ATTEMPT_SECONDS = _counter("pyrover_agent_send_seconds_total", "Time spent in attempts to deliver a batch.")
 BATCHES = _counter("pyrover_agent_batches_delivered_total", "Batches that the backend has answered for.")
 DELIVERED_BYTES = _counter("pyrover_agent_delivered_bytes_total", "Size of the batches that were delivered.")
+BACKEND_CONNECTIONS = _counter(
+    "pyrover_agent_backend_connections_total",
+    "Connections made to a backend to deliver logs; each after the first is a reconnect.",
+    "backend",
+)
 BACKEND_FAILURES = _counter(
     "pyrover_agent_backend_failures_total", "Calls that were not answered with OK, by backend.", "backend"
 )

@@ -111,9 +111,13 @@ class Messages:
         """Write to `stream`, by default standard error."""
         self.repeats = RepeatFilter()
         self._handler = logging.StreamHandler(stream or sys.stderr)
-        self._handler.setFormatter(JsonFormatter() if message_format == "json" else TextFormatter())
         self._handler.addFilter(self.repeats)
+        self.use(message_format)
+
+    def use(self, message_format: MessageFormat) -> None:
+        """Write in this form from now on."""
         self._format = message_format
+        self._handler.setFormatter(JsonFormatter() if message_format == "json" else TextFormatter())
 
     @contextmanager
     def taken(self, level: int = logging.INFO) -> Iterator[None]:

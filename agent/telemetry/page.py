@@ -75,11 +75,12 @@ It has a thread of its own, which reads from the parts of the agent and waits fo
 
 ## Messages
 
-What the agent has to say goes to standard error, as text or with `--log-format json` as one object a line, with `time`
-(UTC), `level`, `logger` and `message`, and `trace` where an error has one. A message that repeats itself is written
-once in {PERIOD:.0f} seconds, and of one kind, where only names and numbers differ, {DIFFERENT} different ones. The
-others are counted: in `pyrover_agent_messages_withheld_total`, and the next message of the kind says how many there
-were before it (`withheld`). The last {KINDS} kinds are remembered.
+What the agent has to say goes to standard error, as text, or with `logger.format: json` as one object a line, with
+`time` (UTC), `level`, `logger` and `message`, and `trace` where an error has one. A message that repeats itself is
+written once in {PERIOD:.0f} seconds, and of one kind, where only names and numbers differ, {DIFFERENT} different ones.
+The others are counted: in `pyrover_agent_messages_withheld_total`, and the next message of the kind says how many there
+were before it (`withheld`). The last {KINDS} kinds are remembered. `--log-format` goes before the setting, and is what
+errors in the settings are told in.
 """
 
 

@@ -128,6 +128,7 @@ def _read_delivery(parts: Parts) -> Iterator[Reading]:
         yield families.SPOOL_FAILURES, _by_cause(failures)
     yield families.LOGS_LOST, _by_cause({**dict.fromkeys(Loss, 0), **balance.lost})
     yield families.ATTEMPTS, _by_cause(deliveries.attempts)
+    yield families.BACKEND_CONNECTIONS, _by_cause(parts.backends.connections)
     yield families.BACKEND_FAILURES, _by_cause(dict(parts.backends.failures))
 
 

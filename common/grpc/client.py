@@ -40,6 +40,8 @@ class GrpcClient:
         """Of the connection."""
         self._failed: dict[Address, None] = {}
         """Addresses that failed, the latest at the end; they are tried after the others, and in this order."""
+        self.connections = 0
+        """Made so far."""
         self._interrupter = Interrupter()
         self._resolver = Resolver(self._target, self._interrupter)
         self._connection: Http2Connection | None = None
@@ -140,6 +142,7 @@ class GrpcClient:
                 failures.append(f"too long {expired}")
             else:
                 self._address = address
+                self.connections += 1
                 return connection
             self._note_failure(address)
         raise ConnectionLost("; ".join(failures))

@@ -52,6 +52,11 @@ class FailoverClient:
         return len(self._clients)
 
     @property
+    def connections(self) -> dict[str, int]:
+        """Connections made so far, by server."""
+        return {address: client.connections for address, client in zip(self._addresses, self._clients, strict=True)}
+
+    @property
     def address(self) -> str:
         """The server that the next call goes to."""
         return self._addresses[self._at]

@@ -53,6 +53,7 @@ def test_every_environment_variable_sets_its_key() -> None:
         "active": "true",
         "host_processes": "true",
         "attach": "kprobe",
+        "format": "json",
         "unavailable_hooks": "dup2, splice",
         "address": "localhost:4096",
         "program_statistics": "true",

@@ -70,7 +70,7 @@ class StandIn:
             sender=self,  # type: ignore[arg-type] # same
             spool=SimpleNamespace(failures=11, record_failures=12),  # type: ignore[arg-type] # same
             transport=SimpleNamespace(deliveries=Deliveries({"retry": 3}, 1.5, 4, 4000)),  # type: ignore[arg-type] # same
-            backends=SimpleNamespace(moves=2, failures=Counter({"a:1": 3})),  # type: ignore[arg-type] # same
+            backends=SimpleNamespace(moves=2, failures=Counter({"a:1": 3}), connections={"a:1": 4}),  # type: ignore[arg-type] # same
             conntrack=None,
             tls=None,
             reporter=None,

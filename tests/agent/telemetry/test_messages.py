@@ -145,3 +145,15 @@ def test_how_many_were_withheld_is_said(message_format: MessageFormat, text: str
 def test_the_end_is_said(stream: io.StringIO) -> None:
     assert Messages("text", stream).fail("no kernel") == 1
     assert stream.getvalue() == "pyrover-agent: no kernel\n"
+
+
+def test_the_form_may_change(stream: io.StringIO) -> None:
+    messages = Messages("text", stream)
+    messages.say("before")
+    messages.use("json")
+    messages.say("after")
+    with messages.taken():
+        logging.getLogger("agent.more").warning("later")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "before"
+    assert [json.loads(line)["message"] for line in lines[1:]] == ["after", "later"]

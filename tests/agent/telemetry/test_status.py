@@ -73,6 +73,7 @@ def test_the_figures_of_the_parts(status: AgentStatus) -> None:
         "pyrover_agent_delivered_bytes_total": 4000,
         "pyrover_agent_backend_failures_total a:1": 3,
         "pyrover_agent_backend_moves_total": 2,
+        "pyrover_agent_backend_connections_total a:1": 4,
         "pyrover_agent_incomplete_total kernel payload_cut": 8,
         "pyrover_agent_incomplete_total exchanges http1_gap": 2,
         "pyrover_agent_connection_troubles_total packages_dropped": 6,

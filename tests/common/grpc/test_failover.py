@@ -58,6 +58,7 @@ def test_the_first_one_is_called_as_long_as_it_answers() -> None:
         assert calls(client, 3) == [(first, Status.OK)] * 3
     assert [requests(server) for server in servers] == [3, 0]
     assert (client.failures, client.moves) == ({}, 0)
+    assert client.connections == dict(zip(client._addresses, [1, 0], strict=True))
 
 
 def test_after_a_failure_the_next_one_is_called_and_kept_though_the_first_is_back(
@@ -89,6 +90,7 @@ def test_after_the_last_one_comes_the_first_and_an_outage_of_all_is_said_once(ca
         (first, Status.OK),
     ]
     assert (client.failures, client.moves) == ({first: 1, second: 1}, 2)
+    assert client.connections == {first: 2, second: 1}
     assert len(caplog.records) == 1
 
 
