@@ -89,7 +89,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         # Each has bounds of its own: who exhausts the console's port keeps no agent from sending.
         await stack.enter_async_context(serving(application, ports.agents, grace, settings.grpc_tls))
         console = application.without_agents if settings.grpc_tls.authorities else application
-        await stack.enter_async_context(serving(console, [ports.http], grace, settings.http_tls))
+        await stack.enter_async_context(serving(console, ports.questions, grace, settings.http_tls))
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)

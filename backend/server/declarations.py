@@ -417,6 +417,21 @@ SETTINGS: Final = (
         "SW_TELEMETRY_PROMETHEUS_PORT",
     ),
     Setting(
+        "promql_host",
+        "promql.default.restHost",
+        _ADDRESS,
+        "Address of the next.",
+        "SW_PROMQL_REST_HOST",
+    ),
+    Setting(
+        "promql_port",
+        "promql.default.restPort",
+        PORT,
+        "A further port on which everything is answered that the console's port answers, PromQL among it; SkyWalking's"
+        " is 9090, 0 for none.",
+        "SW_PROMQL_REST_PORT",
+    ),
+    Setting(
         "otlp.endpoint",
         "otlp-exporter.default.endpoint",
         Text("an address such as http://collector:4318"),

@@ -130,6 +130,10 @@ def _check(settings: Settings) -> None:
 def further_ports(settings: Settings) -> dict[str, int]:
     """The ports besides the two main ones that are asked for, by setting."""
     receivers, prometheus = settings.receivers, settings.prometheus
-    ports = {"receivers.sharing_port": receivers.sharing_port, "receivers.ebpf_port": receivers.ebpf_port}
+    ports = {
+        "receivers.sharing_port": receivers.sharing_port,
+        "receivers.ebpf_port": receivers.ebpf_port,
+        "promql_port": settings.promql_port,
+    }
     found = {name: port for name, port in ports.items() if port}
     return found | ({"prometheus.port": prometheus.port} if prometheus.kind == "prometheus" else {})

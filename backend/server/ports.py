@@ -19,11 +19,18 @@ class Ports:
     """More of the same."""
     prometheus: Listener | None = None
     """For nothing but metrics."""
+    promql: Listener | None = None
+    """More of the same as http."""
 
     @property
     def agents(self) -> tuple[Listener, ...]:
         """Those to which agents send."""
         return (self.grpc, *self.further)
+
+    @property
+    def questions(self) -> tuple[Listener, ...]:
+        """Those on which questions are answered."""
+        return (self.http, *([self.promql] if self.promql else []))
 
     @classmethod
     def listen(cls, settings: Settings) -> Self:
@@ -56,6 +63,9 @@ class Ports:
                 ),
                 bind(prometheus.host, prometheus.port, "the setting prometheus.port")
                 if prometheus.kind == "prometheus"
+                else None,
+                bind(settings.promql_host, settings.promql_port, "the setting promql_port")
+                if settings.promql_port
                 else None,
             )
             bound.pop_all()

@@ -148,6 +148,9 @@ class Settings(msgspec.Struct, frozen=True):
     grpc_port: int = 11800
     http_host: str = ""
     http_port: int = 12800
+    promql_host: str = ""
+    promql_port: int = 0
+    """A further port for questions, where clients of SkyWalking's PromQL service ask; 0 for none."""
     share_ports: bool = False
     data: str = ""
     token: str = ""

@@ -10,7 +10,7 @@ IGNORED_MODULES: Final = frozenset(
         "admin-server", "agent-analyzer", "ai-pipeline", "alarm", "aws-firehose", "cilium-fetcher", "cluster",
         "configuration", "configuration-discovery", "debugging-query", "dsl-debugging", "envoy-metric",
         "event-analyzer", "exporter", "gen-ai-analyzer", "health-checker", "inspect", "kafka-fetcher", "log-analyzer",
-        "logql", "promql", "query-zipkin", "receiver-async-profiler", "receiver-browser", "receiver-clr",
+        "logql", "query-zipkin", "receiver-async-profiler", "receiver-browser", "receiver-clr",
         "receiver-event", "receiver-jvm", "receiver-log", "receiver-meter", "receiver-otel", "receiver-pprof",
         "receiver-profile", "receiver-register", "receiver-runtime-rule", "receiver-telegraf", "receiver-trace",
         "receiver-zabbix", "receiver-zipkin", "service-mesh", "status-query", "traceQL", "ui-management",
@@ -45,6 +45,11 @@ IGNORED_KEYS: Final = {
     "receiver-sharing-server.default": (_SERVER - {"gRPCSslTrustedCAsPath"})
     | {"restHost", "restPort", "maxMessageSize"},
     "receiver-ebpf.default": _SERVER | {"continuousPolicyCacheTimeout", "maxMessageSize"},
+    "promql.default": _SERVER
+    | {
+        "buildInfoVersion", "buildInfoRevision", "buildInfoBranch", "buildInfoBuildUser", "buildInfoBuildDate",
+        "buildInfoGoVersion",
+    },
     "telemetry.none": frozenset(),
     "telemetry.prometheus": _SERVER,
     "query.graphql": frozenset(

@@ -224,16 +224,17 @@ def test_who_reloads_needs_the_token(tmp_path: Path) -> None:
 
 def test_further_ports_serve_agents_and_prometheus_has_one_of_its_own(tmp_path: Path, stack: ExitStack) -> None:
     # Bound and not listening, so that the ports stay free for who shares them.
-    held = [stack.enter_context(socket.socket()) for _ in range(3)]
+    held = [stack.enter_context(socket.socket()) for _ in range(4)]
     for one in held:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(("127.0.0.1", 0))
-    ebpf, sharing, prometheus = (one.getsockname()[1] for one in held)
+    ebpf, sharing, prometheus, promql = (one.getsockname()[1] for one in held)
     environment = {
         "SW_EBPF_GRPC_PORT": str(ebpf),
         "SW_RECEIVER_GRPC_PORT": str(sharing),
         "SW_TELEMETRY": "prometheus",
         "SW_TELEMETRY_PROMETHEUS_PORT": str(prometheus),
+        "SW_PROMQL_REST_PORT": str(promql),
         "PYROVER_BACKEND_SHARE_PORTS": "true",
     }
     with backend(tmp_path, environment=environment) as (process, addresses):
@@ -243,6 +244,8 @@ def test_further_ports_serve_agents_and_prometheus_has_one_of_its_own(tmp_path: 
                 metrics = httpx.get(f"http://127.0.0.1:{prometheus}{path}").text
                 assert f"pyrover_backend_logs_stored_total {number + 1}.0" in metrics
         assert httpx.get(f"http://127.0.0.1:{prometheus}/api/services").status_code == 404
+        information = httpx.get(f"http://127.0.0.1:{promql}/api/v1/status/buildinfo").json()
+        assert information["data"]["version"] == "2.45.0"
         assert "pyrover_backend_logs_stored_total 2.0" in httpx.get(f"{addresses['http']}/metrics").text
         process.terminate()
         process.communicate(timeout=30)

@@ -10,15 +10,35 @@ LOOPBACK = {"host": "127.0.0.1", "grpc_port": 0, "http_port": 0}
 
 
 def close(ports: Ports) -> None:
-    for listener in (*ports.agents, ports.http, *([ports.prometheus] if ports.prometheus else [])):
+    for listener in (*ports.agents, *ports.questions, *([ports.prometheus] if ports.prometheus else [])):
         listener.close()
 
 
 def test_by_default_there_are_two() -> None:
     ports = Ports.listen(load(None, {}, LOOPBACK))
-    assert (len(ports.agents), ports.prometheus) == (1, None)
+    assert (len(ports.agents), ports.prometheus, ports.questions) == (1, None, (ports.http,))
     assert {listener.host for listener in (*ports.agents, ports.http)} == {"127.0.0.1"}
     close(ports)
+
+
+def test_questions_may_have_a_further_one() -> None:
+    with socket.socket() as held:
+        # Bound and not listening, so that the port stays free for who shares it.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.4", 0))
+        port = held.getsockname()[1]
+        environment = {
+            "SW_PROMQL_REST_PORT": str(port),
+            "SW_PROMQL_REST_HOST": "127.0.0.4",
+            "PYROVER_BACKEND_HOST": "127.0.0.1",
+            "PYROVER_BACKEND_SHARE_PORTS": "true",
+        }
+        ports = Ports.listen(load(None, environment, {"grpc_port": 0, "http_port": 0}))
+        assert [(listener.host, listener.port) for listener in ports.questions] == [
+            ("127.0.0.1", ports.http.port),
+            ("127.0.0.4", port),
+        ]
+        close(ports)
 
 
 def test_each_may_have_an_address_of_its_own() -> None:
