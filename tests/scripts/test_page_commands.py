@@ -201,6 +201,16 @@ def test_targets_modules_and_files_that_pages_name_exist() -> None:
     assert checked > 40
 
 
+def test_options_of_measurements_that_pages_name_exist() -> None:
+    checked = 0
+    for place, text in mentions():
+        for name, rest in re.findall(r"\bbench[./](\w+)(?:\.py)?((?: [^&|]*)?)", text):
+            for option in re.findall(r"(?<!\S)(--[a-z-]+)", rest):
+                assert f'"{option}"' in (ROOT / "bench" / f"{name}.py").read_text(), f"{place}: {name} {option}"
+                checked += 1
+    assert checked > 3
+
+
 def options_of(parser: argparse.ArgumentParser) -> set[str]:
     """All options of a program's subcommand, those of its own subcommands included."""
     found = set(parser._option_string_actions)
