@@ -256,19 +256,16 @@ static __always_inline void forget_socket(const struct sock *sk)
 {
     u64 socket = (u64)sk;
     struct watched *watched = watched_sockets.lookup(&socket);
-    u64 session = watched ? watched->tls_session : 0;
-    u32 process = watched ? watched->tls_process : 0;
 
+    if (watched && watched->tls_session) {
+        u64 muted = socket + watched->tls_session;
+
+        forget_tls_session(watched->tls_session, watched->tls_process);
+        muted_sockets.delete(&muted);
+    }
     muted_sockets.delete(&socket);
     if (!watched_sockets.delete(&socket))
         add_watched(-1);
-    /* After the socket: whoever leaves the last call of a session looks for that once it has told that it leaves. */
-    if (session) {
-        u64 muted = socket + session;
-
-        forget_tls_session(session, process);
-        muted_sockets.delete(&muted);
-    }
 }
 
 #endif

@@ -86,7 +86,7 @@ static __always_inline struct tls_session *link_tls(const struct tls_key *key, c
     return session;
 }
 
-/* A call begins that writes: its session stays until it has been left. */
+/* A call begins that writes: its session is needed until it has been left. */
 static __always_inline void begin_writing(const struct tls_key *key, u64 writer)
 {
     struct tls_session *session = tls_sessions.lookup((struct tls_key *)key);
@@ -99,7 +99,7 @@ static __always_inline void begin_writing(const struct tls_key *key, u64 writer)
 static __always_inline struct tls_session *outlived_session(const struct tls_key *key, const struct tls_socket *socket,
                                                             u64 writer)
 {
-    struct tls_session *session = tls_sessions.lookup((struct tls_key *)key);
+    struct tls_session *session = outlived_sessions.lookup((struct tls_key *)key);
 
     if (!session || session->writer != writer)
         return NULL;
@@ -112,8 +112,7 @@ static __always_inline void end_writing(const struct tls_key *key, struct tls_se
     if (session->writer != writer)
         return;
     session->writer = 0;
-    if (!is_socket_alive(&session->socket))
-        tls_sessions.delete((struct tls_key *)key);
+    outlived_sessions.delete((struct tls_key *)key);
 }
 
 /* The socket of a call's session, as far as it is known when the call returns. */
@@ -192,6 +191,8 @@ static __always_inline int walk_plaintext(struct capture *capture)
     struct tls_key key = {capture->session, bpf_get_current_pid_tgid() >> 32};
     struct tls_session *session = tls_sessions.lookup(&key);
 
+    if (!session)
+        session = outlived_sessions.lookup(&key);
     return session ? take_steps(capture, &session->conversation.directions[capture->kind & 1]) : 0;
 }
 

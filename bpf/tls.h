@@ -10,6 +10,8 @@
 #ifndef PYROVER_TLS_H
 #define PYROVER_TLS_H
 
+#define OUTLIVED_SESSIONS 1024
+
 /* A session, or a goroutine, of a process: its address there. */
 struct tls_key {
     u64 address;
@@ -60,6 +62,10 @@ BPF_HASH(tls_threads, u64, struct tls_thread, SIZED_AT_LOAD);
 
 BPF_HASH(tls_sessions, struct tls_key, struct tls_session, SIZED_AT_LOAD);
 
+/* Those whose socket is gone, and whose writer has not left its call. The oldest make room: a process that is killed
+ * within a call leaves its own behind. */
+BPF_TABLE("lru_hash", struct tls_key, struct tls_session, outlived_sessions, OUTLIVED_SESSIONS);
+
 BPF_HASH(go_calls, struct tls_key, struct go_call, SIZED_AT_LOAD);
 
 /* What new entries are made from: too long for a program's stack. */
@@ -68,14 +74,15 @@ BPF_ARRAY(empty_tls_session, struct tls_session, 1);
 BPF_ARRAY(empty_go_call, struct go_call, 1);
 
 /* The socket of a session is gone. A writer may have sent its bytes and be kept from leaving its call, while another thread
- * has seen the peer's answer to them, and has closed the connection: then the session goes with that call. */
+ * has seen the peer's answer to them, and has closed the connection. */
 static __always_inline void forget_tls_session(u64 session, u32 process)
 {
     struct tls_key key = {session, process};
     struct tls_session *known = tls_sessions.lookup(&key);
 
-    if (known && !known->writer)
-        tls_sessions.delete(&key);
+    if (known && known->writer)
+        outlived_sessions.update(&key, known);
+    tls_sessions.delete(&key);
 }
 
 static __always_inline void forget_tls_thread(u64 pid_tgid)

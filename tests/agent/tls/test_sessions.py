@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -511,6 +512,34 @@ def test_sockets_that_end_make_room(fake: FakeLibrary) -> None:
                 for end in (server, client):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         assert watch.source.incomplete()["tls_sessions_full"] == 0
+
+
+def test_sessions_whose_writers_do_not_come_back_take_no_room(fake: FakeLibrary) -> None:
+    kept = 4
+    waiting, release = os.pipe()
+    writers = []
+    with narrow(fake, tls_sessions=2) as watch:
+        for _ in range(kept):
+            with connection() as (client, server):
+                session = fake.session(server)
+                watch.here(partial(fake.write, session, GET))
+                session.lingers = waiting
+                writers.append(threading.Thread(target=fake.write, args=(session, OK)))
+                writers[-1].start()
+                receive(client, len(RECORD + GET + RECORD + OK))
+                for end in (server, client):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        with connection() as (client, _):
+            session = fake.session(client)
+            _, calls = watch.here(lambda: fake.write(session, GET))
+            assert [call.session for call in calls] == [session.address]
+        os.write(release, bytes(kept))
+        _, calls = watch.here(lambda: [writer.join() for writer in writers])
+        assert [(call.position, call.begins) for call in calls] == [(len(GET), OK)] * kept
+        incomplete = watch.source.incomplete()
+        assert (incomplete["tls_sessions_full"], incomplete["tls_socket_unknown"]) == (0, 0)
+    os.close(waiting)
+    os.close(release)
 
 
 def test_more_threads_than_there_is_room_for(fake: FakeLibrary) -> None:
