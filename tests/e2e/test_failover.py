@@ -1,15 +1,22 @@
 """Several backends as programs, one of which is killed in the middle: nothing that was answered for is missing."""
 
+import json
+import subprocess
+import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from agent.export.accounting import Ledger
+import pytest
+
+from agent.export.accounting import Ledger, Loss
 from agent.export.assembler import Batch
 from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport
 from protos.ebpf import accesslog_pb2
-from tests.e2e.programs import PATIENCE, Backend, backend
+from tests.e2e.programs import PATIENCE, Backend, agent, backend, finish, program, read_line
+from tests.e2e.test_cluster import CALLER, SERVER
 
 BATCHES = 24
 LOGS = 50
@@ -70,3 +77,62 @@ def test_a_backend_is_killed_and_the_other_one_takes_what_it_did_not_answer_for(
     assert by_second
     # What was stored and not answered for is in both: the batch that was under way.
     assert len(by_first & by_second) <= 1
+
+
+@contextmanager
+def calling(folder: Path, service: str) -> Iterator[None]:
+    """A client and a server of that name have called each other once, and are there meanwhile, to be looked at."""
+    caller, server = folder / f"service-{service}-caller.py", folder / f"service-{service}-server.py"
+    caller.write_text(CALLER)
+    server.write_text(SERVER)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with program([sys.executable, server], **pipes) as serving:
+        _go(serving)
+        with program([sys.executable, caller, _line(serving)], **pipes) as client:
+            _line(client)
+            _go(client)
+            assert _line(client) == "done"
+            yield
+
+
+def until_stored(store: Backend, names: set[str]) -> None:
+    """Wait until a backend has services of these names."""
+    end = time.monotonic() + PATIENCE
+    while not names <= (stored := services(store)):
+        assert time.monotonic() < end, f"{names} in the backend, which has {stored}"
+        time.sleep(0.2)  # another process writes it, which says nothing of that
+
+
+@pytest.mark.kernel
+def test_the_agent_goes_on_with_the_other_backend(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(backend(tmp_path / "first", tmp_path / "first.log"))
+        second = stack.enter_context(backend(tmp_path / "second", tmp_path / "second.log"))
+        figures = tmp_path / "figures.json"
+        addresses = f"{first.grpc},{second.grpc}"
+        arguments = ["--backend", addresses, "--flush-period", "200ms", "--figures", figures]
+        watching = stack.enter_context(agent(*arguments))
+        with calling(tmp_path, "before"):
+            until_stored(first, {"service-before-caller", "service-before-server"})
+        first.process.kill()
+        first.process.wait(PATIENCE)
+        with calling(tmp_path, "after"):
+            until_stored(second, {"service-after-caller", "service-after-server"})
+        finish(watching)
+        said = watching.stderr.read().decode() if watching.stderr is not None else ""
+    final = json.loads(figures.read_bytes())
+    assert final["waiting"] == 0
+    assert final["captured"] == final["delivered"] + sum(final["losses"].get(cause.value, 0) for cause in Loss)
+    assert f"calls of {first.grpc} fail, trying {second.grpc}" in said
+    assert f"{second.grpc} answers; calls go there from now on, and not to {first.grpc}" in said
+
+
+def _go(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+def _line(process: "subprocess.Popen[bytes]") -> str:
+    assert process.stdout is not None
+    return read_line(process.stdout.fileno(), "a process of the test").strip()
