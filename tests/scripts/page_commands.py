@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("vagrant/*.md")])
 PROMPT = "$ "
 BEGINS_A_COMMAND = re.compile(
-    r"^\s*(\$ |(sudo|make|kubectl|helm|vagrant|podman|curl|swctl|git|python3?|pyrover-(agent|backend)|\.venv/bin/\S+"
-    r"|scripts/\S+) )"
+    r"^\s*([A-Z_]+=\S+ )*(\$ |(sudo|make|kubectl|helm|vagrant|podman|curl|swctl|git|python3?|pyrover-(agent|backend)"
+    r"|\.venv/bin/\S+|scripts/\S+) )"
 )
 
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
