@@ -22,7 +22,7 @@ from backend.query.turns import BusyError, Turns
 
 RUNNING = 4
 """Most requests that are answered at a time."""
-WAITING = 64
+WAITING = 128
 """Most requests that wait for their turn."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

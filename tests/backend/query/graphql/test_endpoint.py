@@ -215,7 +215,7 @@ async def test_so_many_run_so_many_wait_and_others_are_refused() -> None:
         assert refused.headers["retry-after"] == "1"
         assert refused.json()["errors"] == [
             {
-                "message": "64 requests are waiting for an answer already: try again in a moment, and ask less often",
+                "message": "128 requests are waiting for an answer already: try again in a moment, and ask less often",
                 "extensions": {"code": "UNAVAILABLE"},
             }
         ]
