@@ -76,6 +76,6 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_configuration_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "agent.yaml"
-    file.write_text("cor: 1")
+    file.write_text("core: 1")
     assert main(["replay", str(RECORDING), "--config", str(file)]) == 1
-    assert "did you mean 'core'?" in capsys.readouterr().err
+    assert f"{file}:1: core is 1; it must hold keys and values" in capsys.readouterr().err
