@@ -1,6 +1,6 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test lint format protos hooks agent-configuration configuration metrics-reference bench-ingest lock clean
+.PHONY: help run test vm-test lint format protos hooks agent-configuration agent-metrics configuration metrics-reference bench-ingest lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts deploy
@@ -46,6 +46,10 @@ hooks: ## write docs/hooks.md from the hook declarations
 agent-configuration: ## write docs/agent-configuration.md from the declared keys
 	@scripts/setup test
 	@$(PYTHON) -m agent.config_page
+
+agent-metrics: ## write docs/agent-metrics.md from the declared figures
+	@scripts/setup test
+	@$(PYTHON) -m agent.telemetry.page
 
 configuration: ## write docs/configuration.md and application.yml from the declared settings
 	@scripts/setup test
