@@ -14,7 +14,7 @@ from backend.oal.syntax import OalError
 from backend.server.backend import running
 from backend.server.loading import load
 from backend.server.ports import Ports
-from backend.server.serving import PortError
+from backend.server.serving import PortError, allow_descriptors
 from backend.server.settings import Settings, SettingsError
 from backend.storage.interface import StorageError
 
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _check_ready_fd(arguments.ready_fd)
         settings = load(arguments.config, os.environ, flags)
+        allow_descriptors()
         asyncio.run(_serve(settings, Ports.listen(settings), arguments.ready_fd))
     except SettingsError as error:
         return _fail(error, _WRONG_USE)

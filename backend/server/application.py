@@ -37,6 +37,8 @@ class BackendApplication:
         self.grpc = GrpcApplication(health, token)
         self.refused: Counter[str] = Counter()
         """Requests over HTTP that were refused, by cause."""
+        self.ended: Counter[str] = Counter()
+        """Connections that were ended, by cause; what serves the application counts them."""
         self._token = Token(http_token)
         self._health = Route(HEALTH, readiness.healthcheck, methods=["GET"])
         self._http: Application = self.guarded([Route("/{path:path}", _not_yet)])

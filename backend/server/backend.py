@@ -77,7 +77,7 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
     readiness = Readiness((_DECODER, _STORAGE))
     application = BackendApplication(readiness, settings.token, settings.http_token)
     registry = _registry()
-    grace = settings.times.shutdown_seconds
+    grace, ended = settings.times.shutdown_seconds, application.ended
     async with AsyncExitStack() as stack:
         naming = await stack.enter_async_context(Naming(settings))
         registry.register(naming.collector())
@@ -85,11 +85,11 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         alarms = await stack.enter_async_context(Alarms(settings, lambda: _catalog(analysis), registry))
         if ports.prometheus is not None:
             metrics = application.guarded([metrics_route(registry), metrics_route(registry, "/")], console=False)
-            await stack.enter_async_context(serving(metrics, [ports.prometheus], grace))
+            await stack.enter_async_context(serving(metrics, [ports.prometheus], grace, ended=ended))
         # Each has bounds of its own: who exhausts the console's port keeps no agent from sending.
-        await stack.enter_async_context(serving(application, ports.agents, grace, settings.grpc_tls))
+        await stack.enter_async_context(serving(application, ports.agents, grace, settings.grpc_tls, ended))
         console = application.without_agents if settings.grpc_tls.authorities else application
-        await stack.enter_async_context(serving(console, ports.questions, grace, settings.http_tls))
+        await stack.enter_async_context(serving(console, ports.questions, grace, settings.http_tls, ended))
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)

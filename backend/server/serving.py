@@ -1,7 +1,9 @@
 """Sockets bound, an application served on them, and a clean end."""
 
 import asyncio
+import resource
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 import h2corn
 
 from backend.server.asgi import Application
+from backend.server.crowding import Crowding
 from backend.server.settings import Tls
 from backend.server.tls import options
 
@@ -17,6 +20,9 @@ STREAM_WINDOW = 1024 * 1024
 CONNECTION_WINDOW = 4 * 1024 * 1024
 """Bytes a client may have under way, per stream and per connection, before the application reads them."""
 CONNECTIONS = 4_096
+"""Most connections to the ports that are served together."""
+HEAD = 65_536
+"""Most bytes of the headers of a request."""
 
 
 class PortError(Exception):
@@ -66,9 +72,19 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> Listen
     return Listener(bound, host, bound.getsockname()[1])
 
 
+def allow_descriptors() -> None:
+    """Let this process open as many files as it may, as each connection is one: the usual limit is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 @asynccontextmanager
 async def serving(
-    application: Application, listeners: Sequence[Listener], grace: float, tls: Tls | None = None
+    application: Application,
+    listeners: Sequence[Listener],
+    grace: float,
+    tls: Tls | None = None,
+    ended: Counter[str] | None = None,
 ) -> AsyncIterator[None]:
     """Serve an application on sockets while the block runs.
 
@@ -79,6 +95,7 @@ async def serving(
         listeners: The sockets. Bounds, such as how many connections there may be, are of all of them together.
         grace: Seconds.
         tls: How they are encrypted; not at all by default.
+        ended: Where connections that this ends are counted, by cause.
     """
     server = h2corn.Server(
         application,
@@ -89,6 +106,9 @@ async def serving(
             lifespan="off",
             max_concurrent_streams=STREAMS_PER_CONNECTION,
             limit_connections=CONNECTIONS,
+            limit_request_head_size=HEAD,
+            h2_max_header_list_size=HEAD,
+            h2_max_header_block_size=HEAD,
             h2_initial_stream_window_size=STREAM_WINDOW,
             h2_initial_connection_window_size=CONNECTION_WINDOW,
             timeout_graceful_shutdown=grace,
@@ -101,9 +121,12 @@ async def serving(
     if running.done():
         started.cancel()
         await running
+    crowding = Crowding([listener.port for listener in listeners], CONNECTIONS, Counter() if ended is None else ended)
+    watching = asyncio.create_task(crowding.watch(), name="crowding")
     try:
         yield
     finally:
+        watching.cancel()
         server.shutdown()
         for listener in listeners:
             listener.close()

@@ -50,6 +50,8 @@ class ReceiverCollector(Collector):
         yield _gauge("open_calls", "gRPC calls being handled", self.application.grpc.handling)
         refused = dict(self.application.refused)
         yield _counters("requests_refused", "HTTP requests of those who may not ask", "cause", refused)
+        ended = dict(self.application.ended)
+        yield _counters("connections_ended", "Connections ended to make room for others", "cause", ended)
 
     def _upstream(self, counts: Counts) -> Iterator[Metric]:
         """Names that dashboards made for SkyWalking's backend look for."""
