@@ -48,7 +48,7 @@ def parse_socket_table(lines: Iterable[str]) -> Iterator[SocketRow]:
             row = SocketRow(
                 local_address, local_port, remote_address, remote_port, int(columns[3], 16), int(columns[9])
             )
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         if row.inode > 0:
             yield row

@@ -7,8 +7,8 @@ import msgspec
 
 from common.kubernetes.wire import Status
 
-UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
-"""What msgspec raises where bytes are not what they should be."""
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises where bytes are not what they should be, or are nested too deep."""
 _LONGEST_MESSAGE: Final = 500
 """Characters of a message that are told on."""
 _decode = msgspec.json.Decoder(Status).decode

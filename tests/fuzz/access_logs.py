@@ -1,6 +1,6 @@
 """Fuzz target: streams of access logs, damaged, from bytes to what a flush writes.
 
-.venv/bin/python -m tests.fuzz.access_logs --seconds 20
+python -m tests.fuzz access-logs --seconds 20
 """
 
 import random
@@ -20,7 +20,7 @@ from backend.oal.loader import load_texts
 from backend.storage.interface import Relation
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
 from tests.backend.ingest.test_decode import check, rich_message
-from tests.fuzz.mutations import main, mutated
+from tests.fuzz.mutations import mutated
 
 NOW = 2_000_000_000
 """Unix time in seconds."""
@@ -102,7 +102,3 @@ def check_ends(services: list[Relation], instances: list[Relation], endpoints: l
         assert relation.destination_id == ids.endpoint_id(
             ids.service_id(destination.service.service), destination.endpoint
         )
-
-
-if __name__ == "__main__":
-    main(target)

@@ -1,6 +1,6 @@
 """Fuzz target: exchanges of HTTP/1, damaged, cut, partly missed and in any order of the streams.
 
-.venv/bin/python -m tests.fuzz.http1 --seconds 20
+python -m tests.fuzz http1 --seconds 20
 """
 
 import random
@@ -11,7 +11,7 @@ from agent.protocols.http1 import Http1Parser
 from agent.protocols.http1_calls import Limits
 from agent.protocols.http1_messages import MessageReader
 from agent.protocols.slicing import SLICE_NS
-from tests.fuzz.mutations import cut, interleaved, main, mutated, pieces, with_gaps
+from tests.fuzz.mutations import cut, interleaved, mutated, pieces, with_gaps
 
 LIMITS = Limits(head_bytes=300, waiting_requests=5, held_bytes=400, held_pieces=6, failures=8, failed_calls=50)
 _LONGEST_LINE = 4_096
@@ -95,7 +95,3 @@ def check_told(told: list[Exchange], sent: dict[Flow, int]) -> None:
         for half in (one.request, one.response):
             assert half.first_ns <= half.last_ns
             assert bool(half.first_ns) or not half.header_bytes + half.body_bytes
-
-
-if __name__ == "__main__":
-    main(target)

@@ -2,7 +2,7 @@
 
 Run for a while with
 
-    .venv/bin/python -m tests.fuzz.http2 --seconds 20
+    python -m tests.fuzz http2 --seconds 20
 """
 
 import random
@@ -100,7 +100,3 @@ def check_truth(scenario: Scenario, pieces: dict[Flow, list[Piece]], told: list[
         ]
         assert fitting, exchange
         candidates.remove(fitting[0])
-
-
-if __name__ == "__main__":
-    mutations.main(target)

@@ -1,10 +1,9 @@
 """What fuzz targets of parsers share: damage to bytes, streams cut into pieces, pieces left out, and the run itself.
 
 A fuzz target is a function of a source of randomness that makes one input and feeds it, and raises where something is
-wrong. `main` runs it for some seconds from the command line, `run` a fixed number of times from a test.
+wrong. `run_for` runs it for some seconds (python -m tests.fuzz), `run` a fixed number of times from a test.
 """
 
-import argparse
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -98,18 +97,14 @@ def run(target: Callable[[random.Random], None], seed: int, rounds: int) -> None
         _once(target, seed + number)
 
 
-def main(target: Callable[[random.Random], None]) -> None:
-    """Run a target for `--seconds` from `--seed` on."""
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--seconds", type=float, default=20.0)
-    arguments.add_argument("--seed", type=int, default=0)
-    chosen = arguments.parse_args()
-    end = time.monotonic() + chosen.seconds
-    seed = chosen.seed
+def run_for(target: Callable[[random.Random], None], seed: int, seconds: float) -> int:
+    """Run a target for a time; how many inputs it was."""
+    end = time.monotonic() + seconds
+    number = 0
     while time.monotonic() < end:
-        _once(target, seed)
-        seed += 1
-    print(f"{seed - chosen.seed:,} inputs, no failure")
+        _once(target, seed + number)
+        number += 1
+    return number
 
 
 def _once(target: Callable[[random.Random], None], seed: int) -> None:

@@ -1,0 +1,15 @@
+"""Every fuzz target, by name."""
+
+import random
+from collections.abc import Callable, Mapping
+
+from tests.fuzz import access_logs, binaries, files, http1, http2, languages
+
+DIRECT = (*languages.TARGETS, *files.TARGETS, *binaries.TARGETS)
+"""Those that are fed whole inputs."""
+TARGETS: Mapping[str, Callable[[random.Random], None]] = {
+    "http1": http1.target,
+    "http2": http2.target,  # and HPACK
+    "access-logs": access_logs.target,  # protobuf, interning and what a flush writes
+    **{target.name: target for target in DIRECT},
+}
