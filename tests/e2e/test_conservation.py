@@ -17,7 +17,7 @@ import pytest
 from agent.config import AccessLog, Configuration, Flush, Limits
 from agent.config_durations import Duration
 from agent.discovery.procfs import ProcHost
-from agent.export.accounting import Ledger
+from agent.export.accounting import Ledger, Loss
 from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport
 from agent.kernel.source import KernelSource
@@ -160,3 +160,35 @@ def test_the_agent_says_what_it_lost(store: Backend, tmp_path: Path) -> None:
     assert figures["captured"] == figures["delivered"] == received(store)
     assert figures["waiting"] == 0
     assert {cause: count for cause, count in lost.items() if count} == {"ring_full": lost["ring_full"]}
+
+
+def test_what_a_killed_agent_left_is_delivered_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a spool the sum holds over both of them: what the first had not put into it is lost, and counted."""
+    spool, report = tmp_path / "spool", tmp_path / "figures.json"
+    monkeypatch.setenv("ROVER_SPOOL_FOLDER", str(spool))
+    with open_source(only_processes=()) as source:
+        with agent("--backend", "127.0.0.1:1", "--flush-period", "1s") as first:
+            with Watch(source).started("flood", count=1009) as flood:
+                flood.wait(PATIENCE)
+            deadline = time.monotonic() + PATIENCE
+            while (left := spooled(spool)) < 1009:
+                assert time.monotonic() < deadline, f"{left} logs are in the spool"
+            first.kill()
+            first.wait(PATIENCE)
+        with backend(tmp_path / "data", tmp_path / "backend.log") as store:
+            with agent("--backend", store.grpc, "--figures", report) as second:
+                second.send_signal(signal.SIGTERM)
+                assert second.wait(PATIENCE) == 0
+            figures = json.loads(report.read_text())
+            assert figures["delivered"] >= 1009
+            lost = {cause: count for cause, count in figures["losses"].items() if cause in set(Loss)}
+            assert figures["waiting"] == 0
+            assert set(lost) <= {"killed"}
+            assert figures["captured"] == figures["delivered"] + sum(lost.values())
+            assert received(store) == figures["delivered"]
+    assert spooled(spool) == 0
+
+
+def spooled(folder: Path) -> int:
+    """Logs in a spool, as the names of its files say."""
+    return sum(int(path.name.split("-")[1]) for path in folder.glob("*.batch"))
