@@ -24,8 +24,7 @@ from agent.config_reading import ConfigurationError, Reading
 from agent.config_upstream import ANALYZER_VARIABLES, analyzers_of, ignored_variable, is_of_a_service
 from agent.discovery.naming import ServiceRule
 from agent.kernel.hooks import HOOKS
-from common.grpc.addresses import Target
-from common.grpc.failover import read_addresses
+from common.grpc.addresses import Target, read_addresses
 
 _logger = logging.getLogger(__name__)
 

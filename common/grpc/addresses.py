@@ -1,4 +1,4 @@
-"""Where a server is: HOST:PORT, and the addresses behind a name."""
+"""Where servers are: HOST:PORT, lists of that, and the addresses behind a name."""
 
 import re
 import socket
@@ -9,6 +9,8 @@ from common.grpc.patience import Interrupter, Patience
 
 _TARGET = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[!-9;-~]+)):(?P<port>[0-9]{1,5})", re.ASCII)
 _LARGEST_PORT = 65_535
+LARGEST_NUMBER = 64
+"""Servers of a list at most; a name stands for as many addresses as it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,22 @@ class Target:
         if match is None or not 0 < int(match["port"]) <= _LARGEST_PORT:
             raise ValueError(f"{text!r} is not HOST:PORT, such as backend.example:11800 or [::1]:11800")
         return cls(match["address"] or match["name"], int(match["port"]))
+
+
+def read_addresses(text: str) -> list[str]:
+    """The servers of a list separated by commas, each once.
+
+    Raises:
+        ValueError: there is none in it, or there are too many.
+    """
+    addresses = list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
+    if not addresses:
+        raise ValueError(f"{text!r} names no server; write HOST:PORT, or several of them separated by commas")
+    if len(addresses) > LARGEST_NUMBER:
+        raise ValueError(
+            f"{len(addresses)} servers are named, {LARGEST_NUMBER} at most can be; a name may stand for many addresses"
+        )
+    return addresses
 
 
 @dataclass(frozen=True, slots=True)

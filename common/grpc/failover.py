@@ -3,17 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from common.grpc.addresses import read_addresses
 from common.grpc.answers import Answer
 from common.grpc.client import GrpcClient
 from common.grpc.security import Security
 from common.grpc.status import Status
 
 _logger = logging.getLogger(__name__)
-
-LARGEST_NUMBER: Final = 64
-"""Servers of a list at most; a name stands for as many addresses as it has."""
 
 
 class FailoverClient:
@@ -107,19 +104,3 @@ class FailoverClient:
                 "calls of %s fail, trying %s: %s: %s", left, self.address, answer.status.name, answer.message
             )
         self._failing = True
-
-
-def read_addresses(text: str) -> list[str]:
-    """The servers of a list separated by commas, each once.
-
-    Raises:
-        ValueError: there is none in it, or there are too many.
-    """
-    addresses = list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
-    if not addresses:
-        raise ValueError(f"{text!r} names no server; write HOST:PORT, or several of them separated by commas")
-    if len(addresses) > LARGEST_NUMBER:
-        raise ValueError(
-            f"{len(addresses)} servers are named, {LARGEST_NUMBER} at most can be; a name may stand for many addresses"
-        )
-    return addresses

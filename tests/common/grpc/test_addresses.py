@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from common.grpc.addresses import Address, Resolver, Target
+from common.grpc.addresses import Address, Resolver, Target, read_addresses
 from common.grpc.patience import Expired, Interrupted, Interrupter, Patience
 
 SECONDS = 30.0
@@ -114,3 +114,11 @@ def _named(answer: object) -> object:
         return REAL(host, port, type=type, flags=flags) if flags else answer()  # type: ignore[operator] # a function
 
     return lookup
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [("a:1", ["a:1"]), (" a:1 ,b:2,, [::1]:3 ,a:1,", ["a:1", "b:2", "[::1]:3"])],
+)
+def test_lists_of_servers(text: str, addresses: list[str]) -> None:
+    assert read_addresses(text) == addresses

@@ -3,7 +3,6 @@
 import logging
 import socket
 import threading
-from collections.abc import Iterable
 from contextlib import ExitStack
 
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 
 from common.grpc import client as client_module
 from common.grpc import failover as failover_module
+from common.grpc.addresses import LARGEST_NUMBER
 from common.grpc.answers import Answer
-from common.grpc.failover import LARGEST_NUMBER, FailoverClient, read_addresses
+from common.grpc.failover import FailoverClient
 from common.grpc.status import Status
 from tests.common.grpc.calling import BODY, PATH, SECONDS
 from tests.common.grpc.names import resolve
@@ -203,14 +203,6 @@ def test_whatever_they_answer_a_server_is_left_when_and_only_when_it_failed(answ
     client.close()
     assert client.failures.total() == failures
     assert client.moves == (failures if len(client) > 1 else 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "addresses"),
-    [("a:1", ["a:1"]), (" a:1 ,b:2,, [::1]:3 ,a:1,", ["a:1", "b:2", "[::1]:3"])],
-)
-def test_lists_of_servers(text: str, addresses: Iterable[str]) -> None:
-    assert read_addresses(text) == addresses
 
 
 @pytest.mark.parametrize(
