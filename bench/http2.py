@@ -100,7 +100,7 @@ class Connection:
     def ready(self, stream: Stream, size: int, patience: float = 1.0) -> bool:
         """Whether the windows let a payload of this size pass; waits for them until the server has been silent."""
         while size > min(self._window, stream.window) and not stream.done:
-            if not select.select([self._socket], [], [], patience)[0]:
+            if not self._readable(patience):
                 return False
             self.pump(wait=True)
         return not stream.done
@@ -117,7 +117,7 @@ class Connection:
 
     def pump(self, *, wait: bool) -> None:
         """Handle what the server has sent; with `wait`, at least one frame."""
-        while select.select([self._socket], [], [], _PATIENCE if wait else 0)[0]:
+        while self._readable(_PATIENCE if wait else 0):
             received = self._socket.recv(1 << 20)
             if not received:
                 raise Broken("the server closed the connection")
@@ -127,6 +127,11 @@ class Connection:
                 self._handle(kind, flags, number, payload)
         if wait:
             raise Broken(f"no answer in {_PATIENCE} s")
+
+    def _readable(self, seconds: float) -> bool:
+        waiting = select.poll()  # unlike select, for descriptors above 1,023 too
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(seconds * 1_000))
 
     def _flush(self, burst: list[bytes]) -> None:
         if burst:
