@@ -5,7 +5,7 @@
 A whole backend on one core, as in bench/ingest.py. First logs are sent as fast as it takes them, for that long; then
 nothing, and then half of that rate, while each caller asks one question after another on a connection of its own: the
 calls per minute of a service over the last 15 minutes, of all services in turn. Told are the times from a question
-until its whole answer was there; what was refused or failed ends the measurement.
+until its whole answer was there, and the processor time of the backend. What was refused or failed ends the whole.
 """
 
 import argparse
@@ -101,16 +101,17 @@ def main() -> None:
             sender = Paced(server, payloads, len(messages), rate or 1.0)
             if rate:
                 sender.start()
-            begin = time.monotonic()
+            begin, used = time.monotonic(), server.cpu()
             taken = asyncio.run(ask(server, asked.callers, services, asked.seconds))
-            took = time.monotonic() - begin
+            took, used = time.monotonic() - begin, server.cpu() - used
             if rate:
                 sender.stop.set()
                 sender.join()
             middle, last = statistics.median(taken), statistics.quantiles(taken, n=100)[98]
             print(
                 f"{sender.sent / took:,.0f} messages/s (the limit is {limit:,.0f}), {asked.callers} callers:"
-                f" {len(taken) / took:,.0f} answers/s, p50 {middle * 1e3:,.0f} ms, p99 {last * 1e3:,.0f} ms",
+                f" {len(taken) / took:,.0f} answers/s, p50 {middle * 1e3:,.0f} ms, p99 {last * 1e3:,.0f} ms\n"
+                f"  the backend had {used / took:.0%} of a core: {used / len(taken) * 1e3:.1f} ms an answer",
                 flush=True,
             )
 

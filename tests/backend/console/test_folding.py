@@ -137,14 +137,14 @@ def test_any_topology_is_readable_and_true(
 
 def test_a_large_cluster_is_walked_by_its_namespaces(browser: Browser) -> None:
     storage = MemoryStorage()
-    large_world.fill(storage, world.NOW, services=200, relations=1_000, minutes=1)
+    large_world.fill(storage, world.NOW, services=70, relations=160, minutes=1)
     with serving(storage) as address:
         browser.open(f"http://{address}/")
         browser.until("the map", lambda: browser.all(".graph a.node"))
         assert len(browser.all(".graph .node")) <= 34
         note = browser.one("#graph-note").text
         assert note.startswith("One namespace is open; a click on another opens it. ")
-        assert note.endswith(" of 1,000 relations, those with most bytes")
+        assert note.endswith(" of 160 relations, those with most bytes")
         opened = browser.one(".graph a.node[aria-label^='team-03, ']")
         browser.run("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", opened)
         browser.until("its busiest service", lambda: browser.one("#detail-title").text.endswith(".team-03"))
