@@ -59,7 +59,8 @@ def test_layers_nest_in_thousands_of_writes(story: Story, hosts: tuple[Host, Hos
     reads = story.of(accepted, EventKind.READ, EventKind.LATE_READ)
     stages = reads["stages"]
     assert int(stages["package_bytes"].sum()) == 100 * THOUSANDS
-    assert (stages["l4_ns"] <= stages["l3_ns"]).all()
+    # Of all together: a read may take along a package that another processor has not added up yet.
+    assert stages["l4_ns"].sum() <= stages["l3_ns"].sum()
     limit = 120_000_000_000  # nothing wraps: a time below zero would be enormous
     for name in ("l3_local_ns", "l3_output_ns", "netfilter_ns", "l2_ready_ns", "l2_device_ns", "l3_ns"):
         assert (stages[name] < limit).all(), name
