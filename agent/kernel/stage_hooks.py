@@ -364,8 +364,8 @@ STAGE_HOOKS: Final = (
         "tcp_destroy",
         Stage.SOCKET,
         Cost.CONNECTION,
-        # One socket's end may be interrupted by another's: the kernel leaves the inner program out. The second one finds
-        # what the first has left, which is nothing otherwise.
+        # One socket's end may be interrupted by another's, and the kernel leaves the inner program out. The second one
+        # finds what the first has left, which is nothing otherwise.
         (
             _raw(
                 Attachment("destroy_tcp", "tcp_destroy_sock", (_socket(0),)),
