@@ -62,7 +62,7 @@ def measure(definitions: Sequence[Definition], batch: LogBatch, runs: int) -> tu
         began = time.perf_counter()
         flush = analyse([batch], resolver, program, "writer").flush
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:]), len(flush.metrics)
+    return statistics.median(seconds[1:]), len(flush.rows)
 
 
 def main() -> None:

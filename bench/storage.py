@@ -157,7 +157,7 @@ def main() -> None:
     program = Program(load().definitions)
     columns = sorted({column for wanted in program.columns.values() for column in wanted})
     batches = [make_batch(20_000, 500, 10, columns, seed) for seed in range(6)]
-    frames = [analyse([batch], Resolver(), program, "").flush.metrics for batch in batches]
+    frames = [analyse([batch], Resolver(), program, "").flush.rows for batch in batches]
     print(f"{arguments.minutes * arguments.flushes} flushes of {len(frames[0])} rows")
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder) / "store.duckdb", Path(folder) / "text.duckdb"

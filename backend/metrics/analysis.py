@@ -210,30 +210,39 @@ class _Merged:
         """The flush: the metrics given, and who was seen when."""
         services: dict[str, Service] = {}
         instances: dict[str, Instance] = {}
-        service_relations: dict[tuple[str, str, int, int], Relation] = {}
-        instance_relations: dict[tuple[str, str, int], Relation] = {}
         seen = pl.concat([_NOTHING_SEEN, *self._seen]).unique()
         spans = seen.group_by("flow").agg(pl.col("minute").min().alias("first"), pl.col("minute").max().alias("last"))
         for code, first, last in spans.iter_rows():
             flow = self.flows[code]
-            if flow.service is not None:
-                known = services.get(flow.service)
-                services[flow.service] = Service(
-                    flow.service,
-                    flow.local.service,
-                    LAYER,
-                    min(first, known.first_minute) if known else first,
-                    max(last, known.last_minute) if known else last,
-                )
-            if flow.service is not None and flow.instance is not None:
-                present = instances.get(flow.instance)
+            if flow.service is None:
+                continue
+            known = services.get(flow.service)
+            if known is None or first < known.first_minute or last > known.last_minute:
+                services[flow.service] = Service(flow.service, flow.local.service, LAYER, *_span(known, first, last))
+            if flow.instance is None:
+                continue
+            present = instances.get(flow.instance)
+            if present is None or first < present.first_minute or last > present.last_minute:
                 instances[flow.instance] = Instance(
-                    flow.instance,
-                    flow.service,
-                    flow.local.instance,
-                    min(first, present.first_minute) if present else first,
-                    max(last, present.last_minute) if present else last,
+                    flow.instance, flow.service, flow.local.instance, *_span(present, first, last)
                 )
+        service_relations, instance_relations = self._relations(seen)
+        return Flush(
+            writer,
+            evaluated.metrics,
+            list(services.values()),
+            list(instances.values()),
+            service_relations,
+            instance_relations,
+            self._endpoints(),
+            self._endpoint_relations(),
+            measures=evaluated.measures,
+            blocks=evaluated.blocks,
+        )
+
+    def _relations(self, seen: pl.DataFrame) -> tuple[list[Relation], list[Relation]]:
+        """Relations of services and of instances, each once, given which flows were seen when."""
+        services, instances = dict[Relation, None](), dict[Relation, None]()
         for code, minute in seen.iter_rows():
             flow = self.flows[code]
             side = _SIDES.get(flow.role)
@@ -241,22 +250,10 @@ class _Merged:
                 continue
             if (of := flow.relation) is not None:
                 for component in flow.components:
-                    service_relations[of.id, side, component, minute] = Relation(
-                        of.id, of.source, of.destination, side, component, minute
-                    )
+                    services[Relation(of.id, of.source, of.destination, side, component, minute)] = None
             if (of := flow.instance_relation) is not None:
-                instance_relations[of.id, side, minute] = Relation(of.id, of.source, of.destination, side, 0, minute)
-        return Flush(
-            writer,
-            evaluated.metrics,
-            list(services.values()),
-            list(instances.values()),
-            list(service_relations.values()),
-            list(instance_relations.values()),
-            self._endpoints(),
-            self._endpoint_relations(),
-            measures=evaluated.measures,
-        )
+                instances[Relation(of.id, of.source, of.destination, side, 0, minute)] = None
+        return list(services), list(instances)
 
     def _endpoints(self) -> list[Endpoint]:
         """The endpoints that were called, and when."""
@@ -277,13 +274,11 @@ class _Merged:
 
     def _endpoint_relations(self) -> list[Relation]:
         """Which endpoints were called by which, and when; clients tell of these alone."""
-        relations: dict[tuple[str, int], Relation] = {}
+        relations, side = dict[Relation, None](), _SIDES[DetectPoint.CLIENT]
         for code, minute in pl.concat([_NOTHING_SEEN, *self._called]).unique().iter_rows():
             if (of := self.flows[code].endpoint_relation) is not None:
-                relations[of.id, minute] = Relation(
-                    of.id, of.source, of.destination, _SIDES[DetectPoint.CLIENT], 0, minute
-                )
-        return list(relations.values())
+                relations[Relation(of.id, of.source, of.destination, side, 0, minute)] = None
+        return list(relations)
 
     def _code(self, flow: Flow | Unusable) -> int:
         if isinstance(flow, Unusable):
@@ -301,6 +296,11 @@ class _Merged:
     def _count(self, cause: str, number: int) -> None:
         if number:
             self.dropped[cause] = self.dropped.get(cause, 0) + number
+
+
+def _span(known: Service | Instance | None, first: int, last: int) -> tuple[int, int]:
+    """The first and the last minute, of what was known and what was seen."""
+    return (first, last) if known is None else (min(first, known.first_minute), max(last, known.last_minute))
 
 
 def _joined(parts: Sequence[EventLogs], texts: Sequence[str]) -> EventLogs:

@@ -10,12 +10,13 @@ from backend.oal.attributes import FlowAttribute
 from backend.oal.conditions import matches
 from backend.oal.definitions import Definition
 from backend.oal.events import Event
-from backend.oal.flows import FlowColumns
+from backend.oal.flows import NO_ENTITY, DescribedFlows, FlowColumns
 from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Function
 from backend.oal.labels import Labels
 from backend.oal.sources import Source
 from backend.oal.terms import Terms, as_text
 from backend.oal.values import Condition, Value
+from backend.storage.blocks import KEYS, NO_COUNT, Block, Place
 from backend.storage.interface import MeasureSchema
 
 
@@ -24,8 +25,6 @@ class Sums:
     """Names of the columns that a metric's row is made of, after this stage."""
 
     definition: Definition
-    code: int
-    """Number of the metric in its program."""
     summation: str
     count: str | None
     present: str
@@ -68,7 +67,7 @@ class Group:
         self._extremes: list[_Extremes] = []
         self._spreads: list[_Spread] = []
 
-    def add(self, definition: Definition, code: int) -> None:
+    def add(self, definition: Definition) -> None:
         """Take a metric in."""
         of_logs = [condition for condition in definition.conditions if not condition.is_of_flow]
         of_flows = [condition for condition in definition.conditions if condition.is_of_flow]
@@ -78,7 +77,7 @@ class Group:
         elif definition.function in EXTREMES and definition.value is not None:
             self._extremes.append(self._extreme(definition, definition.value, of_logs, of_flows))
         else:
-            self.sums.append(self._sums(definition, code, of_logs, of_flows))
+            self.sums.append(self._sums(definition, of_logs, of_flows))
 
     def _spread(self, definition: Definition, of_logs: Sequence[Condition]) -> object:
         value, arguments = definition.value, definition.arguments
@@ -106,9 +105,7 @@ class Group:
             over_flows(self._event.greatest(value, of_logs), "max"),
         )
 
-    def _sums(
-        self, definition: Definition, code: int, of_logs: Sequence[Condition], of_flows: Sequence[Condition]
-    ) -> Sums:
+    def _sums(self, definition: Definition, of_logs: Sequence[Condition], of_flows: Sequence[Condition]) -> Sums:
         event, value, arguments = self._event, definition.value, definition.arguments
 
         def total(term: str) -> str:
@@ -117,10 +114,10 @@ class Group:
         match definition.function:
             case Function.SUM if value is not None:
                 summation, present = event.sum(value, of_logs), event.present(value, of_logs)
-                return Sums(definition, code, total(summation), None, total(present))
+                return Sums(definition, total(summation), None, total(present))
             case Function.LONG_AVG | Function.DOUBLE_AVG if value is not None:
                 names = event.sum(value, of_logs), event.measured(value, of_logs), event.present(value, of_logs)
-                return Sums(definition, code, *map(total, names))
+                return Sums(definition, *map(total, names))
             case Function.APDEX if value is not None and arguments.service is not None and arguments.status is not None:
                 service = arguments.service.attribute
                 if not isinstance(service, FlowAttribute):
@@ -129,14 +126,14 @@ class Group:
                     total(event.apdex(value, arguments.status, service, of_logs)),
                     total(event.count(of_logs)),
                 )
-                return Sums(definition, code, satisfied, calls, calls)
+                return Sums(definition, satisfied, calls, calls)
             case _:
                 logs = total(event.count(of_logs))
                 matched = [self._matched(match, of_logs, of_flows) for match in arguments.matches]
         if not matched:
-            return Sums(definition, code, logs, None, logs)
+            return Sums(definition, logs, None, logs)
         # percent() counts against all logs, rate() against those that match its second condition.
-        return Sums(definition, code, matched[0], matched[1] if len(matched) > 1 else logs, logs)
+        return Sums(definition, matched[0], matched[1] if len(matched) > 1 else logs, logs)
 
     def _matched(self, match: Condition, of_logs: Sequence[Condition], of_flows: Sequence[Condition]) -> str:
         """How many of the logs that meet the conditions, and count as one, meet another."""
@@ -170,37 +167,67 @@ class Group:
         """Which flows count, and everything that is added up, as polars writes it."""
         return [as_text(expression) for expression in (*self.predicates.expressions, *self.terms.expressions)]
 
-    def aggregate(self, sums: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
-        """One row per entity and minute that has logs."""
-        return self._with_entities(sums, flows).group_by("entity", "minute").agg(self.terms.expressions)
+    def aggregate(self, sums: pl.DataFrame, flows: DescribedFlows) -> pl.DataFrame:
+        """One row per entity and minute that has logs; entities are numbers."""
+        return self._with_entities(sums, flows).group_by(KEYS).agg(self.terms.expressions)
 
-    def measures(self, aggregated: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def blocks(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[Block]:
+        """Sums of the metrics that are of this event type alone."""
+        return self._block(aggregated, flows, [sums for sums in self.sums if len(sums.definition.events) == 1])
+
+    def shared(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
+        """Columns of MetricSchema, of the metrics that are of other event types too."""
+        shared = [sums for sums in self.sums if len(sums.definition.events) > 1]
+        return (block.rows() for block in self._block(aggregated, flows, shared))
+
+    def _block(self, aggregated: pl.DataFrame, flows: DescribedFlows, metrics: Sequence[Sums]) -> Iterator[Block]:
+        if not metrics or aggregated.is_empty():
+            return
+        used = dict.fromkeys(name for sums in metrics for name in (sums.summation, sums.count, sums.present) if name)
+        at = {name: place for place, name in enumerate(used)}
+        places = tuple(
+            Place(
+                sums.definition.name,
+                at[sums.summation],
+                NO_COUNT if sums.count is None else at[sums.count],
+                at[sums.present],
+            )
+            for sums in metrics
+        )
+        values = aggregated.select(*KEYS, *(pl.col(name).cast(pl.Int64) for name in used))
+        yield Block(places, flows.entities[self._entity], values)
+
+    def measures(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
         """Columns of MeasureSchema, one row per metric that is a measure, entity and minute that has a value."""
         for extreme in self._extremes:
             names = {column: getattr(extreme, column) for column in ("total", "count", "least", "greatest")}
-            yield aggregated.filter(pl.col(extreme.count) > 0).select(
+            measured = aggregated.filter(pl.col(extreme.count) > 0)
+            yield measured.select(
                 pl.lit(extreme.definition.name).alias("metric"),
                 pl.lit("").alias("label"),
-                "entity",
+                self._ids(measured, flows),
                 "minute",
                 *(pl.col(name).cast(MeasureSchema[column]).alias(column) for column, name in names.items()),
             )
 
     def spread(
-        self, spreads: Mapping[object, pl.DataFrame], flows: pl.DataFrame, labels: Labels
+        self, spreads: Mapping[object, pl.DataFrame], flows: DescribedFlows, labels: Labels
     ) -> Iterator[pl.DataFrame]:
         """Columns of MetricSchema, one row per metric that is stored by label, its label, entity and minute."""
         for spread in self._spreads:
             definition = spread.definition
             rows = self._with_entities(spreads[spread.key], flows).filter(*spread.predicates)
-            found = rows.group_by("entity", "minute", "label").agg(pl.col("summation").sum(), pl.col("count").sum())
-            found = found.with_columns(pl.col("label").cast(pl.String))
+            found = rows.group_by(*KEYS, "label").agg(pl.col("summation").sum(), pl.col("count").sum())
+            found = found.with_columns(pl.col("label").cast(pl.String), self._ids(found, flows))
             if definition.function in BY_LABEL:
                 found = labels.admit(definition.name, found, definition.arguments.maximum_labels)
             metric = pl.lit(definition.name).alias("metric")
             yield found.select(metric, "label", "entity", "minute", "summation", "count")
 
-    def _with_entities(self, rows: pl.DataFrame, flows: pl.DataFrame) -> pl.DataFrame:
-        """Rows of flows that count for an entity, with it and what is known of the flow."""
-        described = flows.select(pl.col(self._entity).alias("entity"), *self.predicates.expressions)
-        return pl.concat([rows, described[rows["flow"]]], how="horizontal").filter(pl.col("entity").is_not_null())
+    def _ids(self, rows: pl.DataFrame, flows: DescribedFlows) -> pl.Series:
+        return flows.entities[self._entity].gather(rows["entity"]).alias("entity")
+
+    def _with_entities(self, rows: pl.DataFrame, flows: DescribedFlows) -> pl.DataFrame:
+        """Rows of flows that count for an entity, with its number and what is known of the flow."""
+        described = flows.columns.select(pl.col(self._entity).alias("entity"), *self.predicates.expressions)
+        return pl.concat([rows, described[rows["flow"]]], how="horizontal").filter(pl.col("entity") != NO_ENTITY)

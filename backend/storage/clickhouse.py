@@ -80,7 +80,7 @@ class ClickhouseStorage:
         """Write a flush; as Storage.write. A reader may see a part of it before this returns."""
         with self._write_lock:
             self._version += 1
-            rows = (flush.metrics, flush.measures)
+            rows = (flush.rows, flush.measures)
             prepared = [
                 (tables, sums, sums.prepare(flush.writer, given))
                 for (tables, sums), given in zip(self._sums, rows, strict=True)

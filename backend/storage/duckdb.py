@@ -17,14 +17,15 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from backend.storage.duckdb_blocks import read_blocks, unpack_writer, write_blocks
 from backend.storage.duckdb_merging import forget, merge, rolled_to
 from backend.storage.duckdb_migration import from_version_1
+from backend.storage.duckdb_names import Names, find_names, number_of
 from backend.storage.duckdb_rows import MEASURES, METRICS, SCHEMAS, RowTables
-from backend.storage.duckdb_statements import BATCHES, SCHEMA, SCHEMA_VERSION, Statement
+from backend.storage.duckdb_sightings import Sightings
+from backend.storage.duckdb_statements import BATCHES, BLOCKS, SCHEMA, SCHEMA_VERSION, Statement
 from backend.storage.duckdb_writing import (
     NAMED,
-    find_names,
-    number_of,
     write_batches,
     write_entities,
     write_relations,
@@ -71,6 +72,8 @@ class DuckdbStorage:
         self._path = path
         self._settings: dict[str, str | bool | int | float | list[str]] = {**_SETTINGS, "memory_limit": memory_limit}
         self._write_lock = threading.Lock()
+        self._names = Names()
+        self._sightings = Sightings()
         self._open_lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._closed = False
@@ -85,17 +88,31 @@ class DuckdbStorage:
             try:
                 with self._transaction() as cursor:
                     writer, again = writer_of(cursor, flush)
-                    for tables, rows in ((METRICS, flush.metrics), (MEASURES, flush.measures)):
+                    if again:
+                        # What a writer replaces has to be in rows.
+                        unpack_writer(cursor, writer, self._names)
+                    else:
+                        write_blocks(cursor, flush.blocks, writer, self._names)
+                    metrics = flush.rows if again else flush.metrics
+                    for tables, rows in ((METRICS, metrics), (MEASURES, flush.measures)):
                         if len(rows):
-                            write_rows(cursor, tables, rows, writer, again=again)
-                    write_relations(cursor, flush)
-                    write_entities(cursor, flush)
+                            write_rows(cursor, tables, rows, writer, self._names, again=again)
+                    seen = self._sightings.unknown(flush)
+                    write_relations(cursor, seen, self._names)
+                    write_entities(cursor, seen)
                     write_batches(cursor, flush, again=again)
             except StorageError as error:
+                self._forget()
                 # DuckDB can fail after it has committed, when it tidies up its file.
                 if again or not self.has_written(flush.writer):
                     raise
                 _logger.warning("a flush is durable, but: %s", error)
+            except BaseException:
+                self._forget()
+                raise
+            else:
+                self._names.keep()
+                self._sightings.keep()
 
     def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
         """Which of these batches are in flushes of other writers; as Storage.stored_batches."""
@@ -169,12 +186,16 @@ class DuckdbStorage:
     def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Merge the rows of closed minutes, hours and days, and forget what is too old, an hour at a time."""
         is_due = self._forgotten is None or now_minute >= self._forgotten + _FORGET_EVERY
-        with self._write_lock, self._transaction() as cursor:
-            rolled = merge(cursor, closed_minute)
-            for statement in (Statement.FORGET_MERGED_WRITERS, Statement.FORGET_WRITERS):
-                cursor.execute(statement, {"before": closed_minute - _REMEMBERED})
-            if is_due:
-                forget(cursor, now_minute, retention, rolled)
+        with self._write_lock:
+            try:
+                with self._transaction() as cursor:
+                    rolled = merge(cursor, closed_minute, self._names)
+                    for statement in (Statement.FORGET_MERGED_WRITERS, Statement.FORGET_WRITERS):
+                        cursor.execute(statement, {"before": closed_minute - _REMEMBERED})
+                    if is_due:
+                        forget(cursor, now_minute, retention, rolled)
+            finally:
+                self._forget()
         if is_due:
             self._forgotten = now_minute
 
@@ -185,6 +206,11 @@ class DuckdbStorage:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _forget(self) -> None:
+        """What is remembered of the file may not hold any more."""
+        self._names.forget()
+        self._sightings.forget()
 
     def _relations(self, statement: str, kind: int, first: int, last: int, **parameters: str) -> list[Relation]:
         given = {"kind": kind, "first": first, "last": last, **parameters}
@@ -201,10 +227,11 @@ class DuckdbStorage:
     ) -> pl.DataFrame:
         with self._transaction() as cursor:
             metric_ids, entity_ids = find_names(cursor, names), find_names(cursor, entities)
+            # A bucket that is asked for is asked for as a whole.
+            first, last = -(-minutes[0] // precision) * precision, precision.start(minutes[1]) + precision - 1
             parameters: dict[str, object] = {
-                # A bucket that is asked for is asked for as a whole.
-                "first": -(-minutes[0] // precision) * precision,
-                "last": precision.start(minutes[1]) + precision - 1,
+                "first": first,
+                "last": last,
                 "metrics": list(metric_ids.values()),
                 "every": not entities,
                 "entities": list(entity_ids.values()),
@@ -214,7 +241,12 @@ class DuckdbStorage:
                 parameters["hours"] = hours
             if precision is Precision.DAY:
                 parameters["days"] = days
-            rows = cursor.execute(tables.read(precision), parameters).fetchnumpy()
+            in_blocks = None
+            if tables is METRICS:
+                chosen = None if not entities else list(entity_ids.values())
+                in_blocks = read_blocks(cursor, metric_ids, chosen, (first, last))
+                cursor.register("staged", in_blocks)
+            rows = cursor.execute(tables.read(precision, with_staged=in_blocks is not None), parameters).fetchnumpy()
             used = np.unique(np.concatenate([rows["label"], *([] if entities else [rows["entity"]])])).tolist()
             texts = dict(cursor.execute(Statement.TEXTS, {"ids": used}).fetchall())
         texts |= {number: text for text, number in (*metric_ids.items(), *entity_ids.items())}
@@ -252,7 +284,9 @@ class DuckdbStorage:
             raise StorageError(f"{self._path} has schema {version}, which no pyrover wrote: name another file")
         if version < SCHEMA_VERSION:
             _logger.info("%s has schema %d and is brought to %d", self._path, version, SCHEMA_VERSION)
-            from_version_1(cursor)
+            if version == 1:
+                from_version_1(cursor)
+            cursor.execute(BLOCKS)
             cursor.execute(Statement.SET_VERSION, {"version": SCHEMA_VERSION})
         cursor.execute(BATCHES)
 

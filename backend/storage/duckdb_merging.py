@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 import duckdb
 
+from backend.storage.duckdb_blocks import names_in_blocks, unpack_closed
+from backend.storage.duckdb_names import Names
 from backend.storage.duckdb_rows import MEASURES, METRICS
 from backend.storage.duckdb_statements import Statement
 from backend.storage.interface import Precision, Retention
 
 
-def merge(cursor: duckdb.DuckDBPyConnection, closed: int) -> dict[Precision, int]:
+def merge(cursor: duckdb.DuckDBPyConnection, closed: int, names: Names) -> dict[Precision, int]:
     """Merge the rows of closed minutes; how far hours and days are made then."""
     hours, days = rolled_to(cursor)
     before = {Precision.MINUTE: closed, Precision.HOUR: min(hours, closed), Precision.DAY: min(days, closed)}
@@ -18,6 +20,7 @@ def merge(cursor: duckdb.DuckDBPyConnection, closed: int) -> dict[Precision, int
         Precision.DAY: max(days, Precision.DAY.start(closed)),
     }
     cursor.execute(Statement.REMEMBER_WRITERS, {"closed": closed})
+    unpack_closed(cursor, closed, names)
     for tables in (METRICS, MEASURES):
         for precision, minute in before.items():
             cursor.execute(tables.merge(precision), {"before": minute})
@@ -39,7 +42,7 @@ def forget(cursor: duckdb.DuckDBPyConnection, now: int, retention: Retention, ro
             cursor.execute(tables.forget(precision), {"oldest": min(oldest, coarser.get(precision, oldest))})
     for statement in Statement.FORGET_METADATA:
         cursor.execute(statement, {"oldest": retention.oldest_metadata(now)})
-    cursor.execute(Statement.FORGET_NAMES)
+    cursor.execute(Statement.FORGET_NAMES, {"held": names_in_blocks(cursor)})
 
 
 def rolled_to(cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:

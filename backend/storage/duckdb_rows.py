@@ -81,9 +81,16 @@ class RowTables:
         """Deletes buckets before $oldest."""
         return f"DELETE FROM {self.name}_{_table(precision)} WHERE minute < $oldest"
 
-    def read(self, precision: Precision) -> str:
-        """Rows of the minutes $first to $last, by bucket. Of finer tables, those from $hours and $days on."""
+    def read(self, precision: Precision, *, with_staged: bool) -> str:
+        """Rows of the minutes $first to $last, by bucket. Of finer tables, those from $hours and $days on.
+
+        Args:
+            precision: length of the buckets.
+            with_staged: whether `staged` has rows that count too.
+        """
         sources = [f"FROM {self.name}_fresh", f"FROM {self.name}_{_table(precision)}"]
+        if with_staged:
+            sources.append("FROM staged")
         if precision is Precision.DAY:
             sources.append(f"FROM {self.name}_hours WHERE minute >= $days")
         if precision is not Precision.MINUTE:

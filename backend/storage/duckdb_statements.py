@@ -4,7 +4,7 @@
 
 from backend.storage.duckdb_rows import MEASURES, METRICS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Changes when a file that was written before cannot be used as it is."""
 
 ENTITIES = """
@@ -40,6 +40,12 @@ CREATE TABLE IF NOT EXISTS batches (number BIGINT NOT NULL, id VARCHAR NOT NULL,
 """
 """Files of before batches were remembered get it when they are opened; programs of then leave it alone."""
 
+BLOCKS = """
+CREATE TABLE metrics_blocks (
+    minute INTEGER NOT NULL, layout INTEGER NOT NULL, writer INTEGER NOT NULL, sums BLOB NOT NULL
+);
+"""
+
 SCHEMA = f"""
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 CREATE TABLE names (id INTEGER NOT NULL, text VARCHAR NOT NULL);
@@ -50,6 +56,7 @@ CREATE MACRO total(x) AS least(greatest(sum(x), -9223372036854775808), 922337203
 {ROLLED}
 {METRICS.schema()}
 {MEASURES.schema()}
+{BLOCKS}
 {ENTITIES}
 {ENDPOINTS}
 """
@@ -83,6 +90,14 @@ class Statement:
     FIND_WRITER = "SELECT id FROM writers WHERE text = $text"
     LAST_WRITER = "SELECT max(id) FROM writers"
     INSERT_WRITER = "INSERT INTO writers VALUES ($id, $text, $minute)"
+
+    INSERT_BLOCKS = "INSERT INTO metrics_blocks SELECT minute, layout, $writer, sums FROM staged"
+    LAYOUTS = """
+        SELECT id, text FROM names
+        WHERE id IN (SELECT layout FROM metrics_blocks WHERE {condition}) ORDER BY id
+    """
+    BLOCKS = "SELECT minute, sums FROM metrics_blocks WHERE layout = $layout AND {condition} ORDER BY minute"
+    DELETE_BLOCKS = "DELETE FROM metrics_blocks WHERE {condition}"
 
     FIND_BATCHES = """
         SELECT id FROM batches WHERE id IN (SELECT unnest($ids::VARCHAR[])) AND writer <> $writer
@@ -159,13 +174,17 @@ class Statement:
 
     REMEMBER_WRITERS = f"""
         INSERT INTO merged_writers
-        SELECT writer, minute, $closed FROM ({METRICS.writers()} UNION {MEASURES.writers()})
+        SELECT writer, minute, $closed FROM (
+            {METRICS.writers()} UNION {MEASURES.writers()}
+            UNION SELECT writer, minute FROM metrics_blocks WHERE minute < $closed
+        )
     """
     FORGET_MERGED_WRITERS = "DELETE FROM merged_writers WHERE merged < $before"
     FORGET_WRITERS = f"""
         DELETE FROM writers WHERE minute < $before AND id NOT IN (SELECT writer FROM merged_writers)
           AND id NOT IN (SELECT writer FROM {METRICS.name}_fresh)
           AND id NOT IN (SELECT writer FROM {MEASURES.name}_fresh)
+          AND id NOT IN (SELECT writer FROM metrics_blocks)
     """
     ROLLED = "SELECT hours, days FROM rolled"
     SET_ROLLED = "UPDATE rolled SET hours = $hours, days = $days"
@@ -179,6 +198,6 @@ class Statement:
         DELETE FROM names WHERE id NOT IN (
             {METRICS.names()} UNION {MEASURES.names()}
             UNION SELECT relation FROM relations UNION SELECT source FROM relations
-            UNION SELECT destination FROM relations
+            UNION SELECT destination FROM relations UNION SELECT unnest($held::INTEGER[])
         )
     """

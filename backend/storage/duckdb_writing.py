@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backend.storage.duckdb_names import Names, number_of
 from backend.storage.duckdb_rows import RowTables
 from backend.storage.duckdb_statements import Statement
 from backend.storage.interface import BATCHES_REMEMBERED, Flush
@@ -19,11 +20,11 @@ BATCHES_FORGOTTEN = 4_096
 
 
 def write_rows(
-    cursor: duckdb.DuckDBPyConnection, tables: RowTables, rows: pl.DataFrame, writer: int, *, again: bool
+    cursor: duckdb.DuckDBPyConnection, tables: RowTables, rows: pl.DataFrame, writer: int, names: Names, *, again: bool
 ) -> None:
     """Write rows of metrics or of measures; `again` when the writer has written before."""
     factorized = [_factorize(rows[name]) for name in NAMED]
-    numbers = _number(cursor, [text for texts, _ in factorized for text in texts])
+    numbers = names.number(cursor, [text for texts, _ in factorized for text in texts])
     staged: dict[str, NDArray[np.generic]] = {"writer": np.full(len(rows), writer, np.int32)}
     for name, (texts, codes) in zip(NAMED, factorized, strict=True):
         staged[name], numbers = numbers[: len(texts)][codes], numbers[len(texts) :]
@@ -39,7 +40,7 @@ def write_rows(
     cursor.unregister("staged")
 
 
-def write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
+def write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush, names: Names) -> None:
     """Write the relations that are not there yet."""
     kinds = (flush.service_relations, flush.instance_relations, flush.endpoint_relations)
     relations = [relation for of_kind in kinds for relation in of_kind]
@@ -47,7 +48,7 @@ def write_relations(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> None:
         return
     columns = [[getattr(relation, name) for relation in relations] for name in ("id", "source_id", "destination_id")]
     texts, codes = _factorize(pl.Series([*columns[0], *columns[1], *columns[2]], dtype=pl.String))
-    relation, source, destination = np.split(_number(cursor, texts)[codes], 3)
+    relation, source, destination = np.split(names.number(cursor, texts)[codes], 3)
     minute = np.array([relation.minute for relation in relations], np.int32)
     cursor.register(
         "staged",
@@ -116,38 +117,13 @@ def _factorize(series: pl.Series) -> tuple[list[str], NDArray[np.uint32]]:
     return texts.to_list(), series.cast(pl.Enum(texts)).to_physical().cast(pl.UInt32).to_numpy()
 
 
-def _number(cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> NDArray[np.int32]:
-    """The numbers of names, in their order; new names are given one."""
-    known = find_names(cursor, texts)
-    new = [text for text in dict.fromkeys(texts) if text not in known]
-    if new:
-        first = (number_of(cursor, Statement.LAST_NAME) or 0) + 1
-        known |= {text: first + index for index, text in enumerate(new)}
-        cursor.execute(Statement.INSERT_NAMES, {"first": first, "texts": new})
-    return np.array([known[text] for text in texts], np.int32)
-
-
-def find_names(cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> dict[str, int]:
-    """The numbers of names that are known."""
-    if not texts:
-        return {}
-    return dict(cursor.execute(Statement.FIND_NAMES, {"texts": list(texts)}).fetchall())
-
-
 def writer_of(cursor: duckdb.DuckDBPyConnection, flush: Flush) -> tuple[int, bool]:
     """The number of a flush's writer, and whether it has written before."""
     known = number_of(cursor, Statement.FIND_WRITER, text=flush.writer)
     if known is not None:
         return known, True
     number = (number_of(cursor, Statement.LAST_WRITER) or 0) + 1
-    minutes = pl.concat([flush.metrics["minute"], flush.measures["minute"]])
-    last_minute = minutes.max() if len(minutes) else 0
+    minutes = [flush.metrics["minute"], flush.measures["minute"], *(block.sums["minute"] for block in flush.blocks)]
+    last_minute = pl.concat(minutes).max() or 0
     cursor.execute(Statement.INSERT_WRITER, {"id": number, "text": flush.writer, "minute": last_minute})
     return number, False
-
-
-def number_of(cursor: duckdb.DuckDBPyConnection, statement: str, **parameters: str) -> int | None:
-    """The number that a statement gives; None when it gives none."""
-    # A result has to be fetched to its end before the cursor can be used again.
-    rows: list[tuple[int | None]] = cursor.execute(statement, parameters).fetchall()
-    return rows[0][0] if rows else None

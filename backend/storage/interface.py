@@ -11,9 +11,11 @@ its own.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import polars as pl
+
+from backend.storage.blocks import Block
 
 MetricSchema = {
     "metric": pl.String,  # OAL metric name
@@ -23,7 +25,7 @@ MetricSchema = {
     "summation": pl.Int64,  # what the metric's function adds up (a total, a sum, a match count)
     "count": pl.Int64,  # how many it was added up from; 0 for functions that do not need it
 }
-"""Columns of Flush.metrics."""
+"""Columns of Flush.rows."""
 
 MeasureSchema = {
     "metric": pl.String,  # as in MetricSchema
@@ -106,8 +108,7 @@ class Instance:
     """What it said of itself. A store keeps those of the latest `last_minute` that has any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """An endpoint of a service: a method and a path that were called."""
 
     id: str
@@ -117,8 +118,7 @@ class Endpoint:
     last_minute: int
 
 
-@dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(NamedTuple):
     """One minute in which calls went from `source_id` to `destination_id`, as seen by one side of them."""
 
     id: str
@@ -142,6 +142,7 @@ class Flush:
     writer: str
     """Unique per flush; the same flush retried carries the same writer."""
     metrics: pl.DataFrame
+    """Columns of MetricSchema: rows that are not in `blocks`."""
     services: Sequence[Service] = field(default_factory=list)
     instances: Sequence[Instance] = field(default_factory=list)
     service_relations: Sequence[Relation] = field(default_factory=list)
@@ -151,6 +152,13 @@ class Flush:
     measures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MeasureSchema))
     batches: Sequence[str] = ()
     """Identifiers of the batches in it whose senders may send them again."""
+    blocks: Sequence[Block] = ()
+    """More rows of metrics, side by side."""
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """All rows of metrics, as columns of MetricSchema. Makes those of blocks anew each time."""
+        return pl.concat([self.metrics, *(block.rows() for block in self.blocks)])
 
 
 class Storage(Protocol):

@@ -41,7 +41,7 @@ class MemoryStorage:
     def write(self, flush: Flush) -> None:
         """Keep a flush."""
         with self._lock:
-            self._metrics.write(flush.writer, flush.metrics)
+            self._metrics.write(flush.writer, flush.rows)
             self._measures.write(flush.writer, flush.measures)
             for table, entities in (
                 (self._services, flush.services),

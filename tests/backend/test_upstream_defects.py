@@ -138,7 +138,7 @@ def test_d6_a_mesh_adds_no_calls_and_no_failures() -> None:
     flush = analysed(received(*given), calls + good + took).flush
     found = {
         (metric, entity): summation
-        for metric, entity, summation in flush.metrics.select("metric", "entity", "summation").iter_rows()
+        for metric, entity, summation in flush.rows.select("metric", "entity", "summation").iter_rows()
     }
     assert found == {
         ("calls", API): 2,
@@ -183,7 +183,7 @@ def test_d9_an_excluded_namespace_is_left_out_also_as_the_other_end() -> None:
     message = first(connection("client", remote=""), reads(1))
     found = analysed(received(message), SIZES, Resolver(Book(), excluded_namespaces={"kube-system"}))
     assert found.dropped == {"excluded": 1}
-    assert found.flush.metrics.is_empty()
+    assert found.flush.rows.is_empty()
     assert found.flush.service_relations == []
     # What an agent itself leaves out has no name at the other end, and takes nothing from those that it follows.
     message.node.policy.excludeNamespaces.append("kube-system")
@@ -218,7 +218,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.usefixtures("zone")
 def test_d12_minutes_do_not_depend_on_the_zone_of_the_server() -> None:
     flush = analysed(received(first(connection("client"), reads(1))), SIZES).flush
-    assert flush.metrics["minute"].to_list() == [MINUTE]
+    assert flush.rows["minute"].to_list() == [MINUTE]
 
 
 def test_d13_late_logs_do_not_turn_back_when_an_instance_was_seen_last() -> None:

@@ -79,8 +79,8 @@ def check_flush(batch: LogBatch, resolver: Resolver) -> None:
     """What is analysed is what was not dropped."""
     analysed = analyse([batch], resolver, PROGRAM, "fuzz")
     flush = analysed.flush
-    assert np.all(flush.metrics["summation"].to_numpy() > 0)
-    assert flush.metrics["summation"].sum() + sum(analysed.dropped.values()) <= len(batch)
+    assert np.all(flush.rows["summation"].to_numpy() > 0)
+    assert flush.rows["summation"].sum() + sum(analysed.dropped.values()) <= len(batch)
     for service in flush.services:
         assert ids.decode_service_id(service.id) == (service.name, True)
     for instance in flush.instances:

@@ -100,5 +100,5 @@ class Analysis:
 
 def sums(analysed: Analysed) -> dict[tuple[str, str], tuple[int, int]]:
     """(summation, count) of each metric and entity; all of one minute."""
-    rows = analysed.flush.metrics.select("metric", "entity", "summation", "count").iter_rows()
+    rows = analysed.flush.rows.select("metric", "entity", "summation", "count").iter_rows()
     return {(metric, entity): (summation, count) for metric, entity, summation, count in rows}

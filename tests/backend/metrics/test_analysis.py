@@ -61,7 +61,7 @@ def run(*given_batches: LogBatch, minutes: Minutes | None = None) -> Analysed:
 def points(analysed: Analysed) -> dict[tuple[str, int], dict[str, int]]:
     """Summations by (service name, minute), then by metric."""
     found: dict[tuple[str, int], dict[str, int]] = {}
-    for metric, _, entity, minute, summation, _ in analysed.flush.metrics.iter_rows():
+    for metric, _, entity, minute, summation, _ in analysed.flush.rows.iter_rows():
         found.setdefault((ids.decode_service_id(entity).service, minute), {})[metric] = summation
     return found
 
@@ -143,7 +143,7 @@ def test_impossible_values_never_enter_a_sum(duration: int, size: int) -> None:
 
 def test_nothing_gives_an_empty_flush() -> None:
     flush = run(batch([], [])).flush
-    assert flush.metrics.is_empty()
+    assert flush.rows.is_empty()
     assert flush.services == []
 
 
@@ -154,10 +154,10 @@ def test_how_logs_are_cut_into_flushes_does_not_matter(given_batches: list[LogBa
     apart = [run(one) for one in given_batches]
     totals: dict[tuple[object, ...], tuple[int, int]] = {}
     for analysed in apart:
-        for *key, summation, count in analysed.flush.metrics.iter_rows():
+        for *key, summation, count in analysed.flush.rows.iter_rows():
             before = totals.get(tuple(key), (0, 0))
             totals[tuple(key)] = (before[0] + summation, before[1] + count)
-    assert {tuple(key): (summation, count) for *key, summation, count in together.flush.metrics.iter_rows()} == totals
+    assert {tuple(key): (summation, count) for *key, summation, count in together.flush.rows.iter_rows()} == totals
     for of in ("service_relations", "instance_relations"):
         assert set(getattr(together.flush, of)) == {row for analysed in apart for row in getattr(analysed.flush, of)}
     assert {service.id for service in together.flush.services} == {

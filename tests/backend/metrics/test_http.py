@@ -42,7 +42,7 @@ def test_what_a_server_reports_in_all_its_metrics() -> None:
     found = {
         (metric, entity): value
         for metric, label, entity, minute, _, value in value_of(
-            rules_of(METRICS.definitions), analysed.flush.metrics
+            rules_of(METRICS.definitions), analysed.flush.rows
         ).iter_rows()
         if minute == MINUTE and not label
     }
@@ -94,7 +94,7 @@ def test_what_a_server_reports_in_all_its_metrics() -> None:
         **{(f"kubernetes_service_endpoint_{name}", ORDERS): value for name, value in orders.items()},
         **{(f"kubernetes_service_endpoint_{name}", TEAPOT): value for name, value in teapot.items()},
     }
-    by_bucket = percentiles(analysed.flush.metrics, ["kubernetes_service_percentile"])
+    by_bucket = percentiles(analysed.flush.rows, ["kubernetes_service_percentile"])
     # Of 5, 100, 300, 700 and 2,500 ms, each the smallest of its bucket.
     assert by_bucket.select("rank", "value").rows() == [(50, 296), (75, 688), (90, 2_496), (95, 2_496), (99, 2_496)]
 

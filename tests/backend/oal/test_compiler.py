@@ -39,14 +39,14 @@ def as_points(frame: pl.DataFrame) -> Points:
 @given(given_batches=st.lists(batches(), min_size=1, max_size=3))
 def test_all_standard_metrics_are_what_a_loop_over_logs_and_metrics_finds(given_batches: list[LogBatch]) -> None:
     analysed = analyse(given_batches, Resolver(), PROGRAM, "writer")
-    assert as_points(analysed.flush.metrics) == reference.evaluate(given_batches, ROWS)
+    assert as_points(analysed.flush.rows) == reference.evaluate(given_batches, ROWS)
 
 
 @settings(max_examples=30, deadline=None)
 @given(batch=batches())
 def test_zeros_count_as_upstream_has_them_when_asked(batch: LogBatch) -> None:
     analysed = analyse([batch], Resolver(), COMPATIBLE, "writer")
-    assert as_points(analysed.flush.metrics) == reference.evaluate([batch], ROWS, zeros_are_values=True)
+    assert as_points(analysed.flush.rows) == reference.evaluate([batch], ROWS, zeros_are_values=True)
 
 
 def flow(local: str, remote: str, role: DetectPoint = DetectPoint.CLIENT, *, tls: bool = False) -> Flow:
@@ -81,7 +81,7 @@ def run(
     program = Program(load_texts({"test.oal": script}).definitions)
     found: dict[str, dict[str, tuple[int, int]]] = {}
     names = {each.service: each.local.service for each in flows}
-    for metric, _, entity, _, summation, count in program.evaluate(given_logs, flows).metrics.iter_rows():
+    for metric, _, entity, _, summation, count in program.evaluate(given_logs, flows).rows.iter_rows():
         found.setdefault(metric, {})[names.get(entity, entity)] = (summation, count)
     return found
 
@@ -227,8 +227,8 @@ def test_relations_know_both_names_and_tls() -> None:
 
 
 def test_no_logs_give_no_points() -> None:
-    assert as_points(PROGRAM.evaluate({}, []).metrics) == {}
-    assert as_points(PROGRAM.evaluate({LogKind.WRITE: logs([], duration=[])}, []).metrics) == {}
+    assert as_points(PROGRAM.evaluate({}, []).rows) == {}
+    assert as_points(PROGRAM.evaluate({LogKind.WRITE: logs([], duration=[])}, []).rows) == {}
 
 
 def test_only_needed_columns_are_asked_for() -> None:

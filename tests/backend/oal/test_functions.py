@@ -46,7 +46,7 @@ def test_random_metrics_are_what_a_slow_evaluator_finds(
     # Each batch is a flush of its own, and what is stored is merged in any order.
     flushes = [analyse([batch], Resolver(), program, str(number)).flush for number, batch in enumerate(given_batches)]
     random.Random(seed).shuffle(flushes)
-    points, measures = (pl.concat([getattr(flush, name) for flush in flushes]) for name in ("metrics", "measures"))
+    points, measures = (pl.concat([getattr(flush, name) for flush in flushes]) for name in ("rows", "measures"))
     assert (points.schema, measures.schema) == (MetricSchema, MeasureSchema)
     found = value_of(rules_of(definitions), points, measures, step)
     for number, metric in enumerate(metrics):

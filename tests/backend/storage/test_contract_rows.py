@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from backend.storage.blocks import Block, Place
 from backend.storage.interface import FOREVER, Flush, MeasureSchema, MetricSchema, Precision, Retention, Storage
 from tests.backend.storage.conftest import OpenStore
 
@@ -157,6 +158,8 @@ class Write:
     """How often it is written again at once."""
     again: bool
     """Whether it is written again after what comes next."""
+    side_by_side: bool = False
+    """Whether rows without a label come in a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +175,36 @@ ROWS = st.lists(
     max_size=5,
     unique_by=lambda row: row[:4],
 )
-WRITES = st.builds(Write, ROWS, st.integers(0, 1), st.booleans())
+WRITES = st.builds(Write, ROWS, st.integers(0, 1), st.booleans(), st.booleans())
 HISTORIES = st.lists(WRITES | st.builds(Maintain, MINUTES), max_size=8)
+
+
+def block(*rows: tuple[str, str, str, int, int]) -> Block:
+    """Rows without a label side by side; each is of one log."""
+    values = {(metric, entity, minute): value for metric, _, entity, minute, value in rows}
+    keys = sorted({(entity, minute) for _, entity, minute in values})
+    sums = [
+        (
+            "xyz".index(entity),
+            minute,
+            *(values.get((metric, entity, minute), 0) for metric in "ab"),
+            *(int((metric, entity, minute) in values) for metric in "ab"),
+        )
+        for entity, minute in keys
+    ]
+    schema = {"entity": pl.Int32, "minute": pl.Int32, **dict.fromkeys(["a", "b", "logs of a", "logs of b"], pl.Int64)}
+    return Block(
+        (Place("a", 0, 2, 2), Place("b", 1, 3, 3)), pl.Series(list("xyz")), pl.DataFrame(sums, schema, orient="row")
+    )
 
 
 def flush_of(number: int, write: Write) -> Flush:
     """Sums of quarters are exact, in any order."""
+    apart = [row for row in write.rows if row[1] or not write.side_by_side]
     return Flush(
         f"writer {number}",
-        metrics(*((*key, value, 1) for *key, value in write.rows)),
+        metrics(*((*key, value, 1) for *key, value in apart)),
+        blocks=[block(*(row for row in write.rows if row not in apart))],
         measures=measures(*((*key, value / 4, 1, value / 4, value / 4) for *key, value in write.rows)),
     )
 

@@ -121,4 +121,4 @@ def test_a_version_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
     write_version_1(path, "UPDATE schema_version SET version = 0")
     with pytest.raises(StorageError, match="schema 0, which no pyrover wrote: name another file"):
         DuckdbStorage(path)
-    assert SCHEMA_VERSION == 2
+    assert SCHEMA_VERSION == 3

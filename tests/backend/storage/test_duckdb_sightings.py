@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import polars as pl
+
+from backend.storage.duckdb_sightings import Sightings
+from backend.storage.interface import Endpoint, Flush, Instance, MeasureSchema, MetricSchema, Relation, Service
+
+NOTHING = pl.DataFrame(schema=MetricSchema)
+SERVICE = Service("a", "a", "GENERAL", 5, 5)
+INSTANCE = Instance("a_1", "a", "1", 5, 5)
+TOLD = Instance("a_1", "a", "1", 5, 5, {"os": "linux"})
+ENDPOINT = Endpoint("a_e", "a", "e", 5, 5)
+RELATION = Relation("a-b", "a", "b", "server", 0, 5)
+NO_MEASURES = pl.DataFrame(schema=MeasureSchema)
+EVERYTHING = Flush(
+    "w",
+    NOTHING,
+    measures=NO_MEASURES,
+    services=[SERVICE],
+    instances=[INSTANCE, TOLD],
+    service_relations=[RELATION],
+    instance_relations=[RELATION],
+    endpoints=[ENDPOINT],
+    endpoint_relations=[RELATION],
+    batches=["one"],
+)
+
+
+def test_what_is_known_is_left_out_and_nothing_else() -> None:
+    sightings = Sightings()
+    assert sightings.unknown(EVERYTHING) == EVERYTHING
+    sightings.keep()
+    assert sightings.unknown(EVERYTHING) == Flush("w", NOTHING, instances=[TOLD], measures=NO_MEASURES, batches=["one"])
+    later = Flush("x", NOTHING, services=[SERVICE, replace(SERVICE, last_minute=6)], endpoints=[ENDPOINT])
+    assert sightings.unknown(later).services == [replace(SERVICE, last_minute=6)]
+    assert sightings.unknown(
+        Flush("x", NOTHING, instance_relations=[RELATION._replace(side="client")])
+    ).instance_relations
+
+
+def test_what_was_taken_back_is_not_known() -> None:
+    sightings = Sightings()
+    sightings.unknown(EVERYTHING)
+    sightings.forget()
+    sightings.keep()
+    assert sightings.unknown(EVERYTHING) == EVERYTHING
+
+
+def test_no_more_is_remembered_than_may_be() -> None:
+    sightings = Sightings(3)
+    for minute in range(10):
+        services = [replace(SERVICE, id=f"{number}", last_minute=minute) for number in range(minute % 5)]
+        assert sightings.unknown(Flush("w", NOTHING, services=services)).services == services
+        sightings.keep()
+        assert len(sightings) <= 3
