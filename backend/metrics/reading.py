@@ -97,6 +97,8 @@ def _empty_steps(plain: pl.DataFrame, name: str, rule: Rule) -> pl.DataFrame:
 
 def _ranked(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step) -> pl.DataFrame:
     names = [name for name, rule in rules.items() if rule.function in BUCKETED]
+    if not names:
+        return pl.DataFrame(schema=ReadingSchema)
     indexed = [name for name in names if rules[name].function is Function.INDEXED_PERCENTILE]
     rank = pl.col("rank").cast(pl.String)
     place = pl.col("rank").replace_strict({of: str(number) for number, of in enumerate(RANKS)}, return_dtype=pl.String)

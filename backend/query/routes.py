@@ -28,10 +28,15 @@ from backend.query.services import instances, services
 from backend.query.shapes import Failure, MetricNames
 from backend.query.status import status
 from backend.query.topology import instance_topology, topology
+from backend.query.turns import BusyError, Turns
 from backend.storage.interface import Storage, StorageError
 
 LOGGER = logging.getLogger(__name__)
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+RUNNING = 4
+"""Questions that are answered at a time, in worker threads."""
+WAITING = 256
+"""Questions that wait for their turn: a page of the console puts some thirty."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -124,9 +129,12 @@ def routes(
     Raises:
         OalError: the definitions that come with the program cannot be loaded.
     """
+    turns = Turns(RUNNING, WAITING)
     catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions, compatibility)
     backend = Backend(storage, catalog, registry, clock() if started is None else started)
-    asked = [Route(question.path, _endpoint(question, backend, clock), methods=["GET"]) for question in QUESTIONS]
+    asked = [
+        Route(question.path, _endpoint(question, backend, clock, turns), methods=["GET"]) for question in QUESTIONS
+    ]
     return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes(dashboards=dashboards)]
 
 
@@ -136,7 +144,7 @@ def respond(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Respons
 
 
 def _endpoint(
-    question: Question, backend: Backend, clock: Callable[[], float]
+    question: Question, backend: Backend, clock: Callable[[], float], turns: Turns
 ) -> Callable[[Request], Awaitable[Response]]:
     def answer(parameters: Parameters) -> Response:
         parameters.allow(question.parameters)
@@ -145,7 +153,13 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         try:
             parameters = Parameters(request.path_params, request.query_params, clock())
-            return await run_in_threadpool(answer, parameters) if question.blocks else answer(parameters)
+            if not question.blocks:
+                return answer(parameters)
+            async with turns.turn():
+                return await run_in_threadpool(answer, parameters)
+        except BusyError as busy:
+            failure = Failure(error=f"{busy.waiting} questions wait already", hint="try again in a moment")
+            return respond(failure, HTTPStatus.SERVICE_UNAVAILABLE)
         except QueryError as refused:
             return respond(Failure(error=refused.error, hint=refused.hint), refused.status)
         except StorageError as failed:

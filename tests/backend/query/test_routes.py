@@ -1,5 +1,6 @@
 """The JSON API, asked about the little world: every number is worked out by hand from its few constants."""
 
+import asyncio
 import threading
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from backend.entities.ids import instance_id, instance_relation_id, service_id, service_relation_id
+from backend.query.routes import RUNNING, WAITING
 from backend.storage.interface import Flush, Service, Storage, StorageError
 from backend.storage.memory import MemoryStorage
 from tests.backend.query import world
@@ -378,6 +380,34 @@ async def test_a_defect_is_an_answer_and_a_log_entry(caplog: pytest.LogCaptureFi
         failure = await refused(api, "/api/services", 500)
     assert "secret" not in str(failure)
     assert "RuntimeError: secret" in caplog.text
+
+
+class HeldStorage(MemoryStorage):
+    """A store that answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Semaphore(0)
+        self.answer = threading.Event()
+
+    def services(self) -> list[Service]:
+        self.asked.release()
+        assert self.answer.wait(60)
+        return []
+
+
+async def test_no_more_than_so_many_questions_wait() -> None:
+    storage = HeldStorage()
+    async with client(storage) as api:
+        questions = [asyncio.create_task(get(api, "/api/services")) for _ in range(RUNNING + WAITING)]
+        for _ in range(RUNNING):
+            assert await asyncio.to_thread(storage.asked.acquire, timeout=60)
+        failure = await refused(api, "/api/services", 503)
+        await get(api, "/api/status")
+        storage.answer.set()
+        answers = await asyncio.gather(*questions)
+    assert failure == {"error": f"{WAITING} questions wait already", "hint": "try again in a moment"}
+    assert [answer["known"] for answer in answers] == [0] * (RUNNING + WAITING)
 
 
 async def test_the_store_is_never_asked_on_the_event_loop() -> None:
