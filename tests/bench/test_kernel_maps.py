@@ -1,0 +1,67 @@
+"""bench/kernel_maps.py: the entries of another process's maps are those that were put there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.kernel.bpf_syscall import MapInformation, create_map, delete, update
+from bench.kernel_maps import map_entries
+
+pytestmark = pytest.mark.kernel
+
+HASH, ARRAY, LRU_HASH = 1, 2, 9
+KINDS = {"some": HASH, "all": ARRAY, "newest": LRU_HASH}
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+@pytest.fixture
+def maps() -> Iterator[tuple[int, int, int]]:
+    made = [create_map(MapInformation(name, 4, 8, 10, kind, 0)) for name, kind in KINDS.items()]
+    yield made[0], made[1], made[2]
+    for descriptor in made:
+        os.close(descriptor)
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(4, sys.byteorder)
+
+
+def own_entries() -> dict[str, int]:
+    """Without those of other tests, which may hold a whole agent's."""
+    return {name: count for name, count in map_entries(os.getpid()).items() if name in KINDS}
+
+
+def test_keys_are_counted_and_arrays_are_not(maps: tuple[int, int, int]) -> None:
+    some, array, _ = maps
+    assert own_entries() == {"some": 0, "newest": 0}
+    for number in range(10):
+        update(some, key(number), bytes(8))
+        update(array, key(number), bytes(8))
+    assert own_entries() == {"some": 10, "newest": 0}
+    for number in range(7):
+        delete(some, key(number))
+    again = os.dup(some)
+    assert own_entries() == {"some": 3, "newest": 0}
+    os.close(again)
+
+
+def test_maps_of_another_process_are_seen_and_nothing_stays_open(maps: tuple[int, int, int]) -> None:
+    update(maps[0], key(1), bytes(8))
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=maps) as other:
+        before = len(list(DESCRIPTORS.iterdir()))
+        found = map_entries(other.pid)
+        after = len(list(DESCRIPTORS.iterdir()))
+        other.communicate()
+    assert found == {"some": 1, "newest": 0}
+    assert after == before
+
+
+def test_a_process_that_is_gone_is_an_error() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    with pytest.raises(ProcessLookupError):
+        map_entries(gone.pid)
