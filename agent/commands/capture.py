@@ -17,6 +17,7 @@ from agent.discovery.container_names import ContainerNames
 from agent.events.source import EventSource
 from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
+from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
 
 STEP_SECONDS = 0.05
@@ -80,7 +81,9 @@ def open_tls(source: KernelSource, configuration: Configuration) -> Iterator[Tls
     watcher = None
     if configuration.tls.enabled:
         with suppress(OSError):  # the kernel has no uprobes: the plan says so
-            watcher = TlsWatcher(source.loaded.programs, configuration.discovery.proc)
+            proc = configuration.discovery.proc
+            abandoned = AbandonedCalls(source.loaded.maps["go_calls"], proc)
+            watcher = TlsWatcher(source.loaded.programs, proc, abandoned_calls=abandoned)
     if watcher is None:
         yield None
         return

@@ -8,6 +8,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROGRAM_LOAD, _INFO, _RAW_TRACEPOINT_OPE
 _BTF_LOAD: Final = 18
 _ENABLE_STATISTICS: Final = 32
 _MAP_CREATE: Final = 0
+_MAP_NEXT_KEY: Final = 4
 _LINK_CREATE: Final = 28
 _ATTACH_FENTRY, _ATTACH_FEXIT = 24, 25
 
@@ -163,6 +165,28 @@ def delete(descriptor: int, key: bytes) -> None:
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
+
+
+def keys(descriptor: int) -> Iterator[bytes]:
+    """The keys of a map. Where keys come and go meanwhile, one may come twice, and a new one not at all.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    shape = map_information(descriptor)
+    key = None
+    following = ctypes.create_string_buffer(shape.key_bytes)
+    # After a key that is gone the kernel begins again from the first.
+    for _ in range(2 * shape.entries):
+        address = ctypes.addressof(key) if key else 0
+        try:
+            _bpf(_MAP_NEXT_KEY, _attributes("=IxxxxQQ", descriptor, address, ctypes.addressof(following)))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return
+            raise
+        yield following.raw
+        key = ctypes.create_string_buffer(following.raw, shape.key_bytes)
 
 
 def _information(descriptor: int, size: int) -> bytes:

@@ -17,6 +17,7 @@ from typing import Final
 
 from agent.kernel.uprobes import Uprobes
 from agent.kernel.wrappers import Program
+from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.attachments import LIBRARIES, Attached, Attacher, Attachments
 from agent.tls.elf import ElfError, ForeignError
 from agent.tls.go import GoError
@@ -46,6 +47,7 @@ class TlsWatcher:
         capacity: int = LIBRARIES,
         attacher: Attacher | None = None,
         review_seconds: float = REVIEW_SECONDS,
+        abandoned_calls: AbandonedCalls | None = None,
     ) -> None:
         """Prepare.
 
@@ -55,6 +57,7 @@ class TlsWatcher:
             capacity: Files that may have probes at the same time.
             attacher: What puts the probes in place; the kernel, unless something else is given.
             review_seconds: See `REVIEW_SECONDS`.
+            abandoned_calls: Of Go programs, to be forgotten when everything is looked at.
 
         Raises:
             OSError: The kernel has no uprobes.
@@ -68,6 +71,7 @@ class TlsWatcher:
         self._used: set[Identity] = set()
         self._failures: Counter[str] = Counter()
         self._review_seconds = review_seconds
+        self._abandoned_calls = abandoned_calls
         self._events: MappingEvents | None = None
         self._why_no_events = ""
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -202,7 +206,17 @@ class TlsWatcher:
         self._forget(unused)
         if unused:
             self._passed_over.clear()  # there is room again for what found none
+        self._forget_calls()
         self.reviews += 1
+
+    def _forget_calls(self) -> None:
+        if self._abandoned_calls is None:
+            return
+        try:
+            self._abandoned_calls.forget()
+        except OSError as error:
+            with self._lock:
+                self._failures[f"calls of ended Go programs are still held ({error.strerror})"] += 1
 
     def _consider(self, path: str, identity: Identity, version: Version, name: str) -> None:
         """Examine a file that is in use, unless it is known; put probes where they belong."""

@@ -1,10 +1,7 @@
 """What is kept in the kernel is given back: every map after many short connections, and at its bound."""
 
-import ctypes
 import os
-import struct
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,34 +18,17 @@ pytestmark = pytest.mark.kernel
 
 IS_EMULATED = "PYROVER_PATIENCE_SECONDS" in os.environ
 CONNECTIONS = 2_000 if IS_EMULATED else 100_000
-NEXT_KEY = 4  # BPF_MAP_GET_NEXT_KEY
-BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 MODE = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
 QUIET_SECONDS = 30.0
 KEPT_PER_SOCKET = ("watched_sockets", "connecting", "connect_first", "transfers", "calls")
 
 
-def keys(descriptor: int, key_bytes: int) -> Iterator[bytes]:
-    """Every key of a map."""
-    library = ctypes.CDLL(None, use_errno=True)
-    key: ctypes.Array[ctypes.c_char] | None = None
-    while True:
-        following = ctypes.create_string_buffer(key_bytes)
-        attributes = struct.pack(
-            "=IxxxxQQ", descriptor, ctypes.addressof(key) if key else 0, ctypes.addressof(following)
-        )
-        if library.syscall(ctypes.c_long(BPF), ctypes.c_long(NEXT_KEY), attributes, ctypes.c_long(len(attributes))):
-            return
-        yield following.raw
-        key = following
-
-
 def held(source: KernelSource) -> dict[str, int]:
     """Entries of every map that grows, by name."""
     return {
-        name: sum(1 for _ in keys(descriptor, bpf_syscall.map_information(descriptor).key_bytes))
+        name: sum(1 for _ in bpf_syscall.keys(descriptor))
         for name, descriptor in source.loaded.maps.items()
-        if name not in {"events", "counters", "chosen_processes", "excluded_processes"}
+        if name not in {"events", "payloads", "counters", "chosen_processes", "excluded_processes"}
     }
 
 

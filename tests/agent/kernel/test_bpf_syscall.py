@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from agent.kernel import bpf_syscall
+from agent.kernel.bpf_syscall import MapInformation
 from agent.kernel.loader import Options
 from agent.kernel.losses import COUNTERS
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import open_source
 
 pytestmark = pytest.mark.kernel
+
+HASH = 1  # BPF_MAP_TYPE_HASH
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,35 @@ def test_a_full_map(source: KernelSource) -> None:
         bpf_syscall.update(descriptor, key(number), b"\1")
     with pytest.raises(OSError, match=os.strerror(errno.E2BIG)):
         bpf_syscall.update(descriptor, key(3), b"\1")
+
+
+def test_the_keys_of_a_map() -> None:
+    descriptor = bpf_syscall.create_map(MapInformation("keys", 4, 1, 5, HASH, 0))
+    try:
+        assert list(bpf_syscall.keys(descriptor)) == []
+        for number in range(4):
+            bpf_syscall.update(descriptor, key(number), b"\1")
+        assert sorted(bpf_syscall.keys(descriptor)) == [key(number) for number in range(4)]
+        for found in bpf_syscall.keys(descriptor):
+            bpf_syscall.delete(descriptor, found)
+        assert list(bpf_syscall.keys(descriptor)) == []
+    finally:
+        os.close(descriptor)
+
+
+def test_keys_that_come_and_go_end_at_some_time() -> None:
+    descriptor = bpf_syscall.create_map(MapInformation("keys", 4, 1, 5, HASH, 0))
+    try:
+        bpf_syscall.update(descriptor, key(0), b"\1")
+        seen = 0
+        for found in bpf_syscall.keys(descriptor):
+            # The next key is asked of one that is gone, for ever.
+            bpf_syscall.delete(descriptor, found)
+            bpf_syscall.update(descriptor, key(seen + 1), b"\1")
+            seen += 1
+        assert seen == 2 * 5
+    finally:
+        os.close(descriptor)
 
 
 def test_a_sum_over_cpus(source: KernelSource) -> None:

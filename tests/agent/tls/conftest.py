@@ -10,6 +10,7 @@ import pytest
 
 from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
+from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
 from tests.agent.kernel.watching import ATTACH
 from tests.agent.tls.building import FAKE_LIBRARY, LATE_GO_SOURCES, build_go, compile_c, tool
@@ -65,7 +66,7 @@ def tls_watch() -> Iterator[TlsWatch]:
     with KernelSource.open(only_processes=[os.getpid()], ring_bytes=32 << 20, options=options, attach=ATTACH) as source:
         if not source.coverage.has("openssl_read"):
             pytest.skip("this kernel has no uprobes")
-        watcher = TlsWatcher(source.loaded.programs)
+        watcher = TlsWatcher(source.loaded.programs, abandoned_calls=AbandonedCalls(source.loaded.maps["go_calls"]))
         watcher.start()
         until(lambda: watcher.reviews)
         yield TlsWatch(source, watcher)

@@ -1,14 +1,16 @@
 """Programs that encrypt with Go's own library, whose goroutines move between threads."""
 
+import struct
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from agent.events.layout import EventKind
+from agent.kernel import bpf_syscall
 from tests.agent.tls.conftest import Certificate
 from tests.agent.tls.test_openssl import check_connections
-from tests.agent.tls.watching import Run, TlsWatch
+from tests.agent.tls.watching import Run, TlsWatch, until
 
 pytestmark = pytest.mark.kernel
 
@@ -79,3 +81,28 @@ def test_a_write_that_is_left_when_its_connection_is_gone_is_told(
     of_server = [call for call in run.calls if run.local_port[call.inode] != account["port"]]
     assert [(call.kind, call.size) for call in of_server] == [(READ, account["request"]), (WRITE, account["response"])]
     assert of_server[1].begins.endswith(b"\r\n\r\nlate")
+
+
+def test_calls_of_a_program_that_was_killed_within_them_are_forgotten(
+    tls: TlsWatch, certificate: Certificate, go_program: Path
+) -> None:
+    def calls_of(process: int) -> list[bytes]:
+        keys = bpf_syscall.keys(tls.source.loaded.maps["go_calls"])
+        return [key for key in keys if struct.unpack_from("=QI", key)[1] == process]
+
+    with tls.started(go_program, *certificate, str(CLIENTS), "1000000", "100") as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == "ready\n"
+        tls.until_attached(go_program)
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        until(lambda: len(calls_of(child.pid)) >= CLIENTS)
+        child.kill()
+    tls.ended(child.pid)
+    assert calls_of(child.pid)
+    reviews = tls.watcher.reviews
+    tls.watcher.review()
+    until(lambda: tls.watcher.reviews > reviews)
+    assert not calls_of(child.pid)
+    assert not tls.watcher.failures()
