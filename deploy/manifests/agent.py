@@ -11,6 +11,9 @@ NAME: Final = "pyrover-agent"
 TELEMETRY_PORT: Final = 11801
 """Of the node, where an agent tells of itself."""
 
+STATE: Final = "/var/lib/pyrover-agent"
+"""Where an agent keeps what the next one is to have."""
+
 READS: Final = {"": ["pods", "services"]}
 """By which the processes of pods are named: kinds of objects by API group."""
 
@@ -63,6 +66,10 @@ def _pod() -> Node:
                 {"name": "objects", "emptyDir": {"sizeLimit": "64Mi"}},
             ),
             Noted(
+                "Logs that no backend has taken yet, for the agent after one that was killed (docs/delivery.md).",
+                {"name": "spool", "emptyDir": {"sizeLimit": "384Mi"}},
+            ),
+            Noted(
                 "What the compiler works with.",
                 {"name": "temporary", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
             ),
@@ -84,6 +91,7 @@ def _container() -> Node:
                 "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
             },
             token_of("pyrover-backend", "ROVER_BACKEND_AUTHENTICATION"),
+            {"name": "ROVER_SPOOL_FOLDER", "value": f"{STATE}/spool"},
             {
                 "name": "ROVER_TELEMETRY_ADDRESS",
                 "value": Noted("Figures and probes (docs/agent-metrics.md).", f":{TELEMETRY_PORT}"),
@@ -125,6 +133,7 @@ def _container() -> Node:
         "volumeMounts": [
             {"name": "tracefs", "mountPath": "/sys/kernel/tracing"},
             {"name": "objects", "mountPath": "/var/cache/pyrover"},
+            {"name": "spool", "mountPath": STATE},
             {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - in a container of its own
         ],
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.export.accounting import Balance
 from agent.export.assembler import Batch
 from agent.export.queue import BatchQueue, QueueLimits
+from agent.export.sender import SenderLimits
 from agent.export.spool import Spool, SpoolError
 from agent.export.transport import _OUTCOMES, BATCH_ID, METHOD, Outcome
 from backend.server.asgi import Message, Scope
@@ -20,8 +21,7 @@ from protos.ebpf import accesslog_pb2
 from tests.delivery.backends import Incarnation, SimulatedBackend
 from tests.delivery.faults import Crash, Faults, FaultyOs, FaultyPath
 
-ATTEMPTS = 5
-"""Of a batch whose error may be its own fault."""
+DOUBTS = SenderLimits().doubtful_attempts
 
 
 @dataclass
@@ -93,7 +93,7 @@ class SimulatedAgent:
 
     async def _work(self, spool: Spool) -> None:
         queue = BatchQueue(spool.ledger, self._limits, spool)
-        attempts = 0
+        attempts = doubts = 0
         previous = ""
         while self._to_capture or len(queue):
             if self._to_capture and (not len(queue) or self._faults.chance.random() < 0.6):
@@ -103,7 +103,9 @@ class SimulatedAgent:
             batch = queue.take()
             if batch is None:
                 continue
-            attempts = attempts + 1 if batch.id == previous else 1
+            if batch.id != previous:
+                attempts = doubts = 0
+            attempts += 1
             previous = batch.id
             sending = asyncio.ensure_future(self._send(batch, self._faults.chance.uniform(0.5, 20.0)))
             while self._to_capture and self._faults.chance.random() < 0.3:
@@ -113,7 +115,8 @@ class SimulatedAgent:
             outcome = await sending
             self._faults.crash()
             if outcome is Outcome.DOUBTFUL:
-                outcome = Outcome.RETRY if attempts < ATTEMPTS else Outcome.REFUSED
+                doubts += 1
+                outcome = Outcome.RETRY if doubts < DOUBTS else Outcome.REFUSED
             if outcome is Outcome.RETRY:
                 queue.put_back()
                 await asyncio.sleep(self._faults.chance.uniform(0.0, min(15.0, 0.5 * 2**attempts)))

@@ -1,6 +1,7 @@
 """The manifests, beside what the programs know of settings, of a cluster and of the kernel."""
 
 import ast
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -84,6 +85,8 @@ def test_the_settings_of_the_agent_are_settings() -> None:
     assert host == service["metadata"]["name"]
     assert int(port) in {each["port"] for each in service["spec"]["ports"]}
     assert configuration.process_discovery.kubernetes.active is True
+    mounted = {each["mountPath"] for each in container(objects, "DaemonSet", "pyrover-agent")["volumeMounts"]}
+    assert str(Path(configuration.spool.folder).parent) in mounted
     assert configuration.node.name == configuration.core.backend.authentication == "from elsewhere"
 
 

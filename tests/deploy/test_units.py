@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import load_configuration
 from agent.kernel.loader import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from agent.kernel.tracefs import USUAL_PLACES
@@ -29,6 +30,8 @@ def test_the_agent_gets_what_it_uses_and_no_more() -> None:
     assert unit["CapabilityBoundingSet"].split() == [capability.name for capability in CAPABILITIES]
     assert unit["ReadWritePaths"] == str(USUAL_PLACES[0])
     assert Path("/var/cache", unit["CacheDirectory"]) == OBJECTS.parent
+    spool = load_configuration(None, dict([unit["Environment"].split("=", 1)])).spool.folder
+    assert Path(spool).parent == Path("/var/lib", unit["StateDirectory"])
 
 
 def test_the_backend_keeps_what_it_stores() -> None:
