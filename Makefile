@@ -1,6 +1,6 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test lint format protos hooks agent-configuration agent-metrics configuration metrics-reference bench-ingest lock clean
+.PHONY: help run test vm-test lint format protos hooks agent-configuration agent-metrics configuration metrics-reference bench bench-ingest soak expected-costs lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts deploy
@@ -59,9 +59,21 @@ metrics-reference: ## write docs/metrics-reference.md from the scripts of metric
 	@scripts/setup test
 	@$(PYTHON) -m scripts.metrics_reference
 
+bench: ## list the benchmarks, each a command
+	@scripts/setup test
+	@$(PYTHON) -m bench
+
 bench-ingest: ## measure what one backend takes on one core, from HTTP/2 to rows stored
 	@scripts/setup test
 	@$(PYTHON) -m bench.ingest
+
+soak: ## run agent and backend under churn and faults; MINUTES=5 is shorter than the hour
+	@scripts/setup test
+	@$(PYTHON) -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+expected-costs: ## write what messages cost in counts after a change that is meant to change it
+	@scripts/setup test
+	@$(PYTHON) -m tests.bench.costs
 
 lock: ## pin the dependencies of pyproject.toml again
 	@scripts/lock
