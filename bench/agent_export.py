@@ -1,6 +1,6 @@
 """What the agent's own work costs: events to logs, logs to messages, per event and per log on one core.
 
-    .venv/bin/python bench/agent_export.py [EVENTS]
+    .venv/bin/python -m bench.agent_export [EVENTS]
 
 Events are made up beforehand: transfers spread over connections of a few processes, every connection opened and closed.
 The kernel, the ring and the network are not part of it.
@@ -25,6 +25,7 @@ from agent.export.assembler import Batch
 from agent.export.heads import encode_connection
 from agent.export.kernel_logs import encode_kernel_logs
 from agent.pipeline import Pipeline
+from bench.report import Report
 from tests.agent.export.plain import plain_kernel_log
 
 PROCESSES = 20
@@ -158,30 +159,25 @@ def best(work: Callable[[], object]) -> float:
 def main() -> None:
     """Measure and print."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
-    print("whole way, events to bytes")
+    report = Report("agent_export", f"{count} events")
     for per_connection, stages in ((4, False), (20, False), (200, False), (20, True), (200, True)):
         events = make_events(count, per_connection, stages=stages)
         for step in (100, 1_000, 10_000):
             seconds, size = min(run(events, step) for _ in range(2))
-            print(
-                f"  {per_connection:4} events a connection, {'all stages' if stages else 'no stages'},"
-                f" {step:6} a step: {seconds / count * 1e6:6.2f} us an event,"
-                f" {count / seconds:9,.0f} events/s, {size / count:4.0f} bytes an event"
-            )
-    print("encoding alone")
+            label = f"{per_connection} events a connection, {'all' if stages else 'no'} stages, {step:,} a look"
+            figures = {"us an event": seconds / count * 1e6, "events/s": count / seconds, "bytes": size / count}
+            report.row(label, figures)
     for rows, stages in [(rows, stages) for stages in (False, True) for rows in (10, 100, 1_000, 10_000)]:
         tracked = track(make_events(rows, 20, stages=stages))
         columns = best(lambda tracked=tracked: encode_kernel_logs(tracked.logs)) / len(tracked.logs)
         fields = best(lambda tracked=tracked: plain(tracked.logs)) / len(tracked.logs)
-        print(
-            f"  {rows:6} logs, {'all stages' if stages else 'no stages'}: columns {columns * 1e6:6.2f} us a log,"
-            f" field by field {fields * 1e6:6.2f} us a log,"
-            f" {fields / columns:5.1f} times"
-        )
+        label = f"encoding alone, {rows:,} logs, {'all' if stages else 'no'} stages"
+        report.row(label, {"us a log": columns * 1e6, "us field by field": fields * 1e6})
     tracked = track(make_events(10_000, 4))
     views = list(tracked.views.values())
     head = best(lambda: [encode_connection(view, None) for view in views]) / len(views)
-    print(f"a connection's head: {head * 1e6:.2f} us")
+    report.row("a connection's head", {"us each": head * 1e6})
+    print(report.finish())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What an exchange costs the agent: captured payload and events to bytes on the wire, on one core.
 
-    .venv/bin/python bench/agent_http.py [EXCHANGES]
+    .venv/bin/python -m bench.agent_http [EXCHANGES]
 
 Events and fragments are made up beforehand, one connection's next to another's. The kernel, the ring and the network
 are not part of it. Times are of the processor, so other work on the machine matters less.
@@ -24,6 +24,7 @@ from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.pipeline import Pipeline
 from bench.agent_export import Host
+from bench.report import Report
 
 CONNECTIONS = 50
 STEP_CALLS = 1_000
@@ -191,14 +192,16 @@ def main() -> None:
     ):
         protocol, talk = http2(at_once, grpc=grpc)
         cases[name] = protocol, lambda talk=talk: [talk() for _ in range(CONNECTIONS)]
-    print(f"{'':28} {'exchanges/s':>12} {'us each':>8} {'bytes each':>10}")
+    report = Report("agent_http", f"{wanted} exchanges")
     for name, (protocol, talks) in cases.items():
         steps = make_steps(protocol, talks(), wanted)
         expected = sum(finished for _, _, finished in steps)
         seconds, size, told = min(run(steps) for _ in range(REPETITIONS))
         if told != expected:
             raise SystemExit(f"{name}: {told} exchanges told of {expected}")
-        print(f"{name:28} {told / seconds:12,.0f} {seconds / told * 1e6:8.1f} {size / told:10.0f}")
+        figures = {"exchanges/s": told / seconds, "us each": seconds / told * 1e6, "bytes each": size / told}
+        report.row(name, figures)
+    print(report.finish())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.report import Report
 from tests.e2e.programs import PROGRAMS, Backend, backend, program, read_line
 
 RATES = (2_000, 10_000, 50_000, 100_000, 200_000)  # events per second
@@ -51,14 +52,15 @@ class Row:
     lost: dict[str, int]
     resident_bytes: int
 
-    def line(self, seconds: float) -> str:
-        """As a line of the table."""
+    def figures(self, seconds: float) -> dict[str, float]:
+        """As columns of the table."""
         microseconds = self.cpu_seconds / self.events * 1e6
-        lost = ", ".join(f"{cause} {count:,}" for cause, count in self.lost.items()) or "none"
-        return (
-            f"{self.offered:>10,} {self.events / seconds:>10,.0f} {microseconds:>12.2f} {1e6 / microseconds:>14,.0f}"
-            f" {self.resident_bytes / 1e6:>9.0f}  {lost}"
-        )
+        return {
+            "taken/s": self.events / seconds,
+            "CPU us/event": microseconds,
+            "events/s/core": 1e6 / microseconds,
+            "MB": self.resident_bytes / 1e6,
+        }
 
 
 def measure(store: Backend, rate: int, seconds: float) -> Row:
@@ -88,10 +90,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10, help="length of each load (default: %(default)s)")
     options = parser.parse_args()
-    print(f"{'offered/s':>10} {'taken/s':>10} {'CPU us/event':>12} {'events/s/core':>14} {'MB':>9}  lost")
+    report = Report("agent_load", f"{options.seconds:g} s a rate")
     with tempfile.TemporaryDirectory() as folder, backend(Path(folder) / "data", Path(folder) / "log") as store:
         for rate in RATES:
-            print(measure(store, rate, options.seconds).line(options.seconds), flush=True)
+            print(f"{rate:,} events/s offered", file=sys.stderr, flush=True)
+            row = measure(store, rate, options.seconds)
+            lost = ", ".join(f"{cause} {count:,}" for cause, count in row.lost.items()) or "nothing"
+            report.row(f"{rate:,}/s offered", row.figures(options.seconds), f"lost: {lost}")
+    print(report.finish())
     return 0
 
 

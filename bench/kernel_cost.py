@@ -1,6 +1,6 @@
 """What the kernel programs cost: per system call, at start, and in memory.
 
-    sudo .venv/bin/python bench/kernel_cost.py [--rounds 7]
+    sudo .venv/bin/python -m bench.kernel_cost [--rounds 7]
 
 A small C program repeats one system call; it runs in turn without and with the programs attached, and the medians of
 all rounds are compared. Needs root, BCC and a C compiler. Run it on an idle machine: everything else counts, too.
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     from agent.kernel.source import RING_BYTES, KernelSource  # noqa: PLC0415 # its memory is measured, too
+    from bench.report import Report  # noqa: PLC0415 # same
 
     without: dict[str, list[float]] = {case: [] for case in CASES}
     attached: dict[str, list[float]] = {case: [] for case in CASES}
@@ -116,17 +117,16 @@ def main() -> None:
                 for case, word in CASES.items():
                     attached[case].append(nanoseconds(program, word))
                     source.take()
-    print(f"{rounds} rounds of {CALLS:,} calls, medians\n")
-    print(f"{'system call':42}{'without':>10}{'attached':>10}{'cost':>10}")
+    report = Report("kernel_cost", f"{rounds} rounds of {CALLS:,} calls, medians")
     for case in CASES:
         before, after = statistics.median(without[case]), statistics.median(attached[case])
-        print(f"{case:42}{before:8.0f}ns{after:8.0f}ns{after - before:8.0f}ns")
-    print(f"\nopen, until every program is attached: {statistics.median(opening):.2f} s; of the loader:", end=" ")
-    print(", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items()))
-    print(f"memory of a process that only holds a source: {held['VmRSS'] / 1024:.1f} MB resident, of which")
-    print(
-        f"  {held['RssAnon'] / 1024:.1f} MB its own; the ring of {RING_BYTES >> 20} MB is mapped twice and counts twice"
-    )
+        report.row(case, {"ns without": before, "ns attached": after, "ns more": after - before})
+    said = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items())
+    report.row("open, until every program is attached", {"s": statistics.median(opening)}, f"of the loader: {said}")
+    ring = f"the ring of {RING_BYTES >> 20} MB is mapped twice and counts twice"
+    resident = {"MB resident": held["VmRSS"] / 1024, "MB its own": held["RssAnon"] / 1024}
+    report.row("a process that only holds a source", resident, ring)
+    print(report.finish())
 
 
 if __name__ == "__main__":

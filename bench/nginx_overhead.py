@@ -26,6 +26,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.report import Report
 from tests.agent.export.collector import Collector
 from tests.e2e.http.watching import read_exchanges
 from tests.e2e.programs import PROGRAMS, program, read_line
@@ -62,8 +63,10 @@ class Run:
     """Seconds."""
     slowest: float
     """Seconds; 99 of 100 were faster."""
+    nginx_seconds: float
+    """Of the processor, in nginx and in what the kernel does for it."""
     agent_seconds: float
-    """Of the processor."""
+    """Same, of the agent."""
     requests: int
     told: int
     """Exchanges, of both ends; counted where a rate was asked for."""
@@ -71,8 +74,8 @@ class Run:
 
 
 @contextmanager
-def nginx(folder: Path, port: int, *, tls: bool) -> Iterator[None]:
-    """One worker that answers on a port."""
+def nginx(folder: Path, port: int, *, tls: bool) -> Iterator[psutil.Process]:
+    """One worker that answers on a port; its process."""
     if tls:
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
         command += ["-keyout", f"{folder}/key", "-out", f"{folder}/certificate"]
@@ -85,7 +88,7 @@ def nginx(folder: Path, port: int, *, tls: bool) -> Iterator[None]:
             if server.poll() is not None:
                 raise SystemExit((folder / "errors").read_text())
             time.sleep(0.05)
-        yield
+        yield psutil.Process(server.pid)
 
 
 def pauses(folder: Path, rate: float) -> list[str]:
@@ -114,13 +117,24 @@ def _seconds(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
+def spent(process: psutil.Process) -> float:
+    """Seconds of the processor that a process has used so far."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 def measure(
-    load: Callable[[], tuple[float, float, float, int]], settings: dict[str, object] | None, backend: int, folder: Path
+    load: Callable[[], tuple[float, float, float, int]],
+    server: psutil.Process,
+    settings: dict[str, object] | None,
+    backend: int,
+    folder: Path,
 ) -> Run:
     """One run, watched or not."""
     if settings is None:
+        begin = spent(server)
         rate, median, slowest, requests = load()
-        return Run(rate, median, slowest, 0.0, requests, 0, {})
+        return Run(rate, median, slowest, spent(server) - begin, 0.0, requests, 0, {})
     (folder / "agent.yaml").write_text(json.dumps(settings))
     report = folder / "figures.json"
     command = [PROGRAMS / "pyrover-agent", "run", "--config", str(folder / "agent.yaml")]
@@ -131,15 +145,14 @@ def measure(
         read_line(agent.stderr.fileno(), "the agent")
         time.sleep(2)  # the libraries of what runs here are found in the background
         watched = psutil.Process(agent.pid)
-        before = watched.cpu_times()
+        begin, agent_begin = spent(server), spent(watched)
         rate, median, slowest, requests = load()
-        after = watched.cpu_times()
+        nginx_seconds, agent_seconds = spent(server) - begin, spent(watched) - agent_begin
         agent.terminate()
         agent.wait(60)
     figures = json.loads(report.read_text())
-    spent = after.user + after.system - before.user - before.system
-    lost = {**figures["losses"], **figures["incomplete"]}
-    return Run(rate, median, slowest, spent, requests, 0, {cause: count for cause, count in lost.items() if count})
+    lost = {cause: count for cause, count in {**figures["losses"], **figures["incomplete"]}.items() if count}
+    return Run(rate, median, slowest, nginx_seconds, agent_seconds, requests, 0, lost)
 
 
 def told(collector: Collector, port: int) -> int:
@@ -162,36 +175,38 @@ def main() -> int:
     collector = Collector()
     with (
         tempfile.TemporaryDirectory() as name,
-        nginx(Path(name), options.port, tls=options.tls),
+        nginx(Path(name), options.port, tls=options.tls) as server,
         collector.serve() as backend,
     ):
         load = partial(wrk, url, options.seconds, pauses(Path(name), options.rate))
         for turn in range(options.rounds):
             ways = list(WAYS)
             for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
-                run = measure(load, WAYS[way], backend, Path(name))
+                run = measure(load, server, WAYS[way], backend, Path(name))
                 if options.rate:
                     run = replace(run, told=told(collector, options.port))
                 runs[way].append(run)
                 collector.accepted.clear()
                 print(f"round {turn + 1}, {way}: {run.rate:,.0f} requests/s", file=sys.stderr, flush=True)
     base = [run.rate for run in runs["no agent"]]
-    heads = ("requests/s", "ratio", "p50 us", "p99 us", "agent us/request", "told")
-    print(f"{'':20}", *(f"{head:>16}" for head in heads), " lost")
+    kind = f"{options.rounds} rounds of {options.seconds:g} s, rate {options.rate:g}{', TLS' if options.tls else ''}"
+    report = Report("nginx_overhead", kind)
     for way, measured in runs.items():
         lost: dict[str, int] = {}
         for run in measured:
             lost |= {cause: lost.get(cause, 0) + count for cause, count in run.lost.items()}
-        cells = (
-            f"{statistics.median(run.rate for run in measured):,.0f}",
-            f"{statistics.median(run.rate / bare for run, bare in zip(measured, base, strict=True)):.2f}",
-            f"{statistics.median(run.median for run in measured) * 1e6:.0f}",
-            f"{statistics.median(run.slowest for run in measured) * 1e6:.0f}",
-            f"{statistics.median(run.agent_seconds / run.requests for run in measured) * 1e6:.1f}",
-            f"{sum(run.told for run in measured) / sum(2 * run.requests for run in measured):.1%}",
-        )
-        said = ", ".join(f"{cause} {count:,}" for cause, count in lost.items()) or "none"
-        print(f"{way:20}", *(f"{cell:>16}" for cell in cells), f" {said}")
+        figures = {
+            "requests/s": statistics.median(run.rate for run in measured),
+            "of bare": statistics.median(run.rate / bare for run, bare in zip(measured, base, strict=True)),
+            "p50 us": statistics.median(run.median for run in measured) * 1e6,
+            "p99 us": statistics.median(run.slowest for run in measured) * 1e6,
+            "agent us/request": statistics.median(run.agent_seconds / run.requests for run in measured) * 1e6,
+            "nginx us/request": statistics.median(run.nginx_seconds / run.requests for run in measured) * 1e6,
+            "told %": 100 * sum(run.told for run in measured) / sum(2 * run.requests for run in measured),
+        }
+        said = ", ".join(f"{cause} {count:,}" for cause, count in lost.items()) or "nothing"
+        report.row(way, figures, f"lost: {said}")
+    print(report.finish())
     return 0
 
 

@@ -22,6 +22,7 @@ from agent.kernel import bpf_syscall
 from agent.kernel.plan import AttachMode, examine_kernel
 from agent.kernel.source import KernelSource
 from agent.kernel.stage_hooks import STAGE_HOOKS
+from bench.report import Report
 
 CALLS = 20_000
 SIZES = (1, 16384)
@@ -128,17 +129,19 @@ def main() -> None:
                     ) as source:
                         for size in SIZES:
                             watched[size, mode, what].append(measure(program, source, size))
-    print(f"{arguments.rounds} rounds of {CALLS:,} writes and reads, medians, on Linux {os.uname().release}\n")
-    print(f"{'bytes':>6}  {'attached by':12}{'watched':8}{'a round':>12}{'more':>12}{'ratio':>8}{'in programs':>14}")
+    report = Report(
+        "stage_cost", f"{arguments.rounds} rounds of {CALLS:,} writes and reads, medians; {' '.join(modes)}"
+    )
     for size in SIZES:
         base = statistics.median(without[size])
-        print(f"{size:6}  {'nothing':12}{'-':8}{base:10.0f}ns")
+        report.row(f"{size:,} bytes, nothing watched", {"ns a round": base})
         for mode in modes:
             for what in ("calls", "stages"):
                 spent = statistics.median(time for time, _ in watched[size, mode, what])
                 counted = statistics.median(time for _, time in watched[size, mode, what])
-                costs = f"{spent - base:10.0f}ns{spent / base:8.2f}{counted:12.0f}ns"
-                print(f"{size:6}  {mode:12}{what:8}{spent:10.0f}ns{costs}")
+                costs = {"ns more": spent - base, "times": spent / base, "ns in programs": counted}
+                report.row(f"{size:,} bytes, {what} by {mode}", {"ns a round": spent, **costs})
+    print(report.finish())
 
 
 if __name__ == "__main__":
