@@ -533,8 +533,13 @@ def test_sessions_whose_writers_do_not_come_back_take_no_room(fake: FakeLibrary)
             session = fake.session(client)
             _, calls = watch.here(lambda: fake.write(session, GET))
             assert [call.session for call in calls] == [session.address]
-        os.write(release, bytes(kept))
-        _, calls = watch.here(lambda: [writer.join() for writer in writers])
+
+        def let_go() -> None:
+            os.write(release, bytes(kept))
+            for writer in writers:
+                writer.join()
+
+        _, calls = watch.here(let_go)
         assert [(call.position, call.begins) for call in calls] == [(len(GET), OK)] * kept
         incomplete = watch.source.incomplete()
         assert (incomplete["tls_sessions_full"], incomplete["tls_socket_unknown"]) == (0, 0)
