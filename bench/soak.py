@@ -55,7 +55,7 @@ ALLOWANCES: Final = {
     "descriptors of probes": Allowance(0.05, 16.0, REVIEW_SECONDS),
     "tls_files": Allowance(0.05, 8.0, REVIEW_SECONDS),
 }
-OTHERS: Final = Allowance(0.20, 64.0)
+OTHERS: Final = Allowance(0.20, 32.0)
 """What tables hold follows what the machine does."""
 
 
