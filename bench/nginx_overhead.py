@@ -1,13 +1,14 @@
 """What the agent costs nginx: throughput and latency under wrk, with and without the agent, in one interleaved run.
 
-    sudo .venv/bin/python -m bench.nginx_overhead [--rounds 5] [--seconds 4] [--rate 0] [--tls]
+    sudo .venv/bin/python -m bench.nginx_overhead [--rounds 5] [--seconds 4] [--rate 0] [--tls] [--http2]
 
 nginx has one worker and answers small requests, wrk asks on 20 connections that stay open: as fast as it can, or about
 `--rate` times a second. Then each connection pauses between an answer and the next request, for a random time, and a
-latency is that of a request alone; and what the agent has told of is counted. In each round every way of watching has
-its turn, in an order that changes from round to round; compare the ratios, not the rounds. Load, nginx, agent and a
-backend that throws everything away share the processors, so with few of them the agent's own work counts against nginx,
-too.
+latency is that of a request alone; and what the agent has told of is counted.
+With `--http2` it is h2load that asks, one stream at a time on each connection. In each round every way of watching has
+its turn, for each attach mode that this machine has, in an order that changes from round to round; compare the ratios,
+not the rounds. Load, nginx, agent and a backend that throws everything away share the processors, so with few of them
+the agent's own work counts against nginx, too.
 """
 
 import argparse
@@ -18,24 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from bench.report import Report
+from bench.stage_cost import available_modes
 from tests.agent.export.collector import Collector
 from tests.e2e.http.watching import read_exchanges
 from tests.e2e.programs import PROGRAMS, program, read_line
 
-WAYS = {
-    "no agent": None,
-    "agent without HTTP": {"kernel": {"unavailable_hooks": ["tcp_destroy"]}, "tls": {"enabled": False}},
-    "agent": {},
-}
+NO_AGENT = "no agent"
+WITHOUT_HTTP: dict[str, Any] = {"kernel": {"unavailable_hooks": ["tcp_destroy"]}, "tls": {"enabled": False}}
 """Without the end of sockets no socket is watched: neither stages nor payload, only system calls."""
 CONFIGURATION = """
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;
@@ -44,7 +44,7 @@ http {{
   access_log off; keepalive_requests 100000000;
   client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
   uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
-  server {{ listen 127.0.0.1:{port}{tls}; location / {{ return 200 "{body}"; }} }}
+  server {{ listen 127.0.0.1:{port}{kind}; location / {{ return 200 "{body}"; }} }}
 }}
 """
 TLS = " ssl; ssl_certificate {folder}/certificate; ssl_certificate_key {folder}/key"
@@ -74,17 +74,19 @@ class Run:
 
 
 @contextmanager
-def nginx(folder: Path, port: int, *, tls: bool) -> Iterator[psutil.Process]:
+def nginx(folder: Path, port: int, *, tls: bool, http2: bool = False) -> Iterator[psutil.Process]:
     """One worker that answers on a port; its process."""
     if tls:
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
         command += ["-keyout", f"{folder}/key", "-out", f"{folder}/certificate"]
         subprocess.run(command, check=True, capture_output=True)
-    text = CONFIGURATION.format(folder=folder, port=port, body="x" * 512, tls=TLS.format(folder=folder) if tls else "")
+    kind = (" http2" if http2 else "") + (TLS.format(folder=folder) if tls else "")
+    text = CONFIGURATION.format(folder=folder, port=port, body="x" * 512, kind=kind)
     (folder / "nginx.conf").write_text(text)
     with program(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "errors")]) as server:
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
-        while subprocess.run(["curl", "-sko", "/dev/null", url], check=False).returncode:
+        asks = ["curl", "-sko", "/dev/null", *(["--http2-prior-knowledge"] if http2 else []), url]
+        while subprocess.run(asks, check=False).returncode:
             if server.poll() is not None:
                 raise SystemExit((folder / "errors").read_text())
             time.sleep(0.05)
@@ -112,6 +114,29 @@ def wrk(url: str, seconds: float, options: Sequence[str]) -> tuple[float, float,
     return float(rate[1]), _seconds(latencies["50"]), _seconds(latencies["99"]), int(requests[1])
 
 
+def h2load(url: str, seconds: float, log: Path) -> tuple[float, float, float, int]:
+    """The same over HTTP/2; h2load writes how long each request took."""
+    log.unlink(missing_ok=True)
+    command = ["h2load", "-t1", f"-c{CONNECTIONS}", "-m1", f"-D{seconds:g}", f"--log-file={log}", url]
+    subprocess.run(command, check=True, capture_output=True)
+    answered = [line.split("\t") for line in log.read_text().splitlines()]
+    if not answered or any(status != "200" for _, status, _ in answered):
+        raise SystemExit(f"nginx has not answered every request: {len(answered)} answers, see {url}")
+    latencies = sorted(int(microseconds) for _, _, microseconds in answered)
+    median, slowest = (latencies[len(latencies) * share // 100] / 1e6 for share in (50, 99))
+    return len(answered) / seconds, median, slowest, len(answered)
+
+
+def ways(modes: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+    """The agent's settings for each way of watching; None where there is no agent."""
+    found: dict[str, dict[str, Any] | None] = {NO_AGENT: None}
+    for mode in modes:
+        kernel = {"attach": mode}
+        found[f"by {mode}, without HTTP"] = WITHOUT_HTTP | {"kernel": WITHOUT_HTTP["kernel"] | kernel}
+        found[f"by {mode}"] = {"kernel": kernel}
+    return found
+
+
 def _seconds(text: str) -> float:
     number, unit = re.fullmatch(r"([\d.]+)(\w+)", text).groups()  # type: ignore[union-attr] # what was matched before
     return float(number) * _UNITS[unit]
@@ -126,7 +151,7 @@ def spent(process: psutil.Process) -> float:
 def measure(
     load: Callable[[], tuple[float, float, float, int]],
     server: psutil.Process,
-    settings: dict[str, object] | None,
+    settings: Mapping[str, Any] | None,
     backend: int,
     folder: Path,
 ) -> Run:
@@ -137,7 +162,7 @@ def measure(
         return Run(rate, median, slowest, spent(server) - begin, 0.0, requests, 0, {})
     (folder / "agent.yaml").write_text(json.dumps(settings))
     report = folder / "figures.json"
-    command = [PROGRAMS / "pyrover-agent", "run", "--config", str(folder / "agent.yaml")]
+    command: list[str | Path] = [PROGRAMS / "pyrover-agent", "run", "--config", str(folder / "agent.yaml")]
     command += ["--backend", f"127.0.0.1:{backend}", "--flush-period", "1s", "--figures", str(report)]
     with program(command, stderr=subprocess.PIPE) as agent:
         if agent.stderr is None:
@@ -169,27 +194,36 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0, help="requests per second; 0 for all there can be (default)")
     parser.add_argument("--port", type=int, default=18080, help="of nginx (default: %(default)s)")
     parser.add_argument("--tls", action="store_true", help="over TLS")
+    parser.add_argument("--http2", action="store_true", help="over HTTP/2, as fast as h2load can")
     options = parser.parse_args()
+    if options.http2 and options.rate:
+        parser.error("h2load knows no rate of requests: leave out --rate, or --http2")
     url = f"{'https' if options.tls else 'http'}://127.0.0.1:{options.port}/"
-    runs: dict[str, list[Run]] = {way: [] for way in WAYS}
+    watched = ways(available_modes())
+    runs: dict[str, list[Run]] = {way: [] for way in watched}
     collector = Collector()
     with (
         tempfile.TemporaryDirectory() as name,
-        nginx(Path(name), options.port, tls=options.tls) as server,
+        nginx(Path(name), options.port, tls=options.tls, http2=options.http2) as server,
         collector.serve() as backend,
     ):
-        load = partial(wrk, url, options.seconds, pauses(Path(name), options.rate))
+        load = (
+            partial(h2load, url, options.seconds, Path(name) / "requests")
+            if options.http2
+            else partial(wrk, url, options.seconds, pauses(Path(name), options.rate))
+        )
         for turn in range(options.rounds):
-            ways = list(WAYS)
-            for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
-                run = measure(load, server, WAYS[way], backend, Path(name))
+            order = list(watched)
+            for way in order[turn % len(order) :] + order[: turn % len(order)]:
+                run = measure(load, server, watched[way], backend, Path(name))
                 if options.rate:
                     run = replace(run, told=told(collector, options.port))
                 runs[way].append(run)
                 collector.accepted.clear()
                 print(f"round {turn + 1}, {way}: {run.rate:,.0f} requests/s", file=sys.stderr, flush=True)
-    base = [run.rate for run in runs["no agent"]]
-    kind = f"{options.rounds} rounds of {options.seconds:g} s, rate {options.rate:g}{', TLS' if options.tls else ''}"
+    base = [run.rate for run in runs[NO_AGENT]]
+    kind = f"{options.rounds} rounds of {options.seconds:g} s, rate {options.rate:g}"
+    kind += (", TLS" if options.tls else "") + (", HTTP/2" if options.http2 else "")
     report = Report("nginx_overhead", kind)
     for way, measured in runs.items():
         lost: dict[str, int] = {}

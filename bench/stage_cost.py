@@ -62,6 +62,13 @@ int main(int count, char **words)
 """
 
 
+def available_modes() -> list[str]:
+    """The ways of attaching that this kernel has."""
+    offer = examine_kernel()
+    refused = {"fentry": offer.fentry, "kprobe": offer.kprobe, "tracepoint": offer.tracepoint}
+    return [mode for mode in MODES if not refused[mode]]
+
+
 def build(folder: Path) -> Path:
     """The C program, compiled."""
     source, program = folder / "exchange.c", folder / "exchange"
@@ -109,9 +116,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--modes", default=" ".join(MODES))
     arguments = parser.parse_args()
-    offer = examine_kernel()
-    refused = {"fentry": offer.fentry, "kprobe": offer.kprobe, "tracepoint": offer.tracepoint}
-    modes = [mode for mode in arguments.modes.split() if not refused[mode]]
+    modes = [mode for mode in available_modes() if mode in arguments.modes.split()]
     without: dict[int, list[float]] = defaultdict(list)
     watched: dict[tuple[int, str, str], list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
