@@ -1,9 +1,10 @@
 """What an event costs the agent from the ring to the wire, and when it begins to lose events.
 
-    sudo .venv/bin/python -m bench.agent_load [--seconds 10]
+    sudo .venv/bin/python -m bench.agent_load [--seconds 10] [--load small] [--without-http] [--rates 2000,200000]
 
-The whole agent runs against a real kernel and a real backend on this machine, under UDP writes and reads of one byte at
-an offered rate. CPU is that of the agent's process (user and system) by its own account in /proc; what the programs
+The whole agent runs against a real kernel and a real backend on this machine, under writes and reads at an offered
+rate: of one byte over UDP, of 16,384 bytes over TCP, or of HTTP/1. Without HTTP neither bytes nor stages are captured,
+only system calls. CPU is that of the agent's process (user and system) by its own account in /proc; what the programs
 cost inside the observed system calls is measured by bench/kernel_cost.py. Every process of the machine is watched, so
 nothing else should run meanwhile. Load, agent and backend share the processors.
 """
@@ -14,32 +15,49 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from bench.nginx_overhead import WITHOUT_HTTP
 from bench.report import Report
 from tests.e2e.programs import PROGRAMS, Backend, backend, program, read_line
 
-RATES = (2_000, 10_000, 50_000, 100_000, 200_000)  # events per second
+RATES = "2000,10000,50000,100000,200000"
 LOAD = """
 import socket, sys, time
-rate, seconds = int(sys.argv[1]), float(sys.argv[2])
+load, rate, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+request = b"GET /api/v1/items/7 HTTP/1.1\\r\\nHost: catalogue.shop:8080\\r\\nAccept: application/json\\r\\n\\r\\n"
+response = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: 512\\r\\n\\r\\n" + b"x" * 512
+there, back = {"small": (b"x", b""), "large": (b"x" * 16384, b""), "http": (request, response)}[load]
 pairs = []
 for _ in range(20):
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(("127.0.0.1", 0))
-    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); client.connect(server.getsockname())
+    if load == "small":
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(("127.0.0.1", 0))
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); client.connect(server.getsockname())
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            client = socket.create_connection(listening.getsockname()); server = listening.accept()[0]
     pairs.append((client, server))
-began, done = time.monotonic(), 0
+began, done, events = time.monotonic(), 0, 4 if back else 2
 while (passed := time.monotonic() - began) < seconds:
     if done >= passed * rate:
         time.sleep(0.001)
         continue
     for client, server in pairs:
-        client.send(b"x"); server.recv(1)
-    done += 2 * len(pairs)
+        client.sendall(there); server.recv(len(there), socket.MSG_WAITALL)
+        if back:
+            server.sendall(back); client.recv(len(back), socket.MSG_WAITALL)
+    done += events * len(pairs)
 """
+LOADS = {
+    "small": "a byte over UDP",
+    "large": "16,384 bytes over TCP",
+    "http": "exchanges of HTTP/1, four events each, seen at both ends",
+}
 
 
 @dataclass(frozen=True)
@@ -63,18 +81,20 @@ class Row:
         }
 
 
-def measure(store: Backend, rate: int, seconds: float) -> Row:
+def measure(store: Backend, load: str, rate: int, seconds: float, settings: Mapping[str, Any]) -> Row:
     """Run the agent under one offered rate."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "figures.json"
-        command = [PROGRAMS / "pyrover-agent", "run", "--backend", store.grpc, "--flush-period", "1s"]
-        with program([*command, "--figures", report], stderr=subprocess.PIPE) as agent:
+        (Path(folder) / "agent.yaml").write_text(json.dumps(settings))
+        command: list[str | Path] = [PROGRAMS / "pyrover-agent", "run", "--config", Path(folder) / "agent.yaml"]
+        command += ["--backend", store.grpc, "--flush-period", "1s", "--figures", report]
+        with program(command, stderr=subprocess.PIPE) as agent:
             if agent.stderr is None:
                 raise AssertionError
             read_line(agent.stderr.fileno(), "the agent")
             watched = psutil.Process(agent.pid)
             before = watched.cpu_times()
-            subprocess.run([sys.executable, "-c", LOAD, str(rate), str(seconds)], check=True)
+            subprocess.run([sys.executable, "-c", LOAD, load, str(rate), str(seconds)], check=True)
             time.sleep(2)  # the last flush
             after, resident = watched.cpu_times(), watched.memory_info().rss
             agent.terminate()
@@ -89,12 +109,16 @@ def main() -> int:
     """Measure each rate and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10, help="length of each load (default: %(default)s)")
+    parser.add_argument("--load", choices=LOADS, default="small", help="(default: %(default)s)")
+    parser.add_argument("--without-http", action="store_true", help="system calls alone")
+    parser.add_argument("--rates", default=RATES, help="events a second (default: %(default)s)")
     options = parser.parse_args()
-    report = Report("agent_load", f"{options.seconds:g} s a rate")
+    kind = f"{LOADS[options.load]}{', without HTTP' if options.without_http else ''}, {options.seconds:g} s a rate"
+    report = Report("agent_load", kind)
     with tempfile.TemporaryDirectory() as folder, backend(Path(folder) / "data", Path(folder) / "log") as store:
-        for rate in RATES:
+        for rate in map(int, options.rates.split(",")):
             print(f"{rate:,} events/s offered", file=sys.stderr, flush=True)
-            row = measure(store, rate, options.seconds)
+            row = measure(store, options.load, rate, options.seconds, WITHOUT_HTTP if options.without_http else {})
             lost = ", ".join(f"{cause} {count:,}" for cause, count in row.lost.items()) or "nothing"
             report.row(f"{rate:,}/s offered", row.figures(options.seconds), f"lost: {lost}")
     print(report.finish())
