@@ -1,14 +1,14 @@
 """What the agent costs nginx: throughput and latency under wrk, with and without the agent, in one interleaved run.
 
-    sudo .venv/bin/python -m bench.nginx_overhead [--rounds 5] [--seconds 4] [--rate 0] [--tls] [--http2]
+    sudo .venv/bin/python -m bench.nginx_overhead [--rounds 5] [--seconds 4] [--rate 0] [--tls] [--load wrk]
 
 nginx has one worker and answers small requests, wrk asks on 20 connections that stay open: as fast as it can, or about
 `--rate` times a second. Then each connection pauses between an answer and the next request, for a random time, and a
 latency is that of a request alone; and what the agent has told of is counted.
-With `--http2` it is h2load that asks, one stream at a time on each connection. In each round every way of watching has
-its turn, for each attach mode that this machine has, in an order that changes from round to round; compare the ratios,
-not the rounds. Load, nginx, agent and a backend that throws everything away share the processors, so with few of them
-the agent's own work counts against nginx, too.
+With `--load h2load` it is h2load that asks, over HTTP/2, one stream at a time on each connection. In each round every
+way of watching has its turn, for each attach mode that this machine has, in an order that changes from round to round;
+compare the ratios, not the rounds. Load, nginx, agent and a backend that throws everything away share the processors,
+so with few of them the agent's own work counts against nginx, too.
 """
 
 import argparse
@@ -194,22 +194,23 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0, help="requests per second; 0 for all there can be (default)")
     parser.add_argument("--port", type=int, default=18080, help="of nginx (default: %(default)s)")
     parser.add_argument("--tls", action="store_true", help="over TLS")
-    parser.add_argument("--http2", action="store_true", help="over HTTP/2, as fast as h2load can")
+    parser.add_argument("--load", choices=("wrk", "h2load"), default="wrk", help="who asks (default: %(default)s)")
     options = parser.parse_args()
-    if options.http2 and options.rate:
-        parser.error("h2load knows no rate of requests: leave out --rate, or --http2")
+    is_http2 = options.load == "h2load"
+    if is_http2 and options.rate:
+        parser.error("h2load knows no rate of requests: leave out --rate, or use --load wrk")
     url = f"{'https' if options.tls else 'http'}://127.0.0.1:{options.port}/"
     watched = ways(available_modes())
     runs: dict[str, list[Run]] = {way: [] for way in watched}
     collector = Collector()
     with (
         tempfile.TemporaryDirectory() as name,
-        nginx(Path(name), options.port, tls=options.tls, http2=options.http2) as server,
+        nginx(Path(name), options.port, tls=options.tls, http2=is_http2) as server,
         collector.serve() as backend,
     ):
         load = (
             partial(h2load, url, options.seconds, Path(name) / "requests")
-            if options.http2
+            if is_http2
             else partial(wrk, url, options.seconds, pauses(Path(name), options.rate))
         )
         for turn in range(options.rounds):
@@ -223,7 +224,7 @@ def main() -> int:
                 print(f"round {turn + 1}, {way}: {run.rate:,.0f} requests/s", file=sys.stderr, flush=True)
     base = [run.rate for run in runs[NO_AGENT]]
     kind = f"{options.rounds} rounds of {options.seconds:g} s, rate {options.rate:g}"
-    kind += (", TLS" if options.tls else "") + (", HTTP/2" if options.http2 else "")
+    kind += (", TLS" if options.tls else "") + (", HTTP/2" if is_http2 else "")
     report = Report("nginx_overhead", kind)
     for way, measured in runs.items():
         lost: dict[str, int] = {}
