@@ -243,7 +243,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         result = soak(options.minutes, options.processes, options.pods, Path(folder))
     trends = judge(result)
-    report = Report("soak", f"{options.minutes:g} minutes")
+    wanted = f"{options.processes:,} programs, {options.pods:,} pods"
+    report = Report("soak", f"{options.minutes:g} minutes, {wanted}")
     for watched, trend in trends:
         figures = {"first": trend.first, "last": trend.last, "most": trend.most}
         report.row(f"{watched}: {trend.name}", {**figures, "an hour": trend.hourly}, trend.verdict)
