@@ -227,10 +227,11 @@ static __always_inline int destroy_udp(struct sock *sk)
 
 static __always_inline void describe_listening(struct listening *place, const struct sock *sk)
 {
-    u16 port = 0;
+    __be16 port = 0;
 
-    bpf_probe_read_kernel(&port, sizeof(port), &sk->__sk_common.skc_num);
-    place->port = port;
+    /* Not skc_num, its copy: that is cleared before the end of a listener on a port of the kernel's choice is announced. */
+    bpf_probe_read_kernel(&port, sizeof(port), &((struct inet_sock *)sk)->inet_sport);
+    place->port = bpf_ntohs(port);
     place->network_namespace = namespace_of(sk);
 }
 

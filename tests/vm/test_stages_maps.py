@@ -1,6 +1,7 @@
 """What is kept in the kernel is given back: every map after many short connections, and at its bound."""
 
 import os
+import struct
 import time
 
 import numpy as np
@@ -66,6 +67,22 @@ def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host])
     gone = held(source)
     assert gone["sending_contexts"] <= before["sending_contexts"]
     assert gone["listeners"] <= before["listeners"]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_listeners_that_have_ended_take_no_room(story: Story, hosts: tuple[Host, Host], version: int) -> None:
+    """On ports of the kernel's choice too, which it takes back before it says so."""
+    listeners = story.source.loaded.maps["listeners"]
+    with Exchange(hosts[0], version) as exchange:
+        story.source.choose(exchange.process)
+        before = set(bpf_syscall.keys(listeners))
+        port = exchange.do("listen", host=hosts[0].address(version), name="first")["port"]
+        assert {struct.unpack("=II", key)[1] for key in set(bpf_syscall.keys(listeners)) - before} == {port}
+        for _ in range(20):
+            exchange.do("listen", host=hosts[0].address(version), name="next")
+            exchange.do("close", name="next")
+        exchange.do("close", name="first")
+        assert set(bpf_syscall.keys(listeners)) == before
 
 
 def next_events(source: KernelSource) -> Events:
