@@ -3,16 +3,14 @@
 import ctypes
 import os
 import re
-import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from agent.kernel.bpf_syscall import map_information
+from agent.kernel.bpf_syscall import keys, map_information
 
-_BPF: Final = {"x86_64": 321, "aarch64": 280}
 _PIDFD_GETFD: Final = 438  # on every architecture, see pidfd_getfd(2)
-_NEXT_KEY: Final = 4  # BPF_MAP_GET_NEXT_KEY
 _HASHES: Final = frozenset((1, 5, 9, 10))
 """Of `enum bpf_map_type`: hash and LRU hash, both also by processor. Arrays are always full."""
 
@@ -26,7 +24,7 @@ def map_entries(process: int) -> dict[str, int]:
     it ends after as many keys as the map can hold.
 
     Raises:
-        OSError: The process is gone, or this one may not look into it.
+        OSError: The process is gone, this one may not look into it, or the kernel refused a key.
     """
     found: dict[str, int] = {}
     pidfd = os.pidfd_open(process)
@@ -38,7 +36,7 @@ def map_entries(process: int) -> dict[str, int]:
             try:
                 shape = map_information(descriptor)
                 if shape.kind in _HASHES:
-                    found[shape.name] = _count(descriptor, shape.key_bytes, shape.entries)
+                    found[shape.name] = sum(1 for _ in islice(keys(descriptor), shape.entries))
             finally:
                 os.close(descriptor)
     finally:
@@ -60,18 +58,3 @@ def _maps(process: int) -> Iterator[int]:
         if identity is not None and identity[1] not in seen:
             seen.add(identity[1])
             yield int(each.name)
-
-
-def _count(descriptor: int, key_bytes: int, capacity: int) -> int:
-    here, after = ctypes.create_string_buffer(key_bytes), ctypes.create_string_buffer(key_bytes)
-    first = struct.pack("=IxxxxQQQ", descriptor, 0, ctypes.addressof(after), 0)
-    later = struct.pack("=IxxxxQQQ", descriptor, ctypes.addressof(here), ctypes.addressof(after), 0)
-    words = first
-    number = _BPF[os.uname().machine]
-    for keys in range(capacity):
-        attributes = ctypes.create_string_buffer(words, len(words))
-        if _libc.syscall(ctypes.c_long(number), ctypes.c_long(_NEXT_KEY), attributes, ctypes.c_long(len(words))) < 0:
-            return keys
-        ctypes.memmove(here, after, key_bytes)
-        words = later
-    return capacity

@@ -1,7 +1,10 @@
 """Programs that encrypt with Go's own library, whose goroutines move between threads."""
 
+import contextlib
 import struct
+import subprocess
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +21,11 @@ READ, WRITE = EventKind.READ, EventKind.WRITE
 CLIENTS, EXCHANGES = 20, 10
 
 
-def run_program(tls: TlsWatch, program: Path, certificate: Certificate, numbers: tuple[int, ...] = ()) -> Run:
-    """A server and its clients in one program, which waits until it has its probes.
+@contextlib.contextmanager
+def running(
+    tls: TlsWatch, program: Path, certificate: Certificate, numbers: tuple[int, ...] = ()
+) -> Iterator["subprocess.Popen[str]"]:
+    """A server and its clients in one program, which has waited until it has its probes.
 
     Numbers for that of go_program/: clients, exchanges of each, bytes of each answer.
     """
@@ -30,6 +36,13 @@ def run_program(tls: TlsWatch, program: Path, certificate: Certificate, numbers:
         tls.until_attached(program)
         child.stdin.write("go\n")
         child.stdin.flush()
+        yield child
+
+
+def run_program(tls: TlsWatch, program: Path, certificate: Certificate, numbers: tuple[int, ...] = ()) -> Run:
+    """The same, to its end."""
+    with running(tls, program, certificate, numbers) as child:
+        assert child.stdout is not None
         said = child.stdout.read()
     assert child.returncode == 0
     return tls.ended(child.pid, said)
@@ -90,13 +103,7 @@ def test_calls_of_a_program_that_was_killed_within_them_are_forgotten(
         keys = bpf_syscall.keys(tls.source.loaded.maps["go_calls"])
         return [key for key in keys if struct.unpack_from("=QI", key)[1] == process]
 
-    with tls.started(go_program, *certificate, str(CLIENTS), "1000000", "100") as child:
-        assert child.stdout is not None
-        assert child.stdin is not None
-        assert child.stdout.readline() == "ready\n"
-        tls.until_attached(go_program)
-        child.stdin.write("go\n")
-        child.stdin.flush()
+    with running(tls, go_program, certificate, (CLIENTS, 1_000_000, 100)) as child:
         until(lambda: len(calls_of(child.pid)) >= CLIENTS)
         child.kill()
     tls.ended(child.pid)
