@@ -113,13 +113,18 @@ async def test_batches_that_are_stored_one_by_one_are_known_too() -> None:
     assert total(storage) == 6
 
 
-async def test_a_batch_is_known_after_its_segment_was_replayed(tmp_path: Path) -> None:
+async def leave_a_journal(folder: Path) -> None:
+    """In "crashed" what a backend leaves that dies with two batches, of 2 and 3 logs, in its journal."""
     storage = Remembering()
-    async with writing_ahead(storage, tmp_path / "first", **GATHERING) as pipeline:
+    async with writing_ahead(storage, folder / "first", **GATHERING) as pipeline:
         await ahead(storage, pipeline)
         await pipeline.submit(named("a", 2))
         await pipeline.submit(named("b", 3))
-        shutil.copytree(tmp_path / "first", tmp_path / "crashed")
+        shutil.copytree(folder / "first", folder / "crashed")
+
+
+async def test_a_batch_is_known_after_its_segment_was_replayed(tmp_path: Path) -> None:
+    await leave_a_journal(tmp_path)
     crashed = Remembering()
     for _ in range(2):
         async with writing_ahead(crashed, tmp_path / "crashed") as pipeline:
@@ -130,12 +135,7 @@ async def test_a_batch_is_known_after_its_segment_was_replayed(tmp_path: Path) -
 
 async def test_a_batch_of_a_segment_that_came_again_before_a_replay_counts_once(tmp_path: Path) -> None:
     """Its append was not acknowledged, so its sender gave it to another backend of the same store."""
-    storage = Remembering()
-    async with writing_ahead(storage, tmp_path / "first", **GATHERING) as pipeline:
-        await ahead(storage, pipeline)
-        await pipeline.submit(named("a", 2))
-        await pipeline.submit(named("b", 3))
-        shutil.copytree(tmp_path / "first", tmp_path / "crashed")
+    await leave_a_journal(tmp_path)
     other = Remembering()
     async with running(other) as pipeline:
         await pipeline.submit(named("a", 2))
