@@ -15,6 +15,7 @@ from agent.kernel.hooks import HOOKS
 from agent.kernel.loader import LoaderError, Options, find_interpreter, load
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from tests.agent.kernel.watching import ATTACH, open_source
+from tests.descriptors import open_files
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +33,6 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def interpreter(folder: Path, body: str) -> str:
     path = folder / "python"
     path.write_text(f"#!/bin/sh\n{body}\n")
@@ -45,7 +42,7 @@ def interpreter(folder: Path, body: str) -> str:
 
 @pytest.mark.kernel
 def test_everything_that_was_asked_for_is_handed_over(plan: Plan) -> None:
-    before = open_descriptors()
+    before = open_files()
     loaded = load(plan, Options(ring_bytes=1 << 16, in_flight_entries=77))
     handlers = sorted(program.attachments[0].handler for program in loaded.programs)
     assert handlers == ["enter_close", "enter_read", "exit_close", "exit_transfer"]
@@ -58,7 +55,7 @@ def test_everything_that_was_asked_for_is_handed_over(plan: Plan) -> None:
     names = {bpf_syscall.program_information(descriptor).name for descriptor in loaded.programs.values()}
     assert {name.partition("__")[0] for name in names} == set(handlers)
     loaded.close()
-    assert open_descriptors() == before
+    assert open_files() - before == set()
 
 
 @pytest.mark.kernel
@@ -68,7 +65,7 @@ def test_a_refused_program_does_not_stop_the_others(programs: Path) -> None:
     text = source.read_text()
     assert begin in text
     source.write_text(text.replace(begin, f"{begin}    if (*(volatile int *)1234567)\n        return 0;\n"))
-    before = open_descriptors()
+    before = open_files()
     with open_source(only_processes=()) as opened:
         missing = next(planned for planned in opened.coverage.hooks if planned.hook.name == "close_range")
         assert not missing.is_attached
@@ -80,17 +77,17 @@ def test_a_refused_program_does_not_stop_the_others(programs: Path) -> None:
         handlers = {attachment.handler for _, attachment in opened.loaded.attachments}
         assert not handlers & {"enter_close_range", "exit_close_range"}
         assert handlers >= {"enter_read", "enter_close", "exit_close"}
-    assert open_descriptors() == before
+    assert open_files() - before == set()
 
 
 @pytest.mark.kernel
 def test_a_program_that_does_not_compile_is_shown_with_its_line(programs: Path, plan: Plan) -> None:
     (programs / "accept.c").write_text("\n\nint broken = ;\n")
-    before = open_descriptors()
+    before = open_files()
     with pytest.raises(LoaderError, match=r"bpf/accept.c:3:\d+: error: ") as caught:
         load(plan, Options())
     assert "pyrover-agent doctor" in str(caught.value)
-    assert open_descriptors() == before
+    assert open_files() - before == set()
 
 
 @pytest.mark.kernel
@@ -145,10 +142,10 @@ except LoaderError as error:
 @pytest.mark.kernel
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "find_interpreter", lambda: interpreter(tmp_path, "exec sleep 1000"))
-    before = open_descriptors()
+    before = open_files()
     with pytest.raises(LoaderError, match=r"did not finish within 0\.2 s"):
         load(plan, Options(seconds=0.2))
-    assert open_descriptors() == before
+    assert open_files() - before == set()
 
 
 def test_a_child_that_dies_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

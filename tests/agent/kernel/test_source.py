@@ -12,6 +12,7 @@ from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.plan import UNAVAILABLE
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import NO_STAGES, open_source
+from tests.descriptors import open_files
 
 pytestmark = pytest.mark.kernel
 
@@ -63,11 +64,13 @@ def test_a_hook_that_does_not_exist() -> None:
 
 def test_after_close_there_is_nothing(quiet: KernelSource) -> None:
     descriptors = [*quiet.loaded.maps.values(), *quiet.loaded.programs.values(), *quiet.loaded.attachments.values()]
+    held = {file for file in open_files() if int(file[0]) in descriptors}
+    assert len(held) == len(set(descriptors))
     mapped = Path("/proc/self/maps").read_text().count("bpf-map")
     quiet.close()
     quiet.close()
     assert not quiet.wait(60)
     with pytest.raises(ValueError, match="closed"):
         quiet.take()
-    assert not any(Path(f"/proc/self/fd/{descriptor}").exists() for descriptor in descriptors)
+    assert not held & open_files()
     assert Path("/proc/self/maps").read_text().count("bpf-map") == mapped - 4  # each ring is mapped in two parts

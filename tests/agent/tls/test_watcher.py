@@ -45,12 +45,15 @@ class NotingKernel:
     """Files and offsets."""
     attached: dict[int, tuple[int, Identity, tuple[Place, ...], bool]] = field(default_factory=dict)
     """By descriptor: program, file, places, whether at return."""
+    numbers: dict[int, int] = field(default_factory=dict)
+    """Of the files behind the descriptors: a descriptor that was closed may be another file's now."""
 
     def attach(self, program: int, path: str, places: Sequence[Place], *, at_return: bool = False) -> list[int]:
         identity, _ = identify(path)
         if self.refuses & {(identity, place.offset) for place in places}:
             raise OSError(22, os.strerror(22))
-        descriptor = os.open("/dev/null", os.O_RDONLY)
+        descriptor = os.memfd_create("attached")  # told from all other files by its number
+        self.numbers[descriptor] = os.fstat(descriptor).st_ino
         self.attached[descriptor] = program, identity, tuple(places), at_return
         return [descriptor]
 
@@ -60,8 +63,14 @@ class NotingKernel:
         return [
             (program, places, at_return)
             for descriptor, (program, file, places, at_return) in self.attached.items()
-            if file == identity and Path(f"/proc/self/fd/{descriptor}").exists()
+            if file == identity and self._is_open(descriptor)
         ]
+
+    def _is_open(self, descriptor: int) -> bool:
+        try:
+            return os.fstat(descriptor).st_ino == self.numbers[descriptor]
+        except OSError:
+            return False
 
 
 @contextlib.contextmanager

@@ -3,13 +3,13 @@
 import socket
 from collections import Counter
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.server import crowding
 from backend.server.crowding import Crowding, Open, crowded
+from tests.descriptors import open_files
 
 
 def connections(**held: list[int]) -> list[Open]:
@@ -57,7 +57,7 @@ def test_real_connections_are_ended_and_counted(monkeypatch: pytest.MonkeyPatch)
         for peer, server in [("127.0.0.2", listener)] * 6 + [("127.0.0.1", listener)] + [("127.0.0.2", elsewhere)] * 3:
             pairs.append((socket.create_connection(server.getsockname(), source_address=(peer, 0)), server.accept()[0]))
         ended: Counter[str] = Counter()
-        descriptors = psutil.Process().num_fds()
+        before = open_files()
         watch = Crowding([listener.getsockname()[1]], 7, ended)
         monkeypatch.setattr(crowding, "ROOMY", 5 / 7)
         watch.look()
@@ -72,7 +72,7 @@ def test_real_connections_are_ended_and_counted(monkeypatch: pytest.MonkeyPatch)
         assert (sum(over[:6]), over[6:]) == (2, [False] * 4)
         watch.look()  # there is room now
         assert ended == {"crowding": 2}
-        assert psutil.Process().num_fds() == descriptors
+        assert open_files() - before == set()
         for pair in pairs:
             for end in pair:
                 end.close()
