@@ -1,10 +1,11 @@
 """What watching costs a write and a read over TCP, for each way of attaching that this machine has.
 
-    sudo .venv/bin/python -m bench.stage_cost [--rounds 5] [--modes "fentry kprobe tracepoint"]
+    sudo .venv/bin/python -m bench.stage_cost [--rounds 5] [--calls 20000] [--modes "fentry kprobe tracepoint"]
 
 A small C program sends bytes over a loopback connection and reads them, in turn without programs, with those at the
 system calls only, and with those at all stages. Beside the time of a round there is the time that the kernel itself
-counts inside the programs (bpf_stats). Needs root, BCC and a C compiler. Run it on an idle machine.
+counts inside the programs (bpf_stats). Needs root, BCC and a C compiler. Run it on an idle machine. On an emulated
+processor, where loading the programs takes a minute each time, 2,000 calls a round are enough.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,7 +26,6 @@ from agent.kernel.source import KernelSource
 from agent.kernel.stage_hooks import STAGE_HOOKS
 from bench.report import Report
 
-CALLS = 20_000
 SIZES = (1, 16384)
 RING_FOR_ALL = 64 << 20  # nothing is taken while the calls are timed, and a lost event would be cheaper
 MODES = ("fentry", "kprobe", "tracepoint")
@@ -77,9 +78,9 @@ def build(folder: Path) -> Path:
     return program
 
 
-def nanoseconds(program: Path, size: int) -> float:
+def nanoseconds(program: Path, size: int, calls: int) -> float:
     """Nanoseconds for a write and the read of it."""
-    answer = subprocess.run([program, str(CALLS), str(size)], capture_output=True, text=True, check=True)
+    answer = subprocess.run([program, str(calls), str(size)], capture_output=True, text=True, check=True)
     return float(answer.stdout)
 
 
@@ -98,22 +99,23 @@ def statistics_on() -> Iterator[None]:
         os.close(descriptor)
 
 
-def measure(program: Path, source: KernelSource, size: int) -> tuple[float, float]:
+def measure(program: Path, source: KernelSource, size: int, calls: int) -> tuple[float, float]:
     """(ns a round, ns inside the programs a round), the second with the kernel's own timing on."""
-    spent = nanoseconds(program, size)
+    spent = nanoseconds(program, size, calls)
     source.take()
     with statistics_on():
         before = inside(source)
-        nanoseconds(program, size)
+        nanoseconds(program, size, calls)
         counted = inside(source) - before
     source.take()
-    return spent, counted / CALLS
+    return spent, counted / calls
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--calls", type=int, default=20_000, help="writes and as many reads a round")
     parser.add_argument("--modes", default=" ".join(MODES))
     arguments = parser.parse_args()
     modes = [mode for mode in available_modes() if mode in arguments.modes.split()]
@@ -121,11 +123,12 @@ def main() -> None:
     watched: dict[tuple[int, str, str], list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         program = build(Path(folder))
-        for _ in range(arguments.rounds):
+        for number in range(arguments.rounds):
             for size in SIZES:
-                without[size].append(nanoseconds(program, size))
+                without[size].append(nanoseconds(program, size, arguments.calls))
             for mode in modes:
                 for what, unavailable in (("calls", [hook.name for hook in STAGE_HOOKS]), ("stages", [])):
+                    print(f"round {number + 1} of {arguments.rounds}: {what} by {mode}", file=sys.stderr, flush=True)
                     with KernelSource.open(
                         attach=AttachMode(mode),
                         unavailable=unavailable,
@@ -133,9 +136,9 @@ def main() -> None:
                         ring_bytes=RING_FOR_ALL,
                     ) as source:
                         for size in SIZES:
-                            watched[size, mode, what].append(measure(program, source, size))
+                            watched[size, mode, what].append(measure(program, source, size, arguments.calls))
     report = Report(
-        "stage_cost", f"{arguments.rounds} rounds of {CALLS:,} writes and reads, medians; {' '.join(modes)}"
+        "stage_cost", f"{arguments.rounds} rounds of {arguments.calls:,} writes and reads, medians; {' '.join(modes)}"
     )
     for size in SIZES:
         base = statistics.median(without[size])

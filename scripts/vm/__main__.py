@@ -1,7 +1,7 @@
 """Run the kernel tests on stock Debian kernels, each booted in a virtual machine, for `make vm-test`.
 
     python -m scripts.vm [--kernels "6.1 6.12"] [--modes "fentry kprobe tracepoint auto"] [PYTEST ARGUMENTS ...]
-    python -m scripts.vm --run "bench.stage_cost --rounds 1" [--kernels 6.12]
+    python -m scripts.vm --run "bench.stage_cost --rounds 1 --calls 2000" [--kernels 6.12]
 
 docs/vm-tests.md says what runs and how. Prints a line for each kernel, mode and test as it ends, a summary, and what
 is known about failures. Exits 1 when something failed, 0 otherwise; what cannot be had (QEMU, a kernel's package) is

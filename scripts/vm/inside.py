@@ -77,7 +77,8 @@ def run_once(mode: str, tests: tuple[str, ...], failed: Path) -> None:
 def run_command(command: tuple[str, ...]) -> None:
     """Run a module of this project; what it prints is for the one who asked."""
     begin = time.monotonic()
-    done = subprocess.run([sys.executable, "-u", "-m", *command], check=False)
+    # Its standard error output too: progress is the sign of life that the one outside waits for.
+    done = subprocess.run([sys.executable, "-u", "-m", *command], stderr=subprocess.STDOUT, check=False)
     outcome = Outcome.FAILED if done.returncode else Outcome.PASSED
     tell(Message(Step.END, "", command[0], outcome, time.monotonic() - begin, f"it ended with {done.returncode}"))
 
