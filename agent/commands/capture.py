@@ -5,12 +5,14 @@ import platform
 import signal
 import socket
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from agent.commands.missing import grouped, listed
 from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.container_names import ContainerNames
@@ -109,15 +111,30 @@ def monotonic_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
-def describe_start(source: KernelSource, configuration: Configuration, destination: str) -> str:
-    """One line on what is watched, how, and where the logs go; one more on what is lost, if anything."""
+def describe_start(
+    source: KernelSource, configuration: Configuration, destination: str, width: int | None = None
+) -> str:
+    """A line on what is watched, how, and where the logs go; then what is missing, if anything is.
+
+    That is the names of hooks, and what the logs lack without them.
+
+    Args:
+        source: The kernel.
+        configuration: How it was attached to.
+        destination: Where the logs go.
+        width: Characters of a line, for people; None for one line for each part, for programs.
+    """
     hooks = source.coverage.hooks
-    attached = [planned for planned in hooks if planned.is_attached]
     missing = [planned.hook.name for planned in hooks if not planned.is_attached]
-    summary = f"{len(attached)} of {len(hooks)} hooks" + (f", without {', '.join(missing)}" if missing else "")
-    first = f"kernel {platform.release()}, attach {configuration.kernel.attach}: {summary}; {destination}"
-    lost = source.coverage.lost
-    return f"{first}\nlost without them: {'; '.join(lost)}" if lost else first
+    attached = f"{len(hooks) - len(missing)} of {len(hooks)} hooks"
+    first = f"kernel {platform.release()}, attach {configuration.kernel.attach}: {attached}; {destination}"
+    if not missing:
+        return first
+    without, lost = f"without {', '.join(missing)}", source.coverage.lost
+    if width is None:
+        return "\n".join([first, without, f"missing from the access logs: {'; '.join(grouped(lost))}"])
+    names = textwrap.wrap(without, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join([first, *names, "  missing from the access logs (docs/hooks.md):", *listed(lost, width)])
 
 
 def follow(source: EventSource, step: Callable[[int], None], stop: Stop) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from agent.commands.arguments import configuration
 from agent.commands.capture import fail
+from agent.commands.missing import PLAIN_WIDTH, listed, width_of
 from agent.config import ConfigurationError
 from agent.conntrack.examination import examine_conntrack
 from agent.kernel.btf import VMLINUX, Btf, BtfError
@@ -23,7 +24,6 @@ from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, mak
 from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles
 from agent.kernel.source import KernelSource
 
-_WIDTH: Final = 96
 _NAME_WIDTH: Final = 17
 _TRIAL_RING_BYTES: Final = 1 << 16
 _NAMES_SHOWN: Final = 4
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         json.dump(describe(findings, plan, can_run=can_run), sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        sys.stdout.write("\n".join(render(findings, plan, can_run=can_run)) + "\n")
+        lines = render(findings, plan, can_run=can_run, width=width_of(sys.stdout))
+        sys.stdout.write("\n".join(lines) + "\n")
     return 0 if can_run else 1
 
 
@@ -166,48 +167,47 @@ def describe(findings: list[Finding], plan: Plan, *, can_run: bool) -> dict[str,
     }
 
 
-def render(findings: list[Finding], plan: Plan, *, can_run: bool) -> Iterator[str]:
-    """Lines of plain text, none over 96 columns."""
+def render(findings: list[Finding], plan: Plan, *, can_run: bool, width: int = PLAIN_WIDTH) -> Iterator[str]:
+    """Lines of plain text, none over `width` characters."""
     yield "This machine"
     for finding in findings:
         mark = "yes" if finding.good else ("NO" if finding.required else "no")
-        yield from _entry(finding.name, mark, finding.text)
+        yield from _entry(finding.name, mark, finding.text, width)
         if not finding.good and finding.advice:
-            yield from _entry("", "", f"-> {finding.advice}")
+            yield from _entry("", "", f"-> {finding.advice}", width)
     yield ""
     attached = sum(planned.is_attached for planned in plan.hooks)
     yield f"Hooks ({attached} of {len(plan.hooks)} have a source)"
     for planned in plan.hooks:
-        yield from _render_hook(planned)
+        yield from _render_hook(planned, width)
     not_used = _not_used(plan)
     if not_used:
         yield ""
         yield "Sources not used, and why"
         for (kind, reason), names in not_used.items():
             hooks = ", ".join(names) if len(names) <= _NAMES_SHOWN else f"{len(names)} hooks"
-            yield from _entry(kind, "", f"{_shortened(reason)} ({hooks})")
+            yield from _entry(kind, "", f"{_shortened(reason)} ({hooks})", width)
     yield ""
     if plan.lost:
         yield "Missing from the access logs"
-        for lost in plan.lost:
-            yield from textwrap.wrap(lost, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
+        yield from listed(plan.lost, width)
         yield ""
     yield "The agent can run here." if can_run else "The agent cannot run here: see the lines marked NO."
 
 
-def _entry(name: str, mark: str, text: str) -> Iterator[str]:
+def _entry(name: str, mark: str, text: str, width: int) -> Iterator[str]:
     indent = f"  {name:<{_NAME_WIDTH - 1}} {mark:<5}"
     for line in text.splitlines():
-        yield from textwrap.wrap(line, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))
+        yield from textwrap.wrap(line, width, initial_indent=indent, subsequent_indent=" " * len(indent))
         indent = " " * len(indent)
 
 
-def _render_hook(planned: PlannedHook) -> Iterator[str]:
+def _render_hook(planned: PlannedHook, width: int) -> Iterator[str]:
     if planned.source is None:
-        yield from _entry(planned.hook.name, "NO" if planned.hook.required else "no", "no source")
+        yield from _entry(planned.hook.name, "NO" if planned.hook.required else "no", "no source", width)
         return
     places = ", ".join(place.rpartition(":")[2] for place in planned.source.places)
-    yield from _entry(planned.hook.name, "yes", f"{planned.source.kind.value.replace('_', ' ')} {places}")
+    yield from _entry(planned.hook.name, "yes", f"{planned.source.kind.value.replace('_', ' ')} {places}", width)
 
 
 def _not_used(plan: Plan) -> dict[tuple[str, str], list[str]]:

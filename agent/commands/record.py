@@ -20,6 +20,7 @@ from agent.commands.capture import (
     open_tls,
 )
 from agent.commands.live import format_counts
+from agent.commands.missing import width_of
 from agent.config import Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.procfs import ProcHost
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.file.open("wb") as file,
             ):
                 destination = f"recording to {arguments.file}"
-                print(describe_start(source, configuration, destination), file=sys.stderr, flush=True)  # noqa: T201
+                start = describe_start(source, configuration, destination, width_of(sys.stderr))
+                print(start, file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
                 events = _record(source, conntrack, configuration, file, stop)
                 losses = format_counts(source.losses())
         except (ConfigurationError, LoaderError, ValueError) as error:

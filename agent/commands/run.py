@@ -26,6 +26,7 @@ from agent.commands.cluster import open_cluster
 from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
+from agent.commands.missing import width_of
 from agent.commands.reporting import open_reporter, reported
 from agent.commands.spool import open_spool
 from agent.commands.telemetry import measured_programs, open_status
@@ -208,7 +209,9 @@ class Capture:
         call_with_only((), self._sender.start)  # it reads what the network sends
         try:
             self._pipeline.start(monotonic_ns())
-            messages.say(describe_start(self._source, configuration, f"backend {configuration.core.backend.addr}"))
+            destination = f"backend {configuration.core.backend.addr}"
+            width = width_of(messages.stream) if messages.for_people else None
+            messages.say(describe_start(self._source, configuration, destination, width))
             follow(self._source, step, stop)
         finally:
             self._pipeline.finish(monotonic_ns())

@@ -119,6 +119,16 @@ class Messages:
         self._format = message_format
         self._handler.setFormatter(JsonFormatter() if message_format == "json" else TextFormatter())
 
+    @property
+    def stream(self) -> TextIO:
+        """Where they go."""
+        return self._handler.stream
+
+    @property
+    def for_people(self) -> bool:
+        """Whether they are text, not objects for programs."""
+        return self._format == "text"
+
     @contextmanager
     def taken(self, level: int = logging.INFO) -> Iterator[None]:
         """Take the messages of all loggers meanwhile, from a level on."""
