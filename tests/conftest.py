@@ -3,12 +3,17 @@
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from agent.kernel.loader import LoaderError, find_interpreter
 
-# How long an example takes says something about the machine, not about the code. Nothing is kept between runs.
-settings.register_profile("pyrover", deadline=None, database=None)
+# How long an example takes, or to make one, says something about the machine, not about the code. Nothing is kept
+# between runs, and a test has the same examples each time, so that a run that fails can be repeated. Others are looked
+# for with --hypothesis-profile=search.
+settings.register_profile(
+    "pyrover", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", settings.get_profile("pyrover"), derandomize=False, print_blob=True)
 settings.load_profile("pyrover")
 
 

@@ -115,7 +115,6 @@ async def test_a_watch_ends_when_its_time_is_over() -> None:
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
         call = channel.unary_stream(WATCH_PATH)(b"", timeout=0.2)
-        await call.read()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call.read()
+            [state async for state in call]
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -14,6 +14,8 @@ PATH = "/package.Service/method"
 MESSAGES = (b"one", b"", b"three")
 BODY = b"".join(frame_messages(MESSAGES))
 SECONDS = 30.0
+ENOUGH = 1.0
+"""Seconds of a call that is meant to run out of time, in which it comes to where it waits on a busy machine, too."""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from common.grpc.messages import frame_messages
 from common.grpc.patience import Interrupted
 from common.grpc.status import Status
 from common.version import installed_version
-from tests.common.grpc.calling import BODY, PATH, SECONDS, call, client
+from tests.common.grpc.calling import BODY, ENOUGH, PATH, SECONDS, call, client
 from tests.common.grpc.names import resolve
 from tests.common.grpc.peer import Peer, Peers, greeted
 
@@ -211,11 +211,20 @@ def test_a_call_that_connects_is_ended_too() -> None:
     # A server whose queue of connections is full answers no further ones.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, client(server.getsockname()[1]) as opened:
         waiting = [socket.create_connection(server.getsockname()) for _ in range(1)]
-        threading.Timer(0.1, opened.interrupt).start()
+        ended = threading.Event()
+
+        def interrupt() -> None:
+            while not ended.wait(0.01):  # one that comes before the call has begun ends nothing
+                opened.interrupt()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         with pytest.raises(Interrupted):
             call(opened)
-        answer = call(opened, timeout=0.1)
+        ended.set()
+        thread.join()
+        answer = call(opened, timeout=ENOUGH)
         assert answer.status is Status.DEADLINE_EXCEEDED
-        assert answer.message == f"0.1 s are over while connecting to 127.0.0.1:{server.getsockname()[1]}"
+        assert answer.message == f"{ENOUGH:g} s are over while connecting to 127.0.0.1:{server.getsockname()[1]}"
         for each in waiting:
             each.close()

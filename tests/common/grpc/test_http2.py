@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from common.grpc.http2 import BURST
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, call, client
+from tests.common.grpc.calling import BODY, ENOUGH, call, client
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the beginning
@@ -87,9 +87,9 @@ def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up() ->
 
     peers = Peers(greeted(play))
     with peers.listen() as port, client(port) as opened:
-        answer = call(opened, body(), timeout=0.3)
+        answer = call(opened, body(), timeout=ENOUGH)
     assert answer.status is Status.DEADLINE_EXCEEDED
-    assert answer.message == f"0.3 s are over while waiting for 127.0.0.1:{port} to take the whole request"
+    assert answer.message == f"{ENOUGH:g} s are over while waiting for 127.0.0.1:{port} to take the whole request"
     (peer,) = peers.connections
     assert len(peer.requests[1].body) == DEFAULT_WINDOW
     assert taken == DEFAULT_WINDOW // 16_384 + 1  # the last one in part
@@ -116,7 +116,7 @@ def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up() ->
         over.wait(30)
 
     with Peers(greeted(play)).listen() as port, client(port) as opened:
-        assert call(opened, body(), timeout=0.5).status is Status.DEADLINE_EXCEEDED
+        assert call(opened, body(), timeout=ENOUGH).status is Status.DEADLINE_EXCEEDED
         over.set()
     # What the kernel takes for a connection, and a burst.
     sizes = [int(Path(f"/proc/sys/net/ipv4/tcp_{name}").read_text().split()[2]) for name in ("wmem", "rmem")]

@@ -11,7 +11,7 @@ from hyperframe.frame import GoAwayFrame, PingFrame
 
 from common.grpc.client import GrpcClient
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, call, client
+from tests.common.grpc.calling import BODY, ENOUGH, call, client
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the beginning
@@ -146,9 +146,9 @@ def test_a_server_that_never_answers_ends_the_attempt_at_the_deadline_and_not_th
 
     peers = Peers(greeted(wait), greeted(Peer.serve))
     with peers.listen() as port, client(port) as opened:
-        answer = call(opened, timeout=0.2)
+        answer = call(opened, timeout=ENOUGH)
         assert answer.status is Status.DEADLINE_EXCEEDED
-        assert answer.message == f"0.2 s are over while waiting for 127.0.0.1:{port} to answer"
+        assert answer.message == f"{ENOUGH:g} s are over while waiting for 127.0.0.1:{port} to answer"
         assert call(opened).status is Status.OK
     assert [len(peer.requests) for peer in peers.connections] == [1, 1]
 

@@ -13,7 +13,7 @@ from common.grpc.security import Security
 from common.grpc.status import Status
 from common.grpc.tls import make_context
 from tests.agent.export.collector import Collector
-from tests.common.grpc.calling import call, client
+from tests.common.grpc.calling import ENOUGH, call, client
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 NAMES = "DNS:localhost,IP:127.0.0.1"
@@ -120,9 +120,9 @@ def test_a_handshake_that_is_not_answered_ends_at_the_deadline(server: Identity)
             pass
 
     with Peers(play).listen() as port, client(port, security=Security(server.pem)) as opened:
-        answer = call(opened, timeout=0.1)
+        answer = call(opened, timeout=ENOUGH)
     assert answer.status is Status.DEADLINE_EXCEEDED
-    assert answer.message == f"0.1 s are over while shaking hands with 127.0.0.1:{port}"
+    assert answer.message == f"{ENOUGH:g} s are over while shaking hands with 127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("known", [True, False])
