@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.kernel.watching import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[3]
 WORKLOAD = ROOT / "tests" / "data" / "recording_workload.py"
 
@@ -49,7 +51,7 @@ class Workload:
             totals[name] = self._line(process)
             wait_until(seen)
             _let_go(process)
-            assert process.wait(30) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
         return totals  # type: ignore[return-value] # as the workload prints it
 
     def stop(self) -> None:
@@ -68,7 +70,7 @@ def _let_go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for something that another program does."""
     deadline = time.monotonic() + seconds
     while not condition():

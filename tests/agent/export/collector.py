@@ -36,7 +36,7 @@ class Collector:
             context.abort(status, "as the test wants")
         return b""
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 30) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         with self._changed:
             assert self._changed.wait_for(condition, seconds)
 

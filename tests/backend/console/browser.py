@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE = 20  # seconds
+PATIENCE = 60  # seconds
 Seen = TypeVar("Seen")
 
 
