@@ -1,11 +1,13 @@
 """Answers expressions from metrics that a reader gives."""
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from backend.query.mqe import functions
-from backend.query.mqe.duration import Duration, Step
+from backend.query.mqe.duration import Duration
+from backend.query.mqe.needs import baseline_spans, needs, trend_span
 from backend.query.mqe.operators import combine
 from backend.query.mqe.reader import LabelledValues, MetricReader, ReadingError, Top, UnknownMetricReadingError
 from backend.query.mqe.results import Point, Result, ResultType, Series, finite, single
@@ -34,9 +36,6 @@ from backend.query.mqe.syntax import (
     UnknownMetricError,
 )
 
-BASELINE_CYCLES = {Step.SECOND: (1, 7), Step.MINUTE: (1, 7), Step.HOUR: (1, 7), Step.DAY: (7, 2)}
-"""By step, how many days a cycle has, and how many cycles baseline() looks back."""
-
 
 def evaluate(expression: Expression, reader: MetricReader, duration: Duration) -> Result:
     """What an expression gives for a span of time. Blocks as the reader does.
@@ -57,16 +56,20 @@ class _Evaluator:
 
     def evaluate(self, expression: Expression) -> Result:
         """What a whole expression gives."""
-        wanted = dict.fromkeys(metric.name for metric in _plain_metrics(expression))
-        known = [name for name in wanted if self._exists(name)]
-        if len(known) > 1:
-            # All at once, for each question to the store takes its time. What is wrong with one is told at its place.
-            try:
-                read = self._reader.read(known, self._duration)
-            except ReadingError:
-                read = {}
-            self._known |= {(name, self._duration): series for name, series in read.items()}
+        wanted: dict[Duration, list[str]] = {}
+        for name, duration in dict.fromkeys(needs(expression, self._duration)):
+            wanted.setdefault(duration, []).append(name)
+        for duration, names in wanted.items():
+            self._read_together(names, duration)
         return self._result(expression)
+
+    def _read_together(self, names: Sequence[str], duration: Duration) -> None:
+        """Read all at once, for each question to the store takes its time. What is wrong is told at its place."""
+        known = [name for name in names if self._exists(name)]
+        if len(known) > 1:
+            with contextlib.suppress(ReadingError):
+                read = self._reader.read(known, duration)
+                self._known |= {(name, duration): series for name, series in read.items()}
 
     def _exists(self, name: str) -> bool:
         try:
@@ -130,7 +133,7 @@ class _Evaluator:
         with np.errstate(over="ignore"):
             series = tuple(
                 Series(one.labels, finite((one.values[look_back:] - one.values[:-look_back]) / seconds), points)
-                for one in self._read(expression.metric, self._duration.extended(look_back))
+                for one in self._read(expression.metric, trend_span(expression, self._duration))
             )
         return Result(ResultType.TIME_SERIES_VALUES, series)
 
@@ -171,11 +174,9 @@ class _Evaluator:
 
     def _baseline(self, expression: BaselineExpression) -> Result:
         """What the same time of the cycles before makes likely."""
-        days, cycles = BASELINE_CYCLES[self._duration.step]
-        cycle = days * Step.DAY.value // self._duration.step.value
         before: dict[Labels, list[LabelledValues]] = {}
-        for number in range(1, cycles + 1):
-            for one in self._read(expression.metric, self._duration.before(number * cycle)):
+        for span in baseline_spans(self._duration):
+            for one in self._read(expression.metric, span):
                 before.setdefault(one.labels, []).append(one)
         series = tuple(
             Series(
@@ -212,28 +213,3 @@ def _place(one: LabelledValues, condition: LabelCondition) -> int:
 def _labels_of(series: Sequence[LabelledValues]) -> str:
     names = sorted({name for one in series for name, _ in one.labels})
     return f"it has {', '.join(names)}" if names else "it has no labels"
-
-
-def _plain_metrics(expression: Expression) -> Iterator[MetricExpression]:
-    """The metrics that are read for the very duration asked for."""
-    match expression:
-        case MetricExpression():
-            yield expression
-        case BinaryExpression(_, left, right):
-            yield from _plain_metrics(left)
-            yield from _plain_metrics(right)
-        case ChoiceExpression(_, operands):
-            for operand in operands:
-                yield from _plain_metrics(operand)
-        case (
-            AggregationExpression(operand=operand)
-            | MathematicsExpression(operand=operand)
-            | RoundExpression(operand=operand)
-            | RelabelExpression(operand=operand)
-            | AggregateLabelsExpression(operand=operand)
-            | SortValuesExpression(operand=operand)
-            | SortLabelValuesExpression(operand=operand)
-        ):
-            yield from _plain_metrics(operand)
-        case _:
-            return
