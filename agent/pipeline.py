@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
 
 from agent.config import Configuration
 from agent.connections.peers import Peers
@@ -41,6 +43,18 @@ RESCAN_SECONDS = (2.0, 64.0)
 twice as long as the one before, up to the second of these, as long as names are missing."""
 
 
+class Report(Protocol):
+    """Gives what the agent tells of itself."""
+
+    def __call__(self, now_ns: int, *, alone: bool) -> bytes:
+        """A serialised message, or nothing when none is due; `alone` when it would be a stream of its own."""
+        ...
+
+
+def _no_report(now_ns: int, *, alone: bool) -> bytes:  # noqa: ARG001 - as Report has them
+    return b""
+
+
 class Pipeline:
     """Events to batches."""
 
@@ -56,6 +70,7 @@ class Pipeline:
         mute: Callable[[int], None] = lambda _socket: None,
         pods: PodNames | None = None,
         exclude: Callable[[ProcessFacts], bool] = lambda _process: False,
+        report: Report = _no_report,
     ) -> None:
         """Start with nothing known.
 
@@ -69,12 +84,14 @@ class Pipeline:
             mute: Tells the kernel that no more bytes of a socket are wanted.
             pods: What processes are called, where this host is a node of a cluster.
             exclude: Tells the kernel that no more events of a process are wanted; says whether that is so now.
+            report: Is asked at each flush for what the agent tells of itself.
         """
         self._configuration = configuration
         self._node_name = node_name
         self._host = host
         self._deliver = deliver
         self._ledger = ledger
+        self._report = report
         limits = configuration.limits
         self.processes = ProcessTable(
             host,
@@ -155,6 +172,7 @@ class Pipeline:
         self._flushed_ns = now_ns
         self._tell(self.conversations.due(now_ns))
         self._hand_on(now_ns, Holds(now_ns, self.conversations.is_busy))
+        self._report_alone(now_ns)
         self.table.forget_ended(now_ns)
 
     def finish(self, now_ns: int) -> None:
@@ -175,9 +193,15 @@ class Pipeline:
             self._peers.unresolved = False
             self._interfaces.begin(now_ns)
             for batch in self._assembler.flush(
-                self._node, self._head, self._interfaces, self._drop_reasons.name, holds
+                partial(self._node, now_ns), self._head, self._interfaces, self._drop_reasons.name, holds
             ):
                 self._deliver(batch)
+
+    def _report_alone(self, now_ns: int) -> None:
+        """Tell of the agent when no logs have taken that along for a while."""
+        if report := self._report(now_ns, alone=True):
+            self._interfaces.begin(now_ns)
+            self._deliver(Batch([self._described() + report], 0))
 
     def _rescan(self, now_ns: int) -> None:
         """Read the sockets again when that may give names to local peers, less and less often."""
@@ -194,7 +218,11 @@ class Pipeline:
         self._scanned_ns = now_ns
         return scan
 
-    def _node(self) -> bytes:
+    def _node(self, now_ns: int) -> bytes:
+        """A message that carries the node, and the agent's report when one is due."""
+        return self._described() + self._report(now_ns, alone=False)
+
+    def _described(self) -> bytes:
         """A message that carries the node."""
         return encode_node(
             self._node_name,

@@ -45,6 +45,12 @@ class AccessLogHTTPProtocolRequestMethod(int, metaclass=_enum_type_wrapper.EnumT
     Trace: _ClassVar[AccessLogHTTPProtocolRequestMethod]
     Connect: _ClassVar[AccessLogHTTPProtocolRequestMethod]
 
+class PyroverAgentLossKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOST_EVENTS: _ClassVar[PyroverAgentLossKind]
+    LOST_LOGS: _ClassVar[PyroverAgentLossKind]
+    INCOMPLETE: _ClassVar[PyroverAgentLossKind]
+
 class AccessLogKernelWriteSyscall(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     Write: _ClassVar[AccessLogKernelWriteSyscall]
@@ -89,6 +95,9 @@ Patch: AccessLogHTTPProtocolRequestMethod
 Options: AccessLogHTTPProtocolRequestMethod
 Trace: AccessLogHTTPProtocolRequestMethod
 Connect: AccessLogHTTPProtocolRequestMethod
+LOST_EVENTS: PyroverAgentLossKind
+LOST_LOGS: PyroverAgentLossKind
+INCOMPLETE: PyroverAgentLossKind
 Write: AccessLogKernelWriteSyscall
 Writev: AccessLogKernelWriteSyscall
 Send: AccessLogKernelWriteSyscall
@@ -108,18 +117,20 @@ HTTP_1: AccessLogProtocolType
 HTTP_2: AccessLogProtocolType
 
 class EBPFAccessLogMessage(_message.Message):
-    __slots__ = ("node", "connection", "kernelLogs", "protocolLog", "quality")
+    __slots__ = ("node", "connection", "kernelLogs", "protocolLog", "quality", "agentReport")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     KERNELLOGS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOLLOG_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    AGENTREPORT_FIELD_NUMBER: _ClassVar[int]
     node: EBPFAccessLogNodeInfo
     connection: AccessLogConnection
     kernelLogs: _containers.RepeatedCompositeFieldContainer[AccessLogKernelLog]
     protocolLog: AccessLogProtocolLogs
     quality: PyroverConnectionQuality
-    def __init__(self, node: _Optional[_Union[EBPFAccessLogNodeInfo, _Mapping]] = ..., connection: _Optional[_Union[AccessLogConnection, _Mapping]] = ..., kernelLogs: _Optional[_Iterable[_Union[AccessLogKernelLog, _Mapping]]] = ..., protocolLog: _Optional[_Union[AccessLogProtocolLogs, _Mapping]] = ..., quality: _Optional[_Union[PyroverConnectionQuality, _Mapping]] = ...) -> None: ...
+    agentReport: PyroverAgentReport
+    def __init__(self, node: _Optional[_Union[EBPFAccessLogNodeInfo, _Mapping]] = ..., connection: _Optional[_Union[AccessLogConnection, _Mapping]] = ..., kernelLogs: _Optional[_Iterable[_Union[AccessLogKernelLog, _Mapping]]] = ..., protocolLog: _Optional[_Union[AccessLogProtocolLogs, _Mapping]] = ..., quality: _Optional[_Union[PyroverConnectionQuality, _Mapping]] = ..., agentReport: _Optional[_Union[PyroverAgentReport, _Mapping]] = ...) -> None: ...
 
 class EBPFAccessLogNodeInfo(_message.Message):
     __slots__ = ("name", "netInterfaces", "bootTime", "clusterName", "policy", "addresses")
@@ -516,6 +527,62 @@ class PyroverLateRead(_message.Message):
     l3Metrics: AccessLogKernelReadL3Metrics
     l4Metrics: AccessLogKernelReadL4Metrics
     def __init__(self, l2Metrics: _Optional[_Union[AccessLogKernelReadL2Metrics, _Mapping]] = ..., l3Metrics: _Optional[_Union[AccessLogKernelReadL3Metrics, _Mapping]] = ..., l4Metrics: _Optional[_Union[AccessLogKernelReadL4Metrics, _Mapping]] = ...) -> None: ...
+
+class PyroverAgentReport(_message.Message):
+    __slots__ = ("toldAt", "startedAt", "version", "kernel", "attachMode", "declaredHooks", "attachedHooks", "missingHooks", "losses", "capturedLogs", "deliveredLogs", "waitingLogs", "spoolBytes", "residentBytes")
+    TOLDAT_FIELD_NUMBER: _ClassVar[int]
+    STARTEDAT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    ATTACHMODE_FIELD_NUMBER: _ClassVar[int]
+    DECLAREDHOOKS_FIELD_NUMBER: _ClassVar[int]
+    ATTACHEDHOOKS_FIELD_NUMBER: _ClassVar[int]
+    MISSINGHOOKS_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    CAPTUREDLOGS_FIELD_NUMBER: _ClassVar[int]
+    DELIVEREDLOGS_FIELD_NUMBER: _ClassVar[int]
+    WAITINGLOGS_FIELD_NUMBER: _ClassVar[int]
+    SPOOLBYTES_FIELD_NUMBER: _ClassVar[int]
+    RESIDENTBYTES_FIELD_NUMBER: _ClassVar[int]
+    toldAt: _common_pb2.Instant
+    startedAt: _common_pb2.Instant
+    version: str
+    kernel: str
+    attachMode: str
+    declaredHooks: int
+    attachedHooks: int
+    missingHooks: _containers.RepeatedCompositeFieldContainer[PyroverMissingHook]
+    losses: _containers.RepeatedCompositeFieldContainer[PyroverAgentLoss]
+    capturedLogs: int
+    deliveredLogs: int
+    waitingLogs: int
+    spoolBytes: int
+    residentBytes: int
+    def __init__(self, toldAt: _Optional[_Union[_common_pb2.Instant, _Mapping]] = ..., startedAt: _Optional[_Union[_common_pb2.Instant, _Mapping]] = ..., version: _Optional[str] = ..., kernel: _Optional[str] = ..., attachMode: _Optional[str] = ..., declaredHooks: _Optional[int] = ..., attachedHooks: _Optional[int] = ..., missingHooks: _Optional[_Iterable[_Union[PyroverMissingHook, _Mapping]]] = ..., losses: _Optional[_Iterable[_Union[PyroverAgentLoss, _Mapping]]] = ..., capturedLogs: _Optional[int] = ..., deliveredLogs: _Optional[int] = ..., waitingLogs: _Optional[int] = ..., spoolBytes: _Optional[int] = ..., residentBytes: _Optional[int] = ...) -> None: ...
+
+class PyroverMissingHook(_message.Message):
+    __slots__ = ("name", "stage", "reason", "lost")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    stage: str
+    reason: str
+    lost: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., lost: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PyroverAgentLoss(_message.Message):
+    __slots__ = ("kind", "part", "cause", "count")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    kind: PyroverAgentLossKind
+    part: str
+    cause: str
+    count: int
+    def __init__(self, kind: _Optional[_Union[PyroverAgentLossKind, str]] = ..., part: _Optional[str] = ..., cause: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class EBPFTimestamp(_message.Message):
     __slots__ = ("offset",)

@@ -8,7 +8,7 @@ from agent.discovery.host import SocketScan
 from agent.events.layout import EVENT, EventFlag, EventKind, Role
 from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
-from agent.pipeline import Pipeline
+from agent.pipeline import Pipeline, Report
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.synthetic import SECOND, FakeHost, address, event, events, facts, released, socket_facts
 from tests.agent.wire_totals import totals_by_service
@@ -21,7 +21,9 @@ CLIENT, SERVER = ("127.0.0.1", 40000), ("127.0.0.1", 80)
 class Agent:
     """A pipeline over a host made by hand, with what it delivered."""
 
-    def __init__(self, *, max_count: int = 1000, period: float = 5, connections: int = 100) -> None:
+    def __init__(
+        self, *, max_count: int = 1000, period: float = 5, connections: int = 100, report: Report | None = None
+    ) -> None:
         self.host = FakeHost()
         self.batches: list[Batch] = []
         self.ledger = Ledger()
@@ -30,7 +32,13 @@ class Agent:
             limits=Limits(connections=connections),
         )
         self.pipeline = Pipeline(
-            configuration, "node-1", 999, host=self.host, ledger=self.ledger, deliver=self.batches.append
+            configuration,
+            "node-1",
+            999,
+            host=self.host,
+            ledger=self.ledger,
+            deliver=self.batches.append,
+            report=report or Reports(due=False),
         )
 
     def messages(self) -> list[wire.EBPFAccessLogMessage]:
@@ -63,6 +71,48 @@ def test_a_flush_comes_with_a_number_of_logs() -> None:
     agent.pipeline.step(events(*[event(K.READ, size=1)] * 7), 3)
     assert [batch.logs for batch in agent.batches] == [3, 3, 3]
     assert agent.pipeline.pending == 1
+
+
+class Reports:
+    """Says what it is asked, when it is due."""
+
+    def __init__(self, *, due: bool = True) -> None:
+        self.due = due
+        self.asked: list[tuple[int, bool]] = []
+
+    def __call__(self, now_ns: int, *, alone: bool) -> bytes:
+        self.asked.append((now_ns, alone))
+        report = wire.PyroverAgentReport(capturedLogs=now_ns)
+        due, self.due = self.due, False
+        return wire.EBPFAccessLogMessage(agentReport=report).SerializeToString() if due else b""
+
+
+def test_a_report_of_the_agent_goes_with_the_node() -> None:
+    reports = Reports()
+    agent = Agent(report=reports)
+    agent.pipeline.start(0)
+    for at in (1, 2):
+        agent.pipeline.step(event(K.ACCEPT, inode=at), at)
+        agent.pipeline.flush(at)
+    assert reports.asked == [(1, False), (1, True), (2, False), (2, True)]
+    first, *others = agent.messages()
+    assert (first.node.name, first.agentReport.capturedLogs) == ("node-1", 1)
+    assert len(others) == 3
+    assert not any(message.HasField("agentReport") for message in others)
+
+
+def test_a_report_without_logs_is_a_stream_of_its_own() -> None:
+    reports = Reports()
+    agent = Agent(period=5, report=reports)
+    agent.pipeline.start(0)
+    agent.pipeline.step(NOTHING, 5 * SECOND)
+    (batch,) = agent.batches
+    (message,) = agent.messages()
+    assert (batch.logs, message.node.name, message.agentReport.capturedLogs) == (0, "node-1", 5 * SECOND)
+    agent.pipeline.step(NOTHING, 10 * SECOND)
+    assert reports.asked == [(5 * SECOND, True), (10 * SECOND, True)]
+    assert len(agent.batches) == 1
+    assert agent.ledger.balance().captured == 0
 
 
 def test_the_node_begins_each_stream() -> None:
