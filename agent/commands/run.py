@@ -49,6 +49,7 @@ from agent.telemetry.counted_transport import CountedTransport
 from agent.telemetry.messages import Messages
 from agent.telemetry.parts import Parts
 from agent.telemetry.progress import ProgressNotes
+from agent.telemetry.reports import AgentReports
 from agent.tls.watcher import TlsWatcher
 
 SHUTDOWN_SECONDS = 5.0
@@ -180,6 +181,7 @@ class Capture:
             mute=source.mute,
             pods=pods,
             exclude=exclusion.exclude,
+            report=AgentReports(lambda: self.parts),
         )
         self._reported = reported(configuration, self._pipeline, host)
         self._trimmer = MemoryTrimmer()
