@@ -79,6 +79,13 @@ class Backend(_Section, frozen=True):
     authentication: Annotated[
         str, Key("ROVER_BACKEND_AUTHENTICATION", 'sent with each call as metadata "authentication"', secret=True)
     ] = ""
+    authentication_file: Annotated[
+        str,
+        Key(
+            "ROVER_BACKEND_AUTHENTICATION_FILE",
+            "file whose first line is sent so instead; it is read again when it changes (security.md)",
+        ),
+    ] = ""
 
 
 class Core(_Section, frozen=True):

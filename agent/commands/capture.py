@@ -52,6 +52,16 @@ class Stop:
                 signal.signal(number, handler)
 
 
+@contextmanager
+def hangups(handler: Callable[..., None]) -> Iterator[None]:
+    """Call a handler at each SIGHUP meanwhile, which would end the program otherwise."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def open_kernel(configuration: Configuration) -> KernelSource:
     """Attach to the kernel; the agent itself is not watched."""
     return KernelSource.open(

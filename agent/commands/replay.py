@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from agent.commands import arguments as shared
 from agent.commands.capture import Stop, fail
-from agent.commands.run import open_transport
+from agent.commands.credentials import Credentials
 from agent.config import Configuration, ConfigurationError
 from agent.discovery.recorded import RecordedHost
 from agent.events.recording import MomentKind, RecordingError, RecordingReader
@@ -99,7 +99,7 @@ def _to_file(file: BinaryIO, ledger: Ledger) -> Callable[[Batch], None]:
 
 
 def _to_backend(configuration: Configuration, ledger: Ledger, stack: ExitStack, stop: Stop) -> Callable[[Batch], None]:
-    transport = open_transport(configuration.core.backend)
+    transport = Credentials(configuration.core.backend).open_transport()
     stack.callback(transport.close)
     limits = SenderLimits(logs=configuration.limits.queue_logs, size=configuration.limits.queue_bytes)
     sender = Sender(transport, ledger, limits)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.commands.backend import open_client
+from agent.commands.credentials import Credentials
 from agent.config import Configuration
 from agent.discovery.host import Host
 from agent.discovery.node_addresses import NodeAddresses
@@ -16,12 +16,13 @@ from agent.reporting.reporter import Reporter
 
 
 @contextmanager
-def open_reporter(configuration: Configuration, run: str) -> Iterator[Reporter | None]:
+def open_reporter(configuration: Configuration, run: str, credentials: Credentials) -> Iterator[Reporter | None]:
     """What tells the backend which processes there are, meanwhile; None when the configuration has that off.
 
     Args:
         configuration: How often, and where to.
         run: An id of this run of the agent.
+        credentials: What is shown to the backend.
 
     Raises:
         ConfigurationError: a certificate cannot be read, or a value cannot be used.
@@ -30,8 +31,8 @@ def open_reporter(configuration: Configuration, run: str) -> Iterator[Reporter |
     if not (settings.kubernetes.active or configuration.discovery.reported):
         yield None
         return
-    client, metadata = open_client(configuration.core.backend)
-    reporter = Reporter(client, Beats(run, settings.properties_report_period), settings.heartbeat_period, metadata)
+    beats = Beats(run, settings.properties_report_period)
+    reporter = Reporter(credentials.open_client(), beats, settings.heartbeat_period)
     try:
         call_with_only((), reporter.start)  # it reads what the network sends
         yield reporter

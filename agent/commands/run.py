@@ -3,6 +3,7 @@
 import argparse
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 import msgspec
 
 from agent.commands import arguments as shared
-from agent.commands.backend import read_security
 from agent.commands.capture import (
     Stop,
     describe_start,
     follow,
+    hangups,
     monotonic_ns,
     node_name,
     open_conntrack,
@@ -23,6 +24,7 @@ from agent.commands.capture import (
     open_tls,
 )
 from agent.commands.cluster import open_cluster
+from agent.commands.credentials import Credentials
 from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
@@ -30,7 +32,7 @@ from agent.commands.missing import width_of
 from agent.commands.reporting import open_reporter, reported
 from agent.commands.spool import open_spool
 from agent.commands.telemetry import measured_programs, open_status
-from agent.config import Backend, Configuration, ConfigurationError
+from agent.config import Configuration, ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.exclusion import Exclusion
 from agent.discovery.kubernetes.names import PodNames
@@ -76,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             configuration = shared.configuration(arguments)
             messages.use(configuration.logger.format)
-            transport = open_transport(configuration.core.backend)
+            credentials = Credentials(configuration.core.backend)
+            stack.enter_context(hangups(credentials.ask))
+            transport = credentials.open_transport()
             stack.callback(transport.close)
             figures = _open_figures(arguments.figures, stack)
             spool = open_spool(configuration, stack)
@@ -84,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
             status = stack.enter_context(open_status(configuration, messages))
             # Before the kernel: while all pods are listed for the first time there is nobody to take events.
             pods = call_with_only([DAC_READ_SEARCH], lambda: stack.enter_context(open_cluster(configuration, identity)))
-            reporter = stack.enter_context(open_reporter(configuration, identity))
+            reporter = stack.enter_context(open_reporter(configuration, identity, credentials))
             stack.enter_context(measured_programs(configuration))
             source = stack.enter_context(open_kernel(configuration))
         except (ConfigurationError, LoaderError, ValueError) as error:
@@ -101,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             tls=tls,
             pods=pods,
             reporter=reporter,
+            refresh=credentials.refresh,
         )
         status.begin(capture.parts)
         stack.callback(status.end)
@@ -127,18 +132,6 @@ def _open_figures(path: Path | None, stack: ExitStack) -> FileIO | None:
         raise ValueError(f"--figures: {path} cannot be written: {error.strerror}") from error
 
 
-def open_transport(backend: Backend) -> GrpcTransport:
-    """A transport to the configured backend.
-
-    Raises:
-        ConfigurationError: a certificate cannot be read, or a value cannot be used.
-    """
-    try:
-        return GrpcTransport(backend.addr, read_security(backend), backend.authentication)
-    except ValueError as error:
-        raise ConfigurationError(f"core.backend: {error}") from error
-
-
 class Capture:
     """The agent between the kernel and the backend.
 
@@ -157,8 +150,9 @@ class Capture:
         tls: TlsWatcher | None,
         pods: PodNames | None,
         reporter: Reporter | None,
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
-        """Put everything together; nothing happens yet."""
+        """Put everything together; nothing happens yet. `refresh` is called at each step."""
         containers = open_containers(configuration) if pods is None else None  # pods have names of their own
         host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
         ledger = Ledger() if spool is None else spool.ledger
@@ -185,6 +179,7 @@ class Capture:
         )
         self._reported = reported(configuration, self._pipeline, host)
         self._trimmer = MemoryTrimmer()
+        self._refresh = refresh
         self.parts = Parts(
             configuration=configuration,
             source=source,
@@ -231,6 +226,7 @@ class Capture:
         self.parts.notes.note_when_due(now_ns)
         if self.parts.reporter is not None:
             self.parts.reporter.tick(now_ns, self._reported)
+        self._refresh()
         self._trimmer.trim()
 
     def _figures(self) -> Figures:

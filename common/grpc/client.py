@@ -91,6 +91,14 @@ class GrpcClient:
             self._note_failure(self._address)
         self._disconnect()
 
+    def renew(self, security: Security | None) -> None:
+        """Make later connections with these certificates; the one that there is stays. For any thread.
+
+        Raises:
+            ValueError: a certificate or a key cannot be used, and what was used before stays.
+        """
+        self._secure = _secured(security, self._target.host)
+
     def interrupt(self) -> None:
         """End the call that is under way, if any; the server is told."""
         self._interrupter.interrupt()

@@ -26,6 +26,7 @@ class FailoverClient:
         security: How to use TLS with all of them; None for plain text.
 
     Attributes:
+        metadata: of each call, before its own; may be replaced by any thread.
         failures: calls that were not answered with OK, by server.
         moves: how often a server was left for another one.
 
@@ -42,6 +43,7 @@ class FailoverClient:
         self._answered: str | None = None
         """The server that answered the last call that was answered."""
         self._failing = False
+        self.metadata: Sequence[tuple[str, str]] = ()
         self.failures: Counter[str] = Counter()
         self.moves = 0
 
@@ -66,12 +68,21 @@ class FailoverClient:
         Raises:
             Interrupted: another thread asked for that.
         """
-        answer = self._clients[self._at].call(path, metadata, body, timeout)
+        answer = self._clients[self._at].call(path, (*self.metadata, *metadata), body, timeout)
         if answer.status is Status.OK:
             self._note_answer()
         else:
             self._move_on(answer)
         return answer
+
+    def renew(self, security: Security | None) -> None:
+        """Make later connections with these certificates; those that there are stay. For any thread.
+
+        Raises:
+            ValueError: a certificate or a key cannot be used, and what was used before stays.
+        """
+        for client in self._clients:
+            client.renew(security)  # what one cannot use none can
 
     def interrupt(self) -> None:
         """End the call that is under way, if any; the server is told."""

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.commands.capture import Stop
+from agent.commands.credentials import Credentials
 from agent.commands.live import Figures
-from agent.commands.run import Capture, open_transport
+from agent.commands.run import Capture
 from agent.config import AccessLog, Backend, Configuration, Core, Flush
 from agent.config_durations import Duration
 from agent.kernel.source import KernelSource
@@ -69,7 +70,7 @@ def running(configuration: Configuration, talker: Talker) -> Iterator[tuple[Capt
     stop, finals = Stop(None), list[Figures]()
     with ExitStack() as stack:
         source = stack.enter_context(KernelSource.open(attach=ATTACH, only_processes=[talker.process.pid]))
-        transport = open_transport(configuration.core.backend)
+        transport = Credentials(configuration.core.backend).open_transport()
         stack.callback(transport.close)
         capture = Capture(
             configuration, source, transport, spool=None, conntrack=None, tls=None, pods=None, reporter=None
