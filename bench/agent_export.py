@@ -9,6 +9,7 @@ The kernel, the ring and the network are not part of it.
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def track(events: Events) -> TrackedLogs:
     """The logs of events."""
     collected: list[TrackedLogs] = []
     pipeline = Pipeline(Configuration(), "node", 1, host=Host(), ledger=Ledger(), deliver=lambda _: None)
-    pipeline._assembler.append = collected.append  # type: ignore[method-assign]  # noqa: SLF001 - stands in the way out
+    pipeline._assembler.append = collected.append  # type: ignore[assignment]  # noqa: SLF001 - stands in the way out
     pipeline.step(events, 0)
     views = {number: view for tracked in collected for number, view in tracked.views.items()}
     return TrackedLogs(np.concatenate([tracked.logs for tracked in collected]), views)
@@ -169,8 +170,8 @@ def main() -> None:
             report.row(label, figures)
     for rows, stages in [(rows, stages) for stages in (False, True) for rows in (10, 100, 1_000, 10_000)]:
         tracked = track(make_events(rows, 20, stages=stages))
-        columns = best(lambda tracked=tracked: encode_kernel_logs(tracked.logs)) / len(tracked.logs)
-        fields = best(lambda tracked=tracked: plain(tracked.logs)) / len(tracked.logs)
+        columns = best(partial(encode_kernel_logs, tracked.logs)) / len(tracked.logs)
+        fields = best(partial(plain, tracked.logs)) / len(tracked.logs)
         label = f"encoding alone, {rows:,} logs, {'all' if stages else 'no'} stages"
         report.row(label, {"us a log": columns * 1e6, "us field by field": fields * 1e6})
     tracked = track(make_events(10_000, 4))

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -175,12 +176,17 @@ def run(steps: list[Step]) -> tuple[float, int, int]:
     return time.process_time() - began, size, told
 
 
+def talks_of(make: Callable[[], Talk]) -> list[Talk]:
+    """One for each connection."""
+    return [make() for _ in range(CONNECTIONS)]
+
+
 def main() -> None:
     """Measure and print."""
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 30_000
     protocol1, one = http1()
     _, sixteen = pipelined()
-    cases = {
+    cases: dict[str, tuple[ConversationProtocol, Callable[[], list[Talk]]]] = {
         "HTTP/1, one at a time": (protocol1, lambda: [one] * CONNECTIONS),
         "HTTP/1, 16 pipelined": (protocol1, lambda: [sixteen] * CONNECTIONS),
     }
@@ -191,7 +197,7 @@ def main() -> None:
         ("gRPC, 20 streams a call", 20, True),
     ):
         protocol, talk = http2(at_once, grpc=grpc)
-        cases[name] = protocol, lambda talk=talk: [talk() for _ in range(CONNECTIONS)]
+        cases[name] = protocol, partial(talks_of, talk)
     report = Report("agent_http", f"{wanted} exchanges")
     for name, (protocol, talks) in cases.items():
         steps = make_steps(protocol, talks(), wanted)

@@ -163,7 +163,7 @@ class Connection:
         if kind == WINDOW_UPDATE:
             stream.window += int.from_bytes(payload, "big")
         elif kind == HEADERS:
-            stream.headers.update(self._decoder.decode(payload))
+            stream.headers.update(self._decoder.decode(payload))  # type: ignore[arg-type] # pairs of text
             stream.done = bool(flags & END_STREAM)
         elif kind == DATA:
             stream.body += payload

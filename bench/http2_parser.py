@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from hpack import Decoder, Encoder
@@ -166,9 +167,9 @@ def main() -> None:
     print(f"{'':28}{'exchanges/s':>12}{'us each':>9}{'HPACK us':>10}{'by hpack':>10}")
     for name, write in (("unary calls of gRPC", unary), ("the same with a trace", traced), ("GETs", get)):
         conversation = Conversation(exchanges, write)
-        each = microseconds(lambda of=conversation: read(of), exchanges)
-        ours = microseconds(lambda of=conversation: decode(of), exchanges)
-        theirs = microseconds(lambda of=conversation: decode_with_hpack(of), exchanges)
+        each = microseconds(partial(read, conversation), exchanges)
+        ours = microseconds(partial(decode, conversation), exchanges)
+        theirs = microseconds(partial(decode_with_hpack, conversation), exchanges)
         print(f"{name:28}{1e6 / each:12,.0f}{each:9.1f}{ours:10.1f}{theirs:10.1f}")
     text = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(b"00-463ac35c9f6413ad48485a3953bb6124-01" * 5)
     whole = microseconds(lambda: [_decode(text) for _ in range(1_000)], 1_000)

@@ -32,6 +32,7 @@ from google.protobuf.message import Message
 
 from backend.server.access_logs import PATH
 from bench.http2 import Broken, Connection, coalesced, framed
+from protos.common import common_pb2
 from protos.ebpf import accesslog_pb2
 
 SERVER_CORE, SENDER_CORE = 0, 1
@@ -56,8 +57,8 @@ def message(number: int, logs: int, boot_seconds: int | None) -> bytes:
         end.serviceName = f"service-{of:05}.default"
         end.podName = f"service-{of:05}-6b7d8c9f5-{number % INSTANCES_OF_A_SERVICE:05}"
         end.containerName, end.processName, end.port = "app", "python", port
-    made.connection.role = 1  # server
-    made.connection.protocol = 1  # HTTP/1
+    made.connection.role = common_pb2.server
+    made.connection.protocol = accesslog_pb2.HTTP_1
     for index, name in enumerate(KINDS[logs]):
         operation = getattr(made.kernelLogs.add(), name)
         operation.startTime.offset.offset = UP_NS + number * 1_000 + index

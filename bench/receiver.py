@@ -53,7 +53,7 @@ def message(number: int, *, node: bool) -> bytes:
     local.serviceName, local.podName = "productpage.default", f"productpage-6b7d8c-{number:05}"
     local.containerName, local.processName, local.port = "app", "python", 9_080
     remote.host, remote.port = f"10.1.{number // 250}.{number % 250}", 9_080
-    made.connection.protocol = 1
+    made.connection.protocol = accesslog_pb2.HTTP_1
     for index, name in enumerate(("connect", "write", "read", "close")):
         operation = getattr(made.kernelLogs.add(), name)
         operation.startTime.offset.offset = 3_500_000_000_000 + number * 1_000 + index
@@ -137,7 +137,9 @@ async def serve_pyrover() -> None:
 def serve_grpcio(take: Callable[[Iterator[accesslog_pb2.EBPFAccessLogMessage]], None]) -> None:
     """Run grpcio's server until standard input ends."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    accesslog_pb2_grpc.add_EBPFAccessLogServiceServicer_to_server(Servicer(take), server)
+    accesslog_pb2_grpc.add_EBPFAccessLogServiceServicer_to_server(  # type: ignore[no-untyped-call] # generated
+        Servicer(take), server
+    )
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
     reporter = threading.Thread(target=report_usage)
