@@ -1,13 +1,15 @@
 """Simulate many histories of delivery: `python -m tests.delivery.histories --count 5000 --seed 1`.
 
-Prints what happened in them, and stops at the first in which a promise is broken, with its seed.
+Prints what happened in them, also when it is interrupted, and stops at the first in which a promise is broken, with
+its seed.
 """
 
 import argparse
+import contextlib
 import time
 from collections import Counter
 
-from tests.delivery.simulation import MEDIA, simulate
+from tests.delivery.simulation import MEDIA, History, simulate
 
 
 def main() -> None:
@@ -19,26 +21,28 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.perf_counter()
     totals: Counter[str] = Counter()
-    for seed in range(arguments.seed, arguments.seed + arguments.count):
-        medium = arguments.store
-        if medium == "both":
-            medium = "memory" if seed % 10 else "duckdb"
-        history = simulate(seed, medium)
-        totals.update(
-            {
-                "histories": 1,
-                "logs captured": history.captured,
-                "logs delivered": history.delivered,
-                "logs stored": history.stored,
-                "batches acknowledged": history.acknowledged,
-                "agents killed": history.agent_deaths,
-                "backends killed": history.backend_deaths,
-                **{f"logs lost, {cause}": count for cause, count in history.lost.items()},
-            }
-        )
+    with contextlib.suppress(KeyboardInterrupt):
+        for seed in range(arguments.seed, arguments.seed + arguments.count):
+            medium = arguments.store
+            if medium == "both":
+                medium = "memory" if seed % 10 else "duckdb"
+            totals.update(_figures(simulate(seed, medium)))
     for name, count in totals.items():
         print(f"{name:24}{count:10,}")
     print(f"{'seconds':24}{time.perf_counter() - began:10,.1f}")
+
+
+def _figures(history: History) -> dict[str, int]:
+    return {
+        "histories": 1,
+        "logs captured": history.captured,
+        "logs delivered": history.delivered,
+        "logs stored": history.stored,
+        "batches acknowledged": history.acknowledged,
+        "agents killed": history.agent_deaths,
+        "backends killed": history.backend_deaths,
+        **{f"logs lost, {cause}": count for cause, count in history.lost.items()},
+    }
 
 
 if __name__ == "__main__":
