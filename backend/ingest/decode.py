@@ -31,7 +31,7 @@ MAXIMUM_LOGS = 1_000_000
 VALID, MALFORMED, IRREGULAR, TOO_MANY_LOGS = range(4)
 """Verdicts on a message."""
 
-NODE, CONNECTION, PROTOCOL_LOG = range(3)
+NODE, CONNECTION, PROTOCOL_LOG, AGENT_REPORT = range(4)
 """Byte ranges of a message."""
 
 LARGEST_KERNEL_OPERATION = 5
@@ -40,7 +40,7 @@ LARGEST_KERNEL_OPERATION = 5
 SCHEMA = tables.build(
     cast("Descriptor", EBPFAccessLogMessage.DESCRIPTOR),
     logs={"kernelLogs": 0, "protocolLog": LARGEST_KERNEL_OPERATION},
-    ranges=("node", "connection", "protocolLog"),
+    ranges=("node", "connection", "protocolLog", "agentReport"),
     start="startTime.offset.offset",
     end="endTime.offset.offset",
     extensions=(
@@ -64,7 +64,8 @@ class Decoded:
     verdicts: NDArray[np.int8]
     """Per message: VALID, MALFORMED or TOO_MANY_LOGS."""
     ranges: NDArray[np.int64]
-    """[message, NODE | CONNECTION | PROTOCOL_LOG, start | end] in the buffer of `frames`; start is -1 if absent."""
+    """[message, NODE | CONNECTION | PROTOCOL_LOG | AGENT_REPORT, start | end] in the buffer of `frames`; start is -1 if
+    absent."""
     message: NDArray[np.int32]
     """Per log, the message it came in; never decreasing."""
     operation: NDArray[np.int8]

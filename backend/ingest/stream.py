@@ -14,10 +14,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.ingest.batch import START, Connection, LogBatch, LogKind
+from backend.ingest.batch import START, Connection, LogBatch, LogKind, Node
 from backend.ingest.carry import spread, survey
 from backend.ingest.counts import Counts, LogLoss, MessageLoss
-from backend.ingest.decode import CONNECTION, NODE, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
+from backend.ingest.decode import AGENT_REPORT, CONNECTION, NODE, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
 from backend.ingest.framing import Frames
 from backend.ingest.interning import LARGEST_TEXT, NO_NODE, Interner
 from backend.ingest.judge import judge
@@ -76,10 +76,15 @@ class LogStream:
         interner: Shared by the streams of a process.
         period: The times that are believed.
         clock_ns: Unix time in nanoseconds.
+        hear: Is told of each message that names a node, with the report that its agent sends beside it.
     """
 
     def __init__(
-        self, interner: Interner, period: Period | None = None, clock_ns: Callable[[], int] = time.time_ns
+        self,
+        interner: Interner,
+        period: Period | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+        hear: Callable[[Node, bytes | None], None] = lambda _node, _report: None,
     ) -> None:
         self.counts = Counts()
         """What this stream has carried, from its beginning."""
@@ -90,6 +95,7 @@ class LogStream:
         self._retention_ns = _nanoseconds(period.retention)
         self._clock_difference_ns = _nanoseconds(period.clock_difference)
         self._clock_ns = clock_ns
+        self._hear = hear
         self._node = NO_NODE
         self._current: bytes | LogLoss = LogLoss.NO_CONNECTION
         self._slots: dict[Connection, int] = {}
@@ -208,6 +214,7 @@ class LogStream:
         verdict = int(decoded.verdicts[message])
         if verdict == VALID:
             self._node = self._interner.node(decoded.bytes_of(message, NODE) or b"")
+            self._hear(self._node.node, decoded.bytes_of(message, AGENT_REPORT))
             return
         loss = MessageLoss.TOO_MANY_LOGS if verdict == TOO_MANY_LOGS else MessageLoss.UNDECODABLE
         self.counts.lost_messages[loss] += 1

@@ -13,11 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from backend.agents.book import AgentBook
 from backend.console.pages import console_routes
 from backend.dashboards.book import Dashboards
 from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.oal.loader import load
+from backend.query.agents import agents as heard_agents
 from backend.query.catalog import Catalog
 from backend.query.endpoints import endpoints
 from backend.query.errors import QueryError
@@ -61,6 +63,7 @@ class Backend:
     catalog: Catalog
     registry: CollectorRegistry
     started: float
+    agents: AgentBook
 
 
 def _metrics(backend: Backend, asked: Parameters) -> msgspec.Struct:
@@ -98,6 +101,7 @@ QUESTIONS = (
         (*EXPRESSION, *SPAN),
         lambda backend, asked: expression(backend.storage, backend.catalog, asked),
     ),
+    Question("/api/agents", (), lambda backend, asked: heard_agents(backend.agents, asked.now), blocks=False),
     Question("/api/metrics/names", (), lambda backend, _: MetricNames(backend.catalog.names())),
     Question(
         "/api/status", (), lambda backend, asked: status(backend.registry, backend.started, asked.now), blocks=False
@@ -114,6 +118,7 @@ def routes(
     started: float | None = None,
     compatibility: Compatibility | None = None,
     dashboards: Dashboards | None = None,
+    agents: AgentBook | None = None,
 ) -> list[BaseRoute]:
     """Everything that is read over HTTP: the API under /api and the console at /.
 
@@ -125,13 +130,15 @@ def routes(
         started: when the backend started; now if that is not said.
         compatibility: what to read as Apache SkyWalking does.
         dashboards: gives the dashboards that count now; by default those that come with the program.
+        agents: who was heard, and what each tells of itself; by default nobody.
 
     Raises:
         OalError: the definitions that come with the program cannot be loaded.
     """
     turns = Turns(RUNNING, WAITING)
     catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions, compatibility)
-    backend = Backend(storage, catalog, registry, clock() if started is None else started)
+    book = agents if agents is not None else AgentBook(clock=clock)
+    backend = Backend(storage, catalog, registry, clock() if started is None else started, book)
     asked = [
         Route(question.path, _endpoint(question, backend, clock, turns), methods=["GET"]) for question in QUESTIONS
     ]

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from backend.ingest.batch import Node
 from backend.ingest.batches import StoredBatches
 from backend.ingest.budget import Budget, Lease
 from backend.ingest.counts import Counts
@@ -57,6 +58,7 @@ class AccessLogService:
         budget: Shared by all calls.
         period: The times that are believed.
         message_limit: Bytes of one message.
+        hear: Is told which nodes send, each with what its agent tells of itself where it does.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class AccessLogService:
         budget: Budget | None = None,
         period: Period | None = None,
         message_limit: int = DEFAULT_MESSAGE_LIMIT,
+        hear: Callable[[Node, bytes | None], None] = lambda _node, _report: None,
     ) -> None:
         self.sink = sink
         self.budget = budget or Budget()
         self.period = period or Period()
         self.message_limit = message_limit
+        self.hear = hear
         self.interner = Interner()
         self.batches = StoredBatches()
         self.counts = Counts()
@@ -105,7 +109,7 @@ class _Collecting:
         self._service = service
         self._call = call
         self._framer = Framer(call.encoding, service.message_limit)
-        self._stream = LogStream(service.interner, service.period)
+        self._stream = LogStream(service.interner, service.period, hear=service.hear)
         self._unstored: deque[tuple[asyncio.Future[None], int]] = deque()
         self._unstored_bytes = 0
         self._timer: asyncio.TimerHandle | None = None

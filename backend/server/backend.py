@@ -12,6 +12,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from starlette.routing import BaseRoute
 
+from backend.agents.book import AgentBook
+from backend.agents.telemetry import AgentCollector
 from backend.dashboards.book import DashboardBook
 from backend.dashboards.loading import load_dashboards
 from backend.dashboards.model import Dashboard, DashboardError
@@ -96,15 +98,26 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         await analysis.open()
         await alarms.open(analysis.storage)
         await _send_metrics(analysis, stack)
+        agents = AgentBook()
+        registry.register(AgentCollector(agents))
         service = AccessLogService(
             Hearing(analysis.pipeline, naming.hosts.hear),
             Budget(settings.limits.buffered_bytes),
             settings.period,
             settings.limits.message_bytes,
+            agents.hear,
         )
         registry.register(ReceiverCollector(service, application))
         dashboards = await asyncio.to_thread(_load_dashboards, analysis)
-        opened = _Opened(naming, analysis, alarms, application=application, service=service, dashboards=dashboards)
+        opened = _Opened(
+            naming,
+            analysis,
+            alarms,
+            application=application,
+            service=service,
+            agents=agents,
+            dashboards=dashboards,
+        )
         stack.push_async_callback(opened.reloader.settle)
         opened.open()
         readiness.done(_STORAGE)
@@ -122,12 +135,14 @@ class _Opened:
         *,
         application: BackendApplication,
         service: AccessLogService,
+        agents: AgentBook,
         dashboards: Sequence[Dashboard],
     ) -> None:
         self._analysis = analysis
         self._alarms = alarms
         self._application = application
         self._service = service
+        self._agents = agents
         self._started = time.time()
         self._dashboards = DashboardBook(dashboards)
         kept = FileTemplates(analysis.settings.folder / TEMPLATES)
@@ -195,6 +210,7 @@ class _Opened:
                 started=self._started,
                 compatibility=compatibility,
                 dashboards=self._dashboards,
+                agents=self._agents,
             ),
         ]
 

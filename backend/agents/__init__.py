@@ -1,0 +1,1 @@
+"""The agents themselves: who was heard, what each tells of itself."""
