@@ -1,8 +1,6 @@
 """An agent of a simulation: the real queue, spool and ledger, over a network that cuts, delays, repeats and forgets."""
 
 import asyncio
-import itertools
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,9 +15,9 @@ from agent.export.transport import _OUTCOMES, BATCH_ID, METHOD, Outcome
 from backend.server.asgi import Message, Scope
 from common.grpc.messages import encode_timeout, frame_messages
 from common.grpc.status import Status
-from protos.ebpf import accesslog_pb2
 from tests.delivery.backends import Incarnation, SimulatedBackend
 from tests.delivery.faults import Crash, Faults, FaultyOs, FaultyPath
+from tests.delivery.streams import stream_of
 
 DOUBTS = SenderLimits().doubtful_attempts
 
@@ -39,7 +37,7 @@ class Workload:
         identifier = str(uuid.UUID(int=faults.chance.getrandbits(128)))
         service = f"service-{len(self.logs)}"
         self.logs[identifier], self.services[identifier] = count, service
-        return Batch(_messages(service, count, faults.chance.randint(1, count)), count, identifier)
+        return Batch(stream_of(service, count, faults.chance.randint(1, count)), count, identifier)
 
 
 class SimulatedAgent:
@@ -213,21 +211,3 @@ class SimulatedAgent:
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
         await application(scope, receive, send)
-
-
-def _messages(service: str, logs: int, messages: int) -> list[bytes]:
-    """A stream of one connection: the node, then messages with all the logs between them."""
-    first = accesslog_pb2.EBPFAccessLogMessage()
-    first.node.name = "node"
-    first.node.bootTime.seconds = int(time.time()) - 3_600
-    made = [accesslog_pb2.EBPFAccessLogMessage() for _ in range(messages)]
-    for message in made:
-        local = message.connection.local.kubernetes
-        local.serviceName, local.podName, local.processName, local.port = service, "pod", "process", 80
-        message.connection.remote.ip.host, message.connection.remote.ip.port = "10.0.0.2", 50_000
-    for number, message in zip(range(logs), itertools.cycle(made), strict=False):
-        write = message.kernelLogs.add().write
-        write.startTime.offset.offset = 3_500_000_000_000 + number
-        write.endTime.offset.offset = write.startTime.offset.offset + 1_000
-        write.l4Metrics.totalPackageSize = 1
-    return [message.SerializeToString() for message in (first, *made)]

@@ -11,32 +11,15 @@ import sys
 import time
 from pathlib import Path
 
-from agent.export.assembler import Batch
 from agent.export.sender import Sender, SenderLimits
 from agent.export.spool import Spool
 from agent.export.transport import GrpcTransport
-from protos.ebpf import accesslog_pb2
+from tests.delivery.streams import batch_of
 
 PATIENCE = 300.0
 """Seconds in which what is left has to be delivered: a bound on waiting, not an expectation."""
 PAUSE = 0.02
 """Seconds between batches, so that some are made while others are on their way."""
-
-
-def batch_of(service: str, logs: int) -> Batch:
-    """A stream of one connection of a service."""
-    first = accesslog_pb2.EBPFAccessLogMessage()
-    first.node.name = "node"
-    first.node.bootTime.seconds = int(time.time()) - 3_600
-    made = accesslog_pb2.EBPFAccessLogMessage()
-    local = made.connection.local.kubernetes
-    local.serviceName, local.podName, local.processName, local.port = service, "pod", "process", 80
-    made.connection.remote.ip.host, made.connection.remote.ip.port = "10.0.0.2", 50_000
-    for number in range(logs):
-        write = made.kernelLogs.add().write
-        write.startTime.offset.offset = 3_500_000_000_000 + number
-        write.endTime.offset.offset = write.startTime.offset.offset + 1_000
-    return Batch([first.SerializeToString(), made.SerializeToString()], logs)
 
 
 def main(  # noqa: PLR0917 - the arguments of a command

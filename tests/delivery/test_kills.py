@@ -20,7 +20,7 @@ import pytest
 from agent.export.assembler import Batch
 from agent.export.transport import GrpcTransport, Outcome
 from tests.backend.storage.clickhouse_servers import PROGRAM, running_servers
-from tests.delivery.sending_agent import batch_of
+from tests.delivery.streams import batch_of
 from tests.e2e.programs import PATIENCE, Backend, backend, program, read_line
 
 ROUNDS = int(os.environ.get("PYROVER_DELIVERY_ROUNDS", "3"))

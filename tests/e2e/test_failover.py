@@ -14,29 +14,12 @@ from agent.export.accounting import Ledger, Loss
 from agent.export.assembler import Batch
 from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport
-from protos.ebpf import accesslog_pb2
+from tests.delivery.streams import batch_of
 from tests.e2e.programs import PATIENCE, Backend, agent, backend, finish, program, read_line
 from tests.e2e.test_cluster import CALLER, SERVER
 
 BATCHES = 24
 LOGS = 50
-
-
-def batch_of(service: str) -> Batch:
-    """A stream of reads of one service, by which its arrival is seen."""
-    first = accesslog_pb2.EBPFAccessLogMessage()
-    first.node.name = "node"
-    first.node.bootTime.seconds = int(time.time()) - 3_600
-    made = accesslog_pb2.EBPFAccessLogMessage()
-    local = made.connection.local.kubernetes
-    local.serviceName, local.podName, local.processName, local.port = service, "pod", "process", 80
-    made.connection.remote.ip.host, made.connection.remote.ip.port = "10.0.0.2", 50_000
-    made.connection.protocol = 1
-    for number in range(LOGS):
-        read = made.kernelLogs.add().read
-        read.startTime.offset.offset = 3_500_000_000_000 + number
-        read.endTime.offset.offset = read.startTime.offset.offset + 1_000
-    return Batch([first.SerializeToString(), made.SerializeToString()], LOGS)
 
 
 def services(store: Backend) -> set[str]:
@@ -61,7 +44,7 @@ def test_a_backend_is_killed_and_the_other_one_takes_what_it_did_not_answer_for(
                 # Some were answered for, and others are on their way while it ends.
                 assert sender.wait_for_room(Batch([], SenderLimits().logs - 6 * LOGS), PATIENCE)
                 first.process.kill()
-            batch = batch_of(name)
+            batch = batch_of(name, LOGS)
             ledger.capture(batch.logs)
             sender.submit(batch)
         sender.stop(3 * PATIENCE)
