@@ -23,31 +23,20 @@ from tests.backend.server.support import until
 LONG = 60.0
 """Seconds that no test waits for."""
 TAGS = AlarmTags(data=[KeyStringValuePair(key="a", value="é"), KeyStringValuePair(key="level", value="CRITICAL")])
-TOLD = AlarmMessage(
-    scopeId=4,
-    scope="SERVICE_RELATION",
-    name="web to api",
-    id0="a",
-    id1="b",
-    ruleName="slow_rule",
-    alarmMessage='<web> to "api" %s is slow',
-    startTime=1_800_000_000_000,
-    tags=TAGS,
-    uuid="id-1",
-)
-OVER = AlarmRecoveryMessage(
-    scopeId=4,
-    scope="SERVICE_RELATION",
-    name="web to api",
-    id0="a",
-    id1="b",
-    ruleName="slow_rule",
-    alarmMessage='<web> to "api" %s is slow',
-    startTime=1_800_000_000_000,
-    tags=TAGS,
-    uuid="id-1",
-    recoveryTime=1_800_000_060_000,
-)
+ALARM = {
+    "scopeId": 4,
+    "scope": "SERVICE_RELATION",
+    "name": "web to api",
+    "id0": "a",
+    "id1": "b",
+    "ruleName": "slow_rule",
+    "alarmMessage": '<web> to "api" %s is slow',
+    "startTime": 1_800_000_000_000,
+    "tags": TAGS,
+    "uuid": "id-1",
+}
+TOLD = AlarmMessage(**ALARM)
+OVER = AlarmRecoveryMessage(**ALARM, recoveryTime=1_800_000_060_000)
 
 
 class Server(AlarmServiceServicer):
