@@ -20,31 +20,35 @@ class Callers:
     """The requests that threads are serving."""
 
     def __init__(self) -> None:
-        self._serving: OrderedDict[tuple[int, int], list[Exchange]] = OrderedDict()
+        # By process and thread; of each its requests by identity, the latest one last.
+        self._serving: OrderedDict[tuple[int, int], dict[int, Exchange]] = OrderedDict()
         self.ambiguous = 0
         """Calls of threads that served several requests at that moment."""
 
     def serve(self, process: int, thread: int, exchange: Exchange) -> None:
         """A thread has read the head of a request."""
-        served = self._serving.setdefault((process, thread), [])
-        served.append(exchange)
+        served = self._serving.setdefault((process, thread), {})
+        served[id(exchange)] = exchange
         if len(served) > SERVED_AT_ONCE:
-            del served[0]
+            del served[next(iter(served))]
         if len(self._serving) > SERVING_THREADS:
             self._serving.popitem(last=False)
 
     def served(self, process: int, thread: int, exchange: Exchange) -> None:
         """The response to a request that this thread had read is complete."""
-        key = (process, thread)
-        left = [other for other in self._serving.get(key, ()) if other is not exchange]
-        if left:
-            self._serving[key] = left
-        else:
-            self._serving.pop(key, None)
+        served = self._serving.get((process, thread))
+        if served is not None:
+            served.pop(id(exchange), None)
+            if not served:
+                del self._serving[process, thread]
 
     def caller(self, process: int, thread: int) -> str:
         """The endpoint that a thread is serving; empty when there is none or it may be one of several."""
-        served = self._serving.get((process, thread), ())
+        served = self._serving.get((process, thread))
+        if served is None:
+            return ""
         if len(served) > 1:
             self.ambiguous += 1
-        return served[0].endpoint if len(served) == 1 else ""
+            return ""
+        (exchange,) = served.values()
+        return exchange.endpoint

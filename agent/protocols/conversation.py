@@ -17,6 +17,8 @@ SERVED = 1_024
 _RESPONSE = b"HTTP/"
 _PREFACE = b"PRI * HTTP/2"
 _OTHER_KIND = {EventKind.READ: EventKind.WRITE, EventKind.WRITE: EventKind.READ}
+_READ = EventKind.READ  # see agent.protocols.exchange
+_UPGRADED = Ended.UPGRADED
 
 
 class Conversation:
@@ -85,12 +87,13 @@ class Conversation:
     @property
     def is_waiting(self) -> bool:
         """Whether calls wait for what is missing before them."""
-        return self._reads.is_waiting or self._writes.is_waiting
+        return bool(self._reads.early or self._writes.early)
 
     def take(self, fragment: Fragment, look: int) -> list[Exchange]:
         """The exchanges that end with a fragment. `look` numbers the looks at the ring."""
-        self.is_shared |= fragment.thread != self._thread
-        if fragment.kind == EventKind.READ:
+        if fragment.thread != self._thread:
+            self.is_shared = True
+        if fragment.kind == _READ:
             return self._feed(self._flow_of_reads, self._reads.add(fragment, look))
         return self._feed(self._flow_of_writes, self._writes.add(fragment, look))
 
@@ -115,10 +118,11 @@ class Conversation:
         for thread, piece in pieces:
             if self.is_over:
                 break
-            told += self._told(self._parser.feed(flow, piece))
-            for exchange in self._parser.begun:
+            parser = self._parser
+            told += self._told(parser.feed(flow, piece))
+            for exchange in parser.begun:
                 self._begun(thread, exchange)
-            if self._parser.ended is Ended.UPGRADED:
+            if parser.ended is _UPGRADED:
                 told += self._upgrade()
         if self._served:
             # Some requests are never told, because something of them was lost: they must not be served forever.
@@ -126,14 +130,15 @@ class Conversation:
         return told
 
     def _begun(self, thread: int, exchange: Exchange) -> None:
-        facts = self.view.process.facts
+        process = self.view.process
+        facts = process.facts
         if facts is None or facts.changes_threads:
             return  # its threads say nothing of who calls for whom
-        if self.requests is EventKind.READ:
+        if self.requests is _READ:
             self._served[id(exchange)] = thread, exchange
-            self._callers.serve(self.view.process.pid, thread, exchange)
+            self._callers.serve(process.pid, thread, exchange)
         else:
-            exchange.caller = self._callers.caller(self.view.process.pid, thread)
+            exchange.caller = self._callers.caller(process.pid, thread)
 
     def _forget_served(self, most: int) -> None:
         """Serve no more than so many requests, the latest ones."""

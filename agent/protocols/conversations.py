@@ -22,6 +22,8 @@ bytes: the one that moved the last of them may be kept from leaving its call."""
 
 _READ = frozenset((ConversationProtocol.HTTP1, ConversationProtocol.HTTP2))
 """What is read of connections."""
+_TLS = int(ConversationProtocol.TLS)  # plain numbers: see agent.protocols.exchange
+_WRITE = int(EventKind.WRITE)
 
 _Key = tuple[int, int]
 """View.number and TLS session."""
@@ -43,7 +45,7 @@ def _moment(fragment: Fragment) -> int:
     Fragments arrive as calls leave the kernel. A thread may have read the answer to what another one wrote before that
     one has left.
     """
-    return fragment.start_ns if fragment.kind == EventKind.WRITE else fragment.end_ns
+    return fragment.start_ns if fragment.kind == _WRITE else fragment.end_ns
 
 
 class Conversations:
@@ -141,7 +143,7 @@ class Conversations:
             else:
                 self._orphans.append((look, fragment))
             return
-        if fragment.session or fragment.protocol == ConversationProtocol.TLS:
+        if fragment.session or fragment.protocol == _TLS:
             view.is_tls = True
         if fragment.protocol not in _READ:
             return
@@ -164,9 +166,10 @@ class Conversations:
         return conversation
 
     def _collect(self, conversation: Conversation, exchanges: list[Exchange], told: list[Told]) -> None:
-        view, is_tls = conversation.view, bool(conversation.session)
+        view = conversation.view
         if exchanges:
-            told += [Told(view, exchange, conversation.requests, is_tls) for exchange in exchanges]
+            requests, is_tls = conversation.requests, bool(conversation.session)
+            told += [Told(view, exchange, requests, is_tls) for exchange in exchanges]
         view.protocol_read = conversation.protocol
         if conversation.is_over:
             self._mute((conversation.socket + conversation.session) % (1 << 64))

@@ -8,7 +8,7 @@ usual methods. Losses are counted by the causes of `agent/protocols/http1_losses
 
 from collections import Counter
 
-from agent.protocols.exchange import Ended, Exchange, Flow, Piece
+from agent.protocols.exchange import REQUESTS, Ended, Exchange, Flow, Piece
 from agent.protocols.http1_calls import Calls, Limits
 from agent.protocols.http1_streams import RequestReader, ResponseReader
 
@@ -63,12 +63,13 @@ class Http1Parser:
             calls.begun = []
         begins_turn = flow is not self._last_flow
         self._last_flow = flow
-        if flow is Flow.REQUESTS:
-            self._requests.feed(piece, begins_turn=begins_turn)
+        requests, responses = self._requests, self._responses
+        if flow is REQUESTS:
+            requests.feed(piece, begins_turn=begins_turn)
         else:
             calls.last_response_ns = piece.first_ns
-            self._responses.feed(piece, begins_turn=begins_turn)
-        if self._responses.held or self._requests.held:
+            responses.feed(piece, begins_turn=begins_turn)
+        if responses.held or requests.held:
             self._read_held()
         if calls.ended is not None:
             self._leave()

@@ -102,8 +102,8 @@ class Calls:
 
     def begin(self, call: Call) -> None:
         """A request has begun."""
-        before = max(self._last_request_ns, self.skipped_ns)
-        call.is_ambiguous = self.last_response_ns < before
+        answered_ns = self.last_response_ns
+        call.is_ambiguous = answered_ns < self._last_request_ns or answered_ns < self.skipped_ns
         self._last_request_ns = call.first_ns
         self.sending = call
         self.waiting.append(call)
@@ -124,13 +124,13 @@ class Calls:
     def match(self, first_ns: int) -> Call | None:
         """The first of `waiting` once it is that of a response that began then; None, counted, when there is none."""
         waiting = self.waiting
-        if not self.may_answer(first_ns):
+        if not waiting or waiting[0].first_ns > first_ns:
             self.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
             return None
-        is_pipelined = len(waiting) > 1 and waiting[1].first_ns <= first_ns
         if self._is_doubtful:
             return self._match_by_time(first_ns)
-        self._pipelines |= is_pipelined
+        if len(waiting) > 1 and waiting[1].first_ns <= first_ns:
+            self._pipelines = True
         return waiting[0]
 
     def _match_by_time(self, first_ns: int) -> Call | None:

@@ -5,6 +5,7 @@ are not used because they have to be given every byte of bodies, and make an obj
 """
 
 import re
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from agent.protocols.exchange import TraceContext
@@ -26,11 +27,28 @@ MAXIMUM_HOST = 1024
 """Characters kept of a host."""
 
 _MAXIMUM_TRACE_FIELD = 2048
-_CONTENT_LENGTH = b"\ncontent-length:"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}"
-_FOLDING = re.compile(rb"\r?\n[ \t]+")
-_TRACE_FIELDS = tuple((name, b"\n%s:" % name.encode()) for name in sorted(TRACE_FIELDS))
+_FOLDING = re.compile(rb"(?:\r?\n)+[ \t]+")
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+_HOST, _EXPECT, _UPGRADE, _TRAILER = b"host", b"expect", b"upgrade", b"trailer"
+_CONTENT_LENGTH, _TRANSFER_ENCODING = b"content-length", b"transfer-encoding"
+_LISTS = frozenset((_CONTENT_LENGTH, _TRANSFER_ENCODING))  # their elements may stand in several fields
+_TRACE_NAMES = frozenset(name.encode() for name in TRACE_FIELDS)
+
+
+def _pattern(names: Collection[bytes]) -> re.Pattern[bytes]:
+    """Finds names and values of fields, and lines that go on with the value before, as nothing and nothing."""
+    return re.compile(
+        # What may come first is asked first: most lines are passed over by that.
+        rb"\n(?:(?=[%s])(%s):([^\n]*)|[ \t])" % (b"".join(sorted({name[:1] for name in names})), b"|".join(names)),
+        re.IGNORECASE,
+    )
+
+
+_FRAMING = (_CONTENT_LENGTH, _TRANSFER_ENCODING, _TRAILER, _UPGRADE)
+_REQUEST_FIELDS = _pattern((*_FRAMING, _HOST, _EXPECT, *sorted(_TRACE_NAMES)))
+_RESPONSE_FIELDS = _pattern(_FRAMING)
 
 REQUEST_START = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/1\.[0-9]\r?\n")
 """A request line."""
@@ -82,26 +100,24 @@ def read_request_head(head: bytes) -> RequestHead | None:
     line = REQUEST_START.match(head)
     if line is None:
         return None
-    if b"\n " in head or b"\n\t" in head:
-        head = _FOLDING.sub(b" ", head)
-    lower = head.lower()
+    fields = _fields(_REQUEST_FIELDS, head)
     method, target = line[1].decode(), line[2].decode("latin-1")
-    host = _value(head, lower, b"\nhost:").decode("latin-1")
+    host = fields[_HOST].decode("latin-1") if _HOST in fields else ""
     if target[0] == "/":
         path = target.partition("?")[0]
     else:
         path, authority = _other_target(method, target)
         host = host or authority
-    body = _body(lower, is_request=True)
+    body = _body(fields, otherwise=0, unknown_coding=NOT_UNDERSTOOD)
     return RequestHead(
         method,
         path[:MAXIMUM_PATH],
         host[:MAXIMUM_HOST],
-        _trace(head, lower),
+        None if _TRACE_NAMES.isdisjoint(fields) else _trace(fields),
         body,
-        body == CHUNKED and b"\ntrailer:" in lower,
-        body != 0 and _value(lower, lower, b"\nexpect:") == b"100-continue",
-        _value(lower, lower, b"\nupgrade:").decode("latin-1"),
+        body == CHUNKED and _TRAILER in fields,
+        body != 0 and fields.get(_EXPECT, b"").lower() == b"100-continue",
+        fields[_UPGRADE].lower().decode("latin-1") if _UPGRADE in fields else "",
     )
 
 
@@ -110,39 +126,35 @@ def read_response_head(head: bytes) -> ResponseHead | None:
     line = RESPONSE_START.match(head)
     if line is None:
         return None
-    if b"\n " in head or b"\n\t" in head:
-        head = _FOLDING.sub(b" ", head)
-    lower = head.lower()
-    status, body = int(line[1]), _body(lower, is_request=False)
-    upgrade = _value(lower, lower, b"\nupgrade:").decode("latin-1") if status == SWITCHING_PROTOCOLS else ""
-    return ResponseHead(status, body, body == CHUNKED and b"\ntrailer:" in lower, upgrade)
+    fields = _fields(_RESPONSE_FIELDS, head)
+    status, body = int(line[1]), _body(fields, otherwise=UNTIL_END, unknown_coding=UNTIL_END)
+    upgrade = fields.get(_UPGRADE, b"").lower().decode("latin-1") if status == SWITCHING_PROTOCOLS else ""
+    return ResponseHead(status, body, body == CHUNKED and _TRAILER in fields, upgrade)
 
 
 def end_of_head(data: bytes | bytearray, start: int) -> int:
     """Where the head ends that begins at or before `start`: behind its empty line; -1 when it goes on."""
-    end = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start) if end < 0 else data.find(b"\n\n", start, end + 1)
-    if bare >= 0:
-        return bare + 2
-    return end + 3 if end >= 0 else -1
+    found = _EMPTY_LINE.search(data, start)
+    return -1 if found is None else found.end()
 
 
-def _value(head: bytes, lower: bytes, field: bytes) -> bytes:
-    """The value of the first of the fields of a name, which stands between a line's beginning and a colon."""
-    at = lower.find(field)
-    if at < 0:
-        return b""
-    at += len(field)
-    return head[at : head.index(b"\n", at)].strip()
+def _fields(wanted: re.Pattern[bytes], head: bytes) -> dict[bytes, bytes]:
+    """The first of the fields of each name, by lower-case name; of lists all elements."""
+    fields: dict[bytes, bytes] = {}
+    for written, value in wanted.findall(head):
+        if not written:
+            return _fields(wanted, _FOLDING.sub(b" ", head))
+        name = written.lower()
+        if name not in fields:
+            fields[name] = value.strip()
+        elif name in _LISTS:
+            fields[name] += b"," + value
+    return fields
 
 
-def _values(lower: bytes, field: bytes) -> list[bytes]:
-    """The elements of all lists that the fields of a name have."""
-    return [
-        element.strip()
-        for line in lower.split(field)[1:]  # each begins with a value
-        for element in line.partition(b"\n")[0].split(b",")
-    ]
+def _elements(values: bytes) -> list[bytes]:
+    """The elements of a list, in lower case."""
+    return [element.strip() for element in values.lower().split(b",")]
 
 
 def _other_target(method: str, target: str) -> tuple[str, str]:
@@ -156,29 +168,24 @@ def _other_target(method: str, target: str) -> tuple[str, str]:
     return "/" + path, authority.rpartition("@")[2]
 
 
-def _body(lower: bytes, *, is_request: bool) -> int:
+def _body(fields: Mapping[bytes, bytes], *, otherwise: int, unknown_coding: int) -> int:
     """How the end of the body is found (RFC 9112 6.3)."""
-    if b"\ntransfer-encoding:" in lower:
-        if _values(lower, b"\ntransfer-encoding:")[-1] == b"chunked":
-            return CHUNKED
-        return NOT_UNDERSTOOD if is_request else UNTIL_END
-    at = lower.find(_CONTENT_LENGTH)
-    if at < 0:
-        return 0 if is_request else UNTIL_END
-    at += len(_CONTENT_LENGTH)
-    length = lower[at : lower.index(b"\n", at)].strip()
-    if lower.find(_CONTENT_LENGTH, at) >= 0 or b"," in length:
-        lengths = set(_values(lower, _CONTENT_LENGTH))
+    if _TRANSFER_ENCODING in fields:
+        return CHUNKED if _elements(fields[_TRANSFER_ENCODING])[-1] == b"chunked" else unknown_coding
+    if _CONTENT_LENGTH not in fields:
+        return otherwise
+    length = fields[_CONTENT_LENGTH]
+    if b"," in length:
+        lengths = set(_elements(length))
         length = lengths.pop() if len(lengths) == 1 else b""
     return int(length) if _LENGTH.fullmatch(length) else NOT_UNDERSTOOD
 
 
-def _trace(head: bytes, lower: bytes) -> TraceContext | None:
-    if not (b"\nsw8:" in lower or b"\ntraceparent:" in lower or b"\nb3:" in lower or b"\nx-b3-traceid:" in lower):
-        return None
-    fields = {
-        name: value.decode("latin-1")
-        for name, field in _TRACE_FIELDS
-        if field in lower and len(value := _value(head, lower, field)) <= _MAXIMUM_TRACE_FIELD
-    }
-    return trace_context(fields) if fields else None
+def _trace(fields: Mapping[bytes, bytes]) -> TraceContext | None:
+    return trace_context(
+        {
+            name.decode(): value.decode("latin-1")
+            for name, value in fields.items()
+            if name in _TRACE_NAMES and len(value) <= _MAXIMUM_TRACE_FIELD
+        }
+    )

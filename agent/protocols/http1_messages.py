@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from agent.protocols.exchange import Half, Piece
 from agent.protocols.http1_calls import Calls
-from agent.protocols.http1_head import end_of_head
+from agent.protocols.http1_head import CHUNKED, end_of_head
 from agent.protocols.http1_losses import Loss
-from agent.protocols.message_body import Body
+from agent.protocols.message_body import Body, ChunkedBody, CountedBody, EndlessBody
 
 _LINE_ENDS = b"\r\n"
 
@@ -38,9 +38,12 @@ class MessageReader(ABC):
         self.calls = calls
         self.half = Half()
         """What the body under way is counted in."""
+        self.announces_trailers = False
+        """Whether the head before it does."""
         self.held: deque[tuple[Piece, bool]] = deque()
         """What is not read yet, because the other stream has to be known first; and whether it begins a call."""
         self._held_bytes = 0
+        self._head_bytes = calls.limits.head_bytes
         self._syntax = syntax
         self._body: Body | None = None
         self._head = bytearray()
@@ -58,8 +61,13 @@ class MessageReader(ABC):
         """Whether a message that begins then can be read now."""
 
     @abstractmethod
-    def begin(self, head: bytes, first: Piece, last: Piece) -> Body | None:
-        """Take a head and the pieces of its first and last byte; the body behind it, None when there is none."""
+    def begin(self, head: bytes, first: Piece, last: Piece) -> int:
+        """Take a head and the pieces of its first and last byte.
+
+        Returns:
+            The length of the body behind it: bytes, CHUNKED or UNTIL_END; 0 when there is none, or nothing follows that
+            could be read.
+        """
 
     @abstractmethod
     def finish(self) -> None:
@@ -76,6 +84,14 @@ class MessageReader(ABC):
     @abstractmethod
     def wait_no_longer(self) -> None:
         """Go on without what the other stream was to tell."""
+
+    def body(self, length: int) -> Body:
+        """What reads the body that `begin` has announced, when not all of it is there yet."""
+        if length > 0:
+            return CountedBody(length)
+        if length == CHUNKED:
+            return ChunkedBody(self.calls.losses, announces_trailers=self.announces_trailers)
+        return EndlessBody()
 
     def feed(self, piece: Piece, *, begins_turn: bool) -> None:
         """Read the next piece. A turn begins where the other stream was the last to move."""
@@ -117,11 +133,10 @@ class MessageReader(ABC):
         self._body = None
 
     def _read(self, piece: Piece, *, begins_call: bool, begins_turn: bool) -> None:
-        data = piece.data
-        size = piece.size if data is None else len(data)
+        data, size, calls = piece.data, piece.size, self.calls
         at = 0
         while at < size:
-            if self.calls.ended is not None:
+            if calls.ended is not None:
                 self._hold_from(piece, at, begins_call=begins_call)
                 return
             if self._body is not None:
@@ -130,7 +145,7 @@ class MessageReader(ABC):
                 if not begins_call or at or data is None or not self._is_found(data):
                     self.miss(piece)
                     if begins_call and not at and data is not None:
-                        self.calls.failed(begins_turn=begins_turn)
+                        calls.failed(begins_turn=begins_turn)
                     return
                 self._is_lost = False
             elif data is None:
@@ -181,7 +196,7 @@ class MessageReader(ABC):
             return size
         end = end_of_head(data, at)
         if end >= 0:
-            return self._take_head(data[at:end], piece, piece, end, size)
+            return self._take_head(data[at:end], piece, piece, end)
         return self._keep_head(piece, data, at)
 
     def _keep_head(self, piece: Piece, data: bytes, at: int) -> int:
@@ -191,29 +206,37 @@ class MessageReader(ABC):
             return self._give_up_head(self._syntax.malformed, piece, size)
         self._head += data[at:]
         self._head_begins = piece
-        if size - at > self.calls.limits.head_bytes:
+        if size - at > self._head_bytes:
             return self._give_up_head(self._syntax.too_long, piece, size)
         return size
 
     def _read_more_of_head(self, piece: Piece, data: bytes, at: int) -> int:
         head = self._head
         before = len(head)
-        head += data[at : at + self.calls.limits.head_bytes]
+        head += data[at : at + self._head_bytes]
         end = end_of_head(head, max(before - 3, 0))
         if end >= 0:
             taken = bytes(head[:end])
             head.clear()
-            return self._take_head(taken, self._head_begins, piece, at + end - before, len(data))
-        if len(head) > self.calls.limits.head_bytes:
+            return self._take_head(taken, self._head_begins, piece, at + end - before)
+        if len(head) > self._head_bytes:
             return self._give_up_head(self._syntax.too_long, piece, len(data))
         return len(data)
 
-    def _take_head(self, head: bytes, first: Piece, last: Piece, end: int, size: int) -> int:
+    def _take_head(self, head: bytes, first: Piece, last: Piece, end: int) -> int:
         """Where to read on behind a head: nowhere in this piece when it is not understood."""
-        if len(head) > self.calls.limits.head_bytes:
-            return self._give_up_head(self._syntax.too_long, last, size)
-        self._body = self.begin(head, first, last)
-        return size if self._is_lost else end
+        if len(head) > self._head_bytes:
+            return self._give_up_head(self._syntax.too_long, last, last.size)
+        length = self.begin(head, first, last)
+        if self._is_lost:
+            return last.size
+        if 0 < length <= last.size - end:  # most bodies: all of it is there already
+            self.half.body_bytes += length
+            self.finish()
+            return end + length
+        if length:
+            self._body = self.body(length)
+        return end
 
     def _give_up_head(self, cause: Loss, piece: Piece, size: int) -> int:
         self._head.clear()

@@ -3,7 +3,6 @@
 from agent.protocols.exchange import Ended, Exchange, Half, Piece, Version
 from agent.protocols.http1_calls import Call, Calls
 from agent.protocols.http1_head import (
-    CHUNKED,
     NOT_UNDERSTOOD,
     REQUEST_FOUND,
     REQUEST_START,
@@ -12,14 +11,12 @@ from agent.protocols.http1_head import (
     RESPONSE_START,
     RESPONSE_START_CUT,
     SWITCHING_PROTOCOLS,
-    UNTIL_END,
-    ResponseHead,
     read_request_head,
     read_response_head,
 )
 from agent.protocols.http1_losses import Loss
 from agent.protocols.http1_messages import MessageReader, Syntax
-from agent.protocols.message_body import Body, ChunkedBody, CountedBody, EndlessBody
+from agent.protocols.message_body import Body
 
 _REQUESTS = Syntax(
     REQUEST_START,
@@ -38,7 +35,9 @@ _RESPONSES = Syntax(
     Loss.RESPONSE_HEAD_TOO_LONG,
 )
 # Plain numbers: members of HTTPStatus cost more to look up than all that is asked of them here.
-_CONTINUE, _OK, _NO_CONTENT, _REDIRECTION, _NOT_MODIFIED = 100, 200, 204, 300, 304
+_CONTINUE, _OK, _REDIRECTION = 100, 200, 300
+_WITHOUT_BODY = frozenset((204, 304))
+_HTTP1 = Version.HTTP1  # see agent.protocols.exchange
 
 
 class RequestReader(MessageReader):
@@ -54,25 +53,31 @@ class RequestReader(MessageReader):
         waiting = self.calls.waiting
         return not waiting or not waiting[-1].may_switch
 
-    def begin(self, head: bytes, first: Piece, last: Piece) -> Body | None:
+    def begin(self, head: bytes, first: Piece, last: Piece) -> int:
         """See MessageReader."""
+        calls = self.calls
         parsed = read_request_head(head)
         if parsed is None:
             self.lose(Loss.REQUEST_HEAD_MALFORMED, last)
-            self.calls.failed(begins_turn=True)
-            return None
-        self.calls.understood()
-        if parsed.body == NOT_UNDERSTOOD:
+            calls.failed(begins_turn=True)
+            return 0
+        calls.understood()
+        method, path, host, trace, length, self.announces_trailers, expects_continue, upgrade = parsed
+        if length == NOT_UNDERSTOOD:
             self.lose(Loss.REQUEST_BODY_NOT_UNDERSTOOD, last)
-            return None
-        self.half = half = Half()
-        _count_head(half, head, first, last)
-        body = _body(parsed.body, self.calls, announces_trailers=parsed.announces_trailers)
-        exchange = Exchange(Version.HTTP1, parsed.method, parsed.path, parsed.host, request=half, trace=parsed.trace)
-        may_switch = bool(parsed.upgrade) or parsed.method == "CONNECT"
-        self.calls.begin(Call(exchange, first.first_ns, parsed.upgrade, may_switch, parsed.expects_continue, body))
-        if body is None:
-            self.calls.request_ended()
+            return 0
+        self.half = half = Half(first.first_ns, last.last_ns, first.call_ns, last.call_ns, len(head))
+        exchange = Exchange(_HTTP1, method, path, host, request=half, trace=trace)
+        calls.begin(Call(exchange, first.first_ns, upgrade, bool(upgrade) or method == "CONNECT", expects_continue))
+        if not length:
+            calls.request_ended()
+        return length
+
+    def body(self, length: int) -> Body:
+        """See MessageReader."""
+        body = super().body(length)
+        if self.calls.sending is not None:
+            self.calls.sending.body = body
         return body
 
     def finish(self) -> None:
@@ -104,37 +109,43 @@ class ResponseReader(MessageReader):
         """Not before its request, which may come later although it was there before."""
         return self.calls.may_answer(first_ns)
 
-    def begin(self, head: bytes, first: Piece, last: Piece) -> Body | None:
+    def begin(self, head: bytes, first: Piece, last: Piece) -> int:
         """See MessageReader."""
+        calls = self.calls
         parsed = read_response_head(head)
         if parsed is None:
             self.lose(Loss.RESPONSE_HEAD_MALFORMED, last)
-            self.calls.failed(begins_turn=True)
-            return None
-        self.calls.understood()
-        call = self.calls.match(first.first_ns)
+            calls.failed(begins_turn=True)
+            return 0
+        calls.understood()
+        call = calls.match(first.first_ns)
         if call is None:
             self._is_lost = True
-            return None
-        self.half = call.exchange.response
-        _count_head(self.half, head, first, last)
-        if parsed.status < _OK and parsed.status != SWITCHING_PROTOCOLS:
-            call.expects_continue &= parsed.status != _CONTINUE
-            return None
-        self.calls.answer(call, parsed.status, first.first_ns)
-        if (switched := _switched(parsed, call)) is not None:
-            self.calls.switch(switched)
-            return None
-        if parsed.body == NOT_UNDERSTOOD:
-            self.calls.answering = None
+            return 0
+        status, length, self.announces_trailers, upgrade = parsed
+        exchange = call.exchange
+        self.half = half = exchange.response
+        half.header_bytes += len(head)
+        half.note(first)
+        if last is not first:
+            half.note(last)
+        if status < _OK and status != SWITCHING_PROTOCOLS:
+            call.expects_continue &= status != _CONTINUE
+            return 0
+        calls.answer(call, status, first.first_ns)
+        if status == SWITCHING_PROTOCOLS or (exchange.method == "CONNECT" and status < _REDIRECTION):
+            is_http2 = status == SWITCHING_PROTOCOLS and (upgrade or call.upgrade) == "h2c"
+            calls.switch(Ended.UPGRADED if is_http2 else Ended.TUNNEL)
+            return 0
+        if length == NOT_UNDERSTOOD:
+            calls.answering = None
             self.lose(Loss.RESPONSE_BODY_NOT_UNDERSTOOD, last)
-            return None
-        body = None
-        if call.exchange.method != "HEAD" and parsed.status not in {_NO_CONTENT, _NOT_MODIFIED}:
-            body = _body(parsed.body, self.calls, announces_trailers=parsed.announces_trailers)
-        if body is None:
-            self.calls.response_ended()
-        return body
+            return 0
+        if exchange.method == "HEAD" or status in _WITHOUT_BODY:
+            length = 0
+        if not length:
+            calls.response_ended()
+        return length
 
     def finish(self) -> None:
         """See MessageReader."""
@@ -155,26 +166,3 @@ class ResponseReader(MessageReader):
         self.calls.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
         self.calls.doubt()
         self.read_held(as_lost=True)
-
-
-def _count_head(half: Half, head: bytes, first: Piece, last: Piece) -> None:
-    half.header_bytes += len(head)
-    half.note(first)
-    if last is not first:
-        half.note(last)
-
-
-def _body(length: int, calls: Calls, *, announces_trailers: bool) -> Body | None:
-    if length > 0:
-        return CountedBody(length)
-    if length == CHUNKED:
-        return ChunkedBody(calls.losses, announces_trailers=announces_trailers)
-    return EndlessBody() if length == UNTIL_END else None
-
-
-def _switched(response: ResponseHead, call: Call) -> Ended | None:
-    """What the connection is after a response, when it is no longer HTTP/1."""
-    if response.status == SWITCHING_PROTOCOLS:
-        return Ended.UPGRADED if (response.upgrade or call.upgrade) == "h2c" else Ended.TUNNEL
-    is_tunnel = call.exchange.method == "CONNECT" and _OK <= response.status < _REDIRECTION
-    return Ended.TUNNEL if is_tunnel else None

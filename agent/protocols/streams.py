@@ -67,7 +67,7 @@ class Call:
 class Stream:
     """One direction of a connection, or of a TLS session: fragments in, pieces in the order of their bytes out."""
 
-    __slots__ = ("_early", "_expected", "_losses", "_modulus", "_partial")
+    __slots__ = ("_expected", "_losses", "_modulus", "_partial", "early")
 
     def __init__(self, losses: Counter[str], *, is_session: bool) -> None:
         """Begin with the first call that comes.
@@ -79,13 +79,9 @@ class Stream:
         self._losses = losses
         self._modulus = 1 << (_SESSION_BITS if is_session else _PLAIN_BITS)
         self._expected: int | None = None
-        self._early: list[Call] = []
+        self.early: list[Call] = []
+        """Calls that wait for what is missing before them."""
         self._partial: dict[tuple[int, int], list[Fragment]] = {}
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether calls wait for what is missing before them."""
-        return bool(self._early)
 
     def add(self, fragment: Fragment, look: int) -> list[ThreadPiece]:
         """Take a fragment; the pieces that are next in the stream. `look` numbers the looks at the ring."""
@@ -94,7 +90,7 @@ class Stream:
             fragment.position == self._expected
             and fragment.length == size
             and size
-            and not self._early
+            and not self.early
             and not self._partial
         ):
             # Nearly every call: it is captured whole, and its turn has come.
@@ -108,16 +104,16 @@ class Stream:
         if self._expected is None:
             self._expected = call.position
         if self._distance(call) > 0:
-            self._early.append(call)
-            return self.settle(look + 1) if len(self._early) > EARLY_CALLS else []
+            self.early.append(call)
+            return self.settle(look + 1) if len(self.early) > EARLY_CALLS else []
         return self._pass(call) + self._follow()
 
     def settle(self, look: int) -> list[ThreadPiece]:
         """Give up what is missing before calls that came before `look`; the pieces that follow."""
         found: list[ThreadPiece] = []
-        while self._early:
-            self._early.sort(key=self._distance)
-            call = self._early[0]
+        while self.early:
+            self.early.sort(key=self._distance)
+            call = self.early[0]
             if call.look >= look:
                 break
             missing = self._distance(call)
@@ -131,9 +127,9 @@ class Stream:
     def _follow(self) -> list[ThreadPiece]:
         """Pass on the early calls whose turn has come."""
         found: list[ThreadPiece] = []
-        self._early.sort(key=self._distance)
-        while self._early and self._distance(self._early[0]) <= 0:
-            found += self._pass(self._early.pop(0))
+        self.early.sort(key=self._distance)
+        while self.early and self._distance(self.early[0]) <= 0:
+            found += self._pass(self.early.pop(0))
         return found
 
     def _pass(self, call: Call) -> list[ThreadPiece]:

@@ -63,7 +63,7 @@ def test_calls_in_any_order_give_the_stream(sizes: list[int], base: int, seed: i
     rng.shuffle(rest)
     stream = Stream(losses, is_session=False)
     assert text(fed(stream, [first, *rest])) == b"".join(parts)
-    assert not stream.is_waiting
+    assert not stream.early
     assert not losses
 
 
@@ -94,7 +94,7 @@ def test_a_call_that_comes_with_the_next_look_is_not_missing() -> None:
     stream = Stream(losses, is_session=False)
     one, two, three = calls(WRITE, [b"one", b"two", b"three"])
     assert text(fed(stream, [one, three], look=1)) == b"one"
-    assert stream.is_waiting
+    assert stream.early
     assert text(fed(stream, [two], look=2)) == b"twothree"
     assert stream.settle(2) == []
     assert not losses
