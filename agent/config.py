@@ -110,6 +110,13 @@ class Flush(_Section, frozen=True):
 class AccessLog(_Section, frozen=True):
     """What is sent."""
 
+    active: Annotated[
+        bool,
+        Key(
+            "ROVER_ACCESS_LOG_ACTIVE",
+            "whether access logs are told; `false`: processes are reported, and nothing is attached to the kernel",
+        ),
+    ] = True
     exclude_namespaces: Annotated[
         str,
         Key(
@@ -343,8 +350,7 @@ def _warn(reading: Reading, environment: Mapping[str, str]) -> None:
         if not variable.startswith("ROVER_") or variable in known | reading.variables or not environment[variable]:
             continue
         if why := ignored_variable(variable):
-            if environment[variable] not in why.harmless:
-                ignored[variable] = f"{variable}: {why.reason}"
+            ignored[variable] = f"{variable}: {why.reason}"
         elif not is_of_a_service(variable):
             near = difflib.get_close_matches(variable, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "docs/agent-configuration.md names all"

@@ -141,7 +141,7 @@ class Reading:
             name = spellings.get(spelled.lower(), "")
             path, there = _below(key, name or spelled), _below(written, spelled)
             if not name:
-                self._note_unknown(path, value, list(fields), place(there))
+                self._note_unknown(path, list(fields), place(there))
                 continue
             self._origins[path] = place(there)
             known[name] = self._known_value(fields[name], value, path, there, place)
@@ -160,13 +160,13 @@ class Reading:
             elements.append(self._known(each, field.section, f"{path}[{number}]", f"{there}[{number}]", place))
         return elements
 
-    def _note_unknown(self, path: str, value: object, names: list[str], place: str) -> None:
+    def _note_unknown(self, path: str, names: list[str], place: str) -> None:
         why = ignored(path)
         if why is None:
             near = self._nearest(path, names)
             hint = f"did you mean {near!r}?" if near else f"known here: {', '.join(names)}"
             self.unknown.append(f"{place}: unknown key {path!r} is not used; {hint}")
-        elif value not in why.harmless:
+        else:
             self.ignored[path] = f"{path} ({place}): {why.reason}"
 
     def _nearest(self, path: str, names: list[str]) -> str:

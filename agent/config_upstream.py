@@ -24,12 +24,10 @@ class Ignored:
     Attributes:
         variables: beginning of the variables that set it.
         reason: why it has none.
-        harmless: values that ask for what is the case anyway; nothing is said of them.
     """
 
     variables: str
     reason: str
-    harmless: tuple[object, ...] = ()
 
 
 IGNORED: Final[Mapping[str, Ignored]] = {
@@ -45,9 +43,6 @@ IGNORED: Final[Mapping[str, Ignored]] = {
     ),
     "process_discovery.scanner.agent": Ignored(
         "ROVER_PROCESS_DISCOVERY_AGENT", "agents within processes are not asked"
-    ),
-    "access_log.active": Ignored(
-        "ROVER_ACCESS_LOG_ACTIVE", "access logs are what this agent is for, do not run it to have none", (True, "true")
     ),
     "access_log.connection_analyze": Ignored("ROVER_ACCESS_LOG_CONNECTION_ANALYZE", _ANALYZE),
     "access_log.protocol_analyze": Ignored("ROVER_ACCESS_LOG_PROTOCOL_ANALYZE", _ANALYZE),

@@ -20,7 +20,15 @@ def limit_to_loading() -> None:
 
 def limit_to_running(configuration: Configuration) -> None:
     """Keep what is needed from now on, as everything is attached."""
-    needed = privileges.of_the_resident(tls=configuration.tls.enabled, conntrack=configuration.conntrack.enabled)
+    _limit(privileges.of_the_resident(tls=configuration.tls.enabled, conntrack=configuration.conntrack.enabled))
+
+
+def limit_to_reporting() -> None:
+    """Keep what is needed to look for processes; nothing was attached."""
+    _limit(privileges.of_the_reporter())
+
+
+def _limit(needed: frozenset[int]) -> None:
     try:
         keep_only(needed)
     except OSError as error:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from agent.commands.capture import (
     open_kernel,
     open_tls,
 )
+from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import format_counts
 from agent.commands.missing import width_of
 from agent.config import Configuration, ConfigurationError
@@ -44,20 +46,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Record until a signal or the given time."""
     stop = Stop(arguments.duration)
-    with stop.on_signals():
+    with stop.on_signals(), ExitStack() as stack:
         try:
             configuration = shared.configuration(arguments)
-            with (
-                open_kernel(configuration) as source,
-                open_conntrack(configuration) as conntrack,
-                open_tls(source, configuration),
-                arguments.file.open("wb") as file,
-            ):
-                destination = f"recording to {arguments.file}"
-                start = describe_start(source, configuration, destination, width_of(sys.stderr))
-                print(start, file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
-                events = _record(source, conntrack, configuration, file, stop)
-                losses = format_counts(source.losses())
+            file = stack.enter_context(_open(arguments.file))
+            limit_to_loading()
+            source = stack.enter_context(open_kernel(configuration))
+            limit_to_running(configuration)
+            conntrack = stack.enter_context(open_conntrack(configuration))
+            stack.enter_context(open_tls(source, configuration))
+            file.truncate()  # not before: what was there stays when nothing can be recorded
+            destination = f"recording to {arguments.file}"
+            start = describe_start(source, configuration, destination, width_of(sys.stderr))
+            print(start, file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
+            events = _record(source, conntrack, configuration, file, stop)
+            losses = format_counts(source.losses())
         except (ConfigurationError, LoaderError, ValueError) as error:
             return fail(str(error))
         except OSError as error:
@@ -65,6 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     lost = f", lost: {losses}" if losses else ""
     print(f"{events} events in {arguments.file}{lost}", file=sys.stderr)  # noqa: T201
     return 0
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file, with what is in it: opened while this process may still write wherever its user may."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb")  # noqa: PTH123 - of a descriptor
 
 
 def _record(

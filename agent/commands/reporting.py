@@ -42,12 +42,12 @@ def open_reporter(configuration: Configuration, run: str, credentials: Credentia
 
 def reported(configuration: Configuration, pipeline: Pipeline, host: Host) -> Callable[[], list[Present]]:
     """What finds the processes to report: of pods, and of the host where the configuration wants that."""
+    return lambda: present(pipeline.processes.told(), host_entities(configuration, host))
 
-    def find() -> list[Present]:
-        hosts = None
-        if configuration.discovery.reported:
-            addresses = NodeAddresses(1).listed(host.addresses())
-            hosts = HostEntities(configuration.discovery.layer, address_text(addresses[0]) if addresses else "")
-        return present(pipeline.processes.told(), hosts)
 
-    return find
+def host_entities(configuration: Configuration, host: Host) -> HostEntities | None:
+    """What names processes outside of pods in reports; None when the configuration wants none of them."""
+    if not configuration.discovery.reported:
+        return None
+    addresses = NodeAddresses(1).listed(host.addresses())
+    return HostEntities(configuration.discovery.layer, address_text(addresses[0]) if addresses else "")

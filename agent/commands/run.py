@@ -25,10 +25,11 @@ from agent.commands.capture import (
 )
 from agent.commands.cluster import open_cluster
 from agent.commands.credentials import Credentials
-from agent.commands.limits import limit_to_loading, limit_to_running
+from agent.commands.limits import limit_to_loading, limit_to_reporting, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
 from agent.commands.memory import MemoryTrimmer
 from agent.commands.missing import width_of
+from agent.commands.processes_only import NOTHING_TO_DO, ProcessesOnly
 from agent.commands.reporting import open_reporter, reported
 from agent.commands.spool import open_spool
 from agent.commands.telemetry import measured_programs, open_status
@@ -89,6 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
             # Before the kernel: while all pods are listed for the first time there is nobody to take events.
             pods = call_with_only([DAC_READ_SEARCH], lambda: stack.enter_context(open_cluster(configuration, identity)))
             reporter = stack.enter_context(open_reporter(configuration, identity, credentials))
+            if not configuration.access_log.active:
+                if reporter is None:
+                    return messages.fail(NOTHING_TO_DO)
+                limit_to_reporting()
+                status.rest("switched off by access_log.active; processes are reported")
+                ProcessesOnly(configuration, pods, reporter).run(stop, messages, credentials)
+                return 0
             stack.enter_context(measured_programs(configuration))
             source = stack.enter_context(open_kernel(configuration))
         except (ConfigurationError, LoaderError, ValueError) as error:

@@ -141,6 +141,10 @@ class ProcessTable:
         """Forget a process that has exited: its pid may come back as another one."""
         self._processes.pop(pid, None)
 
+    def present(self) -> list[Process]:
+        """All that are known now."""
+        return list(self._processes.values())
+
     def told(self) -> Iterator[Process]:
         """The processes of which something is told."""
         return (process for process in self._processes.values() if process.standing is Standing.TOLD)

@@ -79,6 +79,7 @@ BPF, DAC_READ_SEARCH = 39, 2
 
 _SETPCAP, _SYS_RESOURCE = 8, 24
 _OF_TLS: Final = frozenset(("CAP_PERFMON",))
+_OF_PROCESSES: Final = frozenset(("CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"))
 _OF_CONNTRACK: Final = frozenset(("CAP_NET_ADMIN",))
 
 
@@ -102,6 +103,11 @@ def of_the_loader() -> frozenset[int]:
     CAP_SYS_RESOURCE is for Linux before 5.11, and CAP_SETPCAP to give away everything else after that.
     """
     return frozenset((_SETPCAP, _SYS_RESOURCE, *(capability.bit for capability in CAPABILITIES)))
+
+
+def of_the_reporter() -> frozenset[int]:
+    """Numbers of what is needed to look for processes, where nothing is attached."""
+    return frozenset(capability.bit for capability in CAPABILITIES if capability.name in _OF_PROCESSES)
 
 
 def of_the_resident(*, tls: bool, conntrack: bool) -> frozenset[int]:

@@ -10,7 +10,7 @@ from agent.telemetry import families
 from agent.telemetry.causes import Causes
 from agent.telemetry.exposition import CONTENT_TYPE, Reading, render
 from agent.telemetry.families import FAMILIES
-from agent.telemetry.health import STUCK_SECONDS, examine, step_age
+from agent.telemetry.health import STUCK_SECONDS, Finding, examine, step_age
 from agent.telemetry.http_server import Answer, StatusServer
 from agent.telemetry.messages import RepeatFilter
 from agent.telemetry.parts import Parts
@@ -37,6 +37,7 @@ class AgentStatus:
         self._attach = attach
         self._repeats = repeats
         self._parts: Parts | None = None
+        self._rests = ""
         self._lock = threading.Lock()
         """Held while parts are asked, so that none ends meanwhile."""
         self._causes = Causes()
@@ -54,6 +55,11 @@ class AgentStatus:
         with self._lock:
             self._parts = parts
             self._told_until = 0.0
+
+    def rest(self, reason: str) -> None:
+        """The agent attaches nothing, and is ready so."""
+        with self._lock:
+            self._rests = reason
 
     def end(self) -> None:
         """Its parts end; they are not asked any more when this returns."""
@@ -76,7 +82,7 @@ class AgentStatus:
     def healthz(self) -> Answer:
         """Whether the agent is ready, with what makes it so or not; status 503 when it is not."""
         with self._lock:
-            findings = list(examine(self._parts, _monotonic_ns()))
+            findings = self._examine()
         ready = all(finding.good for finding in findings)
         lines = ["ready" if ready else "not ready"]
         lines += [f"[{'+' if finding.good else '-'}] {finding.name}: {finding.text}" for finding in findings]
@@ -90,12 +96,17 @@ class AgentStatus:
             return Answer(f"stuck: no events were taken for {age:.0f} s\n", 503)
         return Answer("alive\n")
 
+    def _examine(self) -> list[Finding]:
+        if self._rests:
+            return [Finding("access logs", good=True, text=self._rests)]
+        return list(examine(self._parts, _monotonic_ns()))
+
     def _read(self) -> Iterator[Reading]:
         parts, now_ns = self._parts, _monotonic_ns()
         structs = parts.source.loaded.structs_from if parts is not None else ""
         version = installed_version() or "not installed"
         yield families.BUILD, [((version, platform.release(), platform.machine(), self._attach, structs), 1)]
-        yield families.READY, [((), int(all(finding.good for finding in examine(parts, now_ns))))]
+        yield families.READY, [((), int(all(finding.good for finding in self._examine())))]
         if parts is not None:
             yield from read_parts(parts, self._causes, now_ns)
         yield families.MESSAGES, [((level,), count) for level, count in dict(self._repeats.seen).items()]

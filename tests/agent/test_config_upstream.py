@@ -27,7 +27,7 @@ def test_the_file_is_read_and_one_line_says_what_has_no_meaning_here(told: pytes
     expected = Configuration(
         core=Core(backend=Backend(client_pem_path="client.pem", client_key_path="client.key", ca_pem_path="ca.pem")),
         access_log=msgspec.structs.replace(
-            Configuration().access_log, exclude_namespaces="istio-system,cert-manager,kube-system"
+            Configuration().access_log, active=False, exclude_namespaces="istio-system,cert-manager,kube-system"
         ),
         process_discovery=msgspec.structs.replace(
             Configuration().process_discovery,
@@ -40,7 +40,6 @@ def test_the_file_is_read_and_one_line_says_what_has_no_meaning_here(told: pytes
     assert told_of == [
         "core.backend.check_period",
         "process_discovery.scanner",
-        "access_log.active",
         "access_log.connection_analyze",
         "access_log.protocol_analyze",
         "profiling",
@@ -61,7 +60,7 @@ def test_a_variable_sets_the_same_with_the_file_and_without() -> None:
         default: object = Configuration()
         for part in key.split("."):
             default = getattr(default, part)
-        value = {bool: "true", int: "77", float: "77s"}.get(type(default), "node-7:77")
+        value = {bool: str(not default).lower(), int: "77", float: "77s"}.get(type(default), "node-7:77")
         if "period" in key.rpartition(".")[2] and isinstance(default, float):
             value = "77s"
         if variable == "ROVER_LOGGER_LEVEL":

@@ -81,7 +81,7 @@ def test_many_unknown_keys(file: Path, told: pytest.LogCaptureFixture) -> None:
 
 
 def test_keys_without_a_meaning_here_are_one_line(file: Path, told: pytest.LogCaptureFixture) -> None:
-    file.write_text("core:\n  backend:\n    check_period: 5\npprof: {active: true}\naccess_log: {active: false}\n")
+    file.write_text("core:\n  backend:\n    check_period: 5\npprof: {active: true}\n")
     assert load_configuration(file, {"ROVER_PROFILING_ACTIVE": "true"}) == Configuration()
     (line,) = told.messages
     first, *others = line.split("; ")
@@ -91,15 +91,8 @@ def test_keys_without_a_meaning_here_are_one_line(file: Path, told: pytest.LogCa
     )
     assert others == [
         f"pprof ({file}:4): that is a profiler of programs in Go",
-        f"access_log.active ({file}:5): access logs are what this agent is for, do not run it to have none",
         "ROVER_PROFILING_ACTIVE: profiling is not done",
     ]
-
-
-def test_access_logs_that_are_asked_for_are_what_there_is(file: Path, told: pytest.LogCaptureFixture) -> None:
-    file.write_text("access_log: {active: '${ROVER_ACCESS_LOG_ACTIVE:true}'}\n")
-    load_configuration(file, {"ROVER_ACCESS_LOG_ACTIVE": "true"})
-    assert told.messages == []
 
 
 @pytest.mark.parametrize(

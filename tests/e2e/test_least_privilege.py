@@ -117,6 +117,35 @@ def test_no_thread_has_more_than_it_needs(variables: dict[str, str], given_away:
         assert {0, 1 << BPF} <= {sets["CapPrm"] for sets in threads.values()}
 
 
+def test_a_recording_keeps_no_more_than_a_run(tmp_path: Path) -> None:
+    needed = frozenset(each.bit for each in CAPABILITIES)
+    file = tmp_path / "run.events"
+    file.write_bytes(b"of before")
+    command = [PROGRAMS / "pyrover-agent", "record", file, "--attach", ATTACH]
+    with program(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert "hooks" in read_line(process.stderr.fileno(), "the agent")
+        threads = Agent(process, "").threads()
+        assert threads[str(process.pid)] == {
+            **dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), bits(needed)),
+            **dict.fromkeys(("CapInh", "CapAmb"), 0),
+            "NoNewPrivs": 1,
+        }
+        assert all(sets["CapPrm"] & ~bits(needed) == 0 and sets["NoNewPrivs"] for sets in threads.values())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert not file.read_bytes().startswith(b"of before")
+
+
+def test_what_was_recorded_stays_when_nothing_can_be(tmp_path: Path) -> None:
+    file = tmp_path / "run.events"
+    file.write_bytes(b"of before")
+    command = [PROGRAMS / "pyrover-agent", "record", file, "--ring-bytes", "5"]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 1
+    assert file.read_bytes() == b"of before"
+
+
 def test_the_network_namespace_of_a_new_process_is_listened_to() -> None:
     if not Path("/proc/sys/net/netfilter/nf_conntrack_count").exists():
         pytest.skip("this kernel tracks no connections")

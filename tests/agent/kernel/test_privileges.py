@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent.kernel import privileges
-from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles, of_the_loader, of_the_resident
+from agent.kernel.privileges import (
+    CAPABILITIES,
+    missing_capabilities,
+    obstacles,
+    of_the_loader,
+    of_the_reporter,
+    of_the_resident,
+)
 
 NAMES = [capability.name for capability in CAPABILITIES]
 
@@ -60,6 +67,11 @@ def test_the_loader_needs_what_is_listed_and_for_older_kernels_more() -> None:
 def test_what_is_kept_depends_on_what_is_used(*, tls: bool, conntrack: bool, given_away: set[str]) -> None:
     kept = of_the_resident(tls=tls, conntrack=conntrack)
     assert kept == {each.bit for each in CAPABILITIES if each.name not in given_away}
+
+
+def test_who_only_looks_for_processes_keeps_what_reads_them() -> None:
+    names = {capability.name for capability in CAPABILITIES if capability.bit in of_the_reporter()}
+    assert names == {"CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"}
 
 
 def test_numbers_are_those_of_the_names() -> None:
