@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from backend.query import shapes, tables
+from backend.query import agent_tables, shapes, tables, topology_tree
+from backend.query.agents import Agents
 from backend.query.client import AskingError, Client
 from backend.query.expressions import NAMES, Expression
 from backend.query.lookup import Lookup, NoDataError, Subject, no_services
@@ -21,6 +22,8 @@ TOKEN = "PYROVER_BACKEND_HTTP_TOKEN"  # noqa: S105 - the name of a variable
 
 _NAME = re.compile(r"\w+")
 """A metric by itself, whose values can be shown with their unit."""
+_RANKED = 1_000
+"""Services whose health is asked for, those with most calls first."""
 _LAST = re.compile(r"\d{1,9}[smhdw]")
 _Shown = tuple[msgspec.Struct, tables.Listing | str]
 """An answer, and what of it a person sees."""
@@ -56,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     topology = questions.add_parser(
         "topology",
         parents=parents,
-        help="who calls whom; with --service and --to, which of their instances",
+        help="who calls whom, as a tree in a terminal; with --service and --to, which of their instances",
     )
     topology.add_argument("--service", metavar="NAME", help="one of two services, to show the calls of their instances")
     topology.add_argument("--to", metavar="NAME", help="the other")
@@ -92,6 +95,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--zone", metavar="OFFSET", help="whose hours and days are meant, of expressions: +0200 (default: UTC)"
     )
     questions.add_parser("status", parents=[common], help="what the backend received and lost")
+    questions.add_parser("agents", parents=[common], help="the agents on the nodes: what they see, and what they lost")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -157,6 +161,8 @@ def _topology(client: Client, arguments: argparse.Namespace) -> _Shown:
         raise AskingError("calls of instances are between two services", "give both --service and --to, or neither")
     if arguments.service is None:
         answer = client.get(shapes.Topology, "/api/topology", span)
+        if answer.calls and not arguments.json and tables.is_read_by_a_person():
+            return answer, topology_tree.tree(answer, _health(client, span))
     else:
         lookup = Lookup(client, span)
         try:
@@ -165,6 +171,28 @@ def _topology(client: Client, arguments: argparse.Namespace) -> _Shown:
             return client.get(shapes.Topology, "/api/topology", span), str(nothing)
         answer = client.get(shapes.Topology, "/api/instance-topology", {**ends, **span})
     return answer, tables.topology(answer) if answer.calls else "No calls were seen in this time."
+
+
+def _health(client: Client, span: dict[str, str]) -> dict[str, topology_tree.Health]:
+    """What services answered, by their ids; nothing where there are no such metrics."""
+    numbers: list[dict[str, float]] = []
+    for name in ("cpm", "time", "successful_rate"):
+        asked = {"expression": f"top_n(kubernetes_service_http_call_{name}, {_RANKED}, des)", **span}
+        try:
+            answer = client.get(Expression, "/api/expression", asked)
+        except AskingError:
+            return {}
+        values = [value for series in answer.result.results for value in series.values]
+        numbers.append({value.owner.serviceID: float(value.value) for value in values if value.owner and value.value})
+    rates, times, successes = numbers
+    return {
+        service: topology_tree.Health(
+            rate,
+            None if service not in times else times[service] * 1e6,
+            None if service not in successes else successes[service] / 10_000,
+        )
+        for service, rate in rates.items()
+    }
 
 
 def _metrics(client: Client, arguments: argparse.Namespace) -> _Shown:
@@ -215,6 +243,11 @@ def _status(client: Client, _: argparse.Namespace) -> _Shown:
     return answer, tables.status(answer)
 
 
+def _agents(client: Client, _: argparse.Namespace) -> _Shown:
+    answer = client.get(Agents, "/api/agents", {})
+    return answer, agent_tables.agents(answer) if answer.agents else "No agent was heard within the hour."
+
+
 _QUESTIONS: dict[str, Callable[[Client, argparse.Namespace], _Shown]] = {
     "services": _services,
     "instances": _instances,
@@ -222,4 +255,5 @@ _QUESTIONS: dict[str, Callable[[Client, argparse.Namespace], _Shown]] = {
     "topology": _topology,
     "metrics": _metrics,
     "status": _status,
+    "agents": _agents,
 }

@@ -24,6 +24,7 @@ class Kind(Enum):
     """What a column holds."""
 
     NAME = "names: folded when there is too little room"
+    TREE = "names with lines that join them: cut when there is too little room"
     WORD = "short words: never folded"
     NUMBER = "numbers: never folded, at the right"
     DETAIL = "numbers or short words that a narrow terminal goes without"
@@ -44,6 +45,8 @@ _ERRORS = 4
 """First digit of the statuses that say that something went wrong."""
 _NAME_WIDTH = 16
 """Columns that a name gets before details are left out."""
+_TREE_WIDTH = 30
+"""The same of a tree."""
 _BETWEEN = 2
 """Columns that a border and a blank take beside each column."""
 
@@ -65,7 +68,7 @@ class Listing:
                 break
             chosen[place] = self.columns[place][1] is not Kind.DETAIL
         if all(chosen):
-            return self
+            return self.cut_to(width)
         titles = [title.replace("\n/", "/").replace("\n", " ") for title, _ in self.columns]
         told = ", ".join(title for title, kept in zip(titles, chosen, strict=True) if not kept)
         caption = f"{self.caption}\n" if self.caption else ""
@@ -73,12 +76,31 @@ class Listing:
             tuple(compress(self.columns, chosen)),
             [tuple(compress(row, chosen)) for row in self.rows],
             f"{caption}left out, for a wider terminal: {told}",
-        )
+        ).cut_to(width)
+
+    def cut_to(self, width: int) -> "Listing":
+        """The same with names of a tree cut to what the other columns leave; a folded tree has no lines any more."""
+        kinds = [kind for _, kind in self.columns]
+        if Kind.TREE not in kinds:
+            return self
+        place = kinds.index(Kind.TREE)
+        others = sum(self._width(other) for other in range(len(kinds)) if other != place)
+        room = max(width - others - _BETWEEN * len(kinds), _NAME_WIDTH)
+        if all(cell_len(row[place]) <= room for row in self.rows):
+            return self
+        rows = [(*row[:place], _cut(row[place], room), *row[place + 1 :]) for row in self.rows]
+        return Listing(self.columns, rows, self.caption)
 
     def _width(self, place: int) -> int:
         title, kind = self.columns[place]
         widest = max(map(cell_len, (*title.split("\n"), *(row[place] for row in self.rows))))
-        return min(widest, _NAME_WIDTH) if kind is Kind.NAME else widest
+        least = {Kind.NAME: _NAME_WIDTH, Kind.TREE: _TREE_WIDTH}
+        return min(widest, least.get(kind, widest))
+
+
+def is_read_by_a_person() -> bool:
+    """Whether standard output is a terminal."""
+    return Console().is_terminal
 
 
 def show(shown: Listing | str) -> None:
@@ -101,13 +123,13 @@ def services(answer: shapes.Services) -> Listing:
     """Services and what they did."""
     columns = (("Service", Kind.NAME), ("Instances", Kind.DETAIL), *_TRAFFIC)
     rows = [(service.name, number(service.instances), *_traffic(service.traffic)) for service in answer.services]
-    return Listing(columns, rows, _caption(answer.span))
+    return Listing(columns, rows, caption(answer.span))
 
 
 def instances(answer: shapes.Instances) -> Listing:
     """Instances of a service and what they did."""
     rows = [(instance.name, *_traffic(instance.traffic)) for instance in answer.instances]
-    return Listing((("Instance", Kind.NAME), *_TRAFFIC), rows, _caption(answer.span))
+    return Listing((("Instance", Kind.NAME), *_TRAFFIC), rows, caption(answer.span))
 
 
 def endpoints(answer: shapes.Endpoints) -> Listing:
@@ -133,7 +155,7 @@ def endpoints(answer: shapes.Endpoints) -> Listing:
         for endpoint in answer.endpoints
     ]
     shown = f", the {len(rows):,} of {answer.known:,} endpoints with most calls" if answer.known > len(rows) else ""
-    return Listing(columns, rows, _caption(answer.span) + shown)
+    return Listing(columns, rows, caption(answer.span) + shown)
 
 
 def topology(answer: shapes.Topology) -> Listing:
@@ -160,7 +182,7 @@ def topology(answer: shapes.Topology) -> Listing:
         )
         for call in answer.calls
     ]
-    return Listing(columns, rows, _caption(answer.span))
+    return Listing(columns, rows, caption(answer.span))
 
 
 def names(answer: shapes.MetricNames) -> Listing:
@@ -246,6 +268,12 @@ def _traffic(traffic: shapes.Traffic) -> tuple[str, ...]:
     )
 
 
+def _cut(text: str, room: int) -> str:
+    cut = Text(text)
+    cut.truncate(room, overflow="ellipsis")
+    return cut.plain
+
+
 def _table(listing: Listing) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
@@ -258,7 +286,7 @@ def _table(listing: Listing) -> Table:
     for title, kind in listing.columns:
         table.add_column(
             title,
-            justify="left" if kind in {Kind.NAME, Kind.WORD} else "right",
+            justify="left" if kind in {Kind.NAME, Kind.TREE, Kind.WORD} else "right",
             no_wrap=kind is not Kind.NAME,
             overflow="fold",
         )
@@ -268,7 +296,8 @@ def _table(listing: Listing) -> Table:
     return table
 
 
-def _caption(span: shapes.Span) -> str:
+def caption(span: shapes.Span) -> str:
+    """Which time an answer is of."""
     observed = number(round(span.observed_minutes, 1))
     return f"{_time(span.start)} to {_time(span.end)} UTC, {observed} minutes observed"
 

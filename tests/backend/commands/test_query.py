@@ -306,6 +306,11 @@ def test_status(address: str) -> None:
     assert ["Logs received", "-"] in rows(output)
 
 
+def test_agents(address: str) -> None:
+    assert query(address, "agents")[0] == "No agent was heard within the hour.\n"
+    assert json.loads(query(address, "agents", "--json")[0])["agents"] == []
+
+
 def test_a_backend_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"

@@ -58,3 +58,16 @@ def test_nothing_is_cut_in_a_terminal_that_has_room_for_names(width: int) -> Non
 def test_a_listing_without_rows_has_its_titles(caption: str | None) -> None:
     listing = Listing(COLUMNS, [], caption)
     assert "Service" in "\n".join(drawn(listing, 80))
+
+
+def test_a_tree_is_cut_and_never_folded() -> None:
+    names = ("├─ checkout-service-with-a-long-name.default", "└─ api")
+    listing = Listing((("Service", Kind.TREE), ("Calls", Kind.NUMBER)), [(name, "1,234,567") for name in names], None)
+    assert [line.rstrip() for line in drawn(listing, 60)][-3:-1] == [
+        " ├─ checkout-service-with-a-long-name.default  1,234,567",
+        " └─ api                                        1,234,567",
+    ]
+    assert [line.rstrip() for line in drawn(listing, 45)][-3:-1] == [
+        " ├─ checkout-service-with-a-long…  1,234,567",
+        " └─ api                            1,234,567",
+    ]
