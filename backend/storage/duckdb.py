@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from backend.storage.duckdb_blocks import read_blocks, unpack_writer, write_blocks
+from backend.storage.duckdb_blocks import FOLDED_AT, fold_blocks, read_blocks, unpack_writer, write_blocks
 from backend.storage.duckdb_merging import forget, merge, rolled_to
 from backend.storage.duckdb_migration import from_version_1
 from backend.storage.duckdb_names import Names, find_names, number_of
@@ -78,6 +78,7 @@ class DuckdbStorage:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._closed = False
         self._forgotten: int | None = None
+        self._unfolded = 0
         with self._transaction() as cursor:
             self._prepare(cursor)
 
@@ -113,6 +114,7 @@ class DuckdbStorage:
             else:
                 self._names.keep()
                 self._sightings.keep()
+            self._fold(flush)
 
     def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
         """Which of these batches are in flushes of other writers; as Storage.stored_batches."""
@@ -206,6 +208,19 @@ class DuckdbStorage:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _fold(self, flush: Flush) -> None:
+        """After so many flushes with blocks, add up those of the same minutes."""
+        self._unfolded += bool(flush.blocks)
+        if self._unfolded < FOLDED_AT:
+            return
+        self._unfolded = 0
+        try:
+            with self._transaction() as cursor:
+                fold_blocks(cursor)
+        except StorageError as error:
+            # The flush is durable, and is asked for as it is.
+            _logger.warning("sums of an open minute stay apart until later: %s", error)
 
     def _forget(self) -> None:
         """What is remembered of the file may not hold any more."""

@@ -2,7 +2,9 @@
 
 A flush writes one row for each block and minute: the sums of all its entities as one value, columns of an Arrow stream
 (IPC) that is compressed. That is some dozen rows for a flush, where single values would be hundreds of thousands. When
-a minute is closed, its blocks are added up and become rows of single values, which are merged like all others.
+a minute is closed, its blocks are added up and become rows of single values, which are merged like all others. Before
+that, many blocks of a minute are added up to one (`fold_blocks`), so that neither a question nor closing has to read as
+many as there were flushes.
 
 Where the values of a block are (its layout) is a name like any other: the places of its metrics, as JSON.
 """
@@ -11,6 +13,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
+from itertools import groupby
+from operator import itemgetter
 
 import duckdb
 import numpy as np
@@ -23,21 +27,32 @@ from backend.storage.duckdb_rows import METRICS
 from backend.storage.duckdb_statements import Statement
 
 MERGED_WRITER = 0
-"""Number of the writer of rows that are sums of several writers' blocks; no writer has it."""
+"""Number of the writer of rows and blocks that are sums of several writers' blocks; no writer has it."""
+FULL_WRITER = -1
+"""The same of blocks that nothing can be added to, as sums may become too large."""
+FOLDED_AT = 16
+"""Flushes whose blocks of a minute become one."""
+REPLACEABLE = 8
+"""Latest flushes whose blocks stay as they are, so that they can be written again with other rows."""
 ADDED_AT_ONCE = 262_144
 """Rows of blocks that are kept in memory until they are added up."""
 LARGEST = 2**63 - 1
 
 _FETCHED_AT_ONCE = 16
+_FOLDED = f"minute = $minute AND writer BETWEEN {MERGED_WRITER} AND $last"
 _ENTITY = "entity"
 _NO_LABEL = ""
+_UNPACKED_AT_ONCE = 4
+"""Minutes whose blocks are in memory at the same time."""
 _Columns = dict[str, NDArray[np.generic]]
+_Stored = tuple[int, int, bytes]
+"""Layout, minute and sums of a block."""
 
 
 def write_blocks(cursor: duckdb.DuckDBPyConnection, blocks: Sequence[Block], writer: int, names: Names) -> None:
     """Write blocks of a writer that has written none before."""
     numbers: dict[int, NDArray[np.int32]] = {}
-    layouts, minutes, sums = list[int](), list[int](), list[bytes]()
+    made: list[tuple[int, int, int, pl.DataFrame]] = []
     for block in blocks:
         # Questions look for the number of a metric, so that it has one from now on.
         layout, *_ = names.number(cursor, [_text(block.places), _NO_LABEL, *(place.metric for place in block.places)])
@@ -46,20 +61,29 @@ def write_blocks(cursor: duckdb.DuckDBPyConnection, blocks: Sequence[Block], wri
         values = {f"{index}": block.sums[name] for index, name in enumerate(block.sums.columns[len(KEYS) :])}
         columns = {"minute": block.sums["minute"], _ENTITY: numbers[id(block.entities)][block.sums[_ENTITY].to_numpy()]}
         for (minute,), of_minute in pl.DataFrame(columns | values).partition_by("minute", as_dict=True).items():
-            layouts.append(int(layout))
-            minutes.append(int(minute))
-            sums.append(_encoded(of_minute.drop("minute")))
-    if layouts:
-        cursor.register(
-            "staged",
-            {
-                "layout": np.array(layouts, np.int32),
-                "minute": np.array(minutes, np.int32),
-                "sums": np.array(sums, object),
-            },
-        )
-        cursor.execute(Statement.INSERT_BLOCKS, {"writer": writer})
-        cursor.unregister("staged")
+            made.append((int(minute), int(layout), writer, of_minute.drop("minute")))
+    _insert(cursor, made)
+
+
+def fold_blocks(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Add up the blocks of each minute that has many, but for those of the latest flushes.
+
+    Which writers they were of is remembered as of rows that are merged: written again, they change nothing.
+    """
+    for minute, last in cursor.execute(
+        Statement.FOLDABLE, {"replaceable": REPLACEABLE, "folded_at": FOLDED_AT}
+    ).fetchall():
+        given = {"minute": minute, "last": last}
+        added = list(_added(_stored(cursor, _FOLDED, given)))
+        # Of several sums of a layout, all but the last have no room for more.
+        following = [layout for layout, _, _ in added[1:]]
+        made = [
+            (minute, layout, FULL_WRITER if layout == then else MERGED_WRITER, sums)
+            for (layout, _, sums), then in zip(added, [*following, None], strict=True)
+        ]
+        cursor.execute(Statement.REMEMBER_FOLDED, given)
+        cursor.execute(Statement.DELETE_BLOCKS.format(condition=_FOLDED), given)
+        _insert(cursor, made)
 
 
 def unpack_closed(cursor: duckdb.DuckDBPyConnection, closed: int, names: Names) -> None:
@@ -90,20 +114,23 @@ def read_blocks(
         minute, metric, label, entity, summation and count; rows of the same key add up.
     """
     asked, given = "minute BETWEEN $first AND $last", {"first": minutes[0], "last": minutes[1]}
-    found = _layouts(cursor, asked, given)
+    found = {
+        layout: [place for place in places if place.metric in metrics]
+        for layout, places in _layouts(cursor, asked, given).items()
+    }
+    wanted = {layout: _only(places) for layout, places in found.items() if places}
     chosen = None if entities is None else pl.Series(list(entities), dtype=pl.Int32)
     label = find_names(cursor, [_NO_LABEL])
-    parts = []
-    for layout, text in found:
-        wanted = [place for place in _places(text) if place.metric in metrics]
-        if not wanted:
-            continue
-        places, columns = _only(wanted)
-        rows = _stored(cursor, layout, asked, given)
-        parts += [
-            _rows(sums, places, minute, metrics, label[_NO_LABEL]) for minute, sums in _added(rows, columns, chosen)
+    stored = _stored(
+        cursor, f"{asked} AND layout IN (SELECT unnest($layouts::INTEGER[]))", {**given, "layouts": list(wanted)}
+    )
+    columns = {layout: names for layout, (_, names) in wanted.items()}
+    return _joined(
+        [
+            _rows(sums, wanted[layout][0], minute, metrics, label[_NO_LABEL])
+            for layout, minute, sums in _added(stored, columns, chosen)
         ]
-    return _joined(parts)
+    )
 
 
 def names_in_blocks(cursor: duckdb.DuckDBPyConnection) -> list[int]:
@@ -111,66 +138,87 @@ def names_in_blocks(cursor: duckdb.DuckDBPyConnection) -> list[int]:
     layouts = _layouts(cursor, "true", {})
     if not layouts:
         return []
-    texts = {_NO_LABEL, *(place.metric for _, text in layouts for place in _places(text))}
-    held = {layout for layout, _ in layouts} | set(find_names(cursor, list(texts)).values())
-    for layout, _ in layouts:
-        for _, sums in _stored(cursor, layout, "true", {}):
-            held.update(_decoded(sums, [_ENTITY])[_ENTITY].to_list())
+    texts = {_NO_LABEL, *(place.metric for places in layouts.values() for place in places)}
+    held = {*layouts, *find_names(cursor, list(texts)).values()}
+    for _, _, sums in _stored(cursor, "true", {}):
+        held.update(_decoded(sums, [_ENTITY])[_ENTITY].to_list())
     return list(held)
 
 
 def _unpack(
     cursor: duckdb.DuckDBPyConnection, condition: str, given: Mapping[str, int], writer: int, names: Names
 ) -> None:
-    for layout, text in _layouts(cursor, condition, given):
-        places = _places(text)
-        numbers = names.number(cursor, [_NO_LABEL, *(place.metric for place in places)]).tolist()
-        metrics = dict(zip((place.metric for place in places), numbers[1:], strict=True))
+    minutes = cursor.execute(Statement.BLOCK_MINUTES.format(condition=condition), given).fetchall()
+    layouts = _layouts(cursor, condition, given)
+    metrics = [place.metric for places in layouts.values() for place in places]
+    numbers = dict(zip([_NO_LABEL, *metrics], names.number(cursor, [_NO_LABEL, *metrics]).tolist(), strict=True))
+    for first in range(0, len(minutes), _UNPACKED_AT_ONCE):
+        (begin,), *_, (end,) = (minutes[first], *minutes[first : first + _UNPACKED_AT_ONCE])
+        asked = f"{condition} AND minute BETWEEN $begin AND $end"
         # A result has to be fetched to its end before the cursor can be used again.
-        stored = _added(_stored(cursor, layout, condition, given))
-        parts = [_rows(sums, places, minute, metrics, numbers[0]) for minute, sums in stored]
-        for part in parts:
+        stored = list(_stored(cursor, asked, {**given, "begin": begin, "end": end}))
+        for layout, minute, sums in _added(stored):
+            part = _rows(sums, layouts[layout], minute, numbers, numbers[_NO_LABEL])
             cursor.register("staged", {**part, "writer": np.full(len(part["minute"]), writer, np.int32)})
             cursor.execute(METRICS.insert())
             cursor.unregister("staged")
     cursor.execute(Statement.DELETE_BLOCKS.format(condition=condition), given)
 
 
-def _layouts(cursor: duckdb.DuckDBPyConnection, condition: str, given: Mapping[str, int]) -> list[tuple[int, str]]:
-    return cursor.execute(Statement.LAYOUTS.format(condition=condition), given).fetchall()
+def _insert(cursor: duckdb.DuckDBPyConnection, blocks: Sequence[tuple[int, int, int, pl.DataFrame]]) -> None:
+    """Insert blocks: minute, layout, writer and sums of each."""
+    if not blocks:
+        return
+    minutes, layouts, writers, sums = zip(*blocks, strict=True)
+    staged = {
+        "minute": np.array(minutes, np.int32),
+        "layout": np.array(layouts, np.int32),
+        "writer": np.array(writers, np.int32),
+        "sums": np.array([_encoded(of_block) for of_block in sums], object),
+    }
+    cursor.register("staged", staged)
+    cursor.execute(Statement.INSERT_BLOCKS)
+    cursor.unregister("staged")
 
 
-def _stored(
-    cursor: duckdb.DuckDBPyConnection, layout: int, condition: str, given: Mapping[str, int]
-) -> Iterator[tuple[int, bytes]]:
-    """Minutes and sums of the blocks of a layout, by minute."""
-    cursor.execute(Statement.BLOCKS.format(condition=condition), {**given, "layout": layout})
+def _layouts(
+    cursor: duckdb.DuckDBPyConnection, condition: str, given: Mapping[str, int]
+) -> dict[int, tuple[Place, ...]]:
+    """The layouts of blocks, by number."""
+    found = cursor.execute(Statement.LAYOUTS.format(condition=condition), given).fetchall()
+    return {layout: _places(text) for layout, text in found}
+
+
+def _stored(cursor: duckdb.DuckDBPyConnection, condition: str, given: Mapping[str, object]) -> Iterator[_Stored]:
+    """Blocks by layout and minute. One statement for all: each looks at the sums of every layout."""
+    cursor.execute(Statement.BLOCKS.format(condition=condition), given)
     while rows := cursor.fetchmany(_FETCHED_AT_ONCE):
         yield from rows
 
 
 def _added(
-    blocks: Iterable[tuple[int, bytes]], columns: Sequence[str] | None = None, entities: pl.Series | None = None
-) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Sums by entity of blocks of one layout, a minute after the other; more than one of a minute if need be.
+    blocks: Iterable[_Stored],
+    columns: Mapping[int, Sequence[str]] | None = None,
+    entities: pl.Series | None = None,
+) -> Iterator[tuple[int, int, pl.DataFrame]]:
+    """Sums by entity, a layout and minute after the other; more than one of a minute if need be.
 
     Args:
-        blocks: minutes and what is stored, by minute.
-        columns: names of the columns of values; None for all.
+        blocks: by layout and minute.
+        columns: by layout, names of the columns of values; None for all.
         entities: which ones; None for all.
     """
-    sums, of_minute = _Sums(), None
-    for minute, stored in blocks:
-        block = _decoded(stored, None if columns is None else [_ENTITY, *columns])
-        if entities is not None:
-            block = block.filter(pl.col(_ENTITY).is_in(entities))
-        largest = _largest(block)
-        if of_minute is not None and (minute != of_minute or not sums.has_room(largest)):
-            yield of_minute, sums.take()
-        of_minute = minute
-        sums.add(block, largest)
-    if of_minute is not None:
-        yield of_minute, sums.take()
+    sums = _Sums()
+    for (layout, minute), of_minute in groupby(blocks, key=itemgetter(0, 1)):
+        for *_, stored in of_minute:
+            block = _decoded(stored, None if columns is None else [_ENTITY, *columns[layout]])
+            if entities is not None:
+                block = block.filter(pl.col(_ENTITY).is_in(entities.implode()))
+            largest = _largest(block)
+            if not sums.has_room(largest):
+                yield layout, minute, sums.take()
+            sums.add(block, largest)
+        yield layout, minute, sums.take()
 
 
 class _Sums:
@@ -183,7 +231,7 @@ class _Sums:
 
     def has_room(self, largest: int) -> bool:
         """Whether no sum can become too large by a block with this largest value."""
-        return self._largest + largest <= LARGEST
+        return not self._parts or self._largest + largest <= LARGEST
 
     def add(self, block: pl.DataFrame, largest: int) -> None:
         """Take a block, and its largest value."""

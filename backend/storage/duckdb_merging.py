@@ -19,7 +19,8 @@ def merge(cursor: duckdb.DuckDBPyConnection, closed: int, names: Names) -> dict[
         Precision.HOUR: max(hours, Precision.HOUR.start(closed)),
         Precision.DAY: max(days, Precision.DAY.start(closed)),
     }
-    cursor.execute(Statement.REMEMBER_WRITERS, {"closed": closed})
+    for statement in (Statement.REMEMBER_WRITERS, Statement.CLOSE_FOLDED):
+        cursor.execute(statement, {"closed": closed})
     unpack_closed(cursor, closed, names)
     for tables in (METRICS, MEASURES):
         for precision, minute in before.items():

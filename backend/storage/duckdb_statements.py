@@ -46,6 +46,9 @@ CREATE TABLE metrics_blocks (
 );
 """
 
+OPEN = 2**31 - 1
+"""`merged` in merged_writers while the minute is open."""
+
 SCHEMA = f"""
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 CREATE TABLE names (id INTEGER NOT NULL, text VARCHAR NOT NULL);
@@ -91,12 +94,23 @@ class Statement:
     LAST_WRITER = "SELECT max(id) FROM writers"
     INSERT_WRITER = "INSERT INTO writers VALUES ($id, $text, $minute)"
 
-    INSERT_BLOCKS = "INSERT INTO metrics_blocks SELECT minute, layout, $writer, sums FROM staged"
+    INSERT_BLOCKS = "INSERT INTO metrics_blocks SELECT minute, layout, writer, sums FROM staged"
+    FOLDABLE = """
+        SELECT minute, max(writer) FROM metrics_blocks
+        WHERE writer BETWEEN 1 AND (SELECT max(id) FROM writers) - $replaceable
+        GROUP BY minute HAVING count(DISTINCT writer) >= $folded_at
+    """
+    REMEMBER_FOLDED = f"""
+        INSERT INTO merged_writers
+        SELECT DISTINCT writer, minute, {OPEN} FROM metrics_blocks
+        WHERE minute = $minute AND writer BETWEEN 1 AND $last
+    """
     LAYOUTS = """
         SELECT id, text FROM names
         WHERE id IN (SELECT layout FROM metrics_blocks WHERE {condition}) ORDER BY id
     """
-    BLOCKS = "SELECT minute, sums FROM metrics_blocks WHERE layout = $layout AND {condition} ORDER BY minute"
+    BLOCK_MINUTES = "SELECT DISTINCT minute FROM metrics_blocks WHERE {condition} ORDER BY minute"
+    BLOCKS = "SELECT layout, minute, sums FROM metrics_blocks WHERE {condition} ORDER BY layout, minute"
     DELETE_BLOCKS = "DELETE FROM metrics_blocks WHERE {condition}"
 
     FIND_BATCHES = """
@@ -176,9 +190,10 @@ class Statement:
         INSERT INTO merged_writers
         SELECT writer, minute, $closed FROM (
             {METRICS.writers()} UNION {MEASURES.writers()}
-            UNION SELECT writer, minute FROM metrics_blocks WHERE minute < $closed
+            UNION SELECT writer, minute FROM metrics_blocks WHERE minute < $closed AND writer > 0
         )
     """
+    CLOSE_FOLDED = f"UPDATE merged_writers SET merged = $closed WHERE minute < $closed AND merged = {OPEN}"
     FORGET_MERGED_WRITERS = "DELETE FROM merged_writers WHERE merged < $before"
     FORGET_WRITERS = f"""
         DELETE FROM writers WHERE minute < $before AND id NOT IN (SELECT writer FROM merged_writers)
