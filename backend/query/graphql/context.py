@@ -3,18 +3,15 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from graphql import GraphQLResolveInfo
 
 from backend.query.catalog import Catalog
 from backend.query.errors import QueryError
 from backend.query.graphql.alarms import AlarmBook
 from backend.query.graphql.inputs import Span, SpanText
-from backend.query.graphql.read_ahead import read_ahead
 from backend.query.graphql.service_book import ServiceBook
 from backend.query.graphql.templates import TemplateStore
 from backend.query.mqe.duration import Duration, parse_duration
+from backend.query.mqe.shared_series import SharedSeries
 from backend.storage.interface import Retention, Storage
 
 MAXIMUM_SECONDS = 30.0
@@ -46,13 +43,12 @@ class Context:
     sources: Sources
     timer: Callable[[], float] = time.monotonic
     """Seconds that never go back."""
-    expressions: Storage = field(init=False)
-    """The store, for expressions; what they read is shared once read_together() was called."""
+    series: SharedSeries | None = None
+    """What its expressions share with each other, and with those of other requests."""
     _deadline: float = field(init=False)
     _values: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.expressions = self.sources.storage
         self._deadline = self.timer() + MAXIMUM_SECONDS
 
     def begin(self) -> None:
@@ -61,11 +57,6 @@ class Context:
             raise QueryError(
                 f"the request took longer than {MAXIMUM_SECONDS:.0f} seconds", "ask for less in one request"
             )
-
-    def read_together(self, info: GraphQLResolveInfo[Any]) -> None:
-        """Let the expressions of an operation share what they read."""
-        if self.expressions is self.sources.storage:
-            self.expressions = read_ahead(self.sources.storage, info.operation, info.parent_type, info.variable_values)
 
     def take(self, values: int) -> None:
         """Count numbers of the answer. Raises QueryError when they are too many."""

@@ -4,26 +4,30 @@ An answer has status 200 whatever is in it, as clients of Apache SkyWalking expe
 that were not answered. Both have the form of GraphQL.
 """
 
+import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from backend.query.answering import Answering
 from backend.query.errors import QueryError
 from backend.query.graphql import execution, limits
 from backend.query.graphql.context import Context, Sources
 from backend.query.graphql.telemetry import Telemetry
-from backend.query.turns import BusyError, Turns
+from backend.query.mqe.shared_series import SharedSeries
+from backend.query.turns import BusyError
 
 RUNNING = 4
 """Most requests that are answered at a time."""
 WAITING = 128
 """Most requests that wait for their turn."""
+LONGEST_JOINED = 65_536
+"""Longest body, in bytes, of which it is seen that an equal one waits already."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _PAGE = (Path(__file__).parent / "page.html").read_bytes()
@@ -65,7 +69,9 @@ class GraphqlEndpoint:
         self._sources = sources
         self._telemetry = telemetry
         self._timer = timer
-        self._turns = Turns(RUNNING, WAITING)
+        self._answering = Answering(
+            self._answer, self._share, running=RUNNING, waiting=WAITING, joined=telemetry.joined.inc
+        )
 
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
@@ -73,12 +79,10 @@ class GraphqlEndpoint:
             if request.method in {"GET", "HEAD"} and "query" not in request.query_params:
                 return Response(_PAGE, headers=_PAGE_HEADERS, media_type="text/html")
             _check_head(request)
-            asked = _decode(await _body(request))
-            async with self._turns.turn():
-                began = self._timer()
-                context = Context(self._sources, self._timer)
-                answered = await run_in_threadpool(execution.answer, asked, context)
-                self._telemetry.seconds.observe(self._timer() - began)
+            body = await _body(request)
+            asked = _decode(body)
+            answered = await self._answering.ask(asked, body if _may_be_joined(asked, body) else None)
+            self._telemetry.seconds.observe(answered.seconds)
         except BusyError as busy:
             return self._refuse(_busy(busy))
         except RefusedError as refused:
@@ -87,9 +91,23 @@ class GraphqlEndpoint:
             self._telemetry.errors.labels(answered.error).inc()
         return Response(answered.body, headers=_HEADERS, media_type="application/json")
 
+    def _share(self, requests: Sequence[execution.Request]) -> SharedSeries:
+        return execution.share(requests, self._sources)
+
+    def _answer(self, asked: execution.Request, series: SharedSeries) -> execution.Answered:
+        began = self._timer()
+        answered = execution.answer(asked, Context(self._sources, self._timer, series))
+        return dataclasses.replace(answered, seconds=self._timer() - began)
+
     def _refuse(self, refused: RefusedError) -> Response:
         self._telemetry.refused.labels(refused.cause).inc()
         return _refusal(refused)
+
+
+def _may_be_joined(asked: execution.Request, body: bytes) -> bool:
+    """Whether an equal request has the same answer, and is short enough to be looked for."""
+    # A document without the word has no mutation in it.
+    return len(body) <= LONGEST_JOINED and "mutation" not in asked.query
 
 
 def _busy(busy: BusyError) -> RefusedError:

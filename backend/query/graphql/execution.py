@@ -1,7 +1,8 @@
 """From a request to its answer."""
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,9 +21,11 @@ from graphql import (
 
 from backend.query.errors import QueryError
 from backend.query.graphql import limits
-from backend.query.graphql.context import Context
+from backend.query.graphql.context import Context, Sources
+from backend.query.graphql.expressions import expressions
 from backend.query.graphql.schema import executable_schema
 from backend.query.mqe.duration import DurationError
+from backend.query.mqe.shared_series import Asked, SharedSeries
 from backend.storage.interface import StorageError
 
 LOGGER = logging.getLogger(__name__)
@@ -56,6 +59,21 @@ class Answered:
     """JSON."""
     error: str = ""
     """Code of its first error; empty when there is none."""
+    seconds: float = 0.0
+    """How long it took."""
+
+
+def share(requests: Sequence[Request], sources: Sources) -> SharedSeries:
+    """What requests that are answered at the same time read together; those of long documents have their own."""
+
+    def asked() -> Iterator[Asked]:
+        for request in requests:
+            # What is wrong with a document is told when it is answered.
+            with contextlib.suppress(QueryError, _InvalidError):
+                if len(request.query) <= LONGEST_KEPT:
+                    yield from _expressions(request, _read(request.query), sources)
+
+    return SharedSeries(sources.storage, sources.catalog, asked)
 
 
 def answer(request: Request, context: Context) -> Answered:
@@ -67,6 +85,11 @@ def answer(request: Request, context: Context) -> Answered:
         return refusal(error)
     except _InvalidError as invalid:
         return _encoded(ExecutionResult(errors=invalid.errors))
+    if context.series is None or len(request.query) > LONGEST_KEPT:
+        sources = context.sources
+        context.series = SharedSeries(
+            sources.storage, sources.catalog, lambda: _expressions(request, document, sources)
+        )
     result = execute_sync(
         executable_schema(),
         document,
@@ -75,6 +98,10 @@ def answer(request: Request, context: Context) -> Answered:
         operation_name=request.operation_name or None,
     )
     return _encoded(result)
+
+
+def _expressions(request: Request, document: DocumentNode, sources: Sources) -> Iterator[Asked]:
+    return expressions(document, request.operation_name or None, request.variables, sources.offset)
 
 
 def refusal(error: QueryError, code: str = BAD_REQUEST) -> Answered:

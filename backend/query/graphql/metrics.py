@@ -56,7 +56,7 @@ def exec_expression(context: Context, *, expression: str, entity: Entity, durati
     except DurationError as error:
         return ExpressionResult(UNKNOWN, [], str(error))
     sources = context.sources
-    answer = execute(expression, StorageReader(context.expressions, sources.catalog, entity), buckets)
+    answer = execute(expression, StorageReader(sources.storage, sources.catalog, entity, context.series), buckets)
     context.take(sum(len(series.values) for series in answer.results))
     return answer
 

@@ -21,7 +21,6 @@ from backend.query.graphql import (
 )
 from backend.query.graphql.inputs import INPUTS
 from backend.query.graphql.questions import Answer
-from backend.query.graphql.read_ahead import EXPRESSION
 
 FOLDER = Path(__file__).parent / "schema"
 
@@ -73,8 +72,6 @@ def _bind(operations: ObjectType, name: str, answer: Answer) -> None:
         for unused in UNUSED:
             arguments.pop(unused, None)
         info.context.begin()
-        if name == EXPRESSION:
-            info.context.read_together(info)
         return answer(info.context, **arguments)
 
     operations.set_field(name, resolve)

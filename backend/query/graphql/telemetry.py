@@ -9,6 +9,7 @@ class Telemetry:
     Attributes:
         seconds: how long requests took, from when their turn came.
         errors: requests with an error, by its code.
+        joined: requests that had the answer of an equal one that waited.
         refused: requests that were not answered, by cause: busy, method, type, size, form.
         services_left_out: services that are not shown because they are too many.
     """
@@ -19,6 +20,9 @@ class Telemetry:
         self.errors = Counter("pyrover_graphql_errors", "Requests with an error", ["code"], registry=registry)
         self.refused = Counter(
             "pyrover_graphql_refused", "Requests that were not answered", ["cause"], registry=registry
+        )
+        self.joined = Counter(
+            "pyrover_graphql_joined", "Requests that had the answer of an equal one that waited", registry=registry
         )
         self.services_left_out = Gauge(
             "pyrover_graphql_services_left_out", "Services not shown because they are too many", registry=registry

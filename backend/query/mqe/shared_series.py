@@ -159,10 +159,10 @@ def _parts(duration: Duration, by_entity: Mapping[str, Sequence[Metric]]) -> Ite
     for entity, metrics in by_entity.items():
         alike.setdefault(frozenset(metrics), []).append(entity)
     part: _Part | None = None
-    for metrics, entities in alike.items():
-        at_once = max(1, MAXIMUM_TOGETHER // sum(_values(metric, duration) for metric in metrics))
+    for together, entities in alike.items():
+        at_once = max(1, MAXIMUM_TOGETHER // sum(_values(metric, duration) for metric in together))
         for first in range(0, len(entities), at_once):
-            wanted = {metric: set(entities[first : first + at_once]) for metric in metrics}
+            wanted = {metric: set(entities[first : first + at_once]) for metric in together}
             both = None if part is None else part.taking(wanted)
             if part is not None and both is None:
                 yield part
@@ -174,4 +174,4 @@ def _parts(duration: Duration, by_entity: Mapping[str, Sequence[Metric]]) -> Ite
 def _values(metric: Metric, duration: Duration) -> int:
     """How many are read of one entity, at the unit that they are kept by."""
     points = duration.points * duration.step.value // max(duration.unit.value, 60)
-    return points * (ROWS_OF_LABELS if metric.function in LABEL_NAMES else 1)
+    return max(1, points) * (ROWS_OF_LABELS if metric.function in LABEL_NAMES else 1)

@@ -14,7 +14,7 @@ from backend.query.graphql.execution import KEPT_DOCUMENTS, Request, answer
 from backend.storage.memory import MemoryStorage
 from tests.backend.query.graphql.asking import Client, Defective, Failing, Slow, asking
 
-INSTANCES = """query ($d: Duration!) { listInstances(duration: $d, serviceId: "x") { id } }"""
+INSTANCES = """query ($d: Duration!, $s: ID = "x") { listInstances(duration: $d, serviceId: $s) { id } }"""
 DAY = {"start": "2027-01-15", "end": "2027-01-15", "step": "DAY"}
 
 
@@ -204,9 +204,12 @@ async def test_so_many_run_so_many_wait_and_others_are_refused() -> None:
     storage = Slow()
     async with asking(storage) as client:
         body = {"query": INSTANCES, "variables": {"d": DAY}}
-        asked = [asyncio.create_task(client.post(body)) for _ in range(RUNNING + WAITING)]
+        bodies = [
+            {"query": INSTANCES, "variables": {"d": DAY, "s": str(number)}} for number in range(RUNNING + WAITING)
+        ]
+        asked = [asyncio.create_task(client.post(one)) for one in bodies]
         async with asyncio.timeout(30):
-            while client.served._turns.present < RUNNING + WAITING:  # noqa: ASYNC110 - a plain counter
+            while client.served._answering.present < RUNNING + WAITING:  # noqa: ASYNC110 - a plain counter
                 await asyncio.sleep(0)
         for _ in range(RUNNING):
             assert await asyncio.to_thread(storage.asked.acquire, timeout=30)
