@@ -3,11 +3,13 @@
 from collections import Counter
 
 from agent.protocols.exchange import Piece
-from agent.protocols.http2_frames import END_HEADERS, END_STREAM, HEADERS, header_fragment
+from agent.protocols.http2_frames import END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITY, header_fragment
 from agent.protocols.http2_losses import Loss
 
 MAXIMUM_BLOCK = 256 * 1024
 """Bytes of a header block that are collected."""
+
+_AROUND = END_HEADERS | PADDED | PRIORITY  # what says that there is more to a frame than a block, or to a block
 
 
 class BlockHead:
@@ -57,6 +59,8 @@ class BlockCollector:
             payload: Its payload; None when that was not captured or too long.
             began: The piece with the first byte of the frame.
         """
+        if kind == HEADERS and flags & _AROUND == END_HEADERS and payload is not None:  # nearly every block
+            return BlockHead(stream, None, ends=flags & END_STREAM != 0, began=began), payload
         fragment, promised = (None, 0) if payload is None else header_fragment(kind, flags, payload)
         if fragment is None:
             self._losses[Loss.BLOCK_HIDDEN] += 1

@@ -18,6 +18,7 @@ from agent.protocols.http2_frames import (
     PADDED,
     PREFACE,
     PUSH_PROMISE,
+    FrameHeader,
     FrameKind,
     frame_header,
     is_valid,
@@ -59,17 +60,15 @@ class FrameReader:
         "_blocks",
         "_body_left",
         "_call_ns",
-        "_flags",
         "_flow",
         "_head",
-        "_kind",
+        "_header",
         "_left",
         "_losses",
         "_payload",
         "_preface_left",
         "_search",
         "_sink",
-        "_stream",
         "_waiting",
         "found_ns",
         "is_lost",
@@ -97,7 +96,8 @@ class FrameReader:
         self._preface_left = 0 if joined or flow is Flow.RESPONSES else len(PREFACE)
         self._head = b""
         # The last frame, and what is left of it:
-        self._kind = self._flags = self._stream = self._left = 0
+        self._header: FrameHeader = 0, 0, 0, 0
+        self._left = 0
         self._body_left = 0  # of data; -1 while it is padded and not known by how much
         self._payload: bytearray | None = None  # of other kinds; None when it is of no use
         self._began: Piece | None = None
@@ -162,13 +162,13 @@ class FrameReader:
         elif self._left:
             passed = min(left, self._left)
             left -= passed
-            if self._kind == DATA:
+            if self._header[1] == DATA:
                 self._pass_data(passed, piece)
             else:
                 self._payload = None
                 self._left -= passed
                 if not self._left:
-                    self._finish(None, self._began or piece, piece)
+                    self._finish(self._header, None, self._began or piece, piece)
         if left:
             self._lose(Loss.FRAMES_HIDDEN)
 
@@ -211,7 +211,7 @@ class FrameReader:
             self._look(piece, may_begin=True)
         return len(data)
 
-    def _frame(self, header: tuple[int, int, int, int], data: bytes, at: int, began: Piece, piece: Piece) -> int:
+    def _frame(self, header: FrameHeader, data: bytes, at: int, began: Piece, piece: Piece) -> int:
         """Read the frame whose payload begins in the data at a place; where the next one begins."""
         length, kind, flags, stream = header
         open_block = self._blocks.head
@@ -221,12 +221,11 @@ class FrameReader:
         if not is_expected or length > self.maximum_frame or not is_valid(self._flow, length, kind, flags, stream):
             self._lose(Loss.FRAMING_LOST)
             return len(data)
-        self._kind, self._flags, self._stream = kind, flags, stream
         end = at + length
         is_whole = end <= len(data)
         if kind != DATA:
             if is_whole:
-                self._finish(data[at:end] if length <= MAXIMUM_BLOCK else None, began, piece)
+                self._finish(header, data[at:end] if length <= MAXIMUM_BLOCK else None, began, piece)
                 return end
             self._payload = bytearray() if length <= MAXIMUM_BLOCK else None
             self._began = began if began is not piece else _times_of(piece)
@@ -239,7 +238,7 @@ class FrameReader:
                     self._sink.data_ends(self._flow, stream)
                 return end
             self._body_left = -1 if flags & PADDED else length
-        self._left = length
+        self._header, self._left = header, length
         return self._read_payload(data, at, piece)
 
     def _read_payload(self, data: bytes, at: int, piece: Piece) -> int:
@@ -248,7 +247,7 @@ class FrameReader:
         end = at + size
         if not size:
             return at
-        if self._kind == DATA:
+        if self._header[1] == DATA:
             if self._body_left < 0:
                 size -= 1
                 self._left -= 1
@@ -264,7 +263,7 @@ class FrameReader:
         if not self._left:
             payload = None if self._payload is None else bytes(self._payload)
             self._payload = None
-            self._finish(payload, self._began or piece, piece)
+            self._finish(self._header, payload, self._began or piece, piece)
         return end
 
     def _data_part(self, size: int, piece: Piece) -> None:
@@ -272,25 +271,26 @@ class FrameReader:
         body = min(size, self._body_left)
         self._body_left -= body
         self._left -= size
-        self._sink.data(self._flow, self._stream, body, piece)
-        if not self._left and self._flags & END_STREAM:
-            self._sink.data_ends(self._flow, self._stream)
+        _, _, flags, stream = self._header
+        self._sink.data(self._flow, stream, body, piece)
+        if not self._left and flags & END_STREAM:
+            self._sink.data_ends(self._flow, stream)
 
-    def _finish(self, payload: bytes | None, began: Piece, piece: Piece) -> None:
-        """Take the last frame, of another kind than DATA, when it has been read to its end."""
+    def _finish(self, header: FrameHeader, payload: bytes | None, began: Piece, piece: Piece) -> None:
+        """Take a frame of another kind than DATA that has been read to its end."""
         self.is_understood = True
-        kind = self._kind
+        _, kind, flags, stream = header
         if kind in {HEADERS, PUSH_PROMISE, CONTINUATION}:
             if kind == CONTINUATION:
-                ended = self._blocks.goes_on(self._flags, payload)
+                ended = self._blocks.goes_on(flags, payload)
             else:
-                ended = self._blocks.first(kind, self._flags, self._stream, payload, began)
+                ended = self._blocks.first(kind, flags, stream, payload, began)
             if ended is not None:
                 self._sink.headers(self._flow, *ended, piece)
             elif self._blocks.head is not None and self._blocks.head.began is piece:
                 self._blocks.head.began = _times_of(piece)
         elif kind in _CONTROL:
-            self._sink.control(self._flow, kind, self._stream, payload)
+            self._sink.control(self._flow, kind, stream, payload)
 
 
 def _times_of(piece: Piece) -> Piece:

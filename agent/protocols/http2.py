@@ -10,13 +10,14 @@ then missing; and padding that was not captured counts as body (and as a loss).
 from collections import Counter
 
 from agent.protocols.block_collector import BlockHead
-from agent.protocols.exchange import Ended, Exchange, Flow, Piece, Version
+from agent.protocols.exchange import REQUESTS, RESPONSES, Ended, Exchange, Flow, Piece, Version
 from agent.protocols.frame_reader import FrameReader
 from agent.protocols.header_blocks import UNKNOWN_BLOCK, Block, HeaderBlocks
 from agent.protocols.http2_frames import (
     MAXIMUM_FRAME_SIZE,
     MAXIMUM_STREAM,
-    FrameKind,
+    RST_STREAM,
+    SETTINGS,
     Setting,
     last_stream_of,
     settings_of,
@@ -35,7 +36,7 @@ LATER_ATTEMPTS = 1_024
 STREAMS_MISSED = 1 << 20
 """By how much the numbers of streams may go on while they are not seen."""
 
-_OTHER = {Flow.REQUESTS: Flow.RESPONSES, Flow.RESPONSES: Flow.REQUESTS}
+_OTHER = {REQUESTS: RESPONSES, RESPONSES: REQUESTS}
 
 
 class Http2Parser:
@@ -73,7 +74,7 @@ class Http2Parser:
             stream = Stream(upgraded, upgraded.request.first_ns)
             stream.has_request = stream.request_ended = True
             self._streams.put(1, stream)
-            self._settings_missed(Flow.REQUESTS)  # they were a field of that request
+            self._settings_missed(REQUESTS)  # they were a field of that request
 
     @property
     def ended(self) -> Ended | None:
@@ -120,28 +121,30 @@ class Http2Parser:
         decoded = self._decode(flow, block)
         if head.promised is not None:
             stream = self._promised(head, decoded)
-        elif flow is Flow.REQUESTS:
+        elif flow is REQUESTS:
             stream = self._requesting(head, decoded)
         else:
             stream = self._responding(head, decoded)
         if stream is None:
             return
-        is_request = head.promised is not None or flow is Flow.REQUESTS
+        is_request = head.promised is not None or flow is REQUESTS
         half = stream.exchange.request if is_request else stream.exchange.response
-        half.note(head.began)
+        if head.began is not piece:
+            half.note(head.began)
         half.note(piece)
         if block is None:
             stream.untold = Loss.NOT_SEEN_WHOLE
         else:
             half.header_bytes += len(block)
-        self._streams.finish_if_ended(head.promised or head.stream, stream)
+        if stream.request_ended and stream.response_ended:
+            self._streams.finish(head.promised or head.stream, stream)
 
     def data(self, flow: Flow, stream: int, size: int, piece: Piece) -> None:
         """As FrameSink.data."""
         found = self._streams.get(stream)
         if found is None:
             return
-        if flow is Flow.REQUESTS:
+        if flow is REQUESTS:
             half = found.exchange.request
         else:
             half = found.exchange.response
@@ -155,24 +158,25 @@ class Http2Parser:
         found = self._streams.get(stream)
         if found is None:
             return
-        if flow is Flow.REQUESTS:
+        if flow is REQUESTS:
             found.request_ended = True
         else:
             found.response_ended = True
-        self._streams.finish_if_ended(stream, found)
+        if found.request_ended and found.response_ended:
+            self._streams.finish(stream, found)
 
     def control(self, flow: Flow, kind: int, stream: int, payload: bytes | None) -> None:
         """As FrameSink.control."""
-        if kind == FrameKind.RST_STREAM:
+        if kind == RST_STREAM:
             self._streams.reset(stream)
-        elif kind == FrameKind.SETTINGS:
+        elif kind == SETTINGS:
             if payload is None:
                 self._settings_missed(flow)
             else:
                 self._settings(flow, payload)
         elif payload is not None:
             last = last_stream_of(payload)
-            of_client = flow is Flow.RESPONSES
+            of_client = flow is RESPONSES
             if of_client:
                 self._refused_from = last
             self._streams.refuse(last, of_client=of_client)
@@ -222,13 +226,13 @@ class Http2Parser:
             return None  # of a stream that has ended, or whose request was not seen
         self._newest = head.stream
         self._streams.requested(head.stream)
-        if ":method" not in block.fields and not block.has_unknown and self._has_missed[Flow.REQUESTS]:
+        if ":method" not in block.fields and not block.has_unknown and self._has_missed[REQUESTS]:
             return None  # trailers
         if stream is None:
             stream = self._streams.open(head.stream, head.began)
             if stream is None:
                 return None
-            responses = self._readers[Flow.RESPONSES]
+            responses = self._readers[RESPONSES]
             stream.is_doubtful = responses.is_lost or head.began.first_ns < responses.found_ns
         stream.take_request(block)
         if head.stream > self._refused_from:
@@ -244,7 +248,7 @@ class Http2Parser:
         if stream is None:
             if number & 1 and number > self._newest:  # its request may come later, by another thread's call
                 stream = self._streams.open_with_response(number, head.began)
-            elif ":status" in block.fields and self._has_missed[Flow.REQUESTS if number & 1 else Flow.RESPONSES]:
+            elif ":status" in block.fields and self._has_missed[REQUESTS if number & 1 else RESPONSES]:
                 self.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
         if stream is None or stream.response_ended:
             return None

@@ -3,7 +3,7 @@
 import struct
 from enum import IntEnum, IntFlag
 
-from agent.protocols.exchange import Flow
+from agent.protocols.exchange import REQUESTS, RESPONSES, Flow
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client sends before its frames."""
@@ -50,8 +50,11 @@ class Setting(IntEnum):
 
 
 # Plain integers: comparing with members of enumerations costs several times as much, for every frame.
-DATA, HEADERS, PUSH_PROMISE, CONTINUATION = 0, 1, 5, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, CONTINUATION = 0, 1, 3, 4, 5, 9
 END_STREAM, END_HEADERS, PADDED, PRIORITY = 0x1, 0x4, 0x8, 0x20
+
+FrameHeader = tuple[int, int, int, int]
+"""Length of the payload, type, flags and stream."""
 
 _HEADER = struct.Struct(">HBBBL")
 _SETTING = struct.Struct(">HL")
@@ -78,8 +81,8 @@ _FLAGS: dict[int, int] = {
 }
 
 
-def frame_header(data: bytes | bytearray, at: int = 0) -> tuple[int, int, int, int]:
-    """Length of the payload, type, flags and stream of the frame header at a place that has all of it."""
+def frame_header(data: bytes | bytearray, at: int = 0) -> FrameHeader:
+    """The frame header at a place that has all of it."""
     high, low, kind, flags, stream = _HEADER.unpack_from(data, at)
     return high << 8 | low, kind, flags, stream & MAXIMUM_STREAM
 
@@ -88,14 +91,14 @@ def is_valid(flow: Flow, length: int, kind: int, flags: int, stream: int) -> boo
     """Whether a reader that knows where frames begin may take this for one (RFC 9113 6); all unknown types are."""
     if kind <= HEADERS:
         least = (1 if flags & PADDED else 0) + (5 if kind and flags & PRIORITY else 0)
-        return stream != 0 and length >= least and (flow is Flow.RESPONSES or stream & 1 == 1)
+        return length >= least and (stream & 1 == 1 or (flow is RESPONSES and stream != 0))
     if kind > CONTINUATION:
         return True
     if (kind in _OF_STREAM and not stream) or (kind in _OF_CONNECTION and stream):
         return False
-    if kind == PUSH_PROMISE and flow is Flow.REQUESTS:
+    if kind == PUSH_PROMISE and flow is REQUESTS:
         return False
-    if kind == FrameKind.SETTINGS:
+    if kind == SETTINGS:
         return length <= (0 if flags & FrameFlag.ACK else _LARGEST_SETTINGS) and length % _SETTING.size == 0
     least, most = _SIZES.get(kind, (0, MAXIMUM_FRAME_SIZE))
     return least <= length <= most

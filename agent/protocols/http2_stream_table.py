@@ -72,11 +72,6 @@ class StreamTable:
             stream.exchange.slice = stream.slices + 1
         self._told.append(stream.exchange)
 
-    def finish_if_ended(self, number: int, stream: Stream) -> None:
-        """End a stream of which both halves have."""
-        if stream.request_ended and stream.response_ended:
-            self.finish(number, stream)
-
     def reset(self, number: int) -> None:
         """End a stream whatever it has, or as soon as its request has come, by another thread's call."""
         stream = self._streams.get(number)

@@ -1,6 +1,6 @@
 """A stream of HTTP/2 (RFC 9113 5 and 8) on its way to an exchange."""
 
-from agent.protocols.exchange import Exchange, Flow, Piece, Version
+from agent.protocols.exchange import REQUESTS, Exchange, Flow, Piece, Version
 from agent.protocols.header_blocks import Block
 from agent.protocols.http2_losses import Loss
 from agent.protocols.trace_context import trace_context
@@ -10,6 +10,7 @@ MAXIMUM_PATH = 4_096
 MAXIMUM_NAME = 256
 """Characters of a method or host that are kept."""
 
+_HTTP2 = Version.HTTP2  # see agent.protocols.exchange
 _INTERIM = range(100, 200)
 _STATUS_DIGITS = 3
 _GRPC_DIGITS = 9
@@ -72,7 +73,7 @@ class Stream:
 
     def missed(self, flow: Flow) -> None:
         """Frames of a flow may have passed unseen."""
-        if flow is Flow.REQUESTS:
+        if flow is REQUESTS:
             if self.has_request and not self.request_ended:
                 self.untold = self.untold or Loss.NOT_SEEN_WHOLE
         elif (self.has_response or self.exchange.response.first_ns) and not self.response_ended:
@@ -116,4 +117,4 @@ class Stream:
 
 def new_stream(piece: Piece) -> Stream:
     """A stream of which a piece has the first byte."""
-    return Stream(Exchange(Version.HTTP2), piece.first_ns)
+    return Stream(Exchange(_HTTP2), piece.first_ns)
