@@ -70,6 +70,11 @@ class Attachments:
         """Every file with probes."""
         return self._attached
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another file."""
+        return len(self._attached) >= self._capacity
+
     def add(self, identity: Identity, version: Version, path: str, name: str, library: Library) -> bool:
         """Put probes into a file; whether any is in place. Where one is refused the others stay.
 
@@ -80,7 +85,7 @@ class Attachments:
             name: To show.
             library: What it has.
         """
-        if len(self._attached) >= self._capacity:
+        if self.is_full:
             self.failures["too many libraries and programs"] += 1
             return False
         descriptors: list[int] = []

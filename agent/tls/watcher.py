@@ -2,7 +2,8 @@
 
 At start the files of all processes are examined, then each that a process begins to run code from. A probe belongs to a
 file, so processes that run a file with probes are watched from their first instruction on. Now and then everything is
-looked at again: files that nobody runs any more lose their probes, and what was not heard of is found.
+looked at again, and soon where a file found no room: files that nobody runs any more lose their probes, and what was
+not heard of is found.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from agent.tls.go import GoError
 from agent.tls.libraries import Library, examine
 from agent.tls.mapping_events import MappingEvents, NewMapping
 from agent.tls.mappings import Identity, Version, identify, mapped_files, open_path, processes
+from agent.tls.shortage import Shortage
 
 REVIEW_SECONDS: Final = 300.0
 """How often everything is looked at again."""
@@ -69,6 +71,7 @@ class TlsWatcher:
         self._recent: dict[tuple[tuple[int, int, int, int], bytes], NewMapping | None] = {}
         self._recent_until = 0.0
         self._used: set[Identity] = set()
+        self._shortage = Shortage()
         self._failures: Counter[str] = Counter()
         self._review_seconds = review_seconds
         self._abandoned_calls = abandoned_calls
@@ -130,10 +133,12 @@ class TlsWatcher:
         period = self._review_seconds if self._events else min(SCAN_SECONDS, self._review_seconds)
         due = 0.0
         while not self._closing:
-            if time.monotonic() >= due:
+            if time.monotonic() >= min(due, self._shortage.due):
                 self._review()
                 due = time.monotonic() + period
-            next_look = min(due, self._recent_until) if any(self._recent.values()) else due
+            next_look = min(due, self._shortage.due)
+            if any(self._recent.values()):
+                next_look = min(next_look, self._recent_until)
             ready = poll.poll(max(0.0, next_look - time.monotonic()) * 1000)
             if any(descriptor == self._wake_reader for descriptor, _ in ready):
                 os.read(self._wake_reader, 4096)
@@ -183,14 +188,23 @@ class TlsWatcher:
                 return
 
     def _review(self) -> None:
-        """Look at every file that a process runs code from."""
+        """Look at every file that a process runs code from; let go of those that none does."""
+        made_room = self._look()
+        if made_room and self._shortage.is_noted:
+            self._look()  # for what found none
+        self._shortage.looked(time.monotonic(), made_room=made_room)
+        self._forget_calls()
+        self.reviews += 1
+
+    def _look(self) -> bool:
+        """Look at every file once; whether some were let go of."""
         before = set(self.attached)
         self._used.clear()
         seen: set[tuple[str, int]] = set()
         for pid in processes(self._root):
             for mapped in mapped_files(self._root, pid):
                 if self._closing:
-                    return
+                    return False
                 if (mapped.device, mapped.inode) in seen:
                     continue
                 path = open_path(self._root, pid, mapped.begin, mapped.end)
@@ -206,8 +220,7 @@ class TlsWatcher:
         self._forget(unused)
         if unused:
             self._passed_over.clear()  # there is room again for what found none
-        self._forget_calls()
-        self.reviews += 1
+        return bool(unused)
 
     def _forget_calls(self) -> None:
         if self._abandoned_calls is None:
@@ -251,6 +264,8 @@ class TlsWatcher:
             for place in library.places:  # so that the kernel finds the code in memory, and need not read it itself
                 os.pread(descriptor, 1, place.offset)
             with self._lock:
+                if self._attachments.is_full:
+                    self._shortage.note()
                 return self._attachments.add(identity, version, opened, name, library)
         except OSError as error:
             self._fail(f"a file cannot be read: {error.strerror}")

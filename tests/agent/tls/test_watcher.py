@@ -74,8 +74,8 @@ class NotingKernel:
 
 
 @contextlib.contextmanager
-def watching(kernel: NotingKernel, **options: float) -> Iterator[TlsWatcher]:
-    watcher = TlsWatcher(PROGRAMS, attacher=kernel, **options)  # type: ignore[arg-type] # a capacity is an int
+def watching(kernel: NotingKernel, root: Path = Path("/proc"), **options: float) -> Iterator[TlsWatcher]:
+    watcher = TlsWatcher(PROGRAMS, str(root), attacher=kernel, **options)  # type: ignore[arg-type] # a capacity is an int
     watcher.start()
     try:
         until(lambda: watcher.reviews)
@@ -85,16 +85,38 @@ def watching(kernel: NotingKernel, **options: float) -> Iterator[TlsWatcher]:
 
 
 @contextlib.contextmanager
-def using(library: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that has a library."""
-    script = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print('ready', flush=True); sys.stdin.read()"
+def using(library: Path, root: Path | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that has a library; shown below `root`, if that is given, before it loads it."""
+    script = """if True:
+        import ctypes, sys
+        sys.stdin.readline()
+        ctypes.CDLL(sys.argv[1])
+        print('ready', flush=True)
+        sys.stdin.read()
+    """
     with subprocess.Popen(
         [sys.executable, "-I", "-c", script, library], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
+        shown = root / str(child.pid) if root else None
+        if shown:
+            shown.symlink_to(f"/proc/{child.pid}")
+        child.stdin.write(b"\n")
+        child.stdin.flush()
         assert child.stdout.readline() == b"ready\n"
         yield child
         child.kill()
+    if shown:
+        shown.unlink()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A /proc with the processes of one test: what else runs on this machine comes and goes."""
+    root = tmp_path / "proc"
+    root.mkdir()
+    return root
 
 
 @pytest.fixture
@@ -219,23 +241,34 @@ def test_what_nobody_uses_any_more_is_left(library: Path) -> None:
         assert kernel.open_in(library) == []
 
 
-def test_more_files_than_there_is_room_for(tmp_path: Path, fake_library: Path) -> None:
+def test_more_files_than_there_is_room_for(own: Path, tmp_path: Path, fake_library: Path) -> None:
     kernel = NotingKernel()
-    with watching(kernel) as everything:
-        others = len(everything.attached)
     paths = [Path(shutil.copy(fake_library, tmp_path / f"{number}.so")) for number in range(3)]
     cause = "TLS: too many libraries and programs"
     with contextlib.ExitStack() as stack:
-        watcher = stack.enter_context(watching(kernel, capacity=others + 2, review_seconds=3600))
-        first = stack.enter_context(using(paths[0]))
-        for path in paths[1:]:
-            stack.enter_context(using(path))
+        watcher = stack.enter_context(watching(kernel, own, capacity=2, review_seconds=3600))
+        first, *_ = [stack.enter_context(using(path, own)) for path in paths]
         until(lambda: cause in watcher.failures())
-        assert sum(is_attached(watcher, path) for path in paths) <= 2
-        assert len(watcher.attached) == others + 2
+        assert sum(is_attached(watcher, path) for path in paths) == 2
         review(watcher)
+        assert sum(is_attached(watcher, path) for path in paths) == 2
         assert watcher.failures()[cause] == 1
         assert first.poll() is None
+
+
+def test_room_is_made_soon_for_what_finds_none(own: Path, tmp_path: Path, fake_library: Path) -> None:
+    """As where a library was replaced and every process has been started anew: nobody runs the old file any more."""
+    kernel = NotingKernel()
+    old, new = (Path(shutil.copy(fake_library, tmp_path / f"{name}.so")) for name in ("old", "new"))
+    with watching(kernel, own, capacity=1, review_seconds=3600) as watcher:
+        with using(old, own):
+            until(lambda: is_attached(watcher, old))
+        assert is_attached(watcher, old)
+        with using(new, own):
+            until(lambda: is_attached(watcher, new))
+            assert not is_attached(watcher, old)
+            assert kernel.open_in(old) == []
+        assert watcher.failures()["TLS: too many libraries and programs"] == 1
 
 
 def test_a_place_that_is_refused_is_one_place(library: Path) -> None:
