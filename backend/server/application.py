@@ -29,17 +29,17 @@ class BackendApplication:
     Args:
         readiness: What is awaited.
         token: See GrpcApplication.
-        http_token: See Guard; empty to ask for nothing.
+        http_token: See Guard; None to ask for nothing.
     """
 
-    def __init__(self, readiness: Readiness, token: str = "", http_token: str = "") -> None:
+    def __init__(self, readiness: Readiness, token: Token | None = None, http_token: Token | None = None) -> None:
         health: dict[str, Handler] = {HEALTH_PATH: readiness.check, WATCH_PATH: Streaming(readiness.watch)}
         self.grpc = GrpcApplication(health, token)
         self.refused: Counter[str] = Counter()
         """Requests over HTTP that were refused, by cause."""
         self.ended: Counter[str] = Counter()
         """Connections that were ended, by cause; what serves the application counts them."""
-        self._token = Token(http_token)
+        self._token = Token() if http_token is None else http_token
         self._health = Route(HEALTH, readiness.healthcheck, methods=["GET"])
         self._http: Application = self.guarded([Route("/{path:path}", _not_yet)])
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,15 +39,17 @@ from backend.server.alarms import Alarms
 from backend.server.analysis import Analysis
 from backend.server.application import BackendApplication
 from backend.server.companions import handlers
+from backend.server.credentials import Credentials
 from backend.server.hearing import Hearing
 from backend.server.naming import Naming
 from backend.server.ports import Ports
 from backend.server.readiness import Readiness
 from backend.server.reloading import Part, Reloader
 from backend.server.scripts import load_scripts
-from backend.server.serving import serving
+from backend.server.serving import Serving, serving
 from backend.server.settings import Settings, SettingsError
 from backend.server.telemetry import ReceiverCollector, metrics_route
+from backend.server.tokens import Token
 from backend.server.upstream_names import UpstreamNames
 
 TEMPLATES = "templates.json"
@@ -77,7 +79,8 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         SettingsError: Another file that the settings name is wrong.
     """
     readiness = Readiness((_DECODER, _STORAGE))
-    application = BackendApplication(readiness, settings.token, settings.http_token)
+    credentials = Credentials(settings)
+    application = BackendApplication(readiness, credentials.token, credentials.http_token)
     registry = _registry()
     grace, ended = settings.times.shutdown_seconds, application.ended
     async with AsyncExitStack() as stack:
@@ -89,9 +92,15 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
             metrics = application.guarded([metrics_route(registry), metrics_route(registry, "/")], console=False)
             await stack.enter_async_context(serving(metrics, [ports.prometheus], grace, ended=ended))
         # Each has bounds of its own: who exhausts the console's port keeps no agent from sending.
-        await stack.enter_async_context(serving(application, ports.agents, grace, settings.grpc_tls, ended))
+        served = {
+            "grpc_tls": await stack.enter_async_context(
+                serving(application, ports.agents, grace, settings.grpc_tls, ended)
+            )
+        }
         console = application.without_agents if settings.grpc_tls.authorities else application
-        await stack.enter_async_context(serving(console, ports.questions, grace, settings.http_tls, ended))
+        served["http_tls"] = await stack.enter_async_context(
+            serving(console, ports.questions, grace, settings.http_tls, ended)
+        )
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)
@@ -117,8 +126,11 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
             service=service,
             agents=agents,
             dashboards=dashboards,
+            credentials=credentials,
+            served=served,
         )
         stack.push_async_callback(opened.reloader.settle)
+        await stack.enter_async_context(credentials.watched(opened.reloader))
         opened.open()
         readiness.done(_STORAGE)
         yield Backend(service, opened.reloader)
@@ -137,11 +149,14 @@ class _Opened:
         service: AccessLogService,
         agents: AgentBook,
         dashboards: Sequence[Dashboard],
+        credentials: Credentials,
+        served: Mapping[str, Serving],
     ) -> None:
         self._analysis = analysis
         self._alarms = alarms
         self._application = application
         self._service = service
+        self._credentials = credentials
         self._agents = agents
         self._started = time.time()
         self._dashboards = DashboardBook(dashboards)
@@ -151,7 +166,9 @@ class _Opened:
         self._promql = PromqlTelemetry(analysis.registry)
         analysis.registry.register(self._upstream_names())
         # Alarms come after the metrics that they are about.
-        self.reloader = Reloader([*self._parts(), *alarms.parts(), *naming.parts()], analysis.registry)
+        self.reloader = Reloader(
+            [*self._parts(), *alarms.parts(), *naming.parts(), *credentials.parts(served)], analysis.registry
+        )
 
     def _parts(self) -> list[Part[Any]]:
         files = self._analysis.settings.files
@@ -191,7 +208,7 @@ class _Opened:
         return [
             metrics_route(registry),
             # Where a token is asked of everybody, the guard has asked for it.
-            self.reloader.route("" if analysis.settings.http_token else analysis.settings.token),
+            self.reloader.route(Token() if self._credentials.http_token else self._credentials.token),
             *graphql_routes(
                 analysis.storage,
                 definitions,

@@ -88,7 +88,11 @@ has the status 200 when all were right, 422 when one was refused:
 {"parts": [{"part": "metrics", "outcome": "replaced", "detail": "296 metrics"}]}
 ```
 
-`pyrover_backend_reloads_total{part,outcome}` counts them. Everything else is read at the start only.
+`pyrover_backend_reloads_total{part,outcome}` counts them.
+
+The files of tokens and certificates (`token_file`, `http_token_file`, `grpc_tls.*`, `http_tls.*`) are read again with
+them, and by themselves some ten seconds after they have changed
+([security.md](security.md#replacing-tokens-and-certificates)). Everything else is read at the start only.
 """
 
 

@@ -76,6 +76,12 @@ SETTINGS: Final = (
         " nothing ([security.md](security.md)).",
     ),
     Setting(
+        "http_token_file",
+        "core.default.restAuthenticationFile",
+        _FILE,
+        "A file of such tokens instead, one a line, each of which is taken; it is read again when it changes.",
+    ),
+    Setting(
         "http_tls.enabled",
         "core.default.restSSLEnabled",
         Switch(),
@@ -338,6 +344,12 @@ SETTINGS: Final = (
         "What agents must send as the metadata `authentication`, on every port, and who reloads where `http_token` is"
         " empty; empty to ask for nothing.",
         "SW_AUTHENTICATION",
+    ),
+    Setting(
+        "token_file",
+        "receiver-sharing-server.default.authenticationFile",
+        _FILE,
+        "A file of such tokens instead, one a line, each of which is taken; it is read again when it changes.",
     ),
     Setting(
         "grpc_tls.authorities",

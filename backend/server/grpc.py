@@ -41,17 +41,17 @@ class GrpcApplication:
     Args:
         handlers: By path, "/package.Service/method"; what is served from the beginning. Other calls are told to come
             again until `open` is called.
-        token: What the metadata `authentication` of every call must hold; empty to ask for nothing.
+        token: What the metadata `authentication` of every call must hold; None to ask for nothing.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], token: str = "") -> None:
+    def __init__(self, handlers: Mapping[str, Handler], token: Token | None = None) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()
         """Calls ended, by path ("unknown" for a path that is not served) and status name."""
         self.handling = 0
         """Calls being handled now."""
         self._handlers = dict(handlers)
         self._opened = False
-        self._token = Token(token)
+        self._token = Token() if token is None else token
 
     def open(self, handlers: Mapping[str, Handler]) -> None:
         """Serve these methods too, which is then all."""

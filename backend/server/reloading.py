@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -54,8 +54,8 @@ class Part(Generic[T]):
     name: str
     load: Callable[[], T]
     """Reads and checks the files; blocks, changes nothing. Whatever it raises refuses the new one."""
-    replace: Callable[[T], str]
-    """Puts the new one in place and says what it is, in a few words; does not block."""
+    replace: Callable[[T], str | Awaitable[str]]
+    """Puts the new one in place and says what it is, in a few words; does not block. What it raises refuses, too."""
     errors: tuple[type[Exception], ...]
     """What it raises when the files are wrong; anything else is a defect, of which the log has the trace."""
 
@@ -76,10 +76,10 @@ class Reloader:
         self._one = asyncio.Lock()
         self._tasks: set[asyncio.Task[Answers]] = set()
 
-    async def reload(self) -> Answers:
-        """Read everything again; what became of each part."""
+    async def reload(self, names: Collection[str] | None = None) -> Answers:
+        """Read everything again, or only the parts of these names; what became of each."""
         async with self._one:
-            return Answers([await self._reload(part) for part in self._parts])
+            return Answers([await self._reload(part) for part in self._parts if names is None or part.name in names])
 
     def soon(self) -> None:
         """Reload in the background; the log says what came of it."""
@@ -91,13 +91,12 @@ class Reloader:
         """Wait for what is going on."""
         await asyncio.gather(*self._tasks)
 
-    def route(self, token: str = "") -> Route:
+    def route(self, token: Token) -> Route:
         """POST to reload.
 
         Args:
-            token: What must come in the header Authentication, or as Authorization: Bearer; empty to ask for nothing.
+            token: What must come in the header Authentication, or as Authorization: Bearer.
         """
-        expected = Token(token)
 
         async def reload(request: Request) -> Response:
             if request.method != "POST":
@@ -107,7 +106,7 @@ class Reloader:
                 return response
             headers = request.headers
             given = headers.get("authentication") or headers.get("authorization", "").removeprefix("Bearer ")
-            if not expected.admits(given.encode("latin-1")):
+            if not token.admits(given.encode("latin-1")):
                 body = {"error": "the token is missing or wrong", "hint": "send it in the header Authentication"}
                 return _respond(body, HTTPStatus.FORBIDDEN)
             answers = await self.reload()
@@ -118,7 +117,8 @@ class Reloader:
 
     async def _reload(self, part: Part[T]) -> Answer:
         try:
-            answer = Answer(part.name, Outcome.REPLACED, part.replace(await asyncio.to_thread(part.load)))
+            detail = part.replace(await asyncio.to_thread(part.load))
+            answer = Answer(part.name, Outcome.REPLACED, detail if isinstance(detail, str) else await detail)
             _logger.info("reload: %s replaced: %s", answer.part, answer.detail)
         except part.errors as error:
             answer = Answer(part.name, Outcome.REFUSED, str(error))

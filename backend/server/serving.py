@@ -78,28 +78,19 @@ def allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-@asynccontextmanager
-async def serving(
-    application: Application,
-    listeners: Sequence[Listener],
-    grace: float,
-    tls: Tls | None = None,
-    ended: Counter[str] | None = None,
-) -> AsyncIterator[None]:
-    """Serve an application on sockets while the block runs.
-
-    Leaving it stops accepting at once, gives open requests `grace` seconds to finish, and cancels the rest.
+class Serving:
+    """An application that is served on sockets.
 
     Args:
         application: What answers.
-        listeners: The sockets. Bounds, such as how many connections there may be, are of all of them together.
-        grace: Seconds.
-        tls: How they are encrypted; not at all by default.
-        ended: Where connections that this ends are counted, by cause.
+        listeners: The sockets.
+        grace: Seconds that open requests get to finish.
+        tls: How they are encrypted.
     """
-    server = h2corn.Server(
-        application,
-        h2corn.Config(
+
+    def __init__(self, application: Application, listeners: Sequence[Listener], grace: float, tls: Tls) -> None:
+        self._application = application
+        self._config = h2corn.Config(
             bind=tuple(f"fd://{listener.socket.fileno()}" for listener in listeners),
             grpc=True,
             access_log=False,
@@ -112,22 +103,83 @@ async def serving(
             h2_initial_stream_window_size=STREAM_WINDOW,
             h2_initial_connection_window_size=CONNECTION_WINDOW,
             timeout_graceful_shutdown=grace,
-            **options(tls or Tls()),
-        ),
-    )
-    running = asyncio.ensure_future(server.serve())
-    started = asyncio.ensure_future(server.wait_started())
-    await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        started.cancel()
-        await running
+            **options(tls),
+        )
+        self._server: h2corn.Server | None = None
+        self._running: asyncio.Future[None] | None = None
+        self._before: asyncio.Future[None] | None = None
+        """The server before this one, which ends."""
+
+    async def start(self) -> None:
+        """Serve. Raises what the server raises that cannot start."""
+        server = h2corn.Server(self._application, self._config)
+        running = asyncio.ensure_future(server.serve())
+        started = asyncio.ensure_future(server.wait_started())
+        await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            started.cancel()
+            await running
+        self._server, self._running = server, running
+
+    async def renew(self) -> None:
+        """Serve new connections with the certificates that are there now.
+
+        Those that there are end once their open requests have, within the grace, and their clients come back by new
+        ones. No connection is refused meanwhile: both servers accept for a moment. Raises what `start` raises, and then
+        everything stays.
+        """
+        await self._settle()  # so that there are two at most, and their bounds are kept
+        server, running = self._server, self._running
+        await self.start()
+        self._before = running
+        if server is not None:
+            server.shutdown()
+
+    def stop(self) -> None:
+        """Give open requests their time, and cancel the rest. The sockets are closed by who has opened them."""
+        if self._server is not None:
+            self._server.shutdown()
+
+    async def ended(self) -> None:
+        """Wait for the end."""
+        await self._settle()
+        if self._running is not None:
+            await self._running
+
+    async def _settle(self) -> None:
+        if self._before is not None:
+            await self._before
+            self._before = None
+
+
+@asynccontextmanager
+async def serving(
+    application: Application,
+    listeners: Sequence[Listener],
+    grace: float,
+    tls: Tls | None = None,
+    ended: Counter[str] | None = None,
+) -> AsyncIterator[Serving]:
+    """Serve an application on sockets while the block runs.
+
+    Leaving it stops accepting at once, gives open requests `grace` seconds to finish, and cancels the rest.
+
+    Args:
+        application: What answers.
+        listeners: The sockets. Bounds, such as how many connections there may be, are of all of them together.
+        grace: Seconds.
+        tls: How they are encrypted; not at all by default.
+        ended: Where connections that this ends are counted, by cause.
+    """
+    served = Serving(application, listeners, grace, tls or Tls())
+    await served.start()
     crowding = Crowding([listener.port for listener in listeners], CONNECTIONS, Counter() if ended is None else ended)
     watching = asyncio.create_task(crowding.watch(), name="crowding")
     try:
-        yield
+        yield served
     finally:
         watching.cancel()
-        server.shutdown()
+        served.stop()
         for listener in listeners:
             listener.close()
-        await running
+        await served.ended()

@@ -1,4 +1,4 @@
-"""A secret that a peer must know."""
+"""Secrets of which a peer must know one."""
 
 import hashlib
 import hmac
@@ -8,16 +8,24 @@ class Token:
     """What is asked for, compared so that the time it takes tells nothing about it, its length included.
 
     Args:
-        text: The secret; empty to ask for nothing.
+        texts: The secrets, any of which lets somebody pass; empty ones count for nothing. Without any nothing is asked
+            for.
     """
 
-    def __init__(self, text: str = "") -> None:
-        self._digest = hashlib.sha256(text.encode()).digest() if text else None
+    def __init__(self, *texts: str) -> None:
+        self.replace(*texts)
+
+    def replace(self, *texts: str) -> None:
+        """Ask for these from now on."""
+        self._digests = tuple(hashlib.sha256(text.encode()).digest() for text in texts if text)
 
     def __bool__(self) -> bool:
         """Whether anything is asked for."""
-        return self._digest is not None
+        return bool(self._digests)
 
     def admits(self, given: bytes) -> bool:
         """Whether these bytes, as a header holds them, let somebody pass."""
-        return self._digest is None or hmac.compare_digest(hashlib.sha256(given).digest(), self._digest)
+        if not self._digests:
+            return True
+        digest = hashlib.sha256(given).digest()
+        return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419 - all, whichever fits

@@ -16,6 +16,7 @@ from backend.server.companions import handlers
 from backend.server.presence import Presence
 from backend.server.readiness import Readiness
 from backend.server.serving import Listener, listen, serving
+from backend.server.tokens import Token
 from backend.storage.memory import MemoryStorage
 from bench.http2 import Connection, Stream, coalesced, framed
 
@@ -80,7 +81,7 @@ def application_of(
     token: str = "",
     presence: Presence | None = None,
 ) -> BackendApplication:
-    application = BackendApplication(Readiness(()), token)
+    application = BackendApplication(Readiness(()), Token(token))
     presence = Presence(MemoryStorage()) if presence is None else presence
     application.open({PATH: service.collect, **handlers(presence), **reflection.handlers()}, routes)
     return application

@@ -7,6 +7,7 @@ import pytest
 from backend.ingest.status import CallError, Status
 from backend.server.calls import Call, Disconnected, Handler, Reply
 from backend.server.grpc import GrpcApplication, is_grpc
+from backend.server.tokens import Token
 
 WORD = "secret"
 HEADERS = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
@@ -47,7 +48,7 @@ def application(handler: Handler | None = None, token: str = "") -> GrpcApplicat
     async def echo(call: Call) -> Reply:
         return Reply(await call.message(100), ((b"x-seen", b"yes"),))
 
-    made = GrpcApplication({"/s/m": handler or echo}, token)
+    made = GrpcApplication({"/s/m": handler or echo}, Token(token))
     made.open({})
     return made
 
