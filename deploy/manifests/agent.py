@@ -3,7 +3,8 @@
 from typing import Final
 
 from agent.kernel.privileges import CAPABILITIES
-from deploy.manifests.nodes import Node, Noted, Value
+from deploy.manifests import secrets
+from deploy.manifests.nodes import Node, Noted, Value, When
 from deploy.manifests.parts import configuration_of, image, labels, metadata, read_access, token_of
 
 NAME: Final = "pyrover-agent"
@@ -73,6 +74,7 @@ def _pod() -> Node:
                 "What the compiler works with.",
                 {"name": "temporary", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
             ),
+            *secrets.volumes_of_the_agent(),
         ],
     }
 
@@ -90,7 +92,8 @@ def _container() -> Node:
                 "name": "ROVER_PROCESS_DISCOVERY_KUBERNETES_NODE_NAME",
                 "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
             },
-            token_of("pyrover-backend", "ROVER_BACKEND_AUTHENTICATION"),
+            When(secrets.TOKEN_IS_A_VARIABLE, token_of("pyrover-backend", "ROVER_BACKEND_AUTHENTICATION")),
+            *secrets.of_the_agent(),
             {"name": "ROVER_SPOOL_FOLDER", "value": f"{STATE}/spool"},
             {
                 "name": "ROVER_TELEMETRY_ADDRESS",
@@ -135,5 +138,6 @@ def _container() -> Node:
             {"name": "objects", "mountPath": "/var/cache/pyrover"},
             {"name": "spool", "mountPath": STATE},
             {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - in a container of its own
+            *secrets.mounts("tokens", "authorities"),
         ],
     }

@@ -4,7 +4,8 @@ from typing import Final
 
 from backend.entities.addresses.cluster import READS
 from backend.server.settings import Settings
-from deploy.manifests.nodes import Node, Noted, Value, Words
+from deploy.manifests import secrets
+from deploy.manifests.nodes import Node, Noted, Value, When, Words
 from deploy.manifests.parts import (
     claim,
     configuration_of,
@@ -123,7 +124,8 @@ def _pod(variables: list[Node]) -> Node:
                     {"name": "PYROVER_BACKEND_TIMES_SHUTDOWN_SECONDS", "value": str(_SHUTDOWN_SECONDS)},
                     {"name": "PYROVER_BACKEND_KUBERNETES_WATCH", "value": "always"},
                     {"name": "SW_TELEMETRY", "value": "prometheus"},
-                    token_of(NAME, "SW_AUTHENTICATION"),
+                    When(secrets.TOKEN_IS_A_VARIABLE, token_of(NAME, "SW_AUTHENTICATION")),
+                    *secrets.of_the_backend(),
                 ],
                 "envFrom": configuration_of(NAME),
                 "ports": [
@@ -135,15 +137,19 @@ def _pod(variables: list[Node]) -> Node:
                     "A large store takes its time to open.",
                     {"tcpSocket": {"port": "http"}, "periodSeconds": 2, "failureThreshold": 150},
                 ),
-                "readinessProbe": {"httpGet": {"path": "/healthcheck", "port": "http"}, "periodSeconds": 5},
+                "readinessProbe": {
+                    "httpGet": {"path": "/healthcheck", "port": "http", "scheme": When(secrets.TLS, "HTTPS")},
+                    "periodSeconds": 5,
+                },
                 "livenessProbe": Noted("Not ready is no reason to be started again.", {"tcpSocket": {"port": "http"}}),
                 "securityContext": {**context, "readOnlyRootFilesystem": True},
                 "resources": Value("backend.resources"),
                 "volumeMounts": [
                     {"name": "data", "mountPath": _DATA},
                     {"name": "temporary", "mountPath": "/tmp"},  # noqa: S108 - in a container of its own
+                    *secrets.mounts("tokens", "tls"),
                 ],
             }
         ],
-        "volumes": [{"name": "temporary", "emptyDir": {"sizeLimit": "1Gi"}}],
+        "volumes": [{"name": "temporary", "emptyDir": {"sizeLimit": "1Gi"}}, *secrets.volumes_of_the_backend()],
     }

@@ -1,22 +1,26 @@
 """What tells the Prometheus operator where figures are to be had."""
 
-from deploy.manifests import agent, backend
-from deploy.manifests.nodes import Node
+from deploy.manifests import agent, backend, secrets
+from deploy.manifests.nodes import Node, When
 from deploy.manifests.parts import labels, metadata
 
 
 def objects() -> list[Node]:
     """Each backend and each agent has figures of its own, so pods are asked and not a Service."""
-    return [_monitor(backend.NAME, "metrics"), _monitor(agent.NAME, "telemetry")]
+    token = {"type": "Bearer", "credentials": {"name": secrets.TOKENS, "key": "metrics-token"}}
+    return [
+        _monitor(backend.NAME, {"port": "metrics", "authorization": When(secrets.TOKENS_ARE_FILES, token)}),
+        _monitor(agent.NAME, {"port": "telemetry"}),
+    ]
 
 
-def _monitor(name: str, port: str) -> Node:
+def _monitor(name: str, endpoint: Node) -> Node:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
         "metadata": metadata(name),
         "spec": {
             "selector": {"matchLabels": labels(name)},
-            "podMetricsEndpoints": [{"port": port, "path": "/metrics"}],
+            "podMetricsEndpoints": [{**endpoint, "path": "/metrics"}],
         },
     }

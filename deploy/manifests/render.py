@@ -21,6 +21,8 @@ _MADE: Final = (
     "# Made by `python -m deploy.manifests.render`. Do not edit: change deploy/manifests and make it again.\n"
 )
 _NAMESPACE: Final = "pyrover"
+_SECURED: Final = {"tokens": "files", "tls": "files"}
+"""The section `security` of what deploy/kubernetes/secured has."""
 
 _CLICKHOUSE: Final = Condition("backend.storage", "clickhouse")
 _DUCKDB: Final = Condition("backend.storage", "duckdb")
@@ -63,15 +65,22 @@ def files() -> dict[Path, str]:
 
 def _kustomize() -> Iterator[tuple[Path, str]]:
     values = {**defaults(), **_section(NAMESPACE, _NAMESPACE)}
+    yield from _kustomized(Path("kubernetes"), values)
+    values["security"] = _SECURED
+    yield from _kustomized(Path("kubernetes/secured"), values)
+
+
+def _kustomized(below: Path, values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The folders of all parts with these values."""
     folders: dict[str, list[str]] = {"common": ["namespace.yaml"]}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}}
-    yield Path("kubernetes/common/namespace.yaml"), _MADE + document(namespace)
+    yield below / "common/namespace.yaml", _MADE + document(namespace)
     for part in parts():
         folders.setdefault(part.folder, []).append(f"{part.name}.yaml")
         texts = [document(resolved(node, values, keep_comments=True)) for node in part.objects]
-        yield Path("kubernetes", part.folder, f"{part.name}.yaml"), _MADE + "---\n".join(texts)
+        yield below / part.folder / f"{part.name}.yaml", _MADE + "---\n".join(texts)
     for folder, names in folders.items():
-        yield Path("kubernetes", folder, "kustomization.yaml"), _MADE + document({"resources": names})
+        yield below / folder / "kustomization.yaml", _MADE + document({"resources": names})
 
 
 def _chart() -> Iterator[tuple[Path, str]]:

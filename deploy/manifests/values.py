@@ -57,6 +57,17 @@ SETTINGS: Final = (
         {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "3Gi"}},
         "Of a backend.",
     ),
+    Setting(
+        "security.tokens",
+        "variable",
+        "files: tokens are asked for everywhere, those of the Secret pyrover-tokens; variable: agents send the token of"
+        " the Secret pyrover-backend, if there is one, and the console is open.",
+    ),
+    Setting(
+        "security.tls",
+        "none",
+        "files: backends show the certificate of the Secret pyrover-backend-tls; none: everything is in plain text.",
+    ),
     Setting("clickhouse.enabled", default=True, meaning="Install a ClickHouse server; false to use one that is there."),
     Setting("clickhouse.host", "clickhouse", "Where it is."),
     Setting("clickhouse.port", 9000, "Its port for native clients."),

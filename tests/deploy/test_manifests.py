@@ -21,7 +21,7 @@ from deploy.manifests.agent import READS as AGENT_READS
 from tests.deploy.rendering import DEPLOY, NAMESPACE, charted, container, environment, kustomized, one
 from tests.e2e.programs import ROOT
 
-BACKENDS = {"": "Deployment", "single": "StatefulSet"}
+BACKENDS = {"": "Deployment", "single": "StatefulSet", "secured": "Deployment", "secured-single": "StatefulSet"}
 """Kind of the backend's workload, by the folder that is installed."""
 
 
@@ -68,7 +68,7 @@ def test_the_settings_of_the_backend_are_settings(folder: str) -> None:
     assert pod["spec"]["terminationGracePeriodSeconds"] > settings.times.shutdown_seconds
     mounts = {each["mountPath"] for each in container(objects, kind, "pyrover-backend")["volumeMounts"]}
     assert settings.data in mounts
-    if folder:
+    if "single" in folder:
         assert settings.store.kind == "duckdb"
     else:
         assert (settings.store.kind, settings.store.clickhouse_host) == ("clickhouse", "clickhouse")

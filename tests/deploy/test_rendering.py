@@ -17,6 +17,7 @@ KUBERNETES = ("1.30", "1.34", "1.37")
 """The oldest that is supported, and later ones."""
 
 SINGLE = {"backend__storage": "duckdb"}
+SECURED = {"security__tokens": "files", "security__tls": "files"}
 
 
 def key(each: dict[str, Any]) -> tuple[str, str]:
@@ -40,12 +41,15 @@ def test_the_files_are_what_is_declared() -> None:
     assert there == set(made)
 
 
-@pytest.mark.parametrize(("folder", "values"), [("", {}), ("single", SINGLE)])
+@pytest.mark.parametrize(
+    ("folder", "values"),
+    [("", {}), ("single", SINGLE), ("secured", SECURED), ("secured-single", {**SECURED, **SINGLE})],
+)
 def test_both_ways_install_the_same(folder: str, values: dict[str, str]) -> None:
     by_kustomize = without_namespaces(kustomized(DEPLOY / folder))
     by_helm = without_namespaces(charted(**values))
     assert by_helm == by_kustomize
-    assert len(by_helm) == (9 if folder else 14)
+    assert len(by_helm) == (9 if "single" in folder else 14)
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
@@ -54,6 +58,8 @@ def test_both_ways_install_the_same(folder: str, values: dict[str, str]) -> None
     [
         {},
         SINGLE,
+        SECURED,
+        {"security__tokens": "files"},
         {"agent__seccompProfile": {"type": "Localhost", "localhostProfile": "pyrover-agent.json"}},
         {"agent__tolerations": [], "agent__nodeSelector": {}, "agent__resources": {}},
     ],
@@ -101,7 +107,7 @@ def test_values_arrive() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl, for the kustomize in it")
-@pytest.mark.parametrize("folder", ["", "single", "kubernetes/monitoring"])
+@pytest.mark.parametrize("folder", ["", "single", "secured", "secured-single", "kubernetes/monitoring"])
 def test_kustomize_makes_the_same(folder: str) -> None:
     answer = subprocess.run(["kubectl", "kustomize", DEPLOY / folder], capture_output=True, text=True, check=True)
     theirs = {key(each): each for each in yaml.safe_load_all(answer.stdout)}
@@ -110,7 +116,7 @@ def test_kustomize_makes_the_same(folder: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("helm"), reason="needs helm")
 @pytest.mark.parametrize(
-    "values", [{}, SINGLE, {"podMonitor__enabled": True}, {"clickhouse__host": "a'b", "backend__replicas": 3}]
+    "values", [{}, SINGLE, SECURED, {"podMonitor__enabled": True}, {"clickhouse__host": "a'b", "backend__replicas": 3}]
 )
 def test_helm_makes_the_same(values: dict[str, Any], tmp_path: Path) -> None:
     settings = [f"--set-json={name.replace('__', '.')}={json.dumps(value)}" for name, value in values.items()]
