@@ -11,6 +11,8 @@
  * Why at exit: only then is known how many bytes were moved, and the kernel has just touched them: they are in memory.
  * Why by user pointer: it is the one place where every kind of call has its bytes. An application that overwrites a
  *        buffer while it is being written would be misread, as would its peer.
+ * Not captured: a call whose socket was destroyed between its last look at it and its exit, because another thread has closed
+ *        it meanwhile; what is known of the connection went with it. Counted as cut, unless it was known not to be HTTP.
  * Lost without it: protocolLog.
  */
 
@@ -254,19 +256,21 @@ static __always_inline u32 stream_position(const struct sock *sk, u8 kind)
     return position;
 }
 
-/* Ends the conversation of a socket of which user space wants no more. At the entry of a call: at its exit the verifier would
- * follow all that comes after this twice. */
-static __always_inline void heed_mute(const struct sock *sk)
+/* Ends the conversation of a socket of which user space wants no more; what it is taken for now. At the entry of a call: at its
+ * exit the verifier would follow all that comes after this twice. */
+static __always_inline u8 heed_mute(const struct sock *sk)
 {
     u64 socket = (u64)sk;
     struct watched *watched = watched_of(sk);
 
-    if (!watched || !watched->conversation.protocol || watched->conversation.protocol >= CONVERSATION_TLS)
-        return;
-    if (!muted_sockets.lookup(&socket))
-        return;
-    watched->conversation.protocol = CONVERSATION_OTHER;
-    muted_sockets.delete(&socket);
+    if (!watched)
+        return CONVERSATION_OTHER;
+    if (watched->conversation.protocol && watched->conversation.protocol < CONVERSATION_TLS &&
+        muted_sockets.lookup(&socket)) {
+        watched->conversation.protocol = CONVERSATION_OTHER;
+        muted_sockets.delete(&socket);
+    }
+    return watched->conversation.protocol;
 }
 
 /* The buffers of a struct msghdr. */
@@ -311,13 +315,18 @@ static __always_inline void capture_transfer(struct transfer *transfer, u64 pid_
     if (transfer->protocol != PROTOCOL_TCP)
         return;
     watched = watched_of(transfer->sk);
-    if (!watched || watched->conversation.protocol >= CONVERSATION_TLS)
+    bpf_probe_read_kernel(&number, sizeof(number), &transfer->inode->i_ino);
+    if (!watched || watched->inode != number) { /* destroyed, and maybe another one since */
+        if (transfer->conversation < CONVERSATION_TLS)
+            count(INCOMPLETE_PAYLOAD_CUT, 1);
+        return;
+    }
+    if (watched->conversation.protocol >= CONVERSATION_TLS)
         return;
     bpf_probe_read_kernel(&protocol, sizeof(protocol), &transfer->sk->sk_protocol);
     if (protocol != PROTOCOL_TCP)
         return; /* multipath TCP numbers its bytes elsewhere */
     capture->socket = (u64)transfer->sk;
-    bpf_probe_read_kernel(&number, sizeof(number), &transfer->inode->i_ino);
     capture->start_ns = transfer->start_ns;
     capture->end_ns = bpf_ktime_get_ns();
     capture->inode = number;

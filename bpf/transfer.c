@@ -56,7 +56,7 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
     if (!find_watched_socket(descriptor, pid_tgid, &found))
         return 0;
     watch_socket(found.sk, found.inode, found.protocol, pid_tgid);
-    heed_mute(found.sk);
+    transfer.conversation = heed_mute(found.sk);
     note_tls_socket(pid_tgid, &found);
     transfer.start_ns = bpf_ktime_get_ns();
     transfer.inode = found.inode;

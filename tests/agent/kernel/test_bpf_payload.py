@@ -2,6 +2,7 @@
 
 import random
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 
 from agent.events.fragments import ConversationProtocol, Fragment, FragmentFlag
 from agent.events.layout import EventKind
+from agent.kernel import bpf_syscall
 from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
-from tests.agent.kernel.watching import ATTACH, Watch
+from tests.agent.kernel.watching import ATTACH, PATIENCE_SECONDS, Watch
 
 pytestmark = pytest.mark.kernel
 
@@ -345,6 +347,50 @@ def test_a_muted_connection_is_captured_no_more(watch: Watch, tmp_path: Path) ->
         child.wait()
     assert len(watch.until_exit(child.pid)) > 4
     assert [one for one in watch.source.take_payload() if one.process == child.pid] == []
+
+
+def value_of(table: int, key: int) -> bytes | None:
+    """What a map behind a descriptor has under a number."""
+    return bpf_syscall.lookup(table, struct.pack("=Q", key), bpf_syscall.map_information(table).value_bytes)
+
+
+@pytest.mark.parametrize("reuses", [False, True])
+def test_a_call_whose_socket_is_gone_at_its_exit_is_counted(watch: Watch, tmp_path: Path, *, reuses: bool) -> None:
+    """As where another thread has closed it within that moment, and maybe another socket is at its place already.
+
+    The moment is made here: what is known of the socket is taken away, or given to another one, during the call.
+    """
+    data = request(10, "/a") + request(10, "/b")
+    path = tmp_path / "stream"
+    path.write_bytes(data)
+    maps = watch.source.loaded.maps
+    cut = watch.source.incomplete()["payload_cut"]
+    with watch.started("read_before_it_is_sent", path=str(path)) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        reader = int(child.stdout.readline())
+        first = [one for one in watch.source.take_payload() if one.process == child.pid]
+        (socket,) = (one.socket for one in first if one.kind == EventKind.READ)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while value_of(maps["transfers"], child.pid << 32 | reader) is None:
+            assert time.monotonic() < deadline, "the thread did not come to its read"
+            time.sleep(0.005)
+        known = value_of(maps["watched_sockets"], socket)
+        assert known is not None
+        key = struct.pack("=Q", socket)
+        if reuses:  # the inode is the first field of struct watched
+            bpf_syscall.update(maps["watched_sockets"], key, struct.pack("=Q", 1) + known[8:])
+        else:
+            bpf_syscall.delete(maps["watched_sockets"], key)
+        child.stdin.write("on\n")
+        child.stdin.flush()
+        assert child.stdout.read()
+        child.wait()
+    events = watch.until_exit(child.pid)
+    assert events[events["kind"] == EventKind.READ]["bytes"].tolist() == [len(data) // 2] * 2
+    second = [one for one in watch.source.take_payload() if one.process == child.pid]
+    assert {one.kind for one in second} == {EventKind.WRITE}
+    assert watch.source.incomplete()["payload_cut"] == cut + 1
 
 
 def test_a_full_ring_costs_payload_alone_and_is_counted(tmp_path: Path) -> None:

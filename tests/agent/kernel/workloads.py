@@ -353,6 +353,26 @@ def speak(
     return {"client": describe(client), "server": describe(server)}
 
 
+def read_before_it_is_sent(path: str) -> dict[str, Any]:
+    """Send half of the bytes of a file and read them; then begin to read the rest, and send it when a line comes.
+
+    The second read is that of a thread of its own, whose id is said before the line is waited for.
+    """
+    data = Path(path).read_bytes()
+    half = len(data) // 2
+    client, server = tcp_pair("127.0.0.1")
+    client.send(data[:half])
+    server.recv(half)
+    reader = threading.Thread(target=server.recv, args=(half,))
+    reader.start()
+    sys.stdout.write(f"{reader.native_id}\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    client.send(data[half:])
+    reader.join()
+    return {"client": describe(client), "server": describe(server)}
+
+
 def nothing_moved(host: str) -> dict[str, Any]:
     """Calls that move no payload: looks, failures, end of stream, writes of nothing."""
     client, server = tcp_pair(host)
