@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from backend.agents.book import AgentBook
 from backend.oal.loader import load
 from backend.query.graphql.alarms import AlarmBook
 from backend.query.graphql.routes import graphql_routes
@@ -32,6 +33,7 @@ def serving(
     alarms: AlarmBook | None = None,
     registry: CollectorRegistry | None = None,
     token: str = "",
+    agents: AgentBook | None = None,
 ) -> Iterator[str]:
     """Serve a store while the block runs, to those who have the token; gives HOST:PORT. Templates are kept as long."""
     counted = registry or CollectorRegistry()
@@ -44,6 +46,6 @@ def serving(
             alarms=alarms,
             clock=clock,
         )
-        everything = Starlette(routes=[*asked, *routes(storage, registry=counted, clock=clock)])
+        everything = Starlette(routes=[*asked, *routes(storage, registry=counted, clock=clock, agents=agents)])
         with served([Mount("/", Guard(everything, Token(token), Counter()))], port) as address:
             yield address

@@ -1,7 +1,7 @@
-// What the agents on the nodes sent, as far as the backend knows it: logs received, stored and lost, and which services
-// they report.
+// The agents on the nodes, what they sent as far as the backend knows it, and which services they report.
 
 import { entityLink } from "./address.js";
+import { showAgents } from "./agent_list.js";
 import { get } from "./api.js";
 import { byId, html, keyed, rebuild, setText } from "./dom.js";
 import { count } from "./format.js";
@@ -14,13 +14,18 @@ const LOSSES = [
 
 /** Ask for what the page shows. */
 export async function ask(view, signal) {
-  const [status, services] = await Promise.all([get("/api/status", {}, signal), get("/api/services", { start: `-${view.range}` }, signal)]);
-  return { status, services };
+  const [status, services, agents] = await Promise.all([
+    get("/api/status", {}, signal),
+    get("/api/services", { start: `-${view.range}` }, signal),
+    get("/api/agents", {}, signal),
+  ]);
+  return { status, services, agents };
 }
 
 /** Show the answers. */
-export function show(_view, { status, services }) {
+export function show(_view, { status, services, agents }) {
   document.title = "Agents · pyrover";
+  showAgents(agents);
   const { logs, messages, uptime_seconds: uptime } = status;
   const numbers = [
     ["Backend runs for", since(uptime)],
