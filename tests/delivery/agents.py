@@ -43,6 +43,9 @@ class Workload:
 class SimulatedAgent:
     """An agent that is killed and comes back.
 
+    Args:
+        to_capture: Batches.
+
     Attributes:
         deaths: How often it was killed.
         balance: Its ledger at the end.
@@ -50,20 +53,31 @@ class SimulatedAgent:
     """
 
     def __init__(
-        self, folder: Path, faults: Faults, system: FaultyOs, backend: SimulatedBackend, workload: Workload
+        self,
+        folder: Path,
+        faults: Faults,
+        system: FaultyOs,
+        backend: SimulatedBackend,
+        workload: Workload,
+        *,
+        to_capture: int,
     ) -> None:
         self._os = system
         self._folder = FaultyPath.of(folder, faults)
         self._faults = faults
         self._backend = backend
         self._workload = workload
-        self._to_capture = faults.chance.randint(3, 12)
+        self._to_capture = to_capture
         self._limits = QueueLimits(logs=12, size=1_000, spool_bytes=faults.chance.choice((700, 4_000, 1 << 20)))
         self.calls: set[asyncio.Task[None]] = set()
         self._uncertain = 0
         self.captured = 0
         self.deaths = 0
         self.balance = Balance(0, 0, {})
+
+    def capture(self, batches: int) -> None:
+        """Have more to capture."""
+        self._to_capture += batches
 
     async def live(self) -> None:
         """Run until everything is captured and settled, again and again."""

@@ -40,6 +40,34 @@ class Faults:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
+class PlannedFaults(Faults):
+    """Nothing goes wrong but what is planned: at one of the steps at which something can.
+
+    Attributes:
+        have_struck: Whether a step that was planned has come.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(chance)
+        self.have_struck = False
+        self._passed_over: int | None = None
+
+    def plan(self, passed_over: int) -> None:
+        """Have something go wrong after so many of the steps at which it could, whatever was planned before."""
+        self._passed_over = passed_over
+
+    def strikes(self, times: float = 1.0) -> bool:  # noqa: ARG002 - as Faults has it
+        """Whether it is this step."""
+        if not self.active or self._passed_over is None:
+            return False
+        self._passed_over -= 1
+        if self._passed_over >= 0:
+            return False
+        self._passed_over = None
+        self.have_struck = True
+        return True
+
+
 class FaultyPath(PosixPath):
     """A path below which writing, renaming and removing can fail, be cut short, or be the last thing that happens."""
 

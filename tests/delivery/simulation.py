@@ -1,4 +1,4 @@
-"""One history: agents, a network, a backend and their disks, all of which fail as a seed says, and then no more.
+"""One history: agents, a network, a backend and their disks, all of which fail for a while, and then no more.
 
 When it is over, all that was captured must be delivered or lost by a cause, nothing acknowledged missing, and nothing
 counted twice.
@@ -10,7 +10,8 @@ import logging
 import random
 import tempfile
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -31,7 +32,7 @@ MEDIA = {"memory": InMemory, "duckdb": InDuckdb}
 LONGEST = 100_000.0
 """Seconds of its own time after which a history that is not over is a failure."""
 FAULTS_END = 300.0
-"""Seconds after which nothing fails any more."""
+"""Seconds after which nothing fails any more, where a seed says what fails."""
 LAST = 2**31 - 1
 
 
@@ -39,7 +40,6 @@ LAST = 2**31 - 1
 class History:
     """What happened."""
 
-    seed: int
     captured: int = 0
     delivered: int = 0
     stored: int = 0
@@ -56,15 +56,57 @@ def simulate(seed: int, medium: str = "memory") -> History:
     Raises:
         AssertionError: something that is promised does not hold; the message names the seed.
     """
+    chance = random.Random(seed)
+    faults = Faults(chance)
+
+    def batches() -> Iterator[int]:
+        for _ in range(chance.randint(1, 3)):
+            yield chance.randint(3, 12)
+
+    try:
+        with simulation(faults, medium, batches()) as simulated:
+            return simulated.loop.run_until_complete(_disturbed(simulated, faults))
+    except BaseException as error:
+        error.add_note(f"seed {seed}, store {medium}: python -m tests.delivery.histories --seed {seed} --count 1")
+        raise
+
+
+async def _disturbed(simulated: "Simulation", faults: Faults) -> History:
+    simulated.start()
+    return await simulated.settle(asyncio.ensure_future(_disturb(simulated, faults)))
+
+
+async def _disturb(simulated: "Simulation", faults: Faults) -> None:
+    """Kill the backend and fill the disk of agents now and then, and at last do no more harm."""
+    while (left := FAULTS_END - simulated.loop.time()) > 0:
+        await asyncio.sleep(min(faults.chance.uniform(0.0, 40.0), left))
+        faults.disk_full = faults.strikes(5.0)
+        if simulated.backend.current is not None and faults.strikes(10.0):
+            simulated.kill_backend()
+    await simulated.recover()
+
+
+@contextmanager
+def simulation(faults: Faults, medium: str, batches: Iterable[int]) -> Iterator["Simulation"]:
+    """A world on disks that go with it.
+
+    Args:
+        faults: What goes wrong.
+        medium: Where the backend stores; a key of MEDIA.
+        batches: Of each agent, how many it has to capture at first.
+    """
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     loop = VirtualLoop(LONGEST)
     try:
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            return loop.run_until_complete(_Simulation(seed, medium, Path(folder)).run())
-    except BaseException as error:
-        error.add_note(f"seed {seed}, store {medium}: python -m tests.delivery.histories --seed {seed} --count 1")
-        raise
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, ExitStack() as stack:
+            FaultyFile.synced.clear()
+            made = Simulation(loop, faults, medium, Path(folder), batches)
+            kind = type("File", (FaultyFile,), {"faults": faults})
+            stack.enter_context(mock.patch.object(journal, "FileIO", kind))
+            for module in (journal, ledger_file, spool):
+                stack.enter_context(mock.patch.object(module, "os", made.system))
+            yield made
     finally:
         _end(loop)
         while FaultyFile.opened:
@@ -72,64 +114,75 @@ def simulate(seed: int, medium: str = "memory") -> History:
         logging.disable(disabled)
 
 
-class _Simulation:
-    def __init__(self, seed: int, medium: str, folder: Path) -> None:
-        chance = random.Random(seed)
-        self._history = History(seed)
-        self._faults = Faults(chance)
-        self._os = FaultyOs(self._faults)
+class Simulation:
+    """Agents, a network, a backend and their disks; made by `simulation`."""
+
+    def __init__(self, loop: VirtualLoop, faults: Faults, medium: str, folder: Path, batches: Iterable[int]) -> None:
+        self.loop = loop
+        self.system = FaultyOs(faults)
+        self._faults = faults
         self._workload = Workload()
-        self._backend = SimulatedBackend(folder, self._faults, MEDIA[medium](folder))
+        self.backend = SimulatedBackend(folder, faults, MEDIA[medium](folder))
         self._agents = [
-            SimulatedAgent(folder / f"spool-{number}", self._faults, self._os, self._backend, self._workload)
-            for number in range(chance.randint(1, 3))
+            SimulatedAgent(
+                folder / f"spool-{number}", faults, self.system, self.backend, self._workload, to_capture=count
+            )
+            for number, count in enumerate(batches)
         ]
+        self._backend_lives: asyncio.Task[None]
+        self._agents_live: list[asyncio.Task[None]]
 
-    async def run(self) -> History:
-        """The history, checked."""
-        with ExitStack() as stack:
-            FaultyFile.synced.clear()
-            kind = type("File", (FaultyFile,), {"faults": self._faults})
-            stack.enter_context(mock.patch.object(journal, "FileIO", kind))
-            for module in (journal, ledger_file, spool):
-                stack.enter_context(mock.patch.object(module, "os", self._os))
-            living = asyncio.ensure_future(self._backend.live())
-            others = [asyncio.ensure_future(agent.live()) for agent in self._agents]
-            others.append(asyncio.ensure_future(self._disturb()))
-            everything = asyncio.gather(*others)
-            await asyncio.wait({living, everything}, return_when=asyncio.FIRST_COMPLETED)
-            if living.done():
-                living.result()
-            await everything
-            # Calls of before may still arrive; those that a dead process had begun to answer never end.
-            late = [asyncio.ensure_future(asyncio.sleep(0)), *(call for agent in self._agents for call in agent.calls)]
-            await asyncio.wait(late, timeout=300.0)
-            store = await self._backend.finish()
-        self._check(store)
-        return self._history
+    def start(self) -> None:
+        """Have all of them live."""
+        self._backend_lives = self.loop.create_task(self.backend.live())
+        self._agents_live = [self.loop.create_task(agent.live()) for agent in self._agents]
 
-    async def _disturb(self) -> None:
-        """Kill the backend and fill the disk of agents now and then, and at last do no more harm."""
-        chance, faults = self._faults.chance, self._faults
-        loop = asyncio.get_running_loop()
-        while (left := FAULTS_END - loop.time()) > 0:
-            await asyncio.sleep(min(chance.uniform(0.0, 40.0), left))
-            faults.disk_full = faults.strikes(5.0)
-            if self._backend.current is not None and faults.strikes(10.0):
-                self._backend.current.die()
-        faults.active = faults.disk_full = False
-        # What failed while starting is started again.
-        while self._backend.current is None or self._backend.current.is_dead:  # noqa: ASYNC110 - time is virtual
+    def capture(self, number: int, batches: int) -> None:
+        """Have an agent capture more; one that has done all it had is started again."""
+        agent = self._agents[number]
+        agent.capture(batches)
+        if self._agents_live[number].done():
+            self._agents_live[number].result()
+            self._agents_live[number] = self.loop.create_task(agent.live())
+
+    def kill_backend(self) -> None:
+        """End it as by kill -9, if it is there."""
+        if self.backend.current is not None:
+            self.backend.current.die()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let things happen. Raises what one of them failed with."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        for task in (self._backend_lives, *self._agents_live):
+            if task.done():
+                task.result()
+
+    async def recover(self) -> None:
+        """End all faults, and wait until what failed while starting is started again."""
+        self._faults.active = self._faults.disk_full = False
+        while self.backend.current is None or self.backend.current.is_dead:  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(1.0)
 
-    def _check(self, store: Storage) -> None:
+    async def settle(self, *others: asyncio.Future[None]) -> History:
+        """Let all agents and others come to their end; what happened, checked."""
+        everything = asyncio.gather(*self._agents_live, *others)
+        await asyncio.wait({self._backend_lives, everything}, return_when=asyncio.FIRST_COMPLETED)
+        if self._backend_lives.done():
+            self._backend_lives.result()
+        await everything
+        # Calls of before may still arrive; those that a dead process had begun to answer never end.
+        late = [asyncio.ensure_future(asyncio.sleep(0)), *(call for agent in self._agents for call in agent.calls)]
+        await asyncio.wait(late, timeout=300.0)
+        return self._checked(await self.backend.finish())
+
+    def _checked(self, store: Storage) -> History:
         rows = store.metrics(["writes"], [], 0, LAST)
         counted = dict(rows.group_by("entity").agg(pl.col("summation").sum()).iter_rows())
-        history, workload = self._history, self._workload
+        history, workload = History(), self._workload
         for batch, logs in workload.logs.items():
             stored = counted.pop(service_id(workload.services[batch]), 0)
             assert stored in {0, logs}, f"{stored} of {logs} logs of a batch count"
-            assert stored or batch not in self._backend.acknowledged, "a batch was acknowledged and is missing"
+            assert stored or batch not in self.backend.acknowledged, "a batch was acknowledged and is missing"
             history.stored += stored
         assert not counted, "something counts that nobody has captured"
         for agent in self._agents:
@@ -140,19 +193,20 @@ class _Simulation:
             history.delivered += balance.delivered
             history.lost.update(balance.lost)
             history.agent_deaths += agent.deaths
-        history.backend_deaths = self._backend.deaths
-        history.acknowledged = len(self._backend.acknowledged)
-        self._check_sums()
+        history.backend_deaths = self.backend.deaths
+        history.acknowledged = len(self.backend.acknowledged)
+        _check_sums(history)
+        return history
 
-    def _check_sums(self) -> None:
-        history = self._history
-        lost = sum(history.lost.values())
-        assert history.captured == history.delivered + lost
-        # What an agent gave up may have been stored, as an answer to it was lost.
-        assert history.delivered <= history.stored <= history.delivered + lost
-        assert history.agent_deaths or not history.lost[Loss.KILLED]
-        assert not history.lost[Loss.SPOOL_DAMAGED]
-        assert not history.lost[Loss.SHUTDOWN]
+
+def _check_sums(history: History) -> None:
+    lost = sum(history.lost.values())
+    assert history.captured == history.delivered + lost
+    # What an agent gave up may have been stored, as an answer to it was lost.
+    assert history.delivered <= history.stored <= history.delivered + lost
+    assert history.agent_deaths or not history.lost[Loss.KILLED]
+    assert not history.lost[Loss.SPOOL_DAMAGED]
+    assert not history.lost[Loss.SHUTDOWN]
 
 
 def _end(loop: VirtualLoop) -> None:
