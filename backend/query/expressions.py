@@ -8,6 +8,7 @@ from backend.query.mqe.duration import Duration, DurationError, Step, between, p
 from backend.query.mqe.evaluator import evaluate
 from backend.query.mqe.parser import parse
 from backend.query.mqe.reader import Entity
+from backend.query.mqe.shared_series import Asked, SharedSeries
 from backend.query.mqe.storage_reader import StorageReader
 from backend.query.mqe.syntax import MqeError
 from backend.query.parameters import Parameters
@@ -42,19 +43,22 @@ class Expression(shapes.Shape):
     result: ExpressionResult
 
 
-def expression(storage: Storage, catalog: Catalog, asked: Parameters) -> Expression:
+def expression(storage: Storage, catalog: Catalog, asked: Parameters, series: SharedSeries | None = None) -> Expression:
     """What an expression gives for an entity, or for all. Blocks.
+
+    Args:
+        storage: what is asked.
+        catalog: the metrics.
+        asked: the question.
+        series: what is read for others too; it is read for this one alone when there is none.
 
     Raises:
         QueryError: the expression is wrong, or the span is.
     """
-    text = asked.one("expression")
-    zone = asked.optional("zone") or "+0000"
-    names = {field: asked.optional(name) for name, field in NAMES.items()}
-    entity = Entity(**names)  # type: ignore[arg-type] # its fields that are names
-    duration = _duration(asked, zone)
+    what = read(asked)
+    duration = what.duration
     try:
-        result = evaluate(parse(text), StorageReader(storage, catalog, entity), duration)
+        result = evaluate(parse(what.expression), StorageReader(storage, catalog, what.entity, series), duration)
     except MqeError as wrong:
         raise QueryError(f"the expression is wrong at {wrong.position}", wrong.reason) from None
     last = duration.buckets[-1]
@@ -62,16 +66,27 @@ def expression(storage: Storage, catalog: Catalog, asked: Parameters) -> Express
         start=format_minute(duration.first // 60),
         end=format_minute(last // 60),
         step=duration.step.name.lower(),
-        zone=zone,
+        zone=_zone(asked),
         incomplete_from=format_minute(last // 60) if last + duration.step.value > asked.now else None,
         result=shape(result),
     )
 
 
-def _duration(asked: Parameters, zone: str) -> Duration:
+def read(asked: Parameters) -> Asked:
+    """The expression that is asked for. Raises QueryError."""
+    text = asked.one("expression")
+    names = {field: asked.optional(name) for name, field in NAMES.items()}
+    return Asked(text, Entity(**names), _duration(asked))  # type: ignore[arg-type] # its fields that are names
+
+
+def _zone(asked: Parameters) -> str:
+    return asked.optional("zone") or "+0000"
+
+
+def _duration(asked: Parameters) -> Duration:
     window = asked.window()
     step = Step[asked.step(window).name]
     try:
-        return between(window.first * 60, window.last * 60, step, parse_offset(zone))
+        return between(window.first * 60, window.last * 60, step, parse_offset(_zone(asked)))
     except DurationError as wrong:
         raise QueryError("the span cannot be asked for", str(wrong)) from None

@@ -1,14 +1,14 @@
 """The JSON API and the console, as routes of a Starlette application."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import msgspec
 from prometheus_client import REGISTRY, CollectorRegistry
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -20,17 +20,19 @@ from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.oal.loader import load
 from backend.query.agents import agents as heard_agents
+from backend.query.answering import Answering
 from backend.query.catalog import Catalog
 from backend.query.endpoints import endpoints
 from backend.query.errors import QueryError
-from backend.query.expressions import EXPRESSION, expression
+from backend.query.expressions import EXPRESSION, expression, read
+from backend.query.mqe.shared_series import Asked, SharedSeries
 from backend.query.parameters import SPAN, Parameters
 from backend.query.series import MAXIMUM_METRICS, metrics
 from backend.query.services import instances, services
 from backend.query.shapes import Failure, MetricNames
 from backend.query.status import status
 from backend.query.topology import instance_topology, topology
-from backend.query.turns import BusyError, Turns
+from backend.query.turns import BusyError
 from backend.storage.interface import Storage, StorageError
 
 LOGGER = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ class Backend:
     registry: CollectorRegistry
     started: float
     agents: AgentBook
+    series: SharedSeries | None = None
+    """What expressions share that wait at the same time."""
 
 
 def _metrics(backend: Backend, asked: Parameters) -> msgspec.Struct:
@@ -73,6 +77,7 @@ def _metrics(backend: Backend, asked: Parameters) -> msgspec.Struct:
     return metrics(backend.storage, backend.catalog, names, entity, window=window, step=step)
 
 
+EXPRESSION_PATH = "/api/expression"
 QUESTIONS = (
     Question("/api/services", SPAN, lambda backend, asked: services(backend.storage, asked.window())),
     Question(
@@ -97,9 +102,9 @@ QUESTIONS = (
     ),
     Question("/api/metrics", ("name", "entity", "step", *SPAN), _metrics),
     Question(
-        "/api/expression",
+        EXPRESSION_PATH,
         (*EXPRESSION, *SPAN),
-        lambda backend, asked: expression(backend.storage, backend.catalog, asked),
+        lambda backend, asked: expression(backend.storage, backend.catalog, asked, backend.series),
     ),
     Question("/api/agents", (), lambda backend, asked: heard_agents(backend.agents, asked.now), blocks=False),
     Question("/api/metrics/names", (), lambda backend, _: MetricNames(backend.catalog.names())),
@@ -135,12 +140,12 @@ def routes(
     Raises:
         OalError: the definitions that come with the program cannot be loaded.
     """
-    turns = Turns(RUNNING, WAITING)
     catalog = Catalog(load(skip_unsupported=True).definitions if definitions is None else definitions, compatibility)
     book = agents if agents is not None else AgentBook(clock=clock)
     backend = Backend(storage, catalog, registry, clock() if started is None else started, book)
+    answering = Answering(_answer, lambda asked: _shared(backend, asked), running=RUNNING, waiting=WAITING)
     asked = [
-        Route(question.path, _endpoint(question, backend, clock, turns), methods=["GET"]) for question in QUESTIONS
+        Route(question.path, _endpoint(question, backend, clock, answering), methods=["GET"]) for question in QUESTIONS
     ]
     return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes(dashboards=dashboards)]
 
@@ -150,20 +155,40 @@ def respond(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Respons
     return Response(msgspec.json.encode(body), status, HEADERS, "application/json")
 
 
-def _endpoint(
-    question: Question, backend: Backend, clock: Callable[[], float], turns: Turns
-) -> Callable[[Request], Awaitable[Response]]:
-    def answer(parameters: Parameters) -> Response:
-        parameters.allow(question.parameters)
-        return respond(question.answer(backend, parameters))
+_Asked = tuple[Question, Parameters]
+_Answering = Answering[_Asked, Backend, bytes]
 
+
+def _answer(asked: _Asked, backend: Backend) -> bytes:
+    question, parameters = asked
+    parameters.allow(question.parameters)
+    return msgspec.json.encode(question.answer(backend, parameters))
+
+
+def _shared(backend: Backend, together: Sequence[_Asked]) -> Backend:
+    """What questions are answered from that wait together."""
+
+    def expressions() -> Iterator[Asked]:
+        for question, parameters in together:
+            if question.path == EXPRESSION_PATH:
+                # What is wrong with a question is told when it is answered.
+                with contextlib.suppress(QueryError):
+                    yield read(parameters)
+
+    return replace(backend, series=SharedSeries(backend.storage, backend.catalog, expressions))
+
+
+def _endpoint(
+    question: Question, backend: Backend, clock: Callable[[], float], answering: _Answering
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            parameters = Parameters(request.path_params, request.query_params, clock())
-            if not question.blocks:
-                return answer(parameters)
-            async with turns.turn():
-                return await run_in_threadpool(answer, parameters)
+            now = clock()
+            asked = question, Parameters(request.path_params, request.query_params, now)
+            # Questions are about now, and so they are equal within a second.
+            key = (question.path, *request.path_params.values(), request.url.query, int(now))
+            body = await answering.ask(asked, key) if question.blocks else _answer(asked, backend)
+            return Response(body, HTTPStatus.OK, HEADERS, "application/json")
         except BusyError as busy:
             failure = Failure(error=f"{busy.waiting} questions wait already", hint="try again in a moment")
             return respond(failure, HTTPStatus.SERVICE_UNAVAILABLE)

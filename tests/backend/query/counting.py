@@ -15,7 +15,7 @@ class Counting(MemoryStorage):
         super().__init__()
         self.questions: list[tuple[frozenset[str], tuple[str, ...], int, int, Precision]] = []
 
-    def asked(self) -> list[tuple[set[str], list[str]]]:
+    def pairs(self) -> list[tuple[set[str], list[str]]]:
         """Names and entities of each question."""
         return [(set(names), list(entities)) for names, entities, *_ in self.questions]
 

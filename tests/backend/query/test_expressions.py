@@ -1,12 +1,18 @@
 """Expressions over HTTP, of the little world."""
 
+import asyncio
+import threading
 from typing import Any
 
 import httpx
 import pytest
 
 from backend.entities.ids import instance_id
+from backend.query.routes import RUNNING
+from backend.storage.interface import Service
 from tests.backend.query import world
+from tests.backend.query.conftest import client
+from tests.backend.query.counting import Counting
 
 READS = "kubernetes_service_read_cpm"
 
@@ -77,3 +83,42 @@ async def test_what_is_wrong_is_told(
     answer = await ask(api, text, 400, **parameters)
     assert error in answer["error"]
     assert hint in answer["hint"]
+
+
+class Held(Counting):
+    """Tells of services when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.let = threading.Semaphore(0), threading.Event()
+
+    def services(self) -> list[Service]:
+        self.begun.release()
+        assert self.let.wait(60)
+        return super().services()
+
+
+async def test_expressions_that_wait_together_are_one_question_to_the_store() -> None:
+    storage = Held()
+    world.fill(storage)
+    texts = [READS, "kubernetes_service_write_cpm", "kubernetes_service_connect_cpm", "wrong +"]
+    async with client(storage) as api:
+        blocking = [asyncio.create_task(api.get("/api/services", params={"start": f"-{n}m"})) for n in range(1, 5)]
+        assert len(blocking) == RUNNING
+        for _ in blocking:
+            assert await asyncio.to_thread(storage.begun.acquire, timeout=60)
+        questions = [
+            asyncio.create_task(api.get("/api/expression", params={"expression": text, "service": service}))
+            for service in ("api", "frontend")
+            for text in texts
+        ]
+        for _ in range(10 * len(questions)):
+            await asyncio.sleep(0)
+        storage.let.set()
+        answers = await asyncio.gather(*questions)
+        await asyncio.gather(*blocking)
+        alone = [await api.get(answer.request.url) for answer in answers]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 400] * 2
+    assert [answer.json() for answer in answers] == [answer.json() for answer in alone]
+    asked = [(names, entities) for names, entities in storage.pairs() if len(entities) == 2]
+    assert asked == [(set(texts[:3]), sorted([world.API, world.FRONTEND]))]

@@ -52,7 +52,7 @@ async def test_a_map_is_read_with_one_question(storage: Counting) -> None:
         answer = await client.answer(document, **variables)
     expected = [str(number) for one in range(1, 7) for number in (one, 10 * one)]
     assert [value(result) for result in answer.values()] == expected
-    assert storage.asked() == [({CPM, OTHER}, EVERYBODY)]
+    assert storage.pairs() == [({CPM, OTHER}, EVERYBODY)]
 
 
 async def test_arguments_within_the_document_are_read_together_too(storage: Counting) -> None:
@@ -64,7 +64,7 @@ async def test_arguments_within_the_document_are_read_together_too(storage: Coun
     async with asking(storage) as client:
         answer = await client.answer(f"query ($d: Duration!) {{ {fields} }}", d=HOUR)
     assert [value(answer[name]) for name in NAMES] == ["1", "2", "3", "4", "5", "6"]
-    assert storage.asked() == [({CPM}, EVERYBODY)]
+    assert storage.pairs() == [({CPM}, EVERYBODY)]
 
 
 async def test_long_documents_are_read_together_too(storage: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ async def test_long_documents_are_read_together_too(storage: Counting, monkeypat
     async with asking(storage) as client:
         answer = await client.answer(document, **variables)
     assert [value(result) for result in answer.values()] == ["1", "2", "3", "4", "5", "6"]
-    assert storage.asked() == [({CPM}, EVERYBODY)]
+    assert storage.pairs() == [({CPM}, EVERYBODY)]
 
 
 async def test_services_and_relations_find_their_own(storage: Counting) -> None:
@@ -82,7 +82,7 @@ async def test_services_and_relations_find_their_own(storage: Counting) -> None:
     async with asking(storage) as client:
         answer = await client.answer(document, **variables)
     assert [value(result) for result in answer.values()] == ["1", "77", "2"]
-    assert len(storage.asked()) == 1
+    assert len(storage.pairs()) == 1
 
 
 async def test_what_is_wrong_with_one_is_its_own(storage: Counting) -> None:
@@ -98,7 +98,7 @@ async def test_what_is_wrong_with_one_is_its_own(storage: Counting) -> None:
         answer = await client.answer(document, **variables)
     assert [result["error"] is None for result in answer.values()] == [False, False, False, True, True]
     assert [value(result) for result in list(answer.values())[3:]] == ["4", "40"]
-    assert storage.asked() == [({CPM, OTHER}, [service_id("s3")])]
+    assert storage.pairs() == [({CPM, OTHER}, [service_id("s3")])]
 
 
 async def test_requests_one_after_the_other_share_nothing(storage: Counting) -> None:
@@ -106,7 +106,7 @@ async def test_requests_one_after_the_other_share_nothing(storage: Counting) -> 
     async with asking(storage) as client:
         await client.answer(document, **variables)
         await client.answer(document, **variables)
-    assert len(storage.asked()) == 2
+    assert len(storage.pairs()) == 2
 
 
 ONE = """query ($name: String!, $metric: String!, $duration: Duration!) {
@@ -154,7 +154,7 @@ async def test_requests_that_wait_together_are_read_together_and_equal_ones_once
         counted = client.counted("seconds_count")
     expected = [str(times * one) for times in (1, 10) for one in range(1, 7)]
     assert [value(answer) for answer in answers] == [*expected, *expected]
-    assert storage.asked() == [({CPM, OTHER}, EVERYBODY)]
+    assert storage.pairs() == [({CPM, OTHER}, EVERYBODY)]
     assert joined == len(bodies)
     assert counted == RUNNING + len(asked)
 

@@ -75,7 +75,7 @@ def test_what_nobody_was_said_to_need_is_read_alone() -> None:
     storage = Counting()
     series = shared(storage, [Asked(CPM, Entity("s0"), span())])
     read(series, [CPM], Entity("s1"), span())
-    assert storage.asked() == [({CPM}, [service_id("s1")])]
+    assert storage.pairs() == [({CPM}, [service_id("s1")])]
 
 
 def test_metrics_of_different_entities_are_not_read_of_all_when_that_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_a_question_is_for_so_much_at_most(monkeypatch: pytest.MonkeyPatch) -> N
     series = shared(storage, asked)
     for one in asked:
         read(series, [CPM, TIME], one.entity, one.duration)
-    assert [len(entities) for _, entities in storage.asked()] == [2, 2, 1]
+    assert [len(entities) for _, entities in storage.pairs()] == [2, 2, 1]
 
 
 def test_so_much_is_kept_and_the_rest_is_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_so_much_is_kept_and_the_rest_is_read_alone(monkeypatch: pytest.MonkeyPa
     for one in asked:
         read(series, [CPM], one.entity, one.duration)
     ids = [service_id(name) for name in NAMES]
-    assert storage.asked() == [({CPM}, ids[:3]), ({CPM}, ids[3:4]), ({CPM}, ids[4:])]
+    assert storage.pairs() == [({CPM}, ids[:3]), ({CPM}, ids[3:4]), ({CPM}, ids[4:])]
 
 
 def test_a_store_that_fails_is_asked_again() -> None:
@@ -147,7 +147,7 @@ def test_threads_that_need_the_same_wait_for_one_question() -> None:
     storage.let.set()
     for thread in threads:
         thread.join(60)
-    assert storage.asked() == [({CPM}, [service_id(name) for name in NAMES])]
+    assert storage.pairs() == [({CPM}, [service_id(name) for name in NAMES])]
 
 
 EXPRESSIONS = [
