@@ -169,7 +169,9 @@ def main() -> int:
         ways: dict[str, Callable[[], Run]] = {
             NOBODY: partial(measure, load, server, None, backend, folder),
             AGENT: partial(measure, load, server, {}, backend, folder),
-        } | {peer.name: partial(watch, peer, load, server, options.port, folder) for peer in installed(PEERS)}
+        }
+        for peer in installed(PEERS):
+            ways[peer.name] = partial(watch, peer, load, server, options.port, folder)
         for turn in range(options.rounds):
             order = list(ways)
             for way in order[turn % len(order) :] + order[: turn % len(order)]:

@@ -21,9 +21,9 @@ class PayloadRing:
 
     def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
         """Read from memory, as `agent.kernel.ring.Ring`."""
-        self._size = len(data) // 2
-        if self._size & (self._size - 1):
-            raise ValueError(f"a ring of {self._size} bytes: not a power of two")
+        self.size = len(data) // 2
+        if self.size & (self.size - 1):
+            raise ValueError(f"a ring of {self.size} bytes: not a power of two")
         self._consumed = consumed
         self._produced = produced
         self._lengths = data.view(np.uint32)
@@ -39,6 +39,10 @@ class PayloadRing:
         """
         return cls(*map_ring(descriptor, size))
 
+    def waiting(self) -> int:
+        """Bytes between reader and writers; more than 0 when there may be something to take."""
+        return int(self._produced[0]) - int(self._consumed[0])
+
     def take(self) -> list[Fragment]:
         """Every complete fragment, in order of arrival. What is taken is free for writers.
 
@@ -50,7 +54,7 @@ class PayloadRing:
         position, end = int(self._consumed[0]), int(self._produced[0])
         fragments = []
         while position < end:
-            offset = position & (self._size - 1)
+            offset = position & (self.size - 1)
             header = int(self._lengths[offset >> 2])
             if header & BUSY:
                 break

@@ -20,8 +20,12 @@ from agent.kernel.ring import Ring
 RING_BYTES: Final = 4 << 20
 """Default size of the ring: room for 17,476 events, which is what 350,000 a second leave between two looks."""
 
-POLL_SECONDS: Final = 0.01
-"""How often `wait` looks. The programs wake nobody: a wake-up costs more than an event."""
+LOOK_SECONDS: Final = 0.01
+"""How far two looks at the rings are apart. The programs wake nobody: a wake-up costs more than an event. A look has
+work that does not depend on how many events it finds, so one look for each event would cost many times as much."""
+
+HURRY_SHARE: Final = 1 / 16
+"""A ring of which so much is taken is looked at at once: what fills it in 10 ms is taken before it is lost."""
 
 _PRESENT: Final = b"\1"
 _AnyRing = TypeVar("_AnyRing", Ring, PayloadRing)
@@ -39,6 +43,7 @@ class KernelSource:
         payloads = loaded.maps["payloads"]
         self._ring: Ring | None = Ring.map(events, bpf_syscall.map_information(events).entries)
         self._payload: PayloadRing | None = PayloadRing.map(payloads, bpf_syscall.map_information(payloads).entries)
+        self._looked = -LOOK_SECONDS
         self.coverage = coverage
         """Which hook is served by what, and what is lost."""
 
@@ -143,13 +148,19 @@ class KernelSource:
             bpf_syscall.update(self._loaded.maps["muted_sockets"], socket.to_bytes(8, sys.byteorder), _PRESENT)
 
     def wait(self, seconds: float) -> bool:
-        """Block until events may be there or `seconds` have passed. False when the source is closed."""
-        deadline = time.monotonic() + seconds
-        while self._ring is not None and not self._ring.waiting():
-            left = deadline - time.monotonic()
-            if left <= 0:
+        """Block until events may be there or `seconds` have passed. False when the source is closed.
+
+        It does not return sooner than LOOK_SECONDS after it has the last time, unless the rings are filling.
+        """
+        now = time.monotonic()
+        deadline = now + seconds
+        due = self._looked + LOOK_SECONDS
+        while self._ring is not None and self._payload is not None and now < deadline:
+            if (self._ring.waiting() and now >= due) or self._hurries(self._ring, self._payload):
                 break
-            time.sleep(min(left, POLL_SECONDS))
+            time.sleep(min(due - now if now < due else LOOK_SECONDS, deadline - now))
+            now = time.monotonic()
+        self._looked = now
         return self._ring is not None
 
     def losses(self) -> Mapping[str, int]:
@@ -173,6 +184,10 @@ class KernelSource:
         if self._ring is not None:
             self._ring = self._payload = None
             self._loaded.close()
+
+    @staticmethod
+    def _hurries(*rings: Ring | PayloadRing) -> bool:
+        return any(ring.waiting() > ring.size * HURRY_SHARE for ring in rings)
 
     @staticmethod
     def _open(ring: _AnyRing | None) -> _AnyRing:

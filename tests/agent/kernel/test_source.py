@@ -2,15 +2,19 @@
 
 import inspect
 import os
+import socket
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from agent.events.layout import EVENT
 from agent.events.source import EventSource
+from agent.kernel import source as source_module
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.plan import UNAVAILABLE
-from agent.kernel.source import KernelSource
+from agent.kernel.ring import RECORD
+from agent.kernel.source import HURRY_SHARE, LOOK_SECONDS, KernelSource
 from tests.agent.kernel.watching import NO_STAGES, open_source
 from tests.descriptors import open_files
 
@@ -35,6 +39,60 @@ def test_nothing_happens(quiet: KernelSource) -> None:
     assert len(quiet.take()) == 0
     assert quiet.losses() == dict.fromkeys((*LOST, PROGRAM_SKIPPED, RETURN_MISSED), 0)
     assert quiet.incomplete() == dict.fromkeys(INCOMPLETE, 0)
+
+
+@dataclass
+class Clock:
+    """Time that passes by sleeping only."""
+
+    now: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_few_events_wait_for_the_next_look_and_many_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(source_module, "time", clock)
+    with (
+        open_source(only_processes=[os.getpid()], ring_bytes=1 << 16) as source,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to_itself,
+    ):
+        to_itself.bind(("127.0.0.1", 0))
+        to_itself.connect(to_itself.getsockname())
+        source.wait(0)
+        source.take()
+        clock.slept.clear()
+
+        def send(datagrams: int) -> None:
+            for _ in range(datagrams):
+                to_itself.send(b"x")
+                to_itself.recv(1)
+
+        send(1)
+        clock.now += LOOK_SECONDS / 4
+        assert source.wait(60)
+        assert clock.slept == [pytest.approx(LOOK_SECONDS * 3 / 4)]
+        assert len(source.take()) == 2
+        send(1)
+        clock.now += LOOK_SECONDS
+        assert source.wait(60)  # it is due
+        assert len(clock.slept) == 1
+        assert len(source.take()) == 2
+        many = int((1 << 16) * HURRY_SHARE) // RECORD.itemsize // 2 + 1
+        send(many)
+        assert source.wait(60)
+        assert len(clock.slept) == 1
+        assert len(source.take()) == 2 * many
+        before = clock.now
+        assert source.wait(1)
+        assert clock.now == pytest.approx(before + 1)
+        assert len(source.take()) == 0
 
 
 def test_every_system_call_is_covered(quiet: KernelSource) -> None:
