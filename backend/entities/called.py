@@ -37,6 +37,8 @@ class Calls:
         self._relations = EndpointNames(maximum_relations, maximum_flows)
         self._served = lru_cache(maximum_flows)(Flow.at)
         self._related = lru_cache(maximum_flows)(Flow.between)
+        self.version = 0
+        """Grows when endpoints are named by other rules."""
         self.use(grouping or Grouping())
 
     def use(self, grouping: Grouping) -> None:
@@ -47,6 +49,8 @@ class Calls:
             return grouping.group(service, endpoint_name(method, path))[:limit]
 
         self._name = lru_cache(MAXIMUM_NAMES)(name)
+        # Afterwards: who sees the new version must not get a name by the old rules.
+        self.version += 1
 
     def serve(self, flow: Flow, method: str, path: str, caller: str = "") -> Flow:
         """The flow of calls of a method and a path; `flow` itself where they concern no endpoints.

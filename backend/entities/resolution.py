@@ -155,6 +155,11 @@ class Resolver:
         """Name endpoints by other rules from now on. May be called from any thread."""
         self._calls.use(grouping)
 
+    @property
+    def naming_version(self) -> int:
+        """Grows when endpoints are named by other rules."""
+        return self._calls.version
+
     def resolve(self, connection: Connection, minute: int = 0) -> Flow | Unusable:
         """The flow of a connection's logs of a minute, or why there is none.
 
@@ -165,8 +170,8 @@ class Resolver:
         version = self._addresses.version
         known = self._resolved.get(connection)
         if known is None or (known.version is not None and (known.version != version or known.minute != minute)):
-            lasting = connection.local.is_process and connection.remote.is_process
-            known = _Resolved(self._resolve(connection, minute), None if lasting else version, minute)
+            resolved = self._resolve(connection, minute)
+            known = _Resolved(resolved, None if connection.is_between_processes else version, minute)
             self._resolved.put(connection, known)
         return known.flow
 

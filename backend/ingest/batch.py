@@ -95,6 +95,11 @@ class Connection:
     ztunnel: Ztunnel | None = None
     """What carries it; None where nothing was found. The remote address is then the one behind the mesh."""
 
+    @property
+    def is_between_processes(self) -> bool:
+        """Whether agents know both ends, so that what they are is the same at any time."""
+        return self.local.is_process and self.remote.is_process
+
 
 @dataclass(frozen=True, slots=True)
 class LogBatch:

@@ -21,6 +21,7 @@ from backend.ingest.sink import Overloaded
 from backend.metrics.analysis import Minutes, analyse
 from backend.metrics.exchanges import LongExchanges
 from backend.metrics.journal_mode import WriteAhead, part_of, within
+from backend.metrics.known_flows import KnownFlows
 from backend.metrics.telemetry import LabelsCollector, Telemetry
 from backend.metrics.waiting import Waiting
 from backend.metrics.windows import minute_of
@@ -104,6 +105,7 @@ class Pipeline:
         self._settings = settings or PipelineSettings()
         self._resolver = resolver or Resolver()
         self._long_exchanges = LongExchanges()
+        self._flows = KnownFlows(self._resolver)
         self._labels = Labels()
         self.telemetry.registry.register(LabelsCollector(self._labels))
         self._thresholds = thresholds or ApdexThresholds()
@@ -336,7 +338,17 @@ class Pipeline:
             None if retention is None else now - retention.minutes,
             None if future is None else now + future,
         )
-        analysed = analyse(batches, self._resolver, self._program, writer, minutes, long_exchanges=self._long_exchanges)
+        forgotten = self._flows.forgotten
+        analysed = analyse(
+            batches,
+            self._resolver,
+            self._program,
+            writer,
+            minutes,
+            long_exchanges=self._long_exchanges,
+            flows=self._flows,
+        )
+        self.telemetry.forgotten.inc(self._flows.forgotten - forgotten)
         self.telemetry.abandoned.inc(analysed.abandoned)
         self.telemetry.untimed.inc(analysed.untimed)
         for cause, number in analysed.dropped.items():

@@ -18,6 +18,7 @@ class Telemetry:
         dropped: logs that count for nothing, by cause.
         abandoned: HTTP logs that count for no endpoint of their own.
         untimed: HTTP calls whose duration is not known.
+        forgotten: flows that were forgotten because there were too many.
         repeated: logs of batches that the store had already.
         refused: logs that were not taken because too many were waiting.
         failed: logs that were taken but could not be stored; their senders were told.
@@ -41,6 +42,11 @@ class Telemetry:
         self.untimed = Counter(
             "pyrover_analysis_calls_untimed",
             "HTTP calls whose duration is not known, because their first slices are not",
+            registry=self.registry,
+        )
+        self.forgotten = Counter(
+            "pyrover_analysis_flows_forgotten",
+            "Flows forgotten because there were too many; they are found again",
             registry=self.registry,
         )
         self.repeated = Counter(

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from backend.entities.resolution import Flow
 from backend.ingest.batch import LogKind
 from backend.oal.apdex import ApdexThresholds
 from backend.oal.definitions import Definition
 from backend.oal.events import Event
-from backend.oal.flows import FlowColumns
+from backend.oal.flows import DescribedFlows, FlowColumns, FlowDescriber
 from backend.oal.groups import Group
 from backend.oal.labels import Labels
 from backend.oal.logs import EventLogs
@@ -105,14 +104,17 @@ class Program:
             found[f"per {scope}, {kind.name}"] = group.described()
         return {place: expressions for place, expressions in found.items() if expressions}
 
-    def evaluate(self, logs: Mapping[LogKind, EventLogs], flows: Sequence[Flow]) -> Evaluated:
+    def describer(self) -> FlowDescriber:
+        """What describes flows for `evaluate`."""
+        return self._flows.describer()
+
+    def evaluate(self, logs: Mapping[LogKind, EventLogs], described: DescribedFlows) -> Evaluated:
         """The metrics of some logs.
 
         Args:
             logs: by type; types that no metric needs may be missing.
-            flows: what EventLogs.flow points at.
+            described: what EventLogs.flow points at, described by a describer of this program.
         """
-        described = self._flows.describe(flows)
         first = {
             kind: event.aggregate(logs[kind], described.columns)
             for kind, event in self._events.items()

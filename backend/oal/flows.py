@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from backend.entities.resolution import Flow
 from backend.oal.apdex import ApdexThresholds
@@ -46,14 +49,76 @@ class FlowColumns:
     def entity(self, source: Source) -> str:
         """The column of entity ids of a source."""
         self._sources[source.name] = source
-        return f"entity of {source.name}"
+        return _column(source.name)
 
-    def describe(self, flows: Sequence[Flow]) -> DescribedFlows:
-        """The columns that were named."""
+    def describer(self) -> "FlowDescriber":
+        """What makes the columns that were named until now."""
+        return FlowDescriber(self._sources, self._attributes, self._limits, self._thresholds)
+
+
+class FlowDescriber:
+    """Looks at each flow once, however often it has logs. For use from one thread.
+
+    Args:
+        sources: whose entities flows count for, by name.
+        attributes: names of columns, by attribute.
+        limits: names of columns of apdex thresholds, by the attribute that names services.
+        thresholds: of services.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        attributes: Mapping[FlowAttribute, str],
+        limits: Mapping[FlowAttribute, str],
+        thresholds: ApdexThresholds,
+    ) -> None:
+        self._sources = dict(sources)
+        self._attributes = dict(attributes)
+        self._limits = dict(limits)
+        self._thresholds = thresholds
+        self._numbers: dict[str, dict[str, int]] = {name: {} for name in sources}
+        self._described = self._describe([])
+        self._count = 0
+
+    def take(self, flows: Sequence[Flow]) -> None:
+        """Take more flows; their numbers follow those of the flows before."""
+        self._count += len(flows)
+        if flows:
+            more, before = self._describe(flows), self._described
+            entities = {name: pl.concat([before.entities[name], more.entities[name]]) for name in before.entities}
+            self._described = DescribedFlows(pl.concat([before.columns, more.columns], rechunk=True), entities)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def describe(self, numbers: NDArray[np.int64]) -> DescribedFlows:
+        """The flows of these numbers, in their order, and no other entities than theirs."""
+        if not self._sources:
+            return self._described
+        columns, entities = self._described.columns[numbers], dict[str, pl.Series]()
+        for name, ids in self._described.entities.items():
+            codes = columns[name].to_numpy()
+            # The last place is that of NO_ENTITY.
+            used = np.zeros(len(ids) + 1, np.bool_)
+            used[codes] = True
+            used[NO_ENTITY] = False
+            place = np.cumsum(used, dtype=np.int32) - np.int32(1)
+            place[NO_ENTITY] = NO_ENTITY
+            columns = columns.with_columns(pl.Series(name, place[codes]))
+            entities[name] = ids.gather(np.flatnonzero(used))
+        return DescribedFlows(columns, entities)
+
+    def _describe(self, flows: Sequence[Flow]) -> DescribedFlows:
+        """Some flows, and the entities that no flow before them had; entities are numbered on."""
         columns, entities = dict[str, pl.Series](), dict[str, pl.Series]()
         for name, source in self._sources.items():
-            column = f"entity of {name}"
-            columns[column], entities[column] = _numbered([source.entity(flow) for flow in flows])
+            column, numbers = _column(name), self._numbers[name]
+            before = len(numbers)
+            ids = [source.entity(flow) for flow in flows]
+            codes = [NO_ENTITY if text is None else numbers.setdefault(text, len(numbers)) for text in ids]
+            columns[column] = pl.Series(codes, dtype=pl.Int32)
+            entities[column] = pl.Series(list(islice(numbers, before, None)), dtype=pl.String)
         for attribute, name in self._attributes.items():
             columns[name] = pl.Series([attribute.of(flow) for flow in flows], dtype=COLUMN_TYPES[attribute.kind])
         for attribute, name in self._limits.items():
@@ -62,8 +127,5 @@ class FlowColumns:
         return DescribedFlows(pl.DataFrame(columns), entities)
 
 
-def _numbered(ids: Sequence[str | None]) -> tuple[pl.Series, pl.Series]:
-    """Numbers that stand for ids, and what they stand for, each once."""
-    numbers: dict[str | None, int] = {None: NO_ENTITY}
-    codes = [numbers.setdefault(text, len(numbers) - 1) for text in ids]
-    return pl.Series(codes, dtype=pl.Int32), pl.Series(list(numbers)[1:], dtype=pl.String)
+def _column(source: str) -> str:
+    return f"entity of {source}"

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from backend.entities.resolution import Flow, Resolver
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind
 from backend.metrics.analysis import analyse
-from backend.oal.compiler import Program
+from backend.oal.compiler import Evaluated, Program
 from backend.oal.loader import STANDARD as SCRIPTS
 from backend.oal.loader import load, load_texts
 from backend.oal.logs import EventLogs
@@ -74,6 +74,12 @@ def logs(flows: list[int], **columns: list[int]) -> EventLogs:
     )
 
 
+def evaluated(program: Program, given_logs: Mapping[LogKind, EventLogs], flows: Sequence[Flow]) -> Evaluated:
+    describer = program.describer()
+    describer.take(flows)
+    return program.evaluate(given_logs, describer.describe(np.arange(len(flows))))
+
+
 def run(
     script: str, given_logs: Mapping[LogKind, EventLogs], flows: list[Flow]
 ) -> dict[str, dict[str, tuple[int, int]]]:
@@ -81,7 +87,7 @@ def run(
     program = Program(load_texts({"test.oal": script}).definitions)
     found: dict[str, dict[str, tuple[int, int]]] = {}
     names = {each.service: each.local.service for each in flows}
-    for metric, _, entity, _, summation, count in program.evaluate(given_logs, flows).rows.iter_rows():
+    for metric, _, entity, _, summation, count in evaluated(program, given_logs, flows).rows.iter_rows():
         found.setdefault(metric, {})[names.get(entity, entity)] = (summation, count)
     return found
 
@@ -227,8 +233,8 @@ def test_relations_know_both_names_and_tls() -> None:
 
 
 def test_no_logs_give_no_points() -> None:
-    assert as_points(PROGRAM.evaluate({}, []).rows) == {}
-    assert as_points(PROGRAM.evaluate({LogKind.WRITE: logs([], duration=[])}, []).rows) == {}
+    assert as_points(evaluated(PROGRAM, {}, []).rows) == {}
+    assert as_points(evaluated(PROGRAM, {LogKind.WRITE: logs([], duration=[])}, []).rows) == {}
 
 
 def test_only_needed_columns_are_asked_for() -> None:
