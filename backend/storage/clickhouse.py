@@ -6,22 +6,20 @@ cleared up. In a cluster, the entity decides on the shard; each shard is written
 begin with `every_` ask all of them.
 """
 
-import logging
 import threading
 import uuid
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import polars as pl
 
+from backend.storage.clickhouse_commits import Commits
 from backend.storage.clickhouse_entities import EntityRows, Row, read_entities, read_relations
 from backend.storage.clickhouse_rollup import drop_before, forget, read_marks, roll_up
 from backend.storage.clickhouse_schema import prepare
 from backend.storage.clickhouse_server import Address, Asked, Server, shards_of
-from backend.storage.clickhouse_tables import ENTITIES, MEASURES, METRICS, RowTables
+from backend.storage.clickhouse_tables import ENTITIES, MEASURES, METRICS, RowTables, committed_parameters
 from backend.storage.interface import (
-    BATCHES_REMEMBERED,
     Endpoint,
     Flush,
     Instance,
@@ -32,14 +30,10 @@ from backend.storage.interface import (
     StorageError,
 )
 from backend.storage.merging import KEY, Seen, merge_rows
-from backend.storage.running_sums import RunningSums
-
-_logger = logging.getLogger(__name__)
+from backend.storage.running_sums import BEFORE, RunningSums
 
 _ASKED_AT_ONCE = 1000
 _LARGEST_MINUTE = 2**31 - 1
-_BATCHES_KEPT = int(Precision.DAY)
-"""Minutes for which it is known at least that a batch is stored."""
 
 
 class ClickhouseStorage:
@@ -64,11 +58,11 @@ class ClickhouseStorage:
         self._write_lock = threading.Lock()
         self._maintain_lock = threading.Lock()
         self._version = 0
-        self._unremembered: deque[tuple[str, Row]] = deque(maxlen=BATCHES_REMEMBERED)
         self._kept = dict.fromkeys(Precision, 0)
         self._kept_metadata = 0
         self._sums = [(tables, RunningSums(tables.schema, self._process)) for tables in (METRICS, MEASURES)]
         self._entities = EntityRows(self._asked, self._process)
+        self._commits = Commits(self._asked, self._shards, self._process)
         try:
             for shard in self._shards:
                 prepare(shard, cluster)
@@ -77,8 +71,13 @@ class ClickhouseStorage:
             raise
 
     def write(self, flush: Flush) -> None:
-        """Write a flush; as Storage.write. A reader may see a part of it before this returns."""
+        """Write a flush; as Storage.write.
+
+        It counts from one moment on, or not at all. When the answer of that moment is lost, it may count though this
+        raises; its batches are known as stored then.
+        """
         with self._write_lock:
+            self._commits.settle()
             self._version += 1
             rows = (flush.rows, flush.measures)
             prepared = [
@@ -89,26 +88,26 @@ class ClickhouseStorage:
             for tables, _, frame in prepared:
                 self._insert_rows(tables, frame)
             self._entities.write(flush, self._version, self._insert)
+            if flush.batches:
+                self._commits.refuse_stored(flush.batches, flush.writer)
             for _, sums, _ in prepared:
                 sums.commit()
-            self._remember(flush)
+            if prepared or flush.batches:
+                self._commits.commit(self._version, flush.writer, flush.batches)
 
     def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
         """Which of these batches are in flushes of other writers, of any process; as Storage.stored_batches."""
-        statement = f"SELECT DISTINCT id FROM {self._asked.prefix}batches WHERE id IN %(ids)s AND writer != %(writer)s"  # noqa: S608 - the prefix is a constant
-        found: set[str] = set()
-        for part in range(0, len(identifiers), _ASKED_AT_ONCE):
-            given = {"ids": tuple(identifiers[part : part + _ASKED_AT_ONCE]), "writer": writer}
-            found |= {str(name) for (name,) in self._server.ask(statement, given)}
-        return found
+        with self._write_lock:
+            self._commits.settle()
+        return self._commits.stored(identifiers, writer)
 
     def services(self) -> list[Service]:
         """Every known service, by name."""
         found = read_entities(self._asked, "services", "1", {}, f"max(last_minute) >= {self._kept_metadata}")
         return [seen.service() for seen in found]
 
-    def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
-        """Instances of a service that were seen within the minutes given, both inclusive, by name."""
+    def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
+        """Instances of a service, or of all, that were seen within the minutes given, both inclusive, by name."""
         return [seen.instance() for seen in self._within("instances", service_id, first_minute, last_minute)]
 
     def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:
@@ -160,6 +159,7 @@ class ClickhouseStorage:
     def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Make hours and days of what is closed, and drop the days that are too old; as Storage.maintain."""
         with self._write_lock:
+            self._commits.settle()
             self._version += 1
             for tables, sums in self._sums:
                 if sums.is_uncertain:
@@ -170,13 +170,14 @@ class ClickhouseStorage:
         with self._maintain_lock:
             # What was dropped must not be made again from what comes too late for it.
             oldest = Precision.DAY.start(self._kept[Precision.MINUTE])
+            committed = self._commits.of_all()
             for number, shard in enumerate(self._shards):
                 for tables in (METRICS, MEASURES):
-                    roll_up(shard, tables, str(number), closed_minute, oldest)
+                    roll_up(shard, tables, str(number), committed, (oldest, closed_minute))
                     forget(shard, tables, now_minute, retention)
                 for table in (*ENTITIES, "relations"):
                     drop_before(shard, table, retention.oldest_metadata(now_minute))
-                drop_before(shard, "batches", now_minute - _BATCHES_KEPT)
+            self._commits.forget(now_minute, retention)
             for precision, kept in self._kept.items():
                 self._kept[precision] = max(kept, retention.oldest(precision, now_minute))
             self._kept_metadata = max(self._kept_metadata, retention.oldest_metadata(now_minute))
@@ -200,19 +201,6 @@ class ClickhouseStorage:
             "min(first_minute) <= %(last)s AND max(last_minute) >= %(first)s AND max(last_minute) >= %(kept)s",
         )
 
-    def _remember(self, flush: Flush) -> None:
-        """Say that batches are stored; after their rows, as what is known is not taken again."""
-        self._unremembered.extend((name, (name, flush.writer)) for name in flush.batches)
-        if not self._unremembered:
-            return
-        try:
-            self._insert("batches", "id, writer", list(self._unremembered))
-        except StorageError as error:
-            # The rows are written: their senders are not told otherwise.
-            _logger.warning("batches are stored, and known to this process alone so far: %s", error)
-        else:
-            self._unremembered.clear()
-
     def _insert_rows(self, tables: RowTables, rows: pl.DataFrame) -> None:
         shards = _shard_of(rows["entity"], len(self._shards))
         statement = tables.insert(Precision.MINUTE)
@@ -230,11 +218,15 @@ class ClickhouseStorage:
                 "minute": hours,
                 "live": [1] * count,
                 "writer": [self._process] * count,
+                **{f"{BEFORE}{name}": [0] * count for name in (*tables.values, "live")},
             }
+            of_all = {"version": self._version, f"{BEFORE}version": self._commits.version, "staged": 1}
             # Marks come after what they are of, and in the same insert.
-            versioned = chosen.with_columns(version=pl.lit(self._version, pl.UInt64))
-            marks["version"] = [self._version] * count
-            shard.insert(statement, [[*versioned[name].to_list(), *marks[name]] for name in tables.columns])
+            columns = [
+                [of_all[name]] * (len(chosen) + count) if name in of_all else [*chosen[name].to_list(), *marks[name]]
+                for name in tables.columns(Precision.MINUTE)
+            ]
+            shard.insert(statement, columns)
 
     def _insert(self, table: str, columns: str, rows: Sequence[tuple[str, Row]]) -> None:
         for number, shard in enumerate(self._shards):
@@ -255,27 +247,29 @@ class ClickhouseStorage:
         empty = pl.DataFrame(schema=tables.schema)
         if not names or first > last:
             return empty
+        committed = self._commits.of_all()
         frames = [empty]
         for part in range(0, max(len(entities), 1), _ASKED_AT_ONCE):
             condition = "metric IN %(metrics)s AND minute >= %(first)s AND minute <= %(last)s"
             parameters: dict[str, object] = {"metrics": tuple(names), "first": first, "last": last}
+            parameters |= committed_parameters(committed)
             if entities:
                 condition += " AND entity IN %(entities)s"
                 parameters["entities"] = tuple(entities[part : part + _ASKED_AT_ONCE])
             frames += [
                 self._fetch(tables, source, precision, f"{condition} AND {only}", {**parameters, **buckets})
-                for source, only, buckets in self._sources(tables, first, last, precision)
+                for source, only, buckets in self._sources(tables, committed, (first, last), precision)
             ]
         return merge_rows(pl.concat(frames)).sort(KEY)
 
     def _sources(
-        self, tables: RowTables, first: int, last: int, precision: Precision
+        self, tables: RowTables, committed: Mapping[str, int], minutes: tuple[int, int], precision: Precision
     ) -> list[tuple[Precision, str, dict[str, object]]]:
         """Which rows of which tables make up the buckets of a span: precision, condition and its parameters."""
         if precision is Precision.MINUTE:
             return [(Precision.MINUTE, "1", {})]
         day = Precision.DAY.start
-        marks = read_marks(self._asked, tables, day(first), day(last) + Precision.DAY - 1)
+        marks = read_marks(self._asked, tables, committed, day(minutes[0]), day(minutes[1]) + Precision.DAY - 1)
         oldest = day(self._kept[Precision.MINUTE])
         hours = tuple({hour for _, hour in marks.stale_hours(oldest)})
         days = tuple({start for _, start in marks.stale_days(oldest)})

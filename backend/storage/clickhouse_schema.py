@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 
 from backend.storage.clickhouse_server import Server
-from backend.storage.clickhouse_tables import SCHEMA_VERSION, creations
-from backend.storage.interface import StorageError
+from backend.storage.clickhouse_tables import MEASURES, METRICS, SCHEMA_VERSION, creations
+from backend.storage.interface import Precision, StorageError
 
 _DATABASE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
@@ -35,6 +35,8 @@ def prepare(server: Server, cluster: str | None) -> None:
             f"{at} was written by a newer pyrover (schema {version}, this one knows {SCHEMA_VERSION}): upgrade, or name"
             " another database"
         )
+    if int(str(version)) == 1:
+        _from_version_1(server)
     for name, creation in creations().items():
         server.do(creation)
         if cluster:
@@ -42,5 +44,22 @@ def prepare(server: Server, cluster: str | None) -> None:
                 f"CREATE TABLE IF NOT EXISTS every_{name} AS {name}"
                 f" ENGINE = Distributed('{cluster}', '{at.database}', '{name}')"
             )
-    if not int(str(version)):
+    if "batches" in tables:
+        server.do("INSERT INTO commits (id, writer, version, minute) SELECT id, writer, 0, minute FROM batches")
+        server.do("DROP TABLE IF EXISTS batches")
+    if int(str(version)) < SCHEMA_VERSION:
         server.insert("INSERT INTO schema_version (version) VALUES", [[SCHEMA_VERSION]])
+
+
+def _from_version_1(server: Server) -> None:
+    """Add the columns that are missing. What was stopped in the middle goes on at the next start."""
+    for rows in (METRICS, MEASURES):
+        table = rows.table(Precision.MINUTE)
+        statement = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = %(table)s"
+        known = {name for (name,) in server.ask(statement, {"table": table})}
+        for name, kind in rows.added.items():
+            if name not in known:
+                server.do(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        # It has the columns of when it was made, and is made anew.
+        server.do(f"DROP TABLE IF EXISTS every_{table}")
+    server.do("DROP TABLE IF EXISTS every_batches")

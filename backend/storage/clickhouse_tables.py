@@ -6,6 +6,11 @@ writer: they are made from all rows of their minutes there, and their version is
 made from. Versions only grow, so a row that was made from more always has the higher version, whoever made it and
 whenever it arrives.
 
+A flush is several inserts, of which any may be the last one that its process makes. So rows of minutes count when their
+process has committed their version, in one insert that comes after all of them; until then, and for ever if it does not
+come, what they say was before counts: `before_...`, and the version that was committed then. What is committed is in
+`commits`, beside the batches that were in the flush: the row without a batch is of the process.
+
 A row without a metric is a mark. In a table of minutes, it says that a process has written rows of an hour, with the
 version of the latest; it is part of the same insert, after the rows. In a table of hours or days, it says which marks
 had been seen when the bucket was made. A bucket whose marks differ is read from the finer table.
@@ -20,8 +25,9 @@ import polars as pl
 
 from backend.storage.interface import MeasureSchema, MetricSchema, Precision
 from backend.storage.merging import KEY
+from backend.storage.running_sums import BEFORE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Changes when tables that were made before cannot be used as they are."""
 
 TYPES: Mapping[type[pl.DataType], str] = {
@@ -32,6 +38,18 @@ TYPES: Mapping[type[pl.DataType], str] = {
 }
 _MERGES = {"summation": "sum", "count": "sum", "total": "sum", "least": "min", "greatest": "max"}
 _DAY = f"intDiv(minute, {int(Precision.DAY)})"
+PROCESS_LENGTH = 32
+"""Of the name of a process, with which the names of its writers begin."""
+_COUNTS = (
+    f"(staged = 0 OR version <= transform(substring(writer, 1, {PROCESS_LENGTH}), %(processes)s, %(versions)s, 0))"
+)
+_VERSION = f"if({_COUNTS}, version, {BEFORE}version)"
+
+
+def committed_parameters(committed: Mapping[str, int]) -> dict[str, object]:
+    """What statements about rows of minutes have to be given, of the versions that processes have committed."""
+    # An array of nothing has no type.
+    return {"processes": ["", *committed], "versions": [0, *committed.values()]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +69,36 @@ class RowTables:
         return f"{self.name}_{precision.name.lower()}s"
 
     @property
-    def columns(self) -> Sequence[str]:
+    def added(self) -> Mapping[str, str]:
+        """Columns that a table of minutes has since version 2, and their types."""
+        before = {f"{BEFORE}{name}": TYPES[self.schema[name]] for name in self.values}
+        return {**before, f"{BEFORE}live": "UInt8", f"{BEFORE}version": "UInt64", "staged": "UInt8"}
+
+    def columns(self, precision: Precision) -> Sequence[str]:
         """Names of all columns of a table."""
-        return [*self.schema, "live", "version", "writer"]
+        added = self.added if precision is Precision.MINUTE else ()
+        return [*self.schema, "live", "version", "writer", *added]
 
     def create(self, precision: Precision) -> str:
         """Creates a table."""
-        columns = ", ".join(f"{name} {TYPES[kind]}" for name, kind in self.schema.items())
+        types = {name: TYPES[kind] for name, kind in self.schema.items()}
+        types |= {"live": "UInt8", "version": "UInt64", "writer": "String", **self.added}
+        columns = ", ".join(f"{name} {types[name]}" for name in self.columns(precision))
         return f"""
-            CREATE TABLE IF NOT EXISTS {self.table(precision)}
-            ({columns}, live UInt8, version UInt64, writer String)
+            CREATE TABLE IF NOT EXISTS {self.table(precision)} ({columns})
             ENGINE = ReplacingMergeTree(version) PARTITION BY {_DAY} ORDER BY (metric, entity, label, minute, writer)
         """
 
     def insert(self, precision: Precision) -> str:
         """Inserts rows that are given as columns, in the order of `columns`."""
-        return f"INSERT INTO {self.table(precision)} ({', '.join(self.columns)}) VALUES"
+        return f"INSERT INTO {self.table(precision)} ({', '.join(self.columns(precision))}) VALUES"
 
     def marks(self, precision: Precision, prefix: str) -> str:
         """Marks by shard and bucket: of minutes by the hour."""
+        version = _VERSION if precision is Precision.MINUTE else "version"
         return f"""
             SELECT entity, minute, sum(latest) FROM (
-                SELECT entity, minute, max(version) AS latest FROM {prefix}{self.table(precision)}
+                SELECT entity, minute, max({version}) AS latest FROM {prefix}{self.table(precision)}
                 WHERE metric = '' AND minute >= %(first)s AND minute <= %(last)s
                 GROUP BY entity, minute, writer
             ) GROUP BY entity, minute
@@ -94,16 +120,21 @@ class RowTables:
         merged = ", ".join(f"{_MERGES[name]}If(latest_{name}, latest_live = 1)" for name in self.values)
         inner = self._latest(finer, "", "minute >= %(first)s AND minute <= %(last)s AND metric != ''")
         return f"""
-            INSERT INTO {self.table(precision)} ({", ".join(self.columns)})
+            INSERT INTO {self.table(precision)} ({", ".join(self.columns(precision))})
             SELECT metric, label, entity, {_bucket(precision)} AS bucket, {merged},
                    max(latest_live), sum(latest_version), %(shard)s
             FROM ({inner}) GROUP BY metric, label, entity, bucket
         """
 
     def _latest(self, precision: Precision, prefix: str, condition: str) -> str:
-        latest = ", ".join(f"argMax({name}, version) AS latest_{name}" for name in (*self.values, "live"))
+        names = (*self.values, "live")
+        if precision is Precision.MINUTE:
+            shown, version = {name: f"if({_COUNTS}, {name}, {BEFORE}{name})" for name in names}, _VERSION
+        else:
+            shown, version = {name: name for name in names}, "version"
+        latest = ", ".join(f"argMax({value}, {version}) AS latest_{name}" for name, value in shown.items())
         return f"""
-            SELECT metric, label, entity, minute, {latest}, max(version) AS latest_version
+            SELECT metric, label, entity, minute, {latest}, max({version}) AS latest_version
             FROM {prefix}{self.table(precision)} WHERE {condition}
             GROUP BY metric, label, entity, minute, writer
         """
@@ -123,12 +154,15 @@ ENTITIES = {
 }
 """Columns by table; each has `first_minute`, `last_minute`, `writer` and `version` too."""
 
-BATCHES = f"""
-    CREATE TABLE IF NOT EXISTS batches
-    (id String, writer String, minute Int32 DEFAULT toInt32(intDiv(toUnixTimestamp(now()), 60)))
-    ENGINE = ReplacingMergeTree PARTITION BY {_DAY} ORDER BY (id, writer)
+COMMITS = f"""
+    CREATE TABLE IF NOT EXISTS commits
+    (id String, writer String, version UInt64, written Int32 DEFAULT minute,
+     minute Int32 DEFAULT toInt32(intDiv(toUnixTimestamp(now()), 60)))
+    ENGINE = ReplacingMergeTree(version) PARTITION BY {_DAY} ORDER BY (id, writer)
 """
-"""Batches that were stored, by the minute in which they were."""
+"""Batches that were stored, with the writer of the flush that they were in; and under no id, the latest version that a
+process has committed, with the process for a writer. `written` is the minute in which it did; `minute` decides how long
+the row is kept."""
 
 RELATIONS = "kind UInt8, id String, source_id String, destination_id String, side String, component Int32, minute Int32"
 
@@ -151,4 +185,4 @@ def creations() -> Mapping[str, str]:
         CREATE TABLE IF NOT EXISTS relations ({RELATIONS})
         ENGINE = ReplacingMergeTree PARTITION BY {_DAY} ORDER BY (kind, minute, id, side, component)
     """
-    return {**rows, **entities, "relations": relations, "batches": BATCHES}
+    return {**rows, **entities, "relations": relations, "commits": COMMITS}

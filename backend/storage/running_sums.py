@@ -2,7 +2,7 @@
 
 A flush is not written as rows of its own: of each key that it has, the sum over all flushes of this process is written,
 and replaces the sum before. So there is one row for each key and process, however many flushes there are, and writing
-twice changes nothing.
+twice changes nothing. Each row has the sum before as well, which is what counts until the whole flush does.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,8 @@ import polars as pl
 
 from backend.storage.merging import KEY, merge_rows
 
+BEFORE = "before_"
+"""What names of columns begin with that have what was there before."""
 _REPLACEABLE = 8
 """Latest flushes that may be written again with other rows; of older ones it is known that they were written."""
 _REMEMBERED = 60
@@ -68,28 +70,26 @@ class RunningSums:
             rows: of the flush; columns of the schema.
 
         Returns:
-            Columns of the schema, `writer`, and `live`: 0 for a key that nothing is known to have been written for.
+            Columns of the schema, `writer`, and `live`: 0 for a key that nothing is known to have been written for; and
+            the values and `live` of before this flush, under names that begin with BEFORE.
         """
         rows = self._writable(writer, merge_rows(rows.select(pl.col(n).cast(t) for n, t in self._schema.items())))
         self._pending = writer, rows
         keys = pl.concat([rows.select(KEY), self._uncertain]).unique()
         self._uncertain = keys
-        parts = [self._sums, *(frame for name, frame in self._latest.items() if name != writer), rows]
-        before = None if writer is None else self._latest.get(writer)
-        if before is not None:
-            parts.append(before.join(rows, on=KEY, how="anti"))
-        sums = merge_rows(pl.concat([part.join(keys, on=KEY, how="semi") for part in parts]))
-        nothing = keys.join(sums, on=KEY, how="anti").with_columns(
-            pl.lit(0, kind).alias(name) for name, kind in self._schema.items() if name not in KEY
-        )
+        replaced = None if writer is None else self._latest.get(writer)
+        others = [self._sums, *(frame for name, frame in self._latest.items() if name != writer)]
+        rest = merge_rows(pl.concat([part.join(keys, on=KEY, how="semi") for part in others]))
+        if replaced is None:
+            sums, before = merge_rows(pl.concat([rest, rows])), rest
+        else:
+            replaced = replaced.join(keys, on=KEY, how="semi")
+            sums = merge_rows(pl.concat([rest, rows, replaced.join(rows, on=KEY, how="anti")]))
+            before = merge_rows(pl.concat([rest, replaced]))
         for minute in keys["minute"].unique():
             self._writers.setdefault(minute, f"{self._process}-{self._generation}")
-        return pl.concat(
-            [
-                sums.with_columns(live=pl.lit(1, pl.UInt8)),
-                nothing.select(*self._schema).with_columns(live=pl.lit(0, pl.UInt8)),
-            ]
-        ).with_columns(
+        with_sums = self._with_values(keys, sums, "")
+        return self._with_values(with_sums, before, BEFORE).with_columns(
             pl.col("minute").replace_strict(self._writers, default="", return_dtype=pl.String).alias("writer")
         )
 
@@ -133,6 +133,15 @@ class RunningSums:
             del self._known[writer]
             if writer in self._latest:
                 self._sums = merge_rows(pl.concat([self._sums, self._latest.pop(writer)]))
+
+    def _with_values(self, keys: pl.DataFrame, sums: pl.DataFrame, prefix: str) -> pl.DataFrame:
+        """Keys with their values and whether they have any, under names with a prefix."""
+        values = {name: f"{prefix}{name}" for name in self._schema if name not in KEY}
+        live = f"{prefix}live"
+        found = sums.rename(values).with_columns(pl.lit(1, pl.UInt8).alias(live))
+        return keys.join(found, on=KEY, how="left").with_columns(
+            pl.col(name).fill_null(0) for name in (*values.values(), live)
+        )
 
     def _writable(self, writer: str | None, rows: pl.DataFrame) -> pl.DataFrame:
         known = None if writer is None else self._known.get(writer)

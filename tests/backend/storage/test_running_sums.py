@@ -1,6 +1,6 @@
 """Sums against a table that keeps, of each key and writer, the row with the highest version: and writes that fail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,10 +13,12 @@ from backend.storage.interface import MeasureSchema
 from backend.storage.running_sums import RunningSums
 
 Row = tuple[str, str, str, int, float, int, float, float]
+Values = Sequence[tuple[str, int, int]]
+Sums = dict[tuple[str, int], tuple[float, int, float, float]]
 
 
 class Outcome(Enum):
-    """What becomes of a write."""
+    """What becomes of an insert."""
 
     WRITTEN = "written and answered"
     UNANSWERED = "written, but the answer is lost"
@@ -26,10 +28,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A flush of values, by key, that is tried until an outcome is WRITTEN or there are no more."""
+    """A flush of values, by key, that is tried until it is committed or there are no more attempts."""
 
-    values: Sequence[tuple[str, int, int]]
-    outcomes: Sequence[Outcome]
+    values: Values
+    attempts: Sequence[tuple[Outcome, Outcome]]
+    """What becomes of its rows, and of its commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +42,34 @@ class Close:
     minute: int
 
 
+@dataclass(frozen=True, slots=True)
+class Die:
+    """The process ends, and another one follows it."""
+
+
 class Table:
     """What a ReplacingMergeTree gives."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[object, ...], tuple[int, dict[str, object]]] = {}
+        self._rows: dict[tuple[object, ...], tuple[int, int, dict[str, object]]] = {}
 
-    def insert(self, rows: pl.DataFrame, version: int) -> None:
+    def insert(self, rows: pl.DataFrame, version: int, before: int = 0) -> None:
+        """Rows of a version, after the version that was committed before."""
         for row in rows.iter_rows(named=True):
             key = (row["metric"], row["label"], row["entity"], row["minute"], row["writer"])
             if key not in self._rows or self._rows[key][0] <= version:
-                self._rows[key] = version, row
+                self._rows[key] = version, before, row
 
-    def sums(self) -> dict[tuple[str, int], tuple[float, int, float, float]]:
-        found: dict[tuple[str, int], tuple[float, int, float, float]] = {}
-        for _, row in self._rows.values():
-            if row["live"]:
+    def sums(self, committed: Mapping[str, int] | None = None) -> Sums:
+        """What counts, given what each process has committed; None for everything."""
+        found: Sums = {}
+        for version, before, row in self._rows.values():
+            process = str(row["writer"]).partition("-")[0]
+            prefix = "" if committed is None or version <= committed.get(process, 0) else "before_"
+            assert not prefix or before <= (committed or {}).get(process, 0)
+            if row[f"{prefix}live"]:
                 key = str(row["entity"]), int(str(row["minute"]))
-                one = tuple(float(str(row[name])) for name in ("total", "count", "least", "greatest"))
+                one = tuple(float(str(row[prefix + name])) for name in ("total", "count", "least", "greatest"))
                 total, count, least, greatest = found.get(key, (0.0, 0, one[2], one[3]))
                 found[key] = total + one[0], count + int(one[1]), min(least, one[2]), max(greatest, one[3])
         return found
@@ -65,14 +78,12 @@ class Table:
         return len(self._rows)
 
 
-def frame(values: Sequence[tuple[str, int, int]]) -> pl.DataFrame:
+def frame(values: Values) -> pl.DataFrame:
     rows: list[Row] = [("d", "", entity, minute, value, 1, value, value) for entity, minute, value in values]
     return pl.DataFrame(rows, schema=MeasureSchema, orient="row")
 
 
-def expected(
-    flushes: Sequence[Sequence[tuple[str, int, int]]],
-) -> dict[tuple[str, int], tuple[float, int, float, float]]:
+def expected(flushes: Sequence[Values]) -> Sums:
     found: dict[tuple[str, int], list[int]] = {}
     for values in flushes:
         for entity, minute, value in values:
@@ -83,57 +94,109 @@ def expected(
 VALUES = st.lists(
     st.tuples(st.sampled_from("xyz"), st.integers(0, 4), st.integers(-9, 9)), max_size=4, unique_by=lambda row: row[:2]
 )
-STEPS = st.builds(Write, VALUES, st.lists(st.sampled_from(Outcome), min_size=1, max_size=3)) | st.builds(
-    Close, st.integers(0, 5)
+OUTCOMES = st.sampled_from(Outcome)
+STEPS = (
+    st.builds(Write, VALUES, st.lists(st.tuples(OUTCOMES, OUTCOMES), min_size=1, max_size=3))
+    | st.builds(Close, st.integers(0, 5))
+    | st.builds(Die)
 )
 
 
 class Run:
-    """A process that writes into a table."""
+    """Processes that write into a table, one after the other, as backend/storage/clickhouse.py does."""
 
     def __init__(self) -> None:
-        self.running, self.table = RunningSums(MeasureSchema, "process"), Table()
-        self.stored: list[Sequence[tuple[str, int, int]]] = []
-        self._late: list[tuple[pl.DataFrame, int]] = []
-        self._version = 0
+        self.table = Table()
+        self.committed: dict[str, int] = {}
+        self.answered: set[str] = set()
+        self._final: dict[str, tuple[str, int, Values]] = {}
+        self._late: list[tuple[pl.DataFrame, int, int]] = []
+        self._late_commits: list[tuple[str, int]] = []
+        self._processes = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self._processes += 1
+        self._process = f"process {self._processes}"
+        self._running = RunningSums(MeasureSchema, self._process)
+        self._version = self._settled = 0
+        self._open: int | None = None
 
     def write(self, writer: str, step: Write) -> None:
-        for outcome in step.outcomes:
+        for of_rows, of_commit in step.attempts:
+            if self._open is not None and not self._commit(of_commit):
+                continue
             self._version += 1
-            rows = self.running.prepare(writer, frame(step.values))
-            if outcome is Outcome.LATE:
-                self._late.append((rows, self._version))
-            elif outcome is not Outcome.LOST:
-                self.table.insert(rows, self._version)
-            if outcome is Outcome.WRITTEN:
-                self.running.commit()
-                self.stored.append(step.values)
-                return
+            rows = self._running.prepare(writer, frame(step.values))
+            if of_rows is Outcome.LATE:
+                self._late.append((rows, self._version, self._settled))
+            elif of_rows is not Outcome.LOST:
+                self.table.insert(rows, self._version, self._settled)
+            self.check()
+            if of_rows is Outcome.WRITTEN:
+                self._running.commit()
+                self._final.setdefault(writer, (self._process, self._version, step.values))
+                self._open = self._version
+                if self._commit(of_commit):
+                    self.answered.add(writer)
+                    return
 
-    def settle(self) -> None:
-        if self.running.is_uncertain:
+    def close(self, minute: int) -> None:
+        if self._open is not None:
+            self._commit(Outcome.WRITTEN)
+        if self._running.is_uncertain:
             self._version += 1
-            self.table.insert(self.running.prepare(None, frame([])), self._version)
-            self.running.commit()
+            self.table.insert(self._running.prepare(None, frame([])), self._version, self._settled)
+            self._running.commit()
+        self._running.close(minute)
 
     def end(self) -> None:
-        self.settle()
-        for rows, version in self._late:
-            self.table.insert(rows, version)
+        for late in self._late:
+            self.table.insert(*late)
+        self.check()
+        for process, version in self._late_commits:
+            self._count(process, version)
+        self.check()
+
+    def check(self) -> None:
+        """What counts is each flush as a whole, or not at all."""
+        counted = {
+            writer: values
+            for writer, (process, version, values) in self._final.items()
+            if version <= self.committed.get(process, 0)
+        }
+        assert self.answered <= set(counted)
+        assert self.table.sums(self.committed) == expected([*counted.values()])
+
+    def _commit(self, outcome: Outcome) -> bool:
+        assert self._open is not None
+        if outcome is Outcome.LATE:
+            self._late_commits.append((self._process, self._open))
+        elif outcome is not Outcome.LOST:
+            self._count(self._process, self._open)
+        self.check()
+        if outcome is not Outcome.WRITTEN:
+            return False
+        self._settled, self._open = self._open, None
+        return True
+
+    def _count(self, process: str, version: int) -> None:
+        self.committed[process] = max(version, self.committed.get(process, 0))
 
 
 @settings(max_examples=150)
 @given(steps=st.lists(STEPS, max_size=15))
-def test_what_was_answered_counts_once_and_what_was_given_up_not_at_all(steps: Sequence[Write | Close]) -> None:
+def test_each_flush_counts_as_a_whole_or_not_at_all_whatever_fails(steps: Sequence[Write | Close | Die]) -> None:
     run = Run()
     for number, step in enumerate(steps):
         if isinstance(step, Close):
-            run.settle()
-            run.running.close(step.minute)
+            run.close(step.minute)
+        elif isinstance(step, Die):
+            run.begin()
         else:
             run.write(f"writer {number}", step)
+        run.check()
     run.end()
-    assert run.table.sums() == expected(run.stored)
 
 
 def test_many_flushes_are_one_row_for_each_key() -> None:

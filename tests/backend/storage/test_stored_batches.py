@@ -1,6 +1,5 @@
 """That stores know which batches they have, however they were told and whoever asks."""
 
-import dataclasses
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from backend.storage import duckdb_writing
 from backend.storage.clickhouse import ClickhouseStorage
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.interface import BATCHES_REMEMBERED, FOREVER, Flush, MetricSchema, Storage, StorageError
+from backend.storage.interface import BATCHES_REMEMBERED, FOREVER, Flush, MetricSchema, Storage
 from backend.storage.memory import MemoryStorage
 from tests.backend.storage.clickhouse_servers import CLUSTER, ClickhouseServer
 from tests.backend.storage.conftest import new_address
@@ -95,30 +94,9 @@ def test_backends_that_share_a_store_know_what_the_others_have(
 def test_old_ones_are_dropped_by_the_day(servers: list[ClickhouseServer]) -> None:
     with closing(ClickhouseStorage(new_address(servers[0]))) as storage:
         storage.write(flush("one", "a"))
-        ((minute,),) = storage._server.ask("SELECT minute FROM batches")
+        ((minute,),) = storage._server.ask("SELECT minute FROM commits WHERE id != ''")
         assert isinstance(minute, int)
         storage.maintain(minute + DAY - 2, minute + DAY, FOREVER)
         assert storage.stored_batches(["a"], "two") == {"a"}
         storage.maintain(minute + 2 * DAY - 2, minute + 2 * DAY, FOREVER)
         assert storage.stored_batches(["a"], "two") == set()
-
-
-def test_rows_are_answered_for_though_their_batches_cannot_be_remembered_yet(
-    servers: list[ClickhouseServer], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = pl.DataFrame([("a", "", "e", 7, 1, 1)], schema=MetricSchema, orient="row")
-    with closing(ClickhouseStorage(new_address(servers[0]))) as storage:
-        insert = storage._insert
-
-        def refuse(table: str, *_: object) -> None:
-            if table == "batches":
-                raise StorageError("not now")
-
-        monkeypatch.setattr(storage, "_insert", refuse)
-        storage.write(dataclasses.replace(flush("one", "a"), metrics=rows))
-        assert "known to this process alone so far: not now" in caplog.text
-        assert storage.stored_batches(["a"], "two") == set()
-        monkeypatch.setattr(storage, "_insert", insert)
-        storage.write(dataclasses.replace(flush("two", "b"), metrics=rows))
-        assert storage.stored_batches(["a", "b"], "three") == {"a", "b"}
-        assert storage.metrics(["a"], [], 0, 10)["summation"].to_list() == [2]
