@@ -13,6 +13,9 @@ class Peers:
     """Finds the process at the remote end: by its own view of the connection, else by who holds the socket there.
 
     Who listened there when the connection was made goes before who listens there now.
+
+    A proxy may hold the other end under the address of somebody else (IP_TRANSPARENT, ip(7)), so that the process is to
+    see who really calls: as ztunnel does in a pod of an ambient mesh. Then the far end is whose address that is.
     """
 
     def __init__(self, table: ViewTable, owners: SocketOwners) -> None:
@@ -39,6 +42,15 @@ class Peers:
         self.unresolved |= process is None
         return process
 
+    def _speaks_for_another(self, view: View, other: View) -> bool:
+        """True when the other end has an address from elsewhere, within the same namespace.
+
+        A namespace that no scan has seen yet has addresses that are not known; there both ends have the same one unless
+        something else is done to them.
+        """
+        address = other.local[:ADDRESS_BYTES]
+        return address != view.local[:ADDRESS_BYTES] and not self._owners.is_of(other.network_namespace, address)
+
     def _reversed(self, view: View, *, same_namespace: bool) -> View | None:
         """The other end's view: open rather than ended, in the same namespace rather than another, the latest one."""
         best: tuple[bool, bool, int] | None = None
@@ -47,6 +59,8 @@ class Peers:
         for other in self._table.between(remote, local):
             near = other.network_namespace == view.network_namespace
             if other is view or other.protocol != view.protocol or (same_namespace and not near):
+                continue
+            if near and self._speaks_for_another(view, other):
                 continue
             rank = (near, other.state is not ViewState.ENDED, other.number)
             if best is None or rank > best:

@@ -18,12 +18,15 @@ from collections.abc import Iterable
 from agent.connections.grouping import UDP
 from agent.connections.logs import TrackedLogs
 from agent.connections.table import ViewTable
-from agent.connections.view import View
+from agent.connections.view import View, endpoint_port
 from agent.conntrack.table import Entry, TranslationTable
 from agent.conntrack.translation import Translation
 from agent.discovery.socket_table import is_loopback
 from agent.events.layout import ADDRESS_BYTES, EventKind, Role
 
+_MESH_PORTS = frozenset((15001, 15006, 15008, 15053))
+"""On which Istio's proxies take what is redirected to them within a pod: sidecars, and ztunnel of an ambient mesh
+(https://istio.io/latest/docs/ops/deployment/application-requirements/, "Ports used by Istio")."""
 _HOPS = 4
 """Namespaces on the way of a packet that translate it, at most."""
 
@@ -117,9 +120,15 @@ class Remotes:
 
 
 def _is_redirection(translation: Translation) -> bool:
-    """True when a connection to elsewhere is turned to a proxy beside the process: the original end is meant."""
+    """True when a connection is turned to a proxy beside one of its ends: the original end is meant.
+
+    At the process that connects, the proxy is on the loopback interface. At the one that is connected to, the address
+    stays what it was, and the port is one of a mesh; a port that is another one for other reasons is the real one.
+    """
     to, instead_of = translation.new_destination[:ADDRESS_BYTES], translation.destination[:ADDRESS_BYTES]
-    return is_loopback(to) and not is_loopback(instead_of)
+    if is_loopback(to):
+        return not is_loopback(instead_of)
+    return to == instead_of and not translation.of_host and endpoint_port(translation.new_destination) in _MESH_PORTS
 
 
 def _own_entry(view: View, entries: list[Entry]) -> Entry | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agent.discovery.host import SocketScan
+from agent.discovery.host import SocketFacts, SocketScan
 from agent.discovery.processes import Process, ProcessTable
 from agent.discovery.socket_table import MAPPED_PREFIX, is_loopback
 
@@ -38,6 +38,8 @@ class SocketOwners:
             remote = socket.remote_address
             if not socket.owners or not (socket.listening or self._has(remote)):
                 continue
+            if not socket.listening and self._speaks_for_another(socket):
+                continue
             process = processes.adopt(socket.owners[0][0])
             if process is None:
                 continue
@@ -72,6 +74,10 @@ class SocketOwners:
             for key in [key for key in self._listeners if key[2] in process.ports]:
                 self._remove(key, [bound for bound, owner in self._listeners[key].items() if owner is process])
 
+    def is_of(self, namespace: int, address: bytes) -> bool:
+        """True for an address that is known as one of this namespace."""
+        return is_loopback(address) or namespace in self._namespaces_of.get(address, ())
+
     def is_own(self, namespace: int, address: bytes) -> bool:
         """True for an address of this host, and for any in a namespace that no scan has seen yet."""
         return self._has(address) or namespace not in self._namespaces
@@ -95,6 +101,11 @@ class SocketOwners:
             if process is not None:
                 return process
         return None
+
+    def _speaks_for_another(self, socket: SocketFacts) -> bool:
+        """True for a proxy's end of a connection to its own namespace, under an address from elsewhere."""
+        namespace = socket.network_namespace
+        return self.is_of(namespace, socket.remote_address) and not self.is_of(namespace, socket.local_address)
 
     def _has(self, address: bytes) -> bool:
         return is_loopback(address) or address in self._namespaces_of

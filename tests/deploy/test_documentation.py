@@ -33,7 +33,7 @@ def test_folders_that_are_applied_are_kustomizations() -> None:
 
 def test_images_have_the_version_of_the_program() -> None:
     (chart,) = read(CHART / "Chart.yaml")
-    for folder in (DEPLOY, DEPLOY / "single"):
+    for folder in (DEPLOY, *(DEPLOY / name for name in ("single", "secured", "secured-single"))):
         (kustomization,) = read(folder / "kustomization.yaml")
         assert {image["newTag"] for image in kustomization["images"]} == {chart["appVersion"]}
     files = [*(DEPLOY / "images").glob("*.Containerfile"), ROOT / "docs" / "install-kubernetes.md"]

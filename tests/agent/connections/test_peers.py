@@ -1,3 +1,5 @@
+import pytest
+
 from agent.connections.peers import Peers
 from agent.connections.startup import adopt_open_connections
 from agent.connections.view import View
@@ -132,3 +134,75 @@ def test_who_listened_at_the_time_of_the_connect_is_remembered() -> None:
     world.track(event(K.PROCESS_EXIT, process=2))
     late = _view(world, K.CONNECT, process=1, inode=3, local=("127.0.0.1", 40001), remote=SERVER, result=-111)
     assert (_name(peers, client), _name(peers, late)) == ("server", None)
+
+
+ZTUNNEL, APPLICATION, CALLER = 4, 5, 6
+POD, CLIENT_POD = "10.0.0.2", "10.0.0.9"
+
+
+def _ambient(*, scanned: bool) -> tuple[World, Peers]:
+    """A pod of an ambient mesh in namespace 7, whose traffic ztunnel takes there, and another pod in namespace 8."""
+    world = World()
+    for pid, name in ((ZTUNNEL, "ztunnel"), (APPLICATION, "application"), (CALLER, "caller")):
+        world.host.processes[pid] = facts(pid, f"/usr/bin/{name}")
+    own = {1: (address("10.0.0.1"),), **({7: (address(POD),), 8: (address(CLIENT_POD),)} if scanned else {})}
+    world.owners.load(SocketScan((), own), world.processes)
+    return world, Peers(world.table, world.owners)
+
+
+def _told_as(peers: Peers, view: View) -> str | None:
+    """Who is told as the far end, or None for its address."""
+    return _name(peers, view)
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+def test_a_call_that_ztunnel_hands_in_has_its_caller_as_far_end(*, scanned: bool) -> None:
+    world, peers = _ambient(scanned=scanned)
+    called, caller = (POD, 8080), (CLIENT_POD, 45000)
+    handed_in = _view(
+        world, K.CONNECT, process=ZTUNNEL, inode=11, local=caller, remote=called, namespace=7, role=Role.CLIENT
+    )
+    accepted = _view(world, K.ACCEPT, process=APPLICATION, inode=12, local=called, remote=caller, namespace=7)
+    assert _told_as(peers, accepted) is None  # the address, which is that of the caller's pod
+    assert _told_as(peers, handed_in) == "application"
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+def test_a_call_that_ztunnel_takes_keeps_where_it_was_to_go(*, scanned: bool) -> None:
+    world, peers = _ambient(scanned=scanned)
+    local, service, proxy = (CLIENT_POD, 40000), ("10.96.0.1", 80), ("127.0.0.1", 15001)
+    calling = _view(world, K.CONNECT, process=CALLER, inode=1, local=local, remote=service, namespace=8)
+    taken = _view(world, K.ACCEPT, process=ZTUNNEL, inode=2, local=proxy, remote=local, namespace=8)
+    assert _told_as(peers, calling) is None
+    assert _told_as(peers, taken) is None
+    tunnel = _view(
+        world, K.CONNECT, process=ZTUNNEL, inode=3, local=(CLIENT_POD, 40001), remote=(POD, 15008), namespace=8
+    )
+    inbound = _view(
+        world, K.ACCEPT, process=ZTUNNEL, inode=4, local=(POD, 15008), remote=(CLIENT_POD, 40001), namespace=7
+    )
+    assert (_told_as(peers, tunnel), _told_as(peers, inbound)) == ("ztunnel", "ztunnel")
+
+
+def test_processes_of_a_host_with_several_addresses_know_each_other() -> None:
+    world, peers = _world()
+    world.owners.load(SocketScan((), {1: (address("192.0.2.1"), address("192.0.2.2"))}), world.processes)
+    near, far = ("192.0.2.1", 40000), ("192.0.2.2", 80)
+    client = _view(world, K.CONNECT, process=1, inode=1, local=near, remote=far)
+    server = _view(world, K.ACCEPT, process=2, inode=2, local=far, remote=near)
+    assert (_name(peers, client), _name(peers, server)) == ("server", "client")
+
+
+def test_a_proxy_that_is_found_by_a_scan_names_no_caller_either() -> None:
+    world, peers = _world()
+    called, caller = (POD, 8080), (CLIENT_POD, 45000)
+    scan = SocketScan(
+        (
+            socket_facts(1, caller, called, owners=((1, 3),), namespace=7),
+            socket_facts(2, called, caller, owners=((2, 3),), namespace=7),
+        ),
+        {7: (address(POD),), 8: (address(CLIENT_POD),)},
+    )
+    world.owners.load(scan, world.processes)
+    server = _view(world, K.READ, process=2, inode=2, local=called, remote=caller, namespace=7, size=1)
+    assert _name(peers, server) is None

@@ -122,6 +122,30 @@ def test_a_redirection_to_a_proxy_beside_the_process_is_not_its_far_end() -> Non
         assert view.translated is None
 
 
+def test_a_redirection_to_a_proxy_of_the_far_pod_is_not_its_far_end() -> None:
+    for port, of_host, expected in (
+        (15006, False, None),
+        (15008, False, None),
+        (15006, True, (SERVICE[0], 15006)),  # a node that does so means it
+        (8080, False, (SERVICE[0], 8080)),  # a server that may not bind its port
+    ):
+        follower = Follower()
+        view = follower.connect()
+        follower.learn(told(namespace=THIRD, of_host=of_host, new_destination=(SERVICE[0], port)))
+        assert (view.translated[1] if view.translated else None) == (as_bytes(expected) if expected else None)
+
+
+def test_a_translation_to_a_pod_whose_proxy_takes_it_ends_at_the_pod() -> None:
+    """The node leads to the pod, and the pod's own namespace to the proxy in it."""
+    follower = Follower()
+    view = follower.connect()
+    follower.learn(
+        told(namespace=HOST, of_host=True),
+        told(number=2, namespace=THIRD, of_host=False, destination=BACKEND, new_destination=(BACKEND[0], 15006)),
+    )
+    assert far_end(view) == as_bytes(BACKEND)
+
+
 def test_a_translation_from_before_the_connection_gives_way_to_its_own() -> None:
     follower = Follower()
     follower.learn(told(seen_ns=10, new_destination=OTHER))
