@@ -8,7 +8,6 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from pathlib import Path
 
 import msgspec
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from starlette.responses import Response
 
 from backend.query.answering import Answering
 from backend.query.errors import QueryError
-from backend.query.graphql import execution, limits
+from backend.query.graphql import execution, limits, page
 from backend.query.graphql.context import Context, Sources
 from backend.query.graphql.telemetry import Telemetry
 from backend.query.mqe.shared_series import SharedSeries
@@ -30,12 +29,6 @@ LONGEST_JOINED = 65_536
 """Longest body, in bytes, of which it is seen that an equal one waits already."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-_PAGE = (Path(__file__).parent / "page.html").read_bytes()
-_PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.ASCII | re.IGNORECASE)
 
@@ -77,7 +70,7 @@ class GraphqlEndpoint:
         """Answer one request."""
         try:
             if request.method in {"GET", "HEAD"} and "query" not in request.query_params:
-                return Response(_PAGE, headers=_PAGE_HEADERS, media_type="text/html")
+                return Response(page.BODY, headers=page.HEADERS, media_type="text/html")
             _check_head(request)
             body = await _body(request)
             asked = _decode(body)
