@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.events.kinds import kind_table
 from agent.events.layout import ADDRESS_BYTES, EventKind, Events
 
 UDP = 17
@@ -19,8 +20,9 @@ _DATAGRAM_KEY = np.dtype(
         ("remote_address", np.uint8, (ADDRESS_BYTES,)),
     ]
 )
-_SOCKET_KINDS = np.zeros(256, dtype=bool)
-_SOCKET_KINDS[[EventKind.CONNECT, EventKind.ACCEPT, EventKind.CLOSE, EventKind.READ, EventKind.WRITE]] = True
+_SOCKET_KINDS = kind_table(
+    (EventKind.CONNECT, EventKind.ACCEPT, EventKind.CLOSE, EventKind.READ, EventKind.WRITE),
+)
 
 
 def socket_key(process: int, inode: int) -> int:

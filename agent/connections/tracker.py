@@ -5,6 +5,7 @@ one only the events that open, close or end connections.
 """
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from agent.connections.logs import LOG, SUPPLEMENT, Logs, Supplements, TrackedLo
 from agent.connections.registry import ViewRegistry, event_key
 from agent.connections.state import ViewInput, ViewState
 from agent.connections.view import View, endpoint
+from agent.events.kinds import kind_table
 from agent.events.layout import EventFlag, EventKind, Events, Role
 from agent.events.records import EventRecord, EventRecords
 from agent.events.rows import as_bytes
@@ -21,8 +23,9 @@ from agent.events.rows import as_bytes
 _TRANSFERS = (EventKind.READ, EventKind.WRITE)
 _SUPPLEMENTS = (EventKind.LATE_READ, EventKind.LATE_WRITE, EventKind.QUALITY)
 _WITHIN_A_CONNECTION = frozenset((*_TRANSFERS, *_SUPPLEMENTS))
-_OPENS_DESCRIPTOR = (EventKind.READ, EventKind.WRITE, EventKind.CONNECT, EventKind.ACCEPT)
-
+_IS_TRANSFER = kind_table(_TRANSFERS)
+_IS_SUPPLEMENT = kind_table(_SUPPLEMENTS)
+_OPENS_DESCRIPTOR = kind_table((EventKind.READ, EventKind.WRITE, EventKind.CONNECT, EventKind.ACCEPT))
 
 _FORGOTTEN = {
     EventKind.LATE_READ: "late packages read of a forgotten connection",
@@ -66,20 +69,23 @@ class _Batch:
 
     def logs(self) -> TrackedLogs:
         kind = self._events["kind"]
-        is_transfer = np.isin(kind, _TRANSFERS)
+        is_transfer = _IS_TRANSFER[kind]
         transfers = np.flatnonzero(is_transfer)
-        is_supplement = np.isin(kind, _SUPPLEMENTS)
-        self._resolve(np.unique(self._groups.group[transfers]).tolist())
+        is_supplement = _IS_SUPPLEMENT[kind]
+        # The groups that have transfers, and where in `transfers` the first of each is.
+        distinct, first = np.unique(self._groups.group[transfers], return_index=True)
+        transferring = dict(zip(distinct.tolist(), transfers[first].tolist(), strict=True))
+        self._resolve(transferring)
         for row in np.flatnonzero(~(is_transfer | is_supplement)).tolist():
             self._single(row, self._records[row])
-        logs = self._merge(transfers, self._transfer_views(transfers))
+        logs = self._merge(transfers, self._transfer_views(transfers, transferring))
         # Last, when every connection that the batch begins is known.
         supplements = self._supplements(np.flatnonzero(is_supplement).tolist())
         return TrackedLogs(logs, self._views, supplements)
 
     def _descriptors_by_group(self) -> dict[int, list[int]]:
         """The distinct descriptors by which each group's socket was used."""
-        used = np.isin(self._events["kind"], _OPENS_DESCRIPTOR)
+        used = _OPENS_DESCRIPTOR[self._events["kind"]]
         group = self._groups.group[used].astype(np.int64)
         pairs = np.unique(group << 32 | self._events["descriptor"][used].astype(np.int64) & 0xFFFFFFFF)
         by_group: dict[int, list[int]] = defaultdict(list)
@@ -87,9 +93,8 @@ class _Batch:
             by_group[pair >> 32].append(pair & 0xFFFFFFFF)
         return by_group
 
-    def _resolve(self, transferring: list[int]) -> None:
+    def _resolve(self, transferring: Collection[int]) -> None:
         """Find the view of each group, and begin it where a transfer is the first that is seen of it."""
-        with_transfers = set(transferring)
         for group, row in enumerate(self._groups.first.tolist()):
             record = self._records[row]
             if record.kind == EventKind.CLOSE:
@@ -105,7 +110,7 @@ class _Batch:
                 self._current[group] = view
                 self._registry.table.touch(view, self._now_ns)
                 self._use_descriptors(group, view)
-                if group in with_transfers:
+                if group in transferring:
                     self._registry.apply(view, ViewInput.TRANSFERRED)
 
     def _use_descriptors(self, group: int, view: View) -> None:
@@ -191,12 +196,11 @@ class _Batch:
         self._kinds.append(kind)
         self._success.append(success)
 
-    def _transfer_views(self, transfers: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Per transfer, the number of its view."""
+    def _transfer_views(self, transfers: NDArray[np.intp], transferring: Mapping[int, int]) -> NDArray[np.int64]:
+        """Per transfer, the number of its view. `transferring` has each group with the row of its first transfer."""
         group = self._groups.group[transfers]
-        distinct, first = np.unique(group, return_index=True)
         number_of_group = np.zeros(len(self._current), dtype=np.int64)
-        for index, at in zip(distinct.tolist(), transfers[first].tolist(), strict=True):
+        for index, at in transferring.items():
             view = self._current[index]
             if view is None:  # its first event was a close of a socket that nobody knew
                 record = self._records[at]
@@ -245,7 +249,7 @@ class _Batch:
             logs[name] = self._events[name][rows]
         as_bytes(logs["stages"])[:] = as_bytes(self._events["stages"]).take(rows)
         counted = self._events["flags"][rows] & EventFlag.PACKAGES_COUNTED
-        uncounted = np.flatnonzero(np.isin(kinds, _TRANSFERS) & (counted == 0))
+        uncounted = np.flatnonzero(_IS_TRANSFER[kinds] & (counted == 0))
         logs["stages"]["packages"][uncounted] = 1
         logs["stages"]["package_bytes"][uncounted] = self._events["bytes"][rows[uncounted]]
         result = self._events["result"][rows].astype(np.int64)
