@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from backend.metrics.explaining import explain, lines
+from backend.metrics.streams import STREAMS
 from backend.oal.loader import STANDARD, check_texts, load, read_scripts
 from backend.oal.syntax import OalError, nearest
 
@@ -52,6 +53,11 @@ def _check(files: list[Path]) -> int:
                 f"warning: {position}: {definition.name} is fed by nothing: no log has all that it reads\n"
             )
     known = {definition.name for definition in metrics.definitions}
+    for name in sorted(metrics.disabled - metrics.named - load().named - STREAMS.keys()):
+        near = nearest(name, STREAMS)
+        sys.stdout.write(
+            f"warning: disable({name}) switches nothing off: no metric has this name, nor a stream: {near}\n"
+        )
     sys.stdout.write(
         f"scripts: {len(texts)}, metrics: {len(known)}, skipped: {len(metrics.skipped)},"
         f" names disabled: {len(metrics.disabled)}, errors: {len(errors)}\n"

@@ -22,6 +22,7 @@ from backend.metrics.analysis import Minutes, analyse
 from backend.metrics.exchanges import LongExchanges
 from backend.metrics.journal_mode import WriteAhead, part_of, within
 from backend.metrics.known_flows import KnownFlows
+from backend.metrics.streams import without
 from backend.metrics.telemetry import LabelsCollector, Telemetry
 from backend.metrics.waiting import Waiting
 from backend.metrics.windows import minute_of
@@ -353,7 +354,8 @@ class Pipeline:
         self.telemetry.untimed.inc(analysed.untimed)
         for cause, number in analysed.dropped.items():
             self.telemetry.dropped.labels(cause).inc(number)
-        return replace(analysed.flush, batches=[batch.identifier for batch in batches if batch.identifier])
+        flush = without(analysed.flush, self.metrics.disabled)
+        return replace(flush, batches=[batch.identifier for batch in batches if batch.identifier])
 
     async def maintain(self) -> None:
         """Tidy up the store if it is time."""

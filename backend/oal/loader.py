@@ -22,7 +22,9 @@ class Metrics:
     skipped: Sequence[OalError] = ()
     """Metrics of sources that nothing feeds here, each with the reason."""
     disabled: frozenset[str] = frozenset()
-    """Names that the scripts switch off, whether or not there is such a metric."""
+    """Names that the scripts switch off: of metrics, of streams (backend/metrics/streams.py), or of nothing here."""
+    named: frozenset[str] = frozenset()
+    """Names of all metrics in the scripts, those that are switched off among them."""
 
     @property
     def functions(self) -> Mapping[str, Function]:
@@ -95,7 +97,7 @@ def check_texts(texts: Mapping[str, str], *, skip_unsupported: bool = False) -> 
                 definitions.append(definition)
     order = {name: place for place, name in enumerate(texts)}
     errors.sort(key=lambda error: (order[error.position.file], error.position.line, error.position.column))
-    return Metrics(definitions, skipped, disabled), errors
+    return Metrics(definitions, skipped, disabled, frozenset(first)), errors
 
 
 def _check_name(statement: MetricStatement, first: dict[str, Position]) -> None:

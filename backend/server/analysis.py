@@ -63,7 +63,9 @@ class Analysis:
         await self.pipeline.start()
         self._stack.push_async_callback(self.pipeline.stop)
         excluded = frozenset(self.settings.entities.excluded_namespaces)
-        self.presence = Presence(self.storage, self.settings.name_limits, excluded)
+        self.presence = Presence(
+            self.storage, self.settings.name_limits, excluded, disabled=lambda: self.pipeline.metrics.disabled
+        )
         self.registry.register(self.presence)
         await self.presence.start()
         self._stack.push_async_callback(self.presence.stop)

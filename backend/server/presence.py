@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from backend.entities import ids
 from backend.entities.names import NameLimits, namespace_of
+from backend.metrics.streams import without
 from backend.metrics.windows import minute_of
 from backend.storage.interface import Flush, Instance, MetricSchema, Service, Storage, StorageError
 from backend.storage.merging import Seen
@@ -48,6 +49,7 @@ class Presence(Collector):
         storage: Where to write; closing it is its owner's.
         limits: Longest names.
         excluded_namespaces: Namespaces whose services are not wanted.
+        disabled: Says which streams are switched off (backend/metrics/streams.py).
         interval: Seconds between two writes.
         maximum: Most services and instances that are remembered.
         clock: Unix time in seconds.
@@ -59,6 +61,7 @@ class Presence(Collector):
         limits: NameLimits | None = None,
         excluded_namespaces: AbstractSet[str] = frozenset(),
         *,
+        disabled: Callable[[], AbstractSet[str]] = frozenset,
         interval: float = INTERVAL,
         maximum: int = MAXIMUM_SEEN,
         clock: Callable[[], float] = time.time,
@@ -71,6 +74,7 @@ class Presence(Collector):
         could not be written before the end."""
         self._storage = storage
         self._excluded_namespaces = frozenset(excluded_namespaces)
+        self._disabled = disabled
         self._interval = interval
         self._maximum = maximum
         self._clock = clock
@@ -119,9 +123,9 @@ class Presence(Collector):
         if not waiting:
             return True
         self._writes += 1
-        writer = f"{self._writer}{self._writes}"
+        flush = without(_flush(f"{self._writer}{self._writes}", waiting), self._disabled())
         try:
-            await asyncio.to_thread(lambda: self._storage.write(_flush(writer, waiting)))
+            await asyncio.to_thread(lambda: self._storage.write(flush))
         except StorageError as error:
             _logger.warning("the services that agents report could not be stored: %s", error)
             return False

@@ -21,6 +21,14 @@ SEMICOLON = (
 )
 
 
+NOTHING_OFF = "warning: disable({}) switches nothing off: no metric has this name, nor a stream:"
+ALL_STREAMS = (
+    "known are endpoint_relation_server_side, endpoint_traffic, instance_traffic,"
+    " service_instance_relation_client_side, service_instance_relation_server_side,"
+    " service_relation_client_side, service_relation_server_side, service_traffic"
+)
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "own.oal"
     path.write_text(text)
@@ -50,6 +58,7 @@ def test_every_error_of_a_script_is_told_with_its_line(tmp_path: Path, capsys: p
         "    5 | d = from(Service.*).cpm(); disable(zzz);",
         "      | ^",
         f"warning: {path}:6:1: e is fed by nothing: no log has all that it reads",
+        f"{NOTHING_OFF.format('zzz')} {ALL_STREAMS}",
         "scripts: 1, metrics: 2, skipped: 1, names disabled: 1, errors: 4",
     ]
 
@@ -58,6 +67,16 @@ def test_the_standard_scripts_are_right(capsys: pytest.CaptureFixture[str]) -> N
     folder = Path(explaining.__file__).parent.parent / "config" / "oal"
     assert main(["oal", "check", str(folder)]) == 0
     assert capsys.readouterr().out.endswith(", skipped: 0, names disabled: 0, errors: 0\n")
+
+
+def test_what_is_switched_off_is_known_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("own", "kubernetes_service_apdex", "endpoint_traffic", "service_trafic")
+    path = written(tmp_path, "".join(f"disable({name});" for name in names) + "own = from(K8SService.*).cpm();")
+    assert main(["oal", "check", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{NOTHING_OFF.format('service_trafic')} did you mean 'service_traffic'?",
+        "scripts: 1, metrics: 0, skipped: 0, names disabled: 4, errors: 0",
+    ]
 
 
 def test_a_script_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

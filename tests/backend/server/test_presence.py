@@ -55,6 +55,20 @@ async def test_what_is_said_again_is_written_once_a_minute() -> None:
     assert presence.reported == 6
 
 
+async def test_streams_that_are_switched_off_are_not_written() -> None:
+    store, clock, disabled = Store(), Clock(), {"service_traffic"}
+    presence = Presence(store, disabled=lambda: disabled, clock=clock)
+    presence.see([SHOP])
+    assert await presence.write()
+    assert store.services() == []
+    assert [instance.name for instance in store.instances(SERVICE, 0, 20)] == ["shop-1"]
+    disabled.clear()
+    clock.minute += 1
+    presence.see([SHOP])
+    assert await presence.write()
+    assert store.services() == [Service(SERVICE, "shop.default", "K8S_SERVICE", 11, 11)]
+
+
 async def test_what_could_not_be_written_is_written_later() -> None:
     store, clock = Store(), Clock()
     presence = Presence(store, clock=clock)
