@@ -93,7 +93,7 @@ class Group:
         self, definition: Definition, value: Value, of_logs: Sequence[Condition], of_flows: Sequence[Condition]
     ) -> _Extremes:
         def over_flows(term: str, merge: str) -> str:
-            column = self._chosen(term, of_flows)
+            column = self._chosen(term, of_flows, pl.lit(None))
             merged = column.min() if merge == "min" else column.max()
             return self.terms.name((merge, term, *(condition.key for condition in of_flows)), merged)
 
@@ -146,13 +146,18 @@ class Group:
 
     def _total(self, term: str, of_flows: Sequence[Condition]) -> str:
         keys = (condition.key for condition in of_flows)
-        return self.terms.name(("sum", term, *keys), self._chosen(term, of_flows).sum())
+        return self.terms.name(("sum", term, *keys), self._chosen(term, of_flows, pl.lit(0)).sum())
 
-    def _chosen(self, term: str, of_flows: Sequence[Condition]) -> pl.Expr:
+    def _chosen(self, term: str, of_flows: Sequence[Condition], otherwise: pl.Expr) -> pl.Expr:
+        """A term of the flows that meet conditions, and something else for others.
+
+        To leave the others out would take a pass for each group.
+        """
         column = pl.col(term)
-        if of_flows:
-            column = column.filter(pl.all_horizontal([self._predicate(condition) for condition in of_flows]))
-        return column
+        if not of_flows:
+            return column
+        met = pl.all_horizontal([self._predicate(condition) for condition in of_flows])
+        return pl.when(met).then(column).otherwise(otherwise)
 
     def _predicate(self, condition: Condition) -> pl.Expr:
         attribute = condition.value.attribute
