@@ -20,7 +20,7 @@ import polars as pl
 from backend.storage.duckdb_blocks import FOLDED_AT, fold_blocks, read_blocks, unpack_writer, write_blocks
 from backend.storage.duckdb_merging import forget, merge, rolled_to
 from backend.storage.duckdb_migration import from_version_1
-from backend.storage.duckdb_names import Names, find_names, number_of
+from backend.storage.duckdb_names import Names, find_names, named, number_of
 from backend.storage.duckdb_rows import MEASURES, METRICS, SCHEMAS, RowTables
 from backend.storage.duckdb_sightings import Sightings
 from backend.storage.duckdb_statements import BATCHES, BLOCKS, SCHEMA, SCHEMA_VERSION, Statement
@@ -131,8 +131,8 @@ class DuckdbStorage:
                 for layer, *more in [layers.split("\n")]
             ]
 
-    def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
-        """Instances of a service that were seen within the minutes given, both inclusive, by name."""
+    def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
+        """Instances of a service, or of all, that were seen within the minutes given, both inclusive, by name."""
         parameters = {"service": service_id, "first": first_minute, "last": last_minute}
         with self._transaction() as cursor:
             return [
@@ -265,15 +265,7 @@ class DuckdbStorage:
             used = np.unique(np.concatenate([rows["label"], *([] if entities else [rows["entity"]])])).tolist()
             texts = dict(cursor.execute(Statement.TEXTS, {"ids": used}).fetchall())
         texts |= {number: text for text, number in (*metric_ids.items(), *entity_ids.items())}
-        return pl.DataFrame(
-            {
-                name: pl.Series(rows[name]).replace_strict(texts, return_dtype=pl.String)
-                if name in NAMED
-                else rows[name]
-                for name in SCHEMAS[tables.name]
-            },
-            schema=SCHEMAS[tables.name],
-        ).sort("metric", "label", "entity", "minute")
+        return named({name: rows[name] for name in SCHEMAS[tables.name]}, NAMED, texts)
 
     def has_written(self, writer: str) -> bool:
         """Whether a flush of this writer is durable; for an hour after its minutes were merged. Raises StorageError."""

@@ -173,7 +173,8 @@ class Statement:
     SERVICES = "SELECT id, name, layers, first_minute, last_minute, normal FROM services ORDER BY name, id"
     INSTANCES = """
         SELECT id, service_id, name, first_minute, last_minute, properties FROM instances
-        WHERE service_id = $service AND first_minute <= $last AND last_minute >= $first ORDER BY name, id
+        WHERE ($service IS NULL OR service_id = $service) AND first_minute <= $last AND last_minute >= $first
+        ORDER BY name, id
     """
     ENDPOINTS = """
         SELECT id, service_id, name, first_minute, last_minute FROM endpoints

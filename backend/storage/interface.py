@@ -179,8 +179,8 @@ class Storage(Protocol):
         """Every known service, by name."""
         ...
 
-    def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
-        """Instances of a service that were seen within the minutes given, both inclusive, by name."""
+    def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
+        """Instances of a service, or of all, that were seen within the minutes given, both inclusive, by name."""
         ...
 
     def endpoints(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Endpoint]:

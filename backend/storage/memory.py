@@ -71,8 +71,8 @@ class MemoryStorage:
         with self._lock:
             return [seen.service() for seen in _by_name(self._services.values())]
 
-    def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
-        """Instances of a service that were seen within the minutes given, both inclusive, by name."""
+    def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
+        """Instances of a service, or of all, that were seen within the minutes given, both inclusive, by name."""
         with self._lock:
             return [seen.instance() for seen in _within(self._instances, service_id, first_minute, last_minute)]
 

@@ -137,6 +137,7 @@ def test_instances_of_a_span(storage: Storage) -> None:
     assert storage.instances(API, 3, 4) == [instance(API, "a", 1, 3)]
     assert storage.instances(API, 4, 4) == []
     assert storage.instances(API, 6, 9) == [instance(API, "b", 5, 6)]
+    assert storage.instances(None, 4, 9) == [instance(API, "b", 5, 6), instance(DB, "c", 5, 6)]
 
 
 def test_endpoints_of_a_span(storage: Storage) -> None:
