@@ -4,7 +4,7 @@ from backend.entities.ids import decode_service_id
 from backend.query import shapes
 from backend.query.services import find_service, span
 from backend.query.times import Window, format_minute
-from backend.query.traffic import ENDPOINT, Sums, observed_minutes, sum_metrics
+from backend.query.traffic import ENDPOINT, Sums, look, sum_metrics
 from backend.storage.interface import Endpoint, Storage
 
 MAXIMUM_ENDPOINTS = 1_000
@@ -30,14 +30,14 @@ def endpoints(storage: Storage, service_id: str | None, window: Window) -> shape
     """
     service = None if service_id is None else find_service(storage, service_id).name
     found = storage.endpoints(service_id, window.first, window.last)
-    minutes = observed_minutes(storage, window)
+    seen = look(storage, window)
     # Asking for no entity at all means every entity, which is what is wanted of all services.
     entities = [] if service_id is None else [endpoint.id for endpoint in found] or [""]
     suffixes = (CALLS, SUCCESSES, TIME, *SIZES.values(), *STATUSES.values())
-    sums = sum_metrics(storage, ENDPOINT, suffixes, window, entities=entities, minutes=minutes)
+    sums = sum_metrics(storage, ENDPOINT, suffixes, window, entities=entities, seen=seen)
     found.sort(key=lambda endpoint: -(sums.total(endpoint.id, CALLS) or 0))
     return shapes.Endpoints(
-        span=span(window, minutes),
+        span=span(window, seen.length),
         service=service,
         known=len(found),
         endpoints=[_endpoint(endpoint, sums) for endpoint in found[:MAXIMUM_ENDPOINTS]],

@@ -1,11 +1,13 @@
 """Which services and instances were seen, and what they did."""
 
+from collections import Counter
 from http import HTTPStatus
 
 from backend.query import shapes
 from backend.query.errors import QueryError
+from backend.query.observed import SERVICE
 from backend.query.times import Window, format_minute
-from backend.query.traffic import INSTANCE, TIMES, TOTALS, observed_minutes, sum_every_service, sum_metrics, traffic
+from backend.query.traffic import INSTANCE, TIMES, TOTALS, look, sum_metrics, traffic
 from backend.storage.interface import Service, Storage
 
 
@@ -17,7 +19,8 @@ def span(window: Window, minutes: float) -> shapes.Span:
 def services(storage: Storage, window: Window) -> shapes.Services:
     """Every service seen in the window, with its traffic. Blocks."""
     known = storage.services()
-    sums = sum_every_service(storage, window)
+    sums = sum_metrics(storage, SERVICE, (*TOTALS, *TIMES), window, entities=(), seen=look(storage, window))
+    instances = Counter(found.service_id for found in storage.instances(None, window.first, window.last))
     seen = [
         shapes.Service(
             id=service.id,
@@ -25,7 +28,7 @@ def services(storage: Storage, window: Window) -> shapes.Services:
             layer=service.layer,
             first_seen=format_minute(service.first_minute),
             last_seen=format_minute(service.last_minute),
-            instances=len(storage.instances(service.id, window.first, window.last)),
+            instances=instances[service.id],
             traffic=traffic(sums, service.id),
         )
         for service in known
@@ -58,12 +61,12 @@ def instances(storage: Storage, service_id: str, window: Window) -> shapes.Insta
     """
     service = find_service(storage, service_id)
     found = storage.instances(service_id, window.first, window.last)
-    minutes = observed_minutes(storage, window)
+    seen = look(storage, window)
     entities = [instance.id for instance in found]
     # Asking for no entity at all would mean every entity.
-    sums = sum_metrics(storage, INSTANCE, (*TOTALS, *TIMES), window, entities=entities or [""], minutes=minutes)
+    sums = sum_metrics(storage, INSTANCE, (*TOTALS, *TIMES), window, entities=entities or [""], seen=seen)
     return shapes.Instances(
-        span=span(window, minutes),
+        span=span(window, seen.length),
         service=service.name,
         instances=[
             shapes.Instance(

@@ -15,7 +15,7 @@ from backend.query.traffic import (
     Sums,
     call_rates,
     call_totals,
-    observed_minutes,
+    look,
     sum_metrics,
 )
 from backend.storage.interface import Relation, Storage
@@ -68,17 +68,17 @@ def _topology(
     by_id: dict[str, list[Relation]] = {}
     for relation in relations:
         by_id.setdefault(relation.id, []).append(relation)
-    minutes = observed_minutes(storage, window)
+    seen = look(storage, window)
     # Asking for no entity at all means every entity, which many are found by more quickly than by their names.
     entities = () if len(by_id) > MANY else list(by_id) or [""]
-    sums = sum_metrics(storage, prefix, RELATION_SUFFIXES, window, entities=entities, minutes=minutes)
+    sums = sum_metrics(storage, prefix, RELATION_SUFFIXES, window, entities=entities, seen=seen)
     ends = {end for rows in by_id.values() for end in (rows[0].source_id, rows[0].destination_id)}
     nodes = sorted((node(end) for end in ends), key=lambda node: (node.name, node.id))
     order = {node.id: place for place, node in enumerate(nodes)}
     calls = sorted(
         (_call(rows, sums) for rows in by_id.values()), key=lambda call: (order[call.source], order[call.target])
     )
-    return shapes.Topology(span=span(window, minutes), nodes=nodes, calls=calls)
+    return shapes.Topology(span=span(window, seen.length), nodes=nodes, calls=calls)
 
 
 def _call(rows: list[Relation], sums: Sums) -> shapes.Call:

@@ -4,25 +4,23 @@ The names of metrics are SkyWalking's, with one suffix for every scope: `kuberne
 `kubernetes_service_instance_read_cpm` count the same thing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
+from backend.query.observed import COUNTS, observed, slices
 from backend.query.shapes import CallRates, CallTotals, Means, Rates, Totals, Traffic
 from backend.query.times import Window
-from backend.storage.interface import Storage
+from backend.storage.interface import Precision, Storage
 
-SERVICE = "kubernetes_service_"
 INSTANCE = "kubernetes_service_instance_"
 SERVICE_RELATION = "kubernetes_service_relation_"
 ENDPOINT = "kubernetes_service_endpoint_"
 INSTANCE_RELATION = "kubernetes_service_instance_relation_"
 
-SLICE = 120  # minutes that are asked of the store at a time
-
-COUNTS = ("read_cpm", "write_cpm", "connect_cpm", "accept_cpm", "close_cpm")
-"""Suffixes of the metrics of which at least one grows with every kernel log: together they tell what was observed."""
+MINIMUM_HOURS = 3
+"""Whole hours of a span from which on they are read as such: each question to the store takes its time."""
 
 TOTALS = (*COUNTS, "connect_success_cpm", "read_package_size", "write_package_size")
 TIMES = ("read_time", "write_time", "connect_time")
@@ -80,42 +78,67 @@ class Sums:
         return None if connects is None else connects - (self.total(entity, "connect_success_cpm") or 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How much of a window has any data."""
+
+    length: float
+    """Minutes; what rates are divided by."""
+    first: int | None
+    """The first such minute."""
+
+
 def sum_metrics(
-    storage: Storage, prefix: str, suffixes: Sequence[str], window: Window, *, entities: Sequence[str], minutes: float
+    storage: Storage, prefix: str, suffixes: Sequence[str], window: Window, *, entities: Sequence[str], seen: Seen
 ) -> Sums:
     """Sums of `prefix + suffix` over a window. An empty `entities` means every entity. Blocks."""
-    sums = Sums(prefix, minutes, {})
-    for rows in _slices(storage, [prefix + suffix for suffix in suffixes], entities, window):
-        sums.add(rows)
+    sums = Sums(prefix, seen.length, {})
+    names = [prefix + suffix for suffix in suffixes]
+    for first, last, precision in parts(window.first, window.last, seen.first):
+        if precision is Precision.MINUTE:
+            for rows in slices(storage, names, entities, first, last):
+                sums.add(rows)
+        else:
+            sums.add(storage.metrics(names, entities, first, last, precision))
     return sums
 
 
-def observed_minutes(storage: Storage, window: Window) -> float:
-    """How much of the window has any data, in minutes. Blocks."""
-    missing = set(range(window.first, window.last + 1))
-    # The first count has every minute as a rule, and is a fifth of the rows.
-    for suffix in COUNTS:
-        for rows in _slices(storage, [SERVICE + suffix], (), window):
-            missing.difference_update(rows["minute"].unique())
-        if not missing:
-            break
-    return window.observed(minute for minute in range(window.first, window.last + 1) if minute not in missing)
+def look(storage: Storage, window: Window) -> Seen:
+    """How much of a window has any data. Blocks."""
+    minutes = sorted(observed(storage, window))
+    return Seen(window.observed(minutes), minutes[0] if minutes else None)
 
 
-def sum_every_service(storage: Storage, window: Window) -> Sums:
-    """Sums for every service; the same rows tell how long was observed. Blocks."""
-    sums, minutes = Sums(SERVICE, 0, {}), 0.0
-    counts = pl.col("metric").is_in([SERVICE + suffix for suffix in COUNTS])
-    for rows in _slices(storage, [SERVICE + suffix for suffix in (*TOTALS, *TIMES)], (), window):
-        sums.add(rows)
-        minutes += window.observed(rows.filter(counts)["minute"].unique())
-    return replace(sums, minutes=minutes)
+def parts(first: int, last: int, seen: int | None) -> list[tuple[int, int, Precision]]:
+    """A span in parts that give the same sums as its minutes: whole days, whole hours, and minutes at its ends.
+
+    Values by the hour are kept longer than those by the minute, and sums are of what is kept by the minute. Minutes are
+    forgotten from the oldest on, so that all hours are whole that begin at the first minute that is there, or later.
+
+    Args:
+        first: minutes since 1970-01-01 UTC, as the others.
+        last: it belongs to the span.
+        seen: the first minute that anything is stored of; None for none.
+    """
+    hours = (_up(first if seen is None else max(first, seen), Precision.HOUR), Precision.HOUR.start(last + 1))
+    if seen is None or hours[1] - hours[0] < MINIMUM_HOURS * Precision.HOUR:
+        return [(first, last, Precision.MINUTE)]
+    days = (_up(hours[0], Precision.DAY), Precision.DAY.start(hours[1]))
+    if days[1] <= days[0]:
+        days = (hours[1], hours[1])
+    cut = [
+        (first, hours[0], Precision.MINUTE),
+        (hours[0], days[0], Precision.HOUR),
+        (days[0], days[1], Precision.DAY),
+        (days[1], hours[1], Precision.HOUR),
+        (hours[1], last + 1, Precision.MINUTE),
+    ]
+    return [(begin, end - 1, precision) for begin, end, precision in cut if begin < end]
 
 
-def _slices(storage: Storage, names: Sequence[str], entities: Sequence[str], window: Window) -> Iterator[pl.DataFrame]:
-    """The rows of a window, a few hours at a time: a long span must not be in memory as a whole."""
-    for first in range(window.first, window.last + 1, SLICE):
-        yield storage.metrics(names, entities, first, min(first + SLICE - 1, window.last))
+def _up(minute: int, precision: Precision) -> int:
+    """The first bucket that begins at a minute or after it."""
+    return -(-minute // precision) * precision
 
 
 def traffic(sums: Sums, entity: str) -> Traffic:

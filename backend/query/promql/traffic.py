@@ -60,8 +60,8 @@ def _of_services(selector: Selector, storage: Storage, labels: EntityLabels, min
 def _instances(
     selector: Selector, storage: Storage, labels: EntityLabels, minutes: tuple[int, int]
 ) -> Sequence[Instance]:
-    services = _of_services(selector, storage, labels, minutes)
-    return [found for service in services for found in storage.instances(service, *minutes)]
+    services = frozenset(_of_services(selector, storage, labels, minutes))
+    return [found for found in storage.instances(None, *minutes) if found.service_id in services]
 
 
 def _endpoints(

@@ -161,7 +161,7 @@ class Slow(MemoryStorage):
         self.let = threading.Event()
         self.asked = threading.Semaphore(0)
 
-    def instances(self, service_id: str, first_minute: int, last_minute: int) -> list[Instance]:
+    def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
         self.asked.release()
         assert self.let.wait(30)
         return super().instances(service_id, first_minute, last_minute)
