@@ -138,7 +138,7 @@ def test_figures_are_those_of_the_end(talker: Talker, *, away: bool) -> None:
                 wait_until(lambda: samples(status)["pyrover_agent_send_attempts_total"]["retry"] >= 1)
                 assert status.healthz().status == 503
             else:
-                wait_until(lambda: samples(status)["pyrover_agent_batches_delivered_total"][""] >= 1)
+                wait_until(lambda: samples(status)["pyrover_agent_logs_delivered_total"][""] >= 1)
                 assert status.healthz().status == 200
             final = end()
             status.begin(capture.parts)  # so that the figures are read anew
