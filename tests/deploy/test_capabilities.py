@@ -17,7 +17,7 @@ from tests.agent.export.collector import Collector
 from tests.agent.wire_totals import totals_by_service
 from tests.deploy.confinement import confined, names_without
 from tests.deploy.rendering import DEPLOY, container, kustomized
-from tests.e2e.programs import PATIENCE, ROOT, program, read_line
+from tests.e2e.programs import ATTACH, PATIENCE, ROOT, program, read_line
 
 pytestmark = [
     pytest.mark.kernel,
@@ -76,7 +76,7 @@ def stranger(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]
 
 def examined(names: list[str], objects: Path) -> dict[str, Any]:
     """What doctor says with these capabilities."""
-    command = confined([sys.executable, "-m", "agent.cli", "doctor", "--json"], names, objects)
+    command = confined([sys.executable, "-m", "agent.cli", "doctor", "--json", "--attach", ATTACH], names, objects)
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=PATIENCE)
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["can_run"] is (done.returncode == 0), done.stderr
@@ -143,7 +143,7 @@ def test_the_agent_delivers_what_others_do(stranger: subprocess.Popen[bytes], ob
 
     try:
         with collector.serve() as port:
-            arguments = ["run", "--config", str(configuration), "--backend", f"127.0.0.1:{port}"]
+            arguments = ["run", "--attach", ATTACH, "--config", str(configuration), "--backend", f"127.0.0.1:{port}"]
             command = confined([sys.executable, "-m", "agent.cli", *arguments], granted(), objects)
             with program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as agent:
                 assert agent.stderr is not None

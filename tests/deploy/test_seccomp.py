@@ -21,6 +21,7 @@ from deploy.seccomp.render import PROFILE, UNIT, profile, unit
 from tests.agent.export.collector import Collector
 from tests.deploy.confinement import confined
 from tests.deploy.filtered import LIBRARY
+from tests.e2e.cluster_receiver import Receiver
 from tests.e2e.http.calls import Call
 from tests.e2e.http.certificates import make_certificates
 from tests.e2e.http.client import python_client
@@ -82,6 +83,7 @@ def test_a_unit_without_a_filter_is_not_written() -> None:
         unit("[Service]\nExecStart=/bin/true\n")
 
 
+@pytest.mark.kernel
 def test_other_calls_are_refused() -> None:
     seccomp()
     text = (
@@ -98,6 +100,7 @@ def test_other_calls_are_refused() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n" * 3, "")
 
 
+@pytest.mark.kernel
 def test_what_is_killed_is_noticed() -> None:
     """Else the test below would show nothing."""
     seccomp()
@@ -155,13 +158,42 @@ def test_the_agent_makes_no_other_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees the sockets of others")
+def test_an_agent_that_only_reports_makes_no_other_call(tmp_path: Path) -> None:
+    """Also where its token and certificates are replaced meanwhile."""
+    seccomp()
+    token = tmp_path / "token"
+    token.write_text("first")
+    receiver = Receiver()
+    with receiver.serving() as address:
+        variables = {
+            "ROVER_ACCESS_LOG_ACTIVE": "false",
+            "ROVER_BACKEND_ADDR": address,
+            "ROVER_BACKEND_AUTHENTICATION_FILE": str(token),
+            "ROVER_PROCESS_DISCOVERY_HEARTBEAT_PERIOD": "200ms",
+        }
+        command = filtered(PROFILE, "kill", sys.executable, "-m", "agent.cli", "run")
+        with program(command, stderr=subprocess.PIPE, env={**os.environ, **variables}) as agent:
+            assert agent.stderr is not None
+            assert "no access logs" in read_line(agent.stderr.fileno(), "the agent")
+            receiver.until(receiver.kept_alive)
+            token.write_text("second")
+            agent.send_signal(signal.SIGHUP)
+            assert "were read again" in read_line(agent.stderr.fileno(), "the agent")
+            receiver.forget_kept_alive()
+            receiver.until(receiver.kept_alive)
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(PATIENCE) == 0
+
+
+@pytest.mark.kernel
 def test_without_a_call_the_agent_says_what_is_missing(tmp_path: Path) -> None:
     seccomp()
     narrower = json.loads(PROFILE.read_text())
     narrower["syscalls"][0]["names"].remove("bpf")
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(narrower))
-    command = filtered(path, "refuse", sys.executable, "-m", "agent.cli", "run", "--for", "1s")
+    command = filtered(path, "refuse", sys.executable, "-m", "agent.cli", "run", "--attach", ATTACH, "--for", "1s")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 1
     assert "Operation not permitted" in done.stderr

@@ -13,6 +13,8 @@ from agent.kernel.privileges import CAPABILITIES
 from tests.e2e.cluster_receiver import Receiver
 from tests.e2e.programs import PATIENCE, PROGRAMS, finish, program, read_line
 
+pytestmark = pytest.mark.kernel  # which has capabilities and shows processes
+
 LISTENER = """
 import socket, sys
 with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -23,6 +23,8 @@ def sets():
     return {name: [bit for bit in range(64) if read_set(name) >> bit & 1] for name in names}
 """
 
+pytestmark = pytest.mark.kernel  # which is what gives them away: other ones do so too
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to give away")
 
 

@@ -24,6 +24,7 @@ def by_name(*names: str) -> tuple[privileges.Capability, ...]:
     return tuple(capability for capability in CAPABILITIES if capability.name in names)
 
 
+@pytest.mark.kernel
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_another_user_lacks_everything() -> None:
     program = (

@@ -1,5 +1,6 @@
 """Which tests run in the machines."""
 
+import re
 from pathlib import Path
 
 from scripts.vm.kernels import ROOT, SERIES
@@ -18,6 +19,15 @@ def test_files_with_kernel_tests_are_found_by_their_text() -> None:
     assert "tests/vm/test_stages.py" in found
     assert "tests/agent/kernel/test_btf.py" not in found  # arithmetic
     assert not [name for name in found if name.startswith(("tests/scripts", "tests/backend"))]
+
+
+def test_tests_of_what_the_agent_may_do_can_be_asked_for() -> None:
+    """In a machine only those with the marker run: `make vm-test TESTS="tests/deploy/test_capabilities.py ..."`."""
+    page = (ROOT / "docs" / "vm-tests.md").read_text()
+    (asked,) = re.findall(r'TESTS="(tests/deploy/[^"]*)"', page)
+    files = [ROOT / name for name in asked.split()]
+    assert {file.name for file in files} >= {"test_capabilities.py", "test_seccomp.py", "test_least_privilege.py"}
+    assert [file.name for file in files if not file.exists() or MARKER not in file.read_text()] == []
 
 
 def test_everything_runs_with_fentry_and_with_kprobes_and_loads_in_every_mode() -> None:
