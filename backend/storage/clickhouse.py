@@ -30,13 +30,14 @@ from backend.storage.interface import (
     StorageError,
 )
 from backend.storage.merging import KEY, Seen, merge_rows
+from backend.storage.row_reading import RowReading
 from backend.storage.running_sums import BEFORE, RunningSums
 
 _ASKED_AT_ONCE = 1000
 _LARGEST_MINUTE = 2**31 - 1
 
 
-class ClickhouseStorage:
+class ClickhouseStorage(RowReading[RowTables]):
     """A store in a server or a cluster. Several processes may have it."""
 
     def __init__(self, address: Address, cluster: str | None = None) -> None:
@@ -50,6 +51,7 @@ class ClickhouseStorage:
             StorageError: a server cannot be reached, a newer program made the tables, or the cluster is not one that
                 can be used.
         """
+        super().__init__(METRICS, MEASURES)
         self._server = Server(address)
         shards = shards_of(address, cluster) if cluster else [address]
         self._shards = [Server(shard) for shard in shards]
@@ -133,28 +135,6 @@ class ClickhouseStorage:
         """Relations in the minutes given that an endpoint is source or destination of, each (id, side) once."""
         condition = "(source_id = %(endpoint)s OR destination_id = %(endpoint)s)"
         return self._relations(2, condition, first_minute, last_minute, endpoint=endpoint_id)
-
-    def metrics(
-        self,
-        names: Sequence[str],
-        entities: Sequence[str],
-        first_minute: int,
-        last_minute: int,
-        precision: Precision = Precision.MINUTE,
-    ) -> pl.DataFrame:
-        """Merged values; as Storage.metrics."""
-        return self._read(METRICS, names, entities, (first_minute, last_minute), precision)
-
-    def measures(
-        self,
-        names: Sequence[str],
-        entities: Sequence[str],
-        first_minute: int,
-        last_minute: int,
-        precision: Precision = Precision.MINUTE,
-    ) -> pl.DataFrame:
-        """Merged values; as Storage.measures."""
-        return self._read(MEASURES, names, entities, (first_minute, last_minute), precision)
 
     def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Make hours and days of what is closed, and drop the days that are too old; as Storage.maintain."""

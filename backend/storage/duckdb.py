@@ -43,6 +43,7 @@ from backend.storage.interface import (
     StorageError,
 )
 from backend.storage.merging import properties_of
+from backend.storage.row_reading import RowReading
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ _SETTINGS = {
 }
 
 
-class DuckdbStorage:
+class DuckdbStorage(RowReading[RowTables]):
     """A store in one file, for one process."""
 
     def __init__(self, path: Path, *, memory_limit: str = "1GB") -> None:
@@ -69,6 +70,7 @@ class DuckdbStorage:
             StorageError: the file cannot be used: another process has it, a newer program wrote it, or it is
                 something else.
         """
+        super().__init__(METRICS, MEASURES)
         self._path = path
         self._settings: dict[str, str | bool | int | float | list[str]] = {**_SETTINGS, "memory_limit": memory_limit}
         self._write_lock = threading.Lock()
@@ -162,28 +164,6 @@ class DuckdbStorage:
     def endpoint_relations(self, endpoint_id: str, first_minute: int, last_minute: int) -> list[Relation]:
         """Relations in the minutes given that an endpoint is source or destination of, each (id, side) once."""
         return self._relations(Statement.ENDPOINT_RELATIONS, 2, first_minute, last_minute, endpoint=endpoint_id)
-
-    def metrics(
-        self,
-        names: Sequence[str],
-        entities: Sequence[str],
-        first_minute: int,
-        last_minute: int,
-        precision: Precision = Precision.MINUTE,
-    ) -> pl.DataFrame:
-        """Merged values; as Storage.metrics."""
-        return self._read(METRICS, names, entities, (first_minute, last_minute), precision)
-
-    def measures(
-        self,
-        names: Sequence[str],
-        entities: Sequence[str],
-        first_minute: int,
-        last_minute: int,
-        precision: Precision = Precision.MINUTE,
-    ) -> pl.DataFrame:
-        """Merged values; as Storage.measures."""
-        return self._read(MEASURES, names, entities, (first_minute, last_minute), precision)
 
     def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Merge the rows of closed minutes, hours and days, and forget what is too old, an hour at a time."""

@@ -19,17 +19,55 @@ from backend.storage.interface import (
     Service,
 )
 from backend.storage.merging import KEY, Seen, latest_relations, merge_rows
+from backend.storage.row_reading import RowReading
 
 _RelationKey = tuple[str, str, int, int]
 
 
-class MemoryStorage:
+class _Rows:
+    """Rows of metrics or of measures, by the minute for as long as any precision needs them."""
+
+    def __init__(self, schema: Mapping[str, type[pl.DataType]]) -> None:
+        self._schema = schema
+        self._by_writer: dict[str, pl.DataFrame] = {}
+        self._oldest = dict.fromkeys(Precision, 0)
+
+    def write(self, writer: str, rows: pl.DataFrame) -> None:
+        rows = rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
+        before = self._by_writer.get(writer)
+        if before is not None:
+            rows = pl.concat([before.join(rows, on=KEY, how="anti"), rows])
+        self._by_writer[writer] = rows
+
+    def read(
+        self, names: Sequence[str], entities: Sequence[str], first: int, last: int, precision: Precision
+    ) -> pl.DataFrame:
+        bucket = pl.col("minute") - pl.col("minute") % int(precision)
+        wanted = bucket.is_between(max(first, self._oldest[precision]), last) & pl.col("metric").is_in(list(names))
+        if entities:
+            wanted &= pl.col("entity").is_in(list(entities))
+        found = pl.concat(
+            [pl.DataFrame(schema=self._schema), *(rows.filter(wanted) for rows in self._by_writer.values())]
+        )
+        return merge_rows(found.with_columns(bucket)).sort(KEY)
+
+    def forget(self, oldest: Mapping[Precision, int]) -> None:
+        self._oldest = {precision: max(minute, self._oldest[precision]) for precision, minute in oldest.items()}
+        first = min(self._oldest.values())
+        for writer, rows in list(self._by_writer.items()):
+            kept = rows.filter(pl.col("minute") >= first)
+            if kept.is_empty():
+                del self._by_writer[writer]
+            else:
+                self._by_writer[writer] = kept
+
+
+class MemoryStorage(RowReading[_Rows]):
     """Keeps everything in data frames and dictionaries."""
 
     def __init__(self) -> None:
+        super().__init__(_Rows(MetricSchema), _Rows(MeasureSchema))
         self._lock = threading.Lock()
-        self._metrics = _Rows(MetricSchema)
-        self._measures = _Rows(MeasureSchema)
         self._batches: OrderedDict[str, str] = OrderedDict()
         self._services: dict[str, Seen] = {}
         self._instances: dict[str, Seen] = {}
@@ -108,30 +146,6 @@ class MemoryStorage:
             ]
         )
 
-    def metrics(
-        self,
-        names: Sequence[str],
-        entities: Sequence[str],
-        first_minute: int,
-        last_minute: int,
-        precision: Precision = Precision.MINUTE,
-    ) -> pl.DataFrame:
-        """Merged values; as Storage.metrics."""
-        with self._lock:
-            return self._metrics.read(names, entities, first_minute, last_minute, precision)
-
-    def measures(
-        self,
-        names: Sequence[str],
-        entities: Sequence[str],
-        first_minute: int,
-        last_minute: int,
-        precision: Precision = Precision.MINUTE,
-    ) -> pl.DataFrame:
-        """Merged values; as Storage.measures."""
-        with self._lock:
-            return self._measures.read(names, entities, first_minute, last_minute, precision)
-
     def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Forget what is too old; nothing here needs merging."""
         del closed_minute
@@ -149,47 +163,20 @@ class MemoryStorage:
     def close(self) -> None:
         """Nothing to release."""
 
+    def _read(
+        self,
+        tables: _Rows,
+        names: Sequence[str],
+        entities: Sequence[str],
+        minutes: tuple[int, int],
+        precision: Precision,
+    ) -> pl.DataFrame:
+        with self._lock:
+            return tables.read(names, entities, *minutes, precision)
+
     def _within(self, table: Mapping[_RelationKey, Relation], first: int, last: int) -> list[Relation]:
         with self._lock:
             return [relation for relation in table.values() if first <= relation.minute <= last]
-
-
-class _Rows:
-    """Rows of metrics or of measures, by the minute for as long as any precision needs them."""
-
-    def __init__(self, schema: Mapping[str, type[pl.DataType]]) -> None:
-        self._schema = schema
-        self._by_writer: dict[str, pl.DataFrame] = {}
-        self._oldest = dict.fromkeys(Precision, 0)
-
-    def write(self, writer: str, rows: pl.DataFrame) -> None:
-        rows = rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
-        before = self._by_writer.get(writer)
-        if before is not None:
-            rows = pl.concat([before.join(rows, on=KEY, how="anti"), rows])
-        self._by_writer[writer] = rows
-
-    def read(
-        self, names: Sequence[str], entities: Sequence[str], first: int, last: int, precision: Precision
-    ) -> pl.DataFrame:
-        bucket = pl.col("minute") - pl.col("minute") % int(precision)
-        wanted = bucket.is_between(max(first, self._oldest[precision]), last) & pl.col("metric").is_in(list(names))
-        if entities:
-            wanted &= pl.col("entity").is_in(list(entities))
-        found = pl.concat(
-            [pl.DataFrame(schema=self._schema), *(rows.filter(wanted) for rows in self._by_writer.values())]
-        )
-        return merge_rows(found.with_columns(bucket)).sort(KEY)
-
-    def forget(self, oldest: Mapping[Precision, int]) -> None:
-        self._oldest = {precision: max(minute, self._oldest[precision]) for precision, minute in oldest.items()}
-        first = min(self._oldest.values())
-        for writer, rows in list(self._by_writer.items()):
-            kept = rows.filter(pl.col("minute") >= first)
-            if kept.is_empty():
-                del self._by_writer[writer]
-            else:
-                self._by_writer[writer] = kept
 
 
 def _by_name(entities: Iterable[Seen]) -> list[Seen]:
