@@ -44,6 +44,11 @@ def test_the_backend_keeps_what_it_stores() -> None:
     assert float(unit["TimeoutStopSec"]) > backend.times.shutdown_seconds
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_reload_asks_for_what_has_changed(name: str) -> None:
+    assert dict(settings(name))["ExecReload"] == "kill -HUP $MAINPID"
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_systemd_understands_them(name: str, tmp_path: Path) -> None:
