@@ -116,13 +116,21 @@ def _equal(label: str, value: str) -> Matcher:
     return Matcher(label, lambda found: found == value, value)
 
 
-def _matcher(tree: promql_parser.Matcher) -> Matcher:
-    value = tree.value
-    if tree.op == MatchOp.Equal:
-        return _equal(tree.name, value)
-    if tree.op == MatchOp.NotEqual:
-        return Matcher(tree.name, lambda found: found != value)
+def matcher(label: str, operator: str, value: str) -> Matcher:
+    """The test of a label by one of the operators =, !=, =~ and !~. Raises PromqlError."""
+    if operator == "=":
+        return _equal(label, value)
+    if operator == "!=":
+        return Matcher(label, lambda found: found != value)
     compiled = pattern(value)
-    if tree.op == MatchOp.Re:
-        return Matcher(tree.name, lambda found: compiled.fullmatch(found) is not None)
-    return Matcher(tree.name, lambda found: compiled.fullmatch(found) is None)
+    if operator == "=~":
+        return Matcher(label, lambda found: compiled.fullmatch(found) is not None)
+    return Matcher(label, lambda found: compiled.fullmatch(found) is None)
+
+
+_OPERATORS = ((MatchOp.Equal, "="), (MatchOp.NotEqual, "!="), (MatchOp.Re, "=~"), (MatchOp.NotRe, "!~"))
+
+
+def _matcher(tree: promql_parser.Matcher) -> Matcher:
+    operator = next(written for operator, written in _OPERATORS if tree.op == operator)
+    return matcher(tree.name, operator, tree.value)

@@ -2,20 +2,21 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from http import HTTPStatus
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.query.catalog import Catalog
 from backend.query.graphql.service_book import ServiceBook
+from backend.query.promql import remote_read
 from backend.query.promql.errors import Kind, PromqlError, wrong
 from backend.query.promql.parameters import MAXIMUM_BODY, Parameters
 from backend.query.promql.questions import QUESTIONS, Answer, Sources, label_values
@@ -32,6 +33,8 @@ WAITING = 32
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _FORM = "application/x-www-form-urlencoded"
+_PROTOBUF = "application/x-protobuf"
+REMOTE_READ = "/api/v1/read"
 
 
 class PromqlEndpoint:
@@ -49,10 +52,32 @@ class PromqlEndpoint:
 
     async def respond(self, request: Request, answer: Answer) -> Response:
         """Answer one request."""
-        try:
+
+        async def asked() -> Response:
             self._check(request)
-            parameters = Parameters(request.url.query, await _body(request), self._sources.clock())
+            parameters = Parameters(request.url.query, await _form(request), self._sources.clock())
             data = await self._in_turn(partial(_encoded, answer, self._sources, parameters))
+            return Response(data, HTTPStatus.OK, _HEADERS, "application/json")
+
+        return await self._answered(request, asked, refusal)
+
+    async def read(self, request: Request) -> Response:
+        """Answer one remote read."""
+
+        async def asked() -> Response:
+            _check_read(request)
+            data = await self._in_turn(
+                partial(remote_read.read, self._sources, await _body(request, remote_read.MAXIMUM_REQUEST))
+            )
+            return Response(data, HTTPStatus.OK, {**_HEADERS, "content-encoding": "snappy"}, _PROTOBUF)
+
+        return await self._answered(request, asked, _refused_read)
+
+    async def _answered(
+        self, request: Request, asked: Callable[[], Awaitable[Response]], refused_as: Callable[[Kind, str], Response]
+    ) -> Response:
+        try:
+            return await asked()
         except PromqlError as refused:
             kind, message = refused.kind, str(refused)
         except StorageError as failed:
@@ -61,10 +86,8 @@ class PromqlEndpoint:
         except Exception:
             LOGGER.exception("%s failed", request.url)
             kind, message = Kind.INTERNAL, "the backend failed to answer; its log has the reason, please report it"
-        else:
-            return Response(data, HTTPStatus.OK, _HEADERS, "application/json")
         self._telemetry.refused.labels(kind.label).inc()
-        return refusal(kind, message)
+        return refused_as(kind, message)
 
     async def _in_turn(self, answer: Callable[[], bytes]) -> bytes:
         try:
@@ -114,11 +137,12 @@ def promql_routes(
         return await endpoint.respond(request, lambda known, asked: label_values(known, asked, name))
 
     async def unknown(request: Request) -> Response:
-        known = ", ".join((*QUESTIONS, "/api/v1/label/NAME/values"))
+        known = ", ".join((*QUESTIONS, REMOTE_READ, "/api/v1/label/NAME/values"))
         return refusal(Kind.NOT_FOUND, f"there is no {request.url.path} here: there are {known}")
 
     return [
         *(Route(path, _answering(endpoint, answer), methods=_METHODS) for path, answer in QUESTIONS.items()),
+        Route(REMOTE_READ, endpoint.read, methods=_METHODS),
         Route("/api/v1/label/{name}/values", values_of_label, methods=_METHODS),
         Route("/api/v1/{path:path}", unknown, methods=_METHODS),
     ]
@@ -144,13 +168,33 @@ def _encoded(answer: Answer, sources: Sources, parameters: Parameters) -> bytes:
     return msgspec.json.encode({"status": "success", "data": answer(sources, parameters)})
 
 
-async def _body(request: Request) -> str:
+def _check_read(request: Request) -> None:
+    if request.method != "POST":
+        raise PromqlError(Kind.BAD_DATA, f"{request.method} is not answered here: use POST, as Prometheus does")
+    found = [request.headers.get(name, "").lower() for name in ("content-type", "content-encoding")]
+    if found != [_PROTOBUF, "snappy"]:
+        raise wrong(
+            f"the content type is {found[0]!r} and its encoding {found[1]!r}: send {_PROTOBUF} and snappy, as the"
+            " remote_read of Prometheus does"
+        )
+
+
+def _refused_read(kind: Kind, message: str) -> Response:
+    """Prometheus shows the first line of such an answer."""
+    return PlainTextResponse(f"{message}\n", kind.status, _HEADERS)
+
+
+async def _form(request: Request) -> str:
+    try:
+        return (await _body(request, MAXIMUM_BODY)).decode("ascii")
+    except UnicodeDecodeError:
+        raise wrong("the body has bytes that are not ASCII: percent-encode parameters as UTF-8") from None
+
+
+async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAXIMUM_BODY:
-            raise wrong(f"the body is larger than {MAXIMUM_BODY:,} bytes: ask in several questions")
-    try:
-        return body.decode("ascii")
-    except UnicodeDecodeError:
-        raise wrong("the body has bytes that are not ASCII: percent-encode parameters as UTF-8") from None
+        if len(body) > most:
+            raise wrong(f"the body is larger than {most:,} bytes: ask in several questions")
+    return bytes(body)
