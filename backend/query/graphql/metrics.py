@@ -16,8 +16,6 @@ from backend.query.mqe.duration import DurationError
 from backend.query.mqe.reader import Entity
 from backend.query.mqe.storage_reader import StorageReader
 
-MAXIMUM_EXPRESSION = 10_000
-"""Longest expression, in characters."""
 MAXIMUM_PATTERN = 1_000
 """Longest regular expression, in characters."""
 
@@ -49,8 +47,6 @@ def list_metrics(context: Context, *, regex: str | None = None) -> list[shapes.M
 
 def exec_expression(context: Context, *, expression: str, entity: Entity, duration: SpanText) -> ExpressionResult:
     """Answer an expression. What is wrong with it, or with its duration, is in the answer."""
-    if len(expression) > MAXIMUM_EXPRESSION:
-        return ExpressionResult(UNKNOWN, [], f"the expression is longer than {MAXIMUM_EXPRESSION:,} characters")
     try:
         buckets = context.duration(duration)
     except DurationError as error:

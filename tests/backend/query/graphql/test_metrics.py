@@ -9,8 +9,9 @@ import pytest
 
 from backend.entities.ids import endpoint_id, instance_id, service_id
 from backend.query.graphql.context import MAXIMUM_VALUES
-from backend.query.graphql.metrics import MAXIMUM_EXPRESSION, MAXIMUM_PATTERN
+from backend.query.graphql.metrics import MAXIMUM_PATTERN
 from backend.query.graphql.scopes import CATALOGS
+from backend.query.mqe.parser import MAXIMUM_LENGTH
 from backend.storage.interface import Storage
 from backend.storage.memory import MemoryStorage
 from tests.backend.query.graphql import documents
@@ -239,8 +240,12 @@ async def test_what_is_wrong_with_an_expression_is_told_in_the_result(client: Cl
     result = await ask(client, f"{CPM} +")
     assert (result["type"], result["results"]) == ("UNKNOWN", [])
     assert result["error"]
-    long = await ask(client, "1" * (MAXIMUM_EXPRESSION + 1))
-    assert long["error"] == "the expression is longer than 10,000 characters"
+    longest = await ask(client, "1 +" + " " * (MAXIMUM_LENGTH - 4) + "1")
+    assert longest["error"] is None
+    long = await ask(client, "1" * (MAXIMUM_LENGTH + 1))
+    assert long["error"] == (
+        "at column 8193: the expression has 8,193 characters: cut it into several of at most 8,192"
+    )
 
 
 async def test_an_answer_has_a_largest_size() -> None:
