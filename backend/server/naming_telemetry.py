@@ -41,10 +41,15 @@ class NamingCollector(Collector):
         )
         lost.add_metric(["host_forgotten"], self.hosts.hosts_forgotten)
         lost.add_metric(["address_of_host"], self.hosts.addresses_without_room)
+        lost.add_metric(["address_of_hosts"], self.hosts.timeline.keys_without_room)
+        lost.add_metric(["history_of_host"], self.hosts.timeline.forgotten_early)
         if self.cluster is not None:
-            lost.add_metric(["address_of_object"], self.cluster.index.claims_without_room)
-            lost.add_metric(["address_of_cluster"], self.cluster.index.timeline.keys_without_room)
-            lost.add_metric(["history_of_address"], self.cluster.index.timeline.forgotten_early)
+            index = self.cluster.index
+            kinds = (index.pods, index.services, index.slices, index.nodes)
+            lost.add_metric(["object"], sum(kind.without_room for kind in kinds))
+            lost.add_metric(["address_of_object"], index.claims_without_room)
+            lost.add_metric(["address_of_cluster"], index.timeline.keys_without_room)
+            lost.add_metric(["history_of_address"], index.timeline.forgotten_early)
             yield from self._cluster(self.cluster)
         yield lost
 

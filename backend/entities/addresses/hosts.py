@@ -58,10 +58,12 @@ class HostBook:
         misses: how often there was no answer, by cause.
         hosts_forgotten: hosts that had to make room for others.
         addresses_without_room: addresses of hosts that have too many.
+        timeline: who had each address, with what it had no room for.
     """
 
     def __init__(
         self,
+        timeline: Timeline[bytes, tuple[Host, ...]] | None = None,
         *,
         minute: Callable[[], int] = minute_now,
         maximum_hosts: int = MAXIMUM_HOSTS,
@@ -80,7 +82,7 @@ class HostBook:
         self._known: OrderedDict[Host, _Known] = OrderedDict()
         """By when they were last heard of."""
         self._holders: dict[bytes, tuple[Host, ...]] = {}
-        self._timeline: Timeline[bytes, tuple[Host, ...]] = Timeline()
+        self.timeline = Timeline[bytes, tuple[Host, ...]]() if timeline is None else timeline
 
     def __len__(self) -> int:
         return len(self._known)
@@ -98,7 +100,7 @@ class HostBook:
             changed = self._hold(host, before.addresses if before is not None else frozenset(), new, now)
             self._known[host] = _Known(new, now)
             changed |= self._forget_silent(now)
-            changed |= self._timeline.forget(now)
+            changed |= self.timeline.forget(now)
             if changed:
                 self.version += 1
 
@@ -114,7 +116,7 @@ class HostBook:
         address = packed(host)
         if address is None:
             return HostMiss.NO_ADDRESS
-        found = self._timeline.find(address, minute)
+        found = self.timeline.find(address, minute)
         if isinstance(found, Missing):
             return _MISSES[found]
         if len(found) == 1:
@@ -142,7 +144,7 @@ class HostBook:
                 self._holders[address] = holders
             else:
                 del self._holders[address]
-            changed |= self._timeline.set(address, holders or None, since=now, now=now)
+            changed |= self.timeline.set(address, holders or None, since=now, now=now)
         return changed
 
 

@@ -51,7 +51,7 @@ class KubernetesIndex:
     ) -> None:
         self.version = 0
         self.claims_without_room = 0
-        self.timeline = timeline or Timeline[Key, Answer]()
+        self.timeline = Timeline[Key, Answer]() if timeline is None else timeline
         lock = Lock()
         self.pods = Objects[Pod](lock, self._pod_changed, self._settle, maximum_objects)
         self.services = Objects[Service](lock, self._service_changed, self._settle, maximum_objects)

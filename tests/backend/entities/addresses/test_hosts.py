@@ -38,7 +38,7 @@ def test_a_host_is_a_service_of_its_own() -> None:
 def test_addresses_that_no_other_host_can_reach_are_left_out() -> None:
     hosts = Hosts()
     hosts.hear("a", "127.0.0.1", "::1", "fe80::1", "169.254.1.1", "0.0.0.0", "224.0.0.1", "nonsense", "192.0.2.1")
-    assert [key for key, _ in hosts.book._timeline.current()] == [bytes([192, 0, 2, 1])]
+    assert [key for key, _ in hosts.book.timeline.current()] == [bytes([192, 0, 2, 1])]
 
 
 def test_an_address_of_several_hosts_stands_for_the_one_that_asks() -> None:
