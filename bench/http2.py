@@ -18,7 +18,7 @@ HEAD = 9
 WINDOW = 65_535
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _BURST = 65_536
-_PATIENCE = 30.0
+_PATIENCE = 300.0
 
 
 class Broken(Exception):  # noqa: N818 - what the connection is

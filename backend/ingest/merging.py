@@ -1,12 +1,16 @@
 """Several batches of logs as one, so that what follows costs per flush and not per batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.ingest.batch import Connection, LogBatch, LogKind
+from backend.ingest.batch import LogBatch, LogKind
 from backend.ingest.decode import SCHEMA
+
+T = TypeVar("T")
 
 _PREFIXES = {kind: f"{kind.name.lower()}." for kind in LogKind}
 _TEXTS = {
@@ -28,26 +32,42 @@ def merged(batches: Sequence[LogBatch]) -> LogBatch:
     if not batches:
         nothing = np.empty(0, np.int32)
         return LogBatch([], nothing, np.empty(0, np.int8), nothing, np.empty(0, np.int64), {})
-    connections, texts = dict[Connection, int](), {"": 0}
-    own_connections = [
-        np.array([connections.setdefault(each, len(connections)) for each in batch.connections], np.int32)
-        for batch in batches
-    ]
-    own_texts = [np.array([texts.setdefault(text, len(texts)) for text in batch.texts], np.int64) for batch in batches]
+    # Both are numbered by what works on all at once: a loop would turn once for nearly each message.
+    named = list(chain.from_iterable(batch.connections for batch in batches))
+    said = list(chain.from_iterable(batch.texts for batch in batches))
+    connections, texts = _numbers(named), _numbers(["", *said])
+    lengths = [len(batch) for batch in batches]
     kind = np.concatenate([batch.kind for batch in batches])
     columns = _columns(batches)
     if len(texts) > 1:
-        first = np.cumsum([0, *(len(own) for own in own_texts[:-1])])
-        _number_texts(columns, kind, np.concatenate(own_texts), np.repeat(first, [len(batch) for batch in batches]))
+        _number_texts(columns, kind, _numbered(texts, said), _first([len(batch.texts) for batch in batches], lengths))
     return LogBatch(
         connections=list(connections),
-        connection=np.concatenate([own[batch.connection] for own, batch in zip(own_connections, batches, strict=True)]),
+        connection=_numbered(connections, named)[
+            _first([len(batch.connections) for batch in batches], lengths)
+            + np.concatenate([batch.connection for batch in batches])
+        ].astype(np.int32),
         kind=kind,
         minute=np.concatenate([batch.minute for batch in batches]),
         duration_ns=np.concatenate([batch.duration_ns for batch in batches]),
         columns=columns,
         texts=list(texts),
     )
+
+
+def _numbers(things: Iterable[T]) -> dict[T, int]:
+    """A number for each, in the order in which they first come."""
+    distinct = dict.fromkeys(things)
+    return dict(zip(distinct, range(len(distinct)), strict=True))
+
+
+def _numbered(numbers: Mapping[T, int], things: Sequence[T]) -> NDArray[np.int64]:
+    return np.fromiter(map(numbers.__getitem__, things), np.int64, len(things))
+
+
+def _first(numbers: Sequence[int], lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Per log, how many things there are in the batches before its own, given the numbers of things and of logs."""
+    return np.repeat(np.cumsum([0, *numbers[:-1]]), lengths)
 
 
 def _columns(batches: Sequence[LogBatch]) -> dict[str, NDArray[np.int64]]:

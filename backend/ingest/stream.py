@@ -21,6 +21,7 @@ from backend.ingest.decode import AGENT_REPORT, CONNECTION, NODE, SCHEMA, TOO_MA
 from backend.ingest.framing import Frames
 from backend.ingest.interning import LARGEST_TEXT, NO_NODE, Interner
 from backend.ingest.judge import judge
+from backend.ingest.texts import alike
 
 _NOT_COUNTED = (
     *(".success", ".syscall", ".ifindex"),
@@ -163,10 +164,15 @@ class LogStream:
             for column in columns:
                 places = part.values[column]
                 rows = of_kind[places[of_kind] != 0]
+                if not len(rows):
+                    continue
                 starts = places[rows] >> 32
-                ends = starts + np.minimum(places[rows] & 0xFFFFFFFF, LARGEST_TEXT)
-                found = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-                places[rows] = [texts.setdefault(text, len(texts)) for text in found]
+                lengths = np.minimum(places[rows] & 0xFFFFFFFF, LARGEST_TEXT)
+                firsts, same = alike(data, starts, lengths)
+                ends = starts[firsts] + lengths[firsts]
+                found = [data[start:end] for start, end in zip(starts[firsts].tolist(), ends.tolist(), strict=True)]
+                numbers = np.array([texts.setdefault(text, len(texts)) for text in found], np.int64)
+                places[rows] = numbers[same]
         if len(texts) > before:
             self.waiting_bytes += sum(len(text) + _TEXT for text in islice(texts, before, None))
 
