@@ -1,4 +1,4 @@
-"""The real programs, started and stopped: backend, agent, workload. Nothing here sleeps; everything is awaited."""
+"""The real programs, started and stopped: backend, agent, workload. Everything is awaited."""
 
 import json
 import os
@@ -6,9 +6,10 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ PROGRAMS = Path(sys.executable).parent
 WORKLOAD = Path(__file__).with_name("workload.py")
 ATTACH = os.environ.get("PYROVER_ATTACH", "auto")
 """The kind of kernel hooks that the tests are run for."""
-PATIENCE = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "60"))
+PATIENCE = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
 """A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
 
@@ -72,6 +73,13 @@ class Backend:
         address = f"{self.http}{path}?{urllib.parse.urlencode(query, doseq=True)}"
         with urllib.request.urlopen(address, timeout=PATIENCE) as response:  # noqa: S310 - always http
             return json.load(response)
+
+    def until(self, what: str, is_so: Callable[[], bool]) -> None:
+        """Ask until something is so: other processes write it, which say nothing of that."""
+        end = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < end, f"never: {what}; the backend has {self.get('/api/status')}"
+            time.sleep(0.05)
 
     def totals(self, names: Sequence[str], entity: str) -> dict[str, int]:
         """Sum over the last quarter of an hour of metrics that add up by the minute; absent ones are left out."""

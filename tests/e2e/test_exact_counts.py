@@ -50,6 +50,13 @@ def service_id(name: str) -> str:
     return ids.service_id(name)
 
 
+def until_closed(store: Backend, closes: Mapping[str, int]) -> None:
+    """Wait until the last logs of services are stored: an agent that is stopped has only five seconds for them."""
+    name = "kubernetes_service_close_cpm"
+    for entity, count in closes.items():
+        store.until(f"{count} closes", lambda e=entity, n=count: store.totals([name], e).get(name, 0) >= n)
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -62,6 +69,7 @@ def test_what_is_stored_equals_what_was_done(family: str, store: Backend, tmp_pa
     with network_namespace(f"pyrover-{os.getpid()}-{family}") as prefix:
         with agent("--backend", store.grpc, "--config", configuration, "--flush-period", "200ms") as watching:
             done = run_workload(prefix, family)
+            until_closed(store, {service_id(f"e2e-{side}-{family}"): done[side]["closes"] for side in done})
             finish(watching)
         counters = snmp(prefix)
     client, server = done["client"], done["server"]

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -80,10 +79,7 @@ def calling(folder: Path, service: str) -> Iterator[None]:
 
 def until_stored(store: Backend, names: set[str]) -> None:
     """Wait until a backend has services of these names."""
-    end = time.monotonic() + PATIENCE
-    while not names <= (stored := services(store)):
-        assert time.monotonic() < end, f"{names} in the backend, which has {stored}"
-        time.sleep(0.2)  # another process writes it, which says nothing of that
+    store.until(f"services named {names}", lambda: names <= services(store))
 
 
 @pytest.mark.kernel

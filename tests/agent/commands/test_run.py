@@ -46,6 +46,7 @@ def test_a_run_delivers_exactly_what_the_workload_did(workload: Workload, worklo
         arguments = ["run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
         with _agent(*arguments) as agent:
             expected = workload.run(lambda: set(_workload_totals(collector)) == {"client", "server"})
+            collector.wait(lambda: _workload_totals(collector) == expected)
             agent.send_signal(signal.SIGTERM)
             assert agent.wait(PATIENCE_SECONDS) == 0
     assert _workload_totals(collector) == expected
