@@ -6,7 +6,7 @@ from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind, Role
 from agent.protocols.callers import Callers
-from agent.protocols.exchange import Ended, Exchange, Flow, Parser
+from agent.protocols.exchange import Exchange, Flow, Parser
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http2 import Http2Parser
 from agent.protocols.streams import Stream, ThreadPiece
@@ -18,7 +18,7 @@ _RESPONSE = b"HTTP/"
 _PREFACE = b"PRI * HTTP/2"
 _OTHER_KIND = {EventKind.READ: EventKind.WRITE, EventKind.WRITE: EventKind.READ}
 _READ = EventKind.READ  # see agent.protocols.exchange
-_UPGRADED = Ended.UPGRADED
+_KIND_OF_READS = int(EventKind.READ)
 
 
 class Conversation:
@@ -93,7 +93,7 @@ class Conversation:
         """The exchanges that end with a fragment. `look` numbers the looks at the ring."""
         if fragment.thread != self._thread:
             self.is_shared = True
-        if fragment.kind == _READ:
+        if fragment.kind == _KIND_OF_READS:
             return self._feed(self._flow_of_reads, self._reads.add(fragment, look))
         return self._feed(self._flow_of_writes, self._writes.add(fragment, look))
 
@@ -115,15 +115,17 @@ class Conversation:
 
     def _feed(self, flow: Flow, pieces: list[ThreadPiece]) -> list[Exchange]:
         told: list[Exchange] = []
+        if self.is_over:
+            return told
         for thread, piece in pieces:
-            if self.is_over:
-                break
             parser = self._parser
             told += self._told(parser.feed(flow, piece))
             for exchange in parser.begun:
                 self._begun(thread, exchange)
-            if parser.ended is _UPGRADED:
+            if parser.ended is not None:
                 told += self._upgrade()
+                if self._parser.ended is not None:
+                    break
         if self._served:
             # Some requests are never told, because something of them was lost: they must not be served forever.
             self._forget_served(SERVED if self._parser.is_busy else 0)
@@ -155,9 +157,9 @@ class Conversation:
         return exchanges
 
     def _upgrade(self) -> list[Exchange]:
-        """Go on as HTTP/2, with what has come behind the answer to the upgrade."""
+        """Go on as HTTP/2 if that is why the parser has ended, with what has come behind the answer to the upgrade."""
         before = self._parser
-        if not isinstance(before, Http1Parser):
+        if not isinstance(before, Http1Parser) or before.upgraded_request is None:
             return []
         self._parser = Http2Parser(self._losses, upgraded=before.upgraded_request)
         self.protocol = ConversationProtocol.HTTP2

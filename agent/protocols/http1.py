@@ -30,14 +30,11 @@ class Http1Parser:
         self._calls = Calls(losses, limits, joined=joined)
         self._requests = RequestReader(self._calls, joined=joined)
         self._responses = ResponseReader(self._calls, joined=joined)
+        self.ended: Ended | None = None
+        """See Parser."""
         self._last_flow: Flow | None = None
         self.rest: list[tuple[Flow, Piece]] = []
         """With Ended.UPGRADED what was fed and is HTTP/2 already, each stream in its order."""
-
-    @property
-    def ended(self) -> Ended | None:
-        """See Parser."""
-        return self._calls.ended
 
     @property
     def is_busy(self) -> bool:
@@ -107,6 +104,7 @@ class Http1Parser:
 
     def _leave(self) -> None:
         """Forget what is kept of a connection that is read no further."""
+        self.ended = self._calls.ended
         for flow, reader in ((Flow.REQUESTS, self._requests), (Flow.RESPONSES, self._responses)):
             if self.ended is Ended.UPGRADED:
                 self.rest += [(flow, piece) for piece, _ in reader.held]

@@ -61,7 +61,8 @@ class Http2Parser:
         """
         self.losses = losses
         self.begun: list[Exchange] = []
-        self._ended: Ended | None = None
+        self.ended: Ended | None = None
+        """As Parser.ended."""
         self._streams = StreamTable(losses, maximum_streams)
         self._newest = 0  # of the streams that the client began
         self._refused_from = MAXIMUM_STREAM  # streams of the client after it, by GOAWAY
@@ -77,11 +78,6 @@ class Http2Parser:
             self._settings_missed(REQUESTS)  # they were a field of that request
 
     @property
-    def ended(self) -> Ended | None:
-        """As Parser.ended."""
-        return self._ended
-
-    @property
     def is_busy(self) -> bool:
         """As Parser.is_busy."""
         return len(self._streams) > 0
@@ -95,14 +91,14 @@ class Http2Parser:
         """As Parser.feed."""
         if self.begun:
             self.begun = []
-        if self._ended is not None:
+        if self.ended is not None:
             return []
         reader = self._readers[flow]
         if reader.is_lost and self._newest:
             reader.expect_streams(self._newest + STREAMS_MISSED)
         reader.feed(piece)
         if reader.is_lost and reader.rejected >= self._attempts():
-            self._ended = Ended.NOT_UNDERSTOOD
+            self.ended = Ended.NOT_UNDERSTOOD
             self._streams.drop_all(Loss.GIVEN_UP)
         return self._streams.take_told()
 
