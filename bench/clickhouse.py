@@ -15,17 +15,12 @@ from pathlib import Path
 
 import polars as pl
 
-from backend.entities.resolution import Resolver
-from backend.metrics.analysis import analyse
-from backend.oal.compiler import Program
-from backend.oal.loader import load
 from backend.storage.clickhouse import ClickhouseStorage
 from backend.storage.clickhouse_server import Address
-from backend.storage.interface import FOREVER, Flush, Precision
-from bench.oal import MINUTE, make_batch
+from backend.storage.interface import FOREVER, Precision
+from bench.flushes import METRIC, at_minute, make_flushes
+from bench.oal import MINUTE
 from tests.backend.storage.clickhouse_servers import CLUSTER, running_servers
-
-METRIC = "kubernetes_service_write_package_size"
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -42,12 +37,10 @@ def main() -> None:
     parser.add_argument("--flushes", type=int, default=6, help="flushes per minute")
     parser.add_argument("--shards", type=int, default=1, help="servers")
     arguments = parser.parse_args()
-    program = Program(load().definitions)
-    columns = sorted({column for wanted in program.columns.values() for column in wanted})
-    batches = [make_batch(20_000, 500, 10, columns, seed) for seed in range(6)]
-    frames = [analyse([batch], Resolver(), program, "").flush.rows for batch in batches]
+    flushes = make_flushes()
+    rows = flushes[0].rows
     start = Precision.HOUR.start(MINUTE)
-    print(f"{arguments.minutes * arguments.flushes} flushes of {len(frames[0])} rows, {arguments.shards} shards")
+    print(f"{arguments.minutes * arguments.flushes} flushes of {len(rows)} rows, {arguments.shards} shards")
     with running_servers(arguments.shards, Path(tempfile.gettempdir())) as servers:
         store = ClickhouseStorage(
             Address("127.0.0.1", servers[0].port, "bench"), CLUSTER if arguments.shards > 1 else None
@@ -55,14 +48,14 @@ def main() -> None:
         writes, maintains = [], []
         for number in range(arguments.minutes):
             for part in range(arguments.flushes):
-                points = frames[(number + part) % len(frames)].with_columns(minute=pl.lit(start + number, pl.Int32))
-                writes.append(timed(functools.partial(store.write, Flush(f"{number}/{part}", points))))
+                flush = at_minute(flushes[(number + part) % len(flushes)], f"{number}/{part}", start + number)
+                writes.append(timed(functools.partial(store.write, flush)))
             maintains.append(timed(functools.partial(store.maintain, start + number - 2, start + number, FOREVER)))
         last = start + arguments.minutes
         ask_open = functools.partial(store.metrics, [METRIC], [], start, last, Precision.HOUR)
         before = timed(ask_open)
         made = timed(functools.partial(store.maintain, start + 60, start + 60, FOREVER))
-        entity = frames[0].filter(pl.col("metric") == METRIC)["entity"][0]
+        entity = rows.filter(pl.col("metric") == METRIC)["entity"][0]
         figures = {
             "flush, median": statistics.median(writes),
             "flush, 95th percentile": sorted(writes)[len(writes) * 95 // 100],
@@ -79,12 +72,12 @@ def main() -> None:
             print(f"{name:42}{figure:10.1f} ms")
         for server in servers:
             server.query("OPTIMIZE TABLE bench.metrics_minutes FINAL")
-            ((rows, size),) = server.query(
+            ((kept, size),) = server.query(
                 "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts"
                 " WHERE active AND database = 'bench' AND table = 'metrics_minutes'"
             )
             print(
-                f"{'kept in minutes, on one server':42}{rows:10} rows, {int(str(size)) / int(str(rows)):.1f} bytes each"
+                f"{'kept in minutes, on one server':42}{kept:10} rows, {int(str(size)) / int(str(kept)):.1f} bytes each"
             )
         store.close()
 

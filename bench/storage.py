@@ -3,7 +3,7 @@
     python -m bench.storage [--minutes 60] [--flushes 6]
 
 Beside it, in the same run, a plain table that has names and ids as text in every row and is merged in the same way:
-what the store's numbers for names are there to avoid. Only metric rows are written, so that both do the same.
+what numbers for names, and sums side by side, are there to avoid. Only metrics are written, so that both do the same.
 """
 
 import argparse
@@ -18,15 +18,11 @@ from typing import Protocol
 import duckdb
 import polars as pl
 
-from backend.entities.resolution import Resolver
-from backend.metrics.analysis import analyse
-from backend.oal.compiler import Program
 from backend.oal.loader import load
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import FOREVER, Flush, Retention
-from bench.oal import MINUTE, make_batch
-
-METRIC = "kubernetes_service_write_package_size"
+from bench.flushes import METRIC, at_minute, make_flushes, only_rows
+from bench.oal import MINUTE
 
 
 class Store(Protocol):
@@ -113,15 +109,15 @@ def bytes_written() -> int:
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
 
-def measure(store: Store, path: Path, frames: Sequence[pl.DataFrame], minutes: int, flushes: int) -> dict[str, str]:
+def measure(store: Store, path: Path, made: Sequence[Flush], minutes: int, flushes: int) -> dict[str, str]:
     """Figures of one store, by what they are."""
     names = [definition.name for definition in load().definitions]
-    entity = frames[0].filter(pl.col("metric") == METRIC)["entity"][0]
+    entity = made[0].rows.filter(pl.col("metric") == METRIC)["entity"][0]
     writes, merges, before = [], [], bytes_written()
     for number in range(minutes):
         for part in range(flushes):
-            points = frames[(number + part) % len(frames)].with_columns(minute=pl.lit(MINUTE + number, pl.Int32))
-            flush = Flush(f"0123456789abcdef0123456789abcdef-{number}/{part}", points)
+            writer = f"0123456789abcdef0123456789abcdef-{number}/{part}"
+            flush = at_minute(made[(number + part) % len(made)], writer, MINUTE + number)
             writes.append(timed(functools.partial(store.write, flush)))
         merges.append(timed(functools.partial(store.maintain, MINUTE + number - 2, MINUTE + number, FOREVER)))
     written = bytes_written() - before
@@ -154,17 +150,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=60, help="minutes of data")
     parser.add_argument("--flushes", type=int, default=6, help="flushes per minute")
     arguments = parser.parse_args()
-    program = Program(load().definitions)
-    columns = sorted({column for wanted in program.columns.values() for column in wanted})
-    batches = [make_batch(20_000, 500, 10, columns, seed) for seed in range(6)]
-    frames = [analyse([batch], Resolver(), program, "").flush.rows for batch in batches]
-    print(f"{arguments.minutes * arguments.flushes} flushes of {len(frames[0])} rows")
+    side_by_side = make_flushes()
+    in_rows = [only_rows(flush) for flush in side_by_side]
+    print(f"{arguments.minutes * arguments.flushes} flushes of {len(in_rows[0].metrics)} rows")
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder) / "store.duckdb", Path(folder) / "text.duckdb"
         stores: tuple[Store, ...] = DuckdbStorage(paths[0]), TextStore(paths[1])
         ours, text = (
-            measure(store, path, frames, arguments.minutes, arguments.flushes)
-            for store, path in zip(stores, paths, strict=True)
+            measure(store, path, made, arguments.minutes, arguments.flushes)
+            for store, path, made in zip(stores, paths, (side_by_side, in_rows), strict=True)
         )
     print(f"{'':40}{'pyrover':>18}{'text in rows':>18}")
     for name, figure in ours.items():
