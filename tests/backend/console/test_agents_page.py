@@ -58,7 +58,7 @@ def test_coverage_losses_and_silence(browser: Browser) -> None:
     with serving(MemoryStorage(), agents=book, clock=clock) as address:
         browser.open(f"http://{address}/#page=agents")
         browser.shows("#nodes-note", "4 heard within the hour · 1 silent for 2 min or more")
-        told = ["90", "50 MiB", "1.2.3 · 6.1.0 x86_64 · auto"]
+        told = ["90 · 6 wait · 700 B spooled", "50 MiB", "1.2.3 · 6.1.0 x86_64 · auto"]
         losing = ["0 s ago", "56 of 57, without device_queue", "25 events, 4 logs, 5 told incompletely", *told]
         assert browser.rows("#nodes-body") == [
             ["shop::z-silent", "silent for 5 min", "57 of 57", "nothing", *told],
@@ -139,7 +139,7 @@ def test_what_an_agent_sends_by_itself_is_what_is_shown(browser: Browser, tmp_pa
         browser.open(f"{addresses['http']}/#page=agents")
         browser.until("the agent", lambda: browser.rows("#nodes-body"))
         ((name, _, coverage, lost, sent, *_),) = browser.rows("#nodes-body")
-        assert (name, sent) == ("shop::node-9", "30")
+        assert (name, sent) == ("shop::node-9", "30 · 25 wait · 700 B spooled")
         assert coverage == f"{len(HOOKS) - 1} of {len(HOOKS)}, without {last.name}"
         assert lost == "9 events, 10 told incompletely"
         browser.one("#nodes-body summary").click()

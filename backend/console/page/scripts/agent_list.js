@@ -44,9 +44,14 @@ function updateRow(row, agent) {
   fold(hooks, report && report.hooks, () => coverage(report.hooks));
   fold(lost, report && report.losses, () => losses(report.losses));
   lost.classList.toggle("bad", going(agent));
-  setText(sent, report ? count(report.logs.delivered) : NOTHING);
+  setText(sent, report ? deliveries(report) : NOTHING);
   setText(memory, report ? bytes(report.resident_bytes) : NOTHING);
   setText(version, report ? [report.version || "not installed", report.kernel, report.attach_mode].filter(Boolean).join(" · ") : NOT_TOLD);
+}
+
+function deliveries({ logs: { delivered, waiting }, spool_bytes: spooled }) {
+  const parts = [count(delivered), waiting ? `${count(waiting)} wait` : "", spooled ? `${bytes(spooled)} spooled` : ""];
+  return parts.filter(Boolean).join(" · ");
 }
 
 /** Make a cell anew when what it is of differs; what was opened in it stays open. */

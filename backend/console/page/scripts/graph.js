@@ -3,8 +3,9 @@
 
 import { entityLink } from "./address.js";
 import { html, setText, svg } from "./dom.js";
-import { fold, volume } from "./folding.js";
+import { fold, namespaceOf, volume } from "./folding.js";
 import { bytesPerSecond, count, duration, rate, share } from "./format.js";
+import { arrangeLabels } from "./labels.js";
 import { layout } from "./layout.js";
 import { FAILING, TROUBLED } from "./measures.js";
 
@@ -39,20 +40,31 @@ export function drawGraph(parent, note, topology, services, measures, { service,
   const known = new Map(services.map((each) => [each.id, each]));
   const names = new Map(visible.map(({ id, name }) => [id, name]));
   const most = Math.max(...drawn.map(volume));
-  const arrows = drawn.map((call, index) => {
+  const dense = drawn.length > DENSE;
+  const near = ({ source, target }) => source === service || target === service;
+  const paths = drawn.map((call, index) => {
     const route = { from: frame.point(places.nodes.get(call.source)), to: frame.point(places.nodes.get(call.target)), passed: places.routes[index].map(frame.point) };
-    const place = path(route, frame.down, call, service);
-    return drawCall(call, place, { share: volume(call) / (most || 1), selected: service, names, http: measures.calls.get(call.id) });
+    return path(route, frame.down, call, service);
   });
+  const words = drawn.map((call) => wordsOf(call, measures.calls.get(call.id)));
+  const points = new Map(visible.map(({ id }) => [id, frame.point(places.nodes.get(id))]));
+  const labels = drawn.map((call, index) => ({ spots: paths[index].spots, lines: words[index].lines, weight: volume(call) }));
+  const shown = drawn.flatMap((call, index) => (!dense || near(call) ? [index] : [])); // the styles hide the others
+  const arranged = arrangeLabels(shown.map((index) => labels[index]), [...points.values()].map(boxAt));
+  const spots = new Map(shown.map((index, place) => [index, arranged[place]]));
+  const arrows = drawn.map((call, index) => {
+    const { spot, free } = spots.get(index) ?? { spot: paths[index].spots[0], free: true };
+    const place = { d: paths[index].d, at: spot, free };
+    return drawCall(call, place, { share: volume(call) / (most || 1), near: near(call), names, words: words[index] });
+  });
+  const shorter = shortNames(visible, namespace);
   const boxes = visible.map((node) => {
-    const at = frame.point(places.nodes.get(node.id));
     const state = node.members ? stateOfMembers(node, measures) : stateOf(node.observed, known.get(node.id), measures.services.get(node.id));
-    const short = namespace && !node.members ? node.name.slice(0, -namespace.length - 1) : node.name;
-    return drawNode(node, at, { ...state, short, selected: service, link });
+    return drawNode(node, points.get(node.id), { ...state, short: shorter.get(node.id), selected: service, link });
   });
   const picture = svg(
     "svg",
-    { width: frame.width, height: frame.height, viewBox: `0 0 ${frame.width} ${frame.height}`, class: drawn.length > DENSE ? "dense" : null, role: "group", "aria-label": "Relations" },
+    { width: frame.width, height: frame.height, viewBox: `0 0 ${frame.width} ${frame.height}`, class: dense ? "dense" : null, role: "group", "aria-label": "Relations" },
     svg("defs", {}, arrowHead()),
     ...arrows.map(({ line }) => line),
     ...boxes,
@@ -66,6 +78,23 @@ export function drawGraph(parent, note, topology, services, measures, { service,
   }
   if (focused) parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   performance.measure("graph", { start: begin, end: performance.now() }); // for the browser's timeline, and bench/console.py
+}
+
+const boxAt = ({ x, y }) => ({ left: x - NODE.width / 2, right: x + NODE.width / 2, top: y - NODE.height / 2, bottom: y + NODE.height / 2 });
+
+const fits = (name) => [...name].length <= LONGEST_NAME;
+
+/** What stands in each node: names without the open namespace, and others without theirs where that makes room. */
+function shortNames(visible, namespace) {
+  const within = (name) => (namespaceOf(name) ? name.slice(0, -namespaceOf(name).length - 1) : name);
+  const times = new Map();
+  for (const { name } of visible) times.set(within(name), (times.get(within(name)) ?? 0) + 1);
+  const shorten = ({ name, members }) => {
+    if (members) return name;
+    if (namespace) return name.slice(0, -namespace.length - 1);
+    return fits(name) || times.get(within(name)) > 1 ? name : within(name);
+  };
+  return new Map(visible.map((node) => [node.id, shorten(node)]));
 }
 
 function centre(parent, { x, y }) {
@@ -96,7 +125,7 @@ function arrowHead() {
 
 function drawNode({ id, name, observed, members, opens }, { x, y }, { short, detail, told, state, selected, link }) {
   const { width, height } = NODE;
-  const shown = [...short].length > LONGEST_NAME ? `${[...short].slice(0, LONGEST_NAME - 1).join("")}…` : short;
+  const shown = fits(short) ? short : `${[...short].slice(0, LONGEST_NAME - 1).join("")}…`;
   const box = { x: -width / 2, y: -height / 2, width, height, rx: 9 };
   const body = [
     svg("title", {}, `${name}, ${told}`),
@@ -138,11 +167,15 @@ function stateOf(observed, service, http) {
   return { detail, told, state };
 }
 
-function drawCall(call, { d, at }, { share, selected, names, http }) {
-  const near = call.source === selected || call.target === selected;
+/** What a label says, in two lines. */
+function wordsOf(call, http) {
   const protocol = call.protocols[0] ?? "";
   const speed = volume(call) ? bytesPerSecond(volume(call)) : `${rate(call.rates.connects_per_minute ?? 0)} connects/min`;
   const often = http && http.rate !== null ? `${rate(http.rate)} calls/min${http.time === null ? "" : ` · ${duration(http.time)}`}` : `${rate(call.rates.writes_per_minute)} writes/min`;
+  return { protocol, speed, often, lines: [`${protocol} ${speed}`, often] };
+}
+
+function drawCall(call, { d, at, free }, { share, near, names, words: { protocol, speed, often } }) {
   const failed = call.connects_failed > 0;
   const kind = `call${near ? " near" : ""}${failed ? " failed" : ""}`;
   const several = call.folded > 1 ? `${count(call.folded)} relations, ` : "";
@@ -157,7 +190,7 @@ function drawCall(call, { d, at }, { share, selected, names, http }) {
   line.dataset.protocol = protocol;
   const text = svg(
     "text",
-    { class: `label ${kind}${at.beside ? " beside" : ""}`, x: at.x, y: at.y },
+    { class: `label ${kind}${at.beside ? " beside" : ""}${free ? "" : " crowded"}`, x: at.x, y: at.y },
     svg("tspan", { class: "protocol" }, protocol),
     ` ${speed}`,
     svg("tspan", { class: "often", x: at.x, dy: 13 }, often),
@@ -171,13 +204,13 @@ function drawCall(call, { d, at }, { share, selected, names, http }) {
   return { line: arrow, label: svg("a", { href: address, "aria-label": told, "data-key": `call ${call.id}` }, text) };
 }
 
-/** The path of an arrow and where its label goes. */
+/** The path of an arrow and the spots where its label may be, best first. */
 function path({ from, passed, to }, down, { source, target }, selected) {
   const half = { x: NODE.width / 2, y: NODE.height / 2 };
   if (source === target) {
     const top = from.y - half.y;
     const d = `M${from.x + 22} ${top}C${from.x + 32} ${top - 28} ${from.x - 32} ${top - 28} ${from.x - 22} ${top}`;
-    return { d, at: { x: from.x, y: top - 24 } };
+    return { d, spots: [{ x: from.x, y: top - 24 }] };
   }
   if (down ? to.y <= from.y : to.x <= from.x) return returning(from, to, half, down);
   // One smooth curve through the places it passes, leaving and entering along the direction of flow.
@@ -191,8 +224,9 @@ function path({ from, passed, to }, down, { source, target }, selected) {
   });
   const d = curves.map(([, ...rest]) => `C${rest.map(({ x, y }) => `${x} ${y}`).join(" ")}`).join("");
   // Calls of the selected service lie close together at its end, so their labels go to the other.
-  const at = source === selected ? along(curves.at(-1), 0.7) : along(curves[0], target === selected ? 0.3 : 0.5);
-  return { d: `M${start.x} ${start.y}${d}`, at: down ? { x: at.x + 8, y: at.y - 3, beside: true } : { x: at.x, y: at.y - 20 } };
+  const parts = source === selected ? [[-1, 0.7], [-1, 0.5], [-1, 0.85], [0, 0.5]] : target === selected ? [[0, 0.3], [0, 0.5], [0, 0.15], [-1, 0.5]] : [[0, 0.5], [0, 0.3], [-1, 0.7]];
+  const spots = parts.map(([index, part]) => along(curves.at(index), part)).map(({ x, y }) => (down ? { x: x + 8, y: y - 3, beside: true } : { x, y: y - 20 }));
+  return { d: `M${start.x} ${start.y}${d}`, spots };
 }
 
 /** The point of a cubic curve at a part of its way. */
@@ -209,9 +243,10 @@ function returning(from, to, half, down) {
     const side = Math.max(from.x, to.x) + half.x;
     const bow = side + 40;
     const d = `M${from.x + half.x} ${from.y + 8}C${bow} ${from.y + 8} ${bow} ${to.y + 8} ${to.x + half.x + 1} ${to.y + 8}`;
-    return { d, at: { x: side + 34, y: (from.y + to.y) / 2 + 12, beside: true } };
+    const middle = (from.y + to.y) / 2 + 12;
+    return { d, spots: [0, 30, -30].map((aside) => ({ x: side + 34, y: middle + aside, beside: true })) };
   }
   const bottom = Math.max(from.y, to.y) + half.y;
   const d = `M${from.x} ${from.y + half.y}C${from.x} ${bottom + 36} ${to.x} ${bottom + 36} ${to.x} ${to.y + half.y + 1}`;
-  return { d, at: { x: (from.x + to.x) / 2, y: bottom + 24 } };
+  return { d, spots: [0, 50, -50].map((aside) => ({ x: (from.x + to.x) / 2 + aside, y: bottom + 24 })) };
 }
