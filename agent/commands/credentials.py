@@ -29,6 +29,7 @@ class Credentials:
         self._files = SecretFiles((*paths, backend.authentication_file))
         self._clients: list[FailoverClient] = []
         self._asked = False
+        self._renewals = 0
         self._due = time.monotonic() + CHECK_SECONDS
         try:
             if backend.authentication and backend.authentication_file:
@@ -86,7 +87,8 @@ class Credentials:
         self._security, self._metadata = security, metadata
         for client in self._clients:
             client.metadata = metadata
-        _logger.info("core.backend: the certificates and the token were read again; new connections and calls use them")
+        self._renewals += 1  # told, as the same words again would be withheld (RepeatFilter)
+        _logger.info("core.backend: certificates and token renewed (%d), for new connections and calls", self._renewals)
 
     def _kept(self, client: FailoverClient) -> FailoverClient:
         client.metadata = self._metadata

@@ -179,7 +179,7 @@ def test_an_agent_that_only_reports_makes_no_other_call(tmp_path: Path) -> None:
             receiver.until(receiver.kept_alive)
             token.write_text("second")
             agent.send_signal(signal.SIGHUP)
-            assert "were read again" in read_line(agent.stderr.fileno(), "the agent")
+            assert "renewed (1)" in read_line(agent.stderr.fileno(), "the agent")
             receiver.forget_kept_alive()
             receiver.until(receiver.kept_alive)
             agent.send_signal(signal.SIGTERM)

@@ -205,7 +205,7 @@ def test_what_is_wrong_is_told_once_and_the_old_stays(files: Files, caplog: pyte
     assert caplog.messages[0].startswith(wrong)
     assert caplog.messages[1:] == [
         "core.backend: the certificates and the token are as they were",
-        "core.backend: the certificates and the token were read again; new connections and calls use them",
+        "core.backend: certificates and token renewed (1), for new connections and calls",
     ]
 
 
