@@ -7,7 +7,7 @@ from backend.entities.flows import UNKNOWN, Flow
 from backend.entities.grouping import Grouping
 from backend.ingest.batch import DetectPoint
 
-MAXIMUM_FLOWS = 50_000
+MAXIMUM_FLOWS = 131_072
 MAXIMUM_NAMES = 65_536
 """Names of endpoints whose group is remembered, so that grouping costs per name and not per log."""
 

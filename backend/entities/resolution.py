@@ -36,7 +36,7 @@ __all__ = [
     "Unusable",
 ]
 
-MAXIMUM_CONNECTIONS = 131_072  # as many as ingest keeps, so that each is resolved once
+MAXIMUM_CONNECTIONS = 262_144  # as many as ingest keeps, so that each is resolved once
 
 EXCLUDED = End("\0excluded", "")
 """What an address book answers for an end in a namespace that is not wanted. No name has this content."""
