@@ -1,5 +1,6 @@
 """bpf/process.c on the running kernel: the filter of excluded processes holds nothing of those that have ended."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -58,7 +59,9 @@ def _until_another_has_ended(source: KernelSource) -> Callable[[int], set[int]]:
     with Watch(source).started("transfers", host="127.0.0.1", sizes=[5], begin=lambda _: None) as last:
         last.wait(PATIENCE_SECONDS)
     events = source.take()
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while EventKind.PROCESS_EXIT not in events["kind"][events["process"] == last.pid]:
+        assert time.monotonic() < deadline, f"the end of a process is not told; lost: {dict(source.losses())}"
         source.wait(0.1)
         events = np.concatenate((events, source.take()))
     return lambda process: set(events["kind"][events["process"] == process].tolist())
