@@ -27,9 +27,10 @@ from backend.oal.compiler import Program
 from backend.oal.loader import load
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import FOREVER, Flush, Precision
+from bench.flushes import METRIC
 from bench.oal import MINUTE, make_batch
 from bench.report import Report
-from bench.storage import METRIC, timed
+from bench.storage import timed
 
 CONNECTIONS_OF_A_SERVICE = 4
 LOGS_OF_A_CONNECTION = 5
