@@ -1,6 +1,6 @@
 """From HTTP/2 to rows stored: what one backend takes on one core, with all metrics on.
 
-    python -m bench.ingest [--seconds 10] [--logs 1 2 5] [--entities 100 2000 20000] [--journal BYTES]
+    python -m bench.ingest [--seconds 10] [--logs 1 2 5] [--entities 100 2000 20000 100000] [--journal BYTES]
 
 A whole backend, `pyrover-backend serve`, is a process of its own that may use one core only (taskset); the sender is
 this one, on another core. It writes raw HTTP/2 on four connections, one stream after another on each, and a stream is
