@@ -153,3 +153,31 @@ def test_any_cuts_give_the_same_sizes(
     reading = Reading().read(*[data[begin:end] for begin, end in itertools.pairwise(edges)])
     assert reading.sizes == (sum(map(len, trailers)), sum(map(len, chunks)))
     assert reading.is_exact
+
+
+@given(
+    sizes=st.lists(st.integers(1, 5_000), min_size=1, max_size=20),
+    call=st.integers(1, 8_000),
+    first=st.integers(0, 3_000),
+)
+def test_an_estimated_size_is_too_large_by_lines_that_were_not_seen(sizes: list[int], call: int, first: int) -> None:
+    """As the kernel captures: the beginning of a message, then both edges of each call."""
+    edge = 32
+    lines = [b"%x\r\n" % size for size in sizes]
+    wire = b"".join(line + b"-" * size + b"\r\n" for line, size in zip(lines, sizes, strict=True)) + b"0\r\n\r\n"
+    content = sum(sizes)
+    reading = Reading()
+    for at in range(0, len(wire), call):
+        data = wire[at : at + call]
+        seen = min(len(data), max(first - at, edge))
+        tail = data[max(seen, len(data) - edge) :]
+        for part in (data[:seen], len(data) - seen - len(tail), tail):
+            if part and not reading.body.is_complete:
+                if isinstance(part, int):
+                    reading.body.skip(part, reading.half)
+                else:
+                    reading.body.read(part, 0, reading.half, begins_call=part is not tail)
+    framing = sum(map(len, lines)) + 2 * len(sizes)
+    assert content <= reading.half.body_bytes <= content + framing + len(b"0\r\n\r\n")
+    if not reading.body.is_estimated:
+        assert (reading.half.body_bytes, reading.body.is_complete) == (content, True)
