@@ -1,11 +1,11 @@
 """Simulate many histories of delivery: `python -m tests.delivery.histories --count 5000 --seed 1`.
 
-Prints what happened in them, also when it is interrupted, and stops at the first in which a promise is broken, with
-its seed.
+Prints what happened in them, also when it is interrupted, after the history that it is at, and stops at the first in
+which a promise is broken, with its seed.
 """
 
 import argparse
-import contextlib
+import signal
 import time
 from collections import Counter
 
@@ -21,12 +21,15 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.perf_counter()
     totals: Counter[str] = Counter()
-    with contextlib.suppress(KeyboardInterrupt):
-        for seed in range(arguments.seed, arguments.seed + arguments.count):
-            medium = arguments.store
-            if medium == "both":
-                medium = "memory" if seed % 10 else "duckdb"
-            totals.update(_figures(simulate(seed, medium)))
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
+    for seed in range(arguments.seed, arguments.seed + arguments.count):
+        medium = arguments.store
+        if medium == "both":
+            medium = "memory" if seed % 10 else "duckdb"
+        totals.update(_figures(simulate(seed, medium)))
+        if interrupts:
+            break
     for name, count in totals.items():
         print(f"{name:24}{count:10,}")
     print(f"{'seconds':24}{time.perf_counter() - began:10,.1f}")
