@@ -84,10 +84,16 @@ def connect(arguments: argparse.Namespace) -> None:
         one.connect((arguments.address, arguments.port))
         exchange(one, number)
         made.append((number, one.getsockname(), one.getpeername()))
-        if arguments.hold:
-            held.append(one)
+        if arguments.hold or arguments.udp:
+            held.append(
+                one
+            )  # a datagram socket that was closed might give its port, and so its connection, to the next
         else:
             one.close()
+    if not arguments.hold:
+        for one in held:
+            one.close()
+        held.clear()
     say(made)
     while sys.stdin.readline():
         for number, one in enumerate(held):

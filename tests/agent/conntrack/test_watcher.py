@@ -12,6 +12,7 @@ from tests.agent.conntrack import network
 from tests.agent.conntrack.network import Exchange, as_bytes, wait_until
 
 COUNT = 40
+TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 
 pytestmark = pytest.mark.kernel
 
@@ -32,10 +33,11 @@ class Watching:
         self.watcher = watcher
         self.heard: list[Translation] = []
 
-    def of(self, exchanges: list[Exchange], *, ended: bool = False) -> list[Translation]:
+    def of(self, exchanges: list[Exchange], *, protocol: int = TCP, ended: bool = False) -> list[Translation]:
+        """Those of some connections; others of the other protocol may have the same ends."""
         self.heard += self.watcher.take({})
-        ends = {(as_bytes(one.local), as_bytes(one.remote)) for one in exchanges}
-        return [one for one in self.heard if (one.source, one.destination) in ends and one.ended == ended]
+        ends = {(protocol, as_bytes(one.local), as_bytes(one.remote)) for one in exchanges}
+        return [one for one in self.heard if (one.protocol, one.source, one.destination) in ends and one.ended == ended]
 
 
 @pytest.fixture
@@ -50,17 +52,17 @@ def watching() -> Iterator[Watching]:
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("place", [network.SERVICE, network.NODE_PORT], ids=["service", "node port"])
-@pytest.mark.parametrize("protocol", [6, 17])
+@pytest.mark.parametrize("protocol", [TCP, UDP])
 def test_every_translated_connection_is_told_with_both_new_ends(
     watching: Watching, version: int, place: dict[int, tuple[str, int]], protocol: int
 ) -> None:
-    if protocol == 17 and place is network.NODE_PORT:
+    if protocol == UDP and place is network.NODE_PORT:
         pytest.skip("the node port is one of TCP")
-    options = ["--udp"] if protocol == 17 else []
+    options = ["--udp"] if protocol == UDP else []
     with network.servers(version) as server, network.client(network.POD, place[version], COUNT, *options) as client:
         made, accepted = client.exchanges(), server.exchanges()
-        wait_until(lambda: len(watching.of(made)) == COUNT)
-    told = {(one.source, one.destination): one for one in watching.of(made)}
+        wait_until(lambda: len(watching.of(made, protocol=protocol)) == COUNT)
+    told = {(one.source, one.destination): one for one in watching.of(made, protocol=protocol)}
     seen_by_server = {one.number: one for one in accepted}
     for one in made:
         translation = told[as_bytes(one.local), as_bytes(one.remote)]
