@@ -1,6 +1,7 @@
 """Every file of settings that a page shows is one: the program that it is for reads it, and says nothing against it."""
 
 import logging
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from backend.oal.loader import load as load_metrics
 from backend.query.catalog import Catalog
 from backend.server.loading import load as load_settings
 from backend.server.settings import SettingsError
+from tests.backend.query.promql.prometheus import TOOL
 from tests.scripts.page_commands import BLOCKS, ROOT, Block
 
 EXAMPLES = [block for block in BLOCKS if block.language == "yaml"]
@@ -37,6 +39,14 @@ def _dashboards(file: Path) -> object:
     return load_dashboards(Catalog(load_metrics().definitions), str(file))
 
 
+def _prometheus(file: Path) -> object:
+    if TOOL is None:
+        pytest.skip("needs promtool")
+    done = subprocess.run([TOOL, "check", "config", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 READERS: Mapping[str, Callable[[Path], object]] = {
     "docs/addresses.md": read_names,
     "docs/agent-configuration.md": _agent,
@@ -47,6 +57,7 @@ READERS: Mapping[str, Callable[[Path], object]] = {
     "docs/discovery.md": _agent,
     "docs/entities.md": load_rules,
     "docs/oal.md": load_thresholds,
+    "docs/prometheus.md": _prometheus,
 }
 """What reads the files that a page shows."""
 
