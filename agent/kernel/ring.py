@@ -8,7 +8,7 @@ record here is one `EVENT`, so all have the same length and any number of them i
 
 import mmap
 import threading
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,12 @@ def map_ring(descriptor: int, size: int) -> RingMemory:
     )
 
 
-class Ring:
-    """Reader of a ring of events. One reader only."""
+class RingReader:
+    """What readers of rings have in common, whatever the records are. One reader only.
+
+    Attributes:
+        size: Bytes of the data area.
+    """
 
     def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
         """Read from memory.
@@ -62,15 +66,14 @@ class Ring:
             data: The data area twice in a row; its half is a power of two.
         """
         self.size = len(data) // 2
-        if self.size & (self.size - 1) or self.size < RECORD.itemsize:
-            raise ValueError(f"a ring of {self.size} bytes: not a power of two, or smaller than one record")
+        if self.size & (self.size - 1):
+            raise ValueError(f"a ring of {self.size} bytes: not a power of two")
         self._consumed = consumed
         self._produced = produced
-        self._data = data
         self._barrier = threading.Lock()
 
     @classmethod
-    def map(cls, descriptor: int, size: int) -> "Ring":
+    def map(cls, descriptor: int, size: int) -> Self:
         """Map the ring buffer map behind `descriptor`, whose data area has `size` bytes.
 
         Raises:
@@ -81,6 +84,17 @@ class Ring:
     def waiting(self) -> int:
         """Bytes between reader and writers; more than 0 when there may be something to take."""
         return int(self._produced[0]) - int(self._consumed[0])
+
+
+class Ring(RingReader):
+    """Reader of a ring of events."""
+
+    def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+        """Read from memory, as RingReader; there is room for one record at least."""
+        super().__init__(consumed, produced, data)
+        if self.size < RECORD.itemsize:
+            raise ValueError(f"a ring of {self.size} bytes: smaller than one record")
+        self._data = data
 
     def take(self) -> Events:
         """Every complete event, in order of arrival, as an array of its own.

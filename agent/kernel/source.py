@@ -15,7 +15,7 @@ from agent.kernel.loader import Loaded, Options, load
 from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.payload_ring import PayloadRing
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
-from agent.kernel.ring import Ring
+from agent.kernel.ring import Ring, RingReader
 
 RING_BYTES: Final = 4 << 20
 """Default size of the ring: room for 17,476 events, which is what 350,000 a second leave between two looks."""
@@ -186,7 +186,7 @@ class KernelSource:
             self._loaded.close()
 
     @staticmethod
-    def _hurries(*rings: Ring | PayloadRing) -> bool:
+    def _hurries(*rings: RingReader) -> bool:
         return any(ring.waiting() > ring.size * HURRY_SHARE for ring in rings)
 
     @staticmethod
