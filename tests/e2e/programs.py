@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.waiting import where_it_waits
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = Path(sys.executable).parent
 WORKLOAD = Path(__file__).with_name("workload.py")
@@ -57,7 +59,11 @@ def program(
 def finish(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
     """Ask a program to end and check that it ends well."""
     process.send_signal(number)
-    assert process.wait(PATIENCE) == 0
+    try:
+        status = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"it does not end after {number.name}:\n{where_it_waits(process.pid)}") from None
+    assert status == 0
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,22 @@ from tests.e2e.http.calls import Call, as_json
 from tests.e2e.http.server import HERE, Server, node_command, python_command
 from tests.e2e.http.tools import tool
 from tests.e2e.programs import PATIENCE, program, read_line
+from tests.e2e.waiting import where_they_wait
 
 Client = Callable[[Server, Sequence[Call]], list[Expected]]
 
 
 def run(command: Sequence[str | Path], given: bytes = b"") -> str:
     """What a program says that must end well."""
-    done = subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, f"{command}: {done.stderr.decode()[-2000:]}"
-    return done.stdout.decode()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with program(command, **pipes) as process:
+        try:
+            said, complaint = process.communicate(given, PATIENCE)
+        except subprocess.TimeoutExpired as expired:
+            so_far = (expired.output or b"").decode()[-2000:]
+            raise AssertionError(f"{command} hangs after {so_far!r}:\n{where_they_wait()}") from None
+    assert process.returncode == 0, f"{command}: {complaint.decode()[-2000:]}"
+    return said.decode()
 
 
 def own(command: Sequence[str | Path]) -> Client:
