@@ -114,6 +114,9 @@ def nginx(folder: Path, certificates: Certificates, upstream: int = 9) -> Iterat
     with ExitStack() as stack:
         # nginx takes over listening sockets that its environment names, so that no port can be lost in between.
         sockets = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in LISTENERS}
+        for listener in sockets.values():
+            # It leaves them as they are, and a worker that comes too late for a connection would wait in accept.
+            listener.setblocking(False)
         ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
         logs = {name: folder / f"{name}.log" for name in LISTENERS}
         servers = [
