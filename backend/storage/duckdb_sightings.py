@@ -12,7 +12,7 @@ from backend.storage.interface import Flush, Instance
 SightingT = TypeVar("SightingT", bound=Hashable)
 
 MAXIMUM_REMEMBERED = 524_288
-"""Sightings that are remembered, at about 300 bytes each."""
+"""Sightings that are remembered, at about 400 bytes each."""
 
 
 class Sightings:
@@ -26,6 +26,8 @@ class Sightings:
         self._maximum = maximum
         self._known: set[tuple[str, Hashable]] = set()
         self._new: set[tuple[str, Hashable]] = set()
+        self._same: dict[str, dict[int, Hashable]] = {}
+        """What is known, by kind and identity; it is held here, so that no other object gets the same identity."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -45,22 +47,34 @@ class Sightings:
     def keep(self) -> None:
         """Remember what was unknown since the last time."""
         if len(self._known) + len(self._new) > self._maximum:
-            self._known = set()
+            self._known, self._same = set(), {}
         if len(self._new) <= self._maximum:
             self._known |= self._new
+            for kind, sighting in self._new:
+                self._hold(kind, sighting)
         self._new = set()
 
     def forget(self) -> None:
         """Remember nothing."""
-        self._known, self._new = set(), set()
+        self._known, self._new, self._same = set(), set(), {}
 
     def _unknown(self, kind: str, seen: Sequence[SightingT]) -> list[SightingT]:
+        # Flushes tell of the same by the same objects as a rule. To hash all of them would take longer than to write.
+        same = self._same.setdefault(kind, {})
         unknown = list[SightingT]()
-        for sighting in seen:
+        for sighting in [each for each in seen if id(each) not in same]:
             key = (kind, sighting)
             if isinstance(sighting, Instance) and sighting.properties:
                 unknown.append(sighting)  # its hash leaves these out
-            elif key not in self._known:
+            elif key in self._known:
+                self._hold(kind, sighting)
+            else:
                 self._new.add(key)
                 unknown.append(sighting)
         return unknown
+
+    def _hold(self, kind: str, sighting: Hashable) -> None:
+        same = self._same.setdefault(kind, {})
+        if len(same) >= self._maximum:
+            same.clear()
+        same[id(sighting)] = sighting

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import polars as pl
@@ -53,3 +54,37 @@ def test_no_more_is_remembered_than_may_be() -> None:
         assert sightings.unknown(Flush("w", NOTHING, services=services)).services == services
         sightings.keep()
         assert len(sightings) <= 3
+
+
+def test_what_is_equal_but_another_object_is_known_too() -> None:
+    sightings = Sightings()
+    sightings.unknown(EVERYTHING)
+    sightings.keep()
+    for minute in (5, 6, 5):
+        # Built anew each time, so that identities of those before may be used again.
+        services = [replace(SERVICE, last_minute=minute) for _ in range(100)]
+        unknown = sightings.unknown(Flush("x", NOTHING, services=services)).services
+        assert unknown == ([] if minute == 5 else services)
+        del services, unknown
+        sightings.keep()
+
+
+def test_the_same_object_is_known_as_what_it_was_written_as() -> None:
+    sightings = Sightings(8)
+    sightings.unknown(Flush("w", NOTHING, service_relations=[RELATION]))
+    sightings.keep()
+    again = Flush("w", NOTHING, service_relations=[RELATION], instance_relations=[RELATION])
+    left = sightings.unknown(again)
+    assert (left.service_relations, left.instance_relations) == ([], [RELATION])
+    sightings.forget()
+    assert sightings.unknown(again).service_relations == [RELATION]
+
+
+def test_no_more_equal_objects_are_held_than_may_be() -> None:
+    sightings = Sightings(3)
+    sightings.unknown(Flush("w", NOTHING, services=[SERVICE]))
+    sightings.keep()
+    given = [replace(SERVICE) for _ in range(1_000)]
+    alone = [sys.getrefcount(each) for each in given]
+    assert sightings.unknown(Flush("w", NOTHING, services=given)).services == []
+    assert sum(sys.getrefcount(each) > before for each, before in zip(given, alone, strict=True)) <= 3
