@@ -1,85 +1,82 @@
 """How the logs of a flush are divided into messages: for each connection its plain logs, then each of its exchanges."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.export.claims import UNCLAIMED
-from agent.protocols.conversations import Told
+
+Rows = tuple[int, int]
+"""The first one, and behind the last."""
+
+_NONE: Rows = (0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What goes into one message: rows of logs, and what stands behind them."""
-
-    first: int
-    last: int
-    """Behind the last row."""
-    suffix: bytes
-    """Serialised fields of the message: the quality of the connection, or the exchange that the logs are of."""
-    exchanges: int
-    """0 or 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arranged:
-    """One connection with its parts, of which there is at least one."""
+class Arranged(NamedTuple):
+    """One connection, of which there is something to tell."""
 
     view: int
     """View.number."""
-    parts: Sequence[Part]
+    plain: Rows
+    """Of its plain logs."""
+    quality: bytes
+    """The serialised `quality` of a message, if there is any; it goes with the plain logs."""
+    exchanges: list[tuple[int, Rows]]
+    """The index of each and the rows of its logs, in the order in which they were told."""
+
+    @property
+    def has_plain(self) -> bool:
+        """Whether there is anything to tell beside exchanges."""
+        return self.plain != _NONE or bool(self.quality)
 
 
 def arrange(
-    views: NDArray[np.int64],
-    claims: NDArray[np.int64],
-    told: Sequence[Told],
-    protocol_logs: Sequence[bytes],
-    quality: Mapping[int, bytes],
+    views: NDArray[np.int64], claims: NDArray[np.int64], owners: NDArray[np.int64], quality: Mapping[int, bytes]
 ) -> list[Arranged]:
-    """Divide logs into parts.
+    """Divide logs into the parts of messages.
 
     Args:
         views: Per log the number of its view, ascending.
         claims: Per log the index of its exchange or UNCLAIMED, ascending within a view.
-        told: The exchanges.
-        protocol_logs: The same, serialised.
+        owners: Per exchange the number of its view.
         quality: By number of a view, the serialised `quality` of a message.
 
     Returns:
-        The connections in ascending order; of each its plain logs with its quality, when it has any of them, then its
-        exchanges in the order in which they were told.
+        The connections in ascending order of their views.
     """
-    plain, claimed = _runs(views, claims)
-    exchanges: dict[int, list[int]] = {}
-    for index, item in enumerate(told):
-        exchanges.setdefault(item.view.number, []).append(index)
-    arranged = []
-    for view in sorted({*plain, *quality, *exchanges}):
-        parts = []
-        if view in plain or view in quality:
-            parts.append(Part(*plain.get(view, (0, 0)), quality.get(view, b""), 0))
-        parts += [Part(*claimed.get(index, (0, 0)), protocol_logs[index], 1) for index in exchanges.get(view, ())]
-        arranged.append(Arranged(view, parts))
-    return arranged
+    plain, first, last = _runs(views, claims, len(owners))
+    order = np.argsort(owners, kind="stable")
+    bounds = [*np.flatnonzero(_changes(owners[order])).tolist(), len(owners)]
+    rows = zip(first[order].tolist(), last[order].tolist(), strict=True)
+    told = list(zip(order.tolist(), rows, strict=True))
+    exchanges = {int(owners[order[begin]]): told[begin:end] for begin, end in pairwise(bounds)}
+    return [
+        Arranged(view, plain.get(view, _NONE), quality.get(view, b""), exchanges.get(view, []))
+        for view in sorted({*plain, *quality, *exchanges})
+    ]
 
 
 def _runs(
-    views: NDArray[np.int64], claims: NDArray[np.int64]
-) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
-    """Rows of plain logs by view, and of claimed ones by exchange: (first, behind the last)."""
-    plain: dict[int, tuple[int, int]] = {}
-    claimed: dict[int, tuple[int, int]] = {}
-    if len(views):
-        changes = np.flatnonzero((np.diff(views) != 0) | (np.diff(claims) != 0)) + 1
-        bounds = [0, *changes.tolist(), len(views)]
-        for first, last in pairwise(bounds):
-            claim = int(claims[first])
-            if claim == UNCLAIMED:
-                plain[int(views[first])] = first, last
-            else:
-                claimed[claim] = first, last
-    return plain, claimed
+    views: NDArray[np.int64], claims: NDArray[np.int64], count: int
+) -> tuple[dict[int, Rows], NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of plain logs by view; for each of `count` exchanges the first row of its logs, and behind the last."""
+    begins = np.flatnonzero(_changes(views) | _changes(claims))
+    ends = np.append(begins, len(views))[1:]
+    claim = claims[begins]
+    first, last = np.zeros((2, count), dtype=np.intp)
+    is_plain = claim == UNCLAIMED
+    claim = claim[~is_plain]
+    first[claim], last[claim] = begins[~is_plain], ends[~is_plain]
+    rows = zip(begins[is_plain].tolist(), ends[is_plain].tolist(), strict=True)
+    plain = dict(zip(views[begins[is_plain]].tolist(), rows, strict=True))
+    return plain, first, last
+
+
+def _changes(column: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Per row, whether it is another one than the row before; the first one is."""
+    changes = np.ones(len(column), dtype=np.bool_)
+    np.not_equal(column[1:], column[:-1], out=changes[1:])
+    return changes

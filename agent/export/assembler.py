@@ -15,6 +15,7 @@ from agent.events.layout import EventKind
 from agent.events.rows import join, take
 from agent.export.arrangement import Arranged, arrange
 from agent.export.claims import claim_logs
+from agent.export.exchange_rows import ExchangeRows
 from agent.export.holding import NOTHING_HELD, Holds
 from agent.export.kernel_logs import encode_kernel_logs
 from agent.export.protocol_logs import encode_protocol_logs
@@ -43,15 +44,8 @@ class Batch:
         return sum(map(len, self.messages))
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """One message of a stream."""
-
-    data: bytes
-    logs: int
-    """Logs in it, of the kernel and of exchanges."""
-    begins: bool
-    """Whether it names its connection."""
+_Message = tuple[bytes, int, bool]
+"""One message of a stream, the logs in it, of the kernel and of exchanges, and whether it names its connection."""
 
 
 class Assembler:
@@ -60,7 +54,7 @@ class Assembler:
     def __init__(self) -> None:
         self._logs: list[Logs] = []
         self._supplements: list[Supplements] = []
-        self._told: list[Told] = []
+        self._exchanges = ExchangeRows()
         self._views: dict[int, View] = {}
         self.count = 0
         """Logs, of the kernel and of exchanges, that wait for the next flush."""
@@ -81,8 +75,7 @@ class Assembler:
 
     def tell(self, told: Sequence[Told]) -> None:
         """Take exchanges on."""
-        self._told += told
-        self._views.update((item.view.number, item.view) for item in told)
+        self._exchanges.add(told, self._views)
         self.count += len(told)
         self.size += len(told)
 
@@ -108,8 +101,8 @@ class Assembler:
         if not self.count and not self.size:
             return
         logs, supplements = join(self._logs, LOG), join(self._supplements, SUPPLEMENT)
-        told, views = self._told, self._views
-        claims = claim_logs(logs, told)
+        exchanges, texts, views = self._exchanges.table(), self._exchanges.texts(), self._views
+        claims = claim_logs(logs, exchanges)
         held = holds.held(logs, claims, views)
         self._hold(take(logs, np.flatnonzero(held)), views)
         rows = np.flatnonzero(~held)
@@ -120,17 +113,17 @@ class Assembler:
         _number_interfaces(supplements, late, views, interfaces)
         settled = settle(logs, supplements, reason_name)
         self.troubles.update(settled.troubles)
-        encoded, ends = encode_kernel_logs(logs, settled.losses)
-        protocol_logs = encode_protocol_logs([item.exchange for item in told])
-        connections = arrange(logs["view"], claims, told, protocol_logs, settled.quality)
+        kernel_logs = _Encoded(*encode_kernel_logs(logs, settled.losses))
+        protocol_logs = _Encoded(*encode_protocol_logs(exchanges, texts))
+        connections = arrange(logs["view"], claims, exchanges["view"], settled.quality)
         if connections:
-            yield from _streams(node, _messages(connections, views, ends.tolist(), encoded, head))
+            yield from _streams(node, _messages(connections, views, kernel_logs, protocol_logs, head))
 
     def _hold(self, logs: Logs, views: Mapping[int, View]) -> None:
         """Begin the next collection with the logs that are held back."""
         self._logs = [logs] if len(logs) else []
         self._views = {number: views[number] for number in np.unique(logs["view"]).tolist()}
-        self._supplements, self._told, self.count, self.size = [], [], len(logs), 0
+        self._supplements, self._exchanges, self.count, self.size = [], ExchangeRows(), len(logs), 0
 
 
 def _number_interfaces(
@@ -154,22 +147,41 @@ def _number_interfaces(
     )[pair]
 
 
+class _Encoded:
+    """Serialised rows, one after the other."""
+
+    __slots__ = ("_data", "_places")
+
+    def __init__(self, data: memoryview, ends: NDArray[np.int64]) -> None:
+        self._data = data
+        self._places = [0, *ends.tolist()]
+
+    def __getitem__(self, rows: tuple[int, int]) -> memoryview:
+        """Those from the first row to the one before the last."""
+        first, last = rows
+        return self._data[self._places[first] : self._places[last]]
+
+
 def _messages(
     connections: list[Arranged],
     views: Mapping[int, View],
-    ends: list[int],
-    encoded: memoryview,
+    kernel_logs: _Encoded,
+    protocol_logs: _Encoded,
     head: Callable[[View], bytes],
 ) -> Iterator[_Message]:
-    """Messages of every connection; plain logs that are too many for one go on in further ones."""
+    """Messages of every connection; logs that are too many for one go on in further ones."""
     for connection in connections:
         prefix = head(views[connection.view])
-        for part in connection.parts:
-            suffix, exchanges = part.suffix, part.exchanges
-            for start in range(part.first, part.last, MESSAGE_LOGS) or (part.first,):
-                end = min(start + MESSAGE_LOGS, part.last)
-                logs = encoded[ends[start - 1] if start else 0 : ends[end - 1]] if end > start else b""
-                yield _Message(b"".join((prefix, logs, suffix)), end - start + exchanges, begins=bool(prefix))
+        parts: list[tuple[int, int, bytes | memoryview, int]] = [
+            (*rows, protocol_logs[index, index + 1], 1) for index, rows in connection.exchanges
+        ]
+        if connection.has_plain:
+            parts.insert(0, (*connection.plain, connection.quality, 0))
+        for part in parts:
+            first, last, suffix, exchanges = part
+            for start in range(first, last, MESSAGE_LOGS) or (first,):
+                end = min(start + MESSAGE_LOGS, last)
+                yield b"".join((prefix, kernel_logs[start, end], suffix)), end - start + exchanges, bool(prefix)
                 # The receiver goes on with the connection it was told last.
                 prefix, suffix, exchanges = b"", b"", 0
 
@@ -177,12 +189,12 @@ def _messages(
 def _streams(node: Callable[[], bytes], messages: Iterator[_Message]) -> Iterator[Batch]:
     beginning = node()
     stream, logs, opened = [beginning], 0, 0
-    for message in messages:
-        if message.begins and (opened >= STREAM_CONNECTIONS or logs >= STREAM_LOGS):
+    for data, logs_in_it, begins in messages:
+        if begins and (opened >= STREAM_CONNECTIONS or logs >= STREAM_LOGS):
             yield Batch(stream, logs)
             stream, logs, opened = [beginning], 0, 0
-        stream.append(message.data)
-        logs += message.logs
-        opened += message.begins
+        stream.append(data)
+        logs += logs_in_it
+        opened += begins
     if len(stream) > 1:
         yield Batch(stream, logs)

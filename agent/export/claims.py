@@ -1,22 +1,20 @@
 """Which reads and writes an exchange was made of: their kernel logs travel with it."""
 
-from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.connections.logs import Logs
 from agent.events.layout import EventKind
-from agent.protocols.conversations import Told
-from agent.protocols.exchange import Half
+from agent.export.exchange_rows import Exchanges
 
 UNCLAIMED: Final = -1
 
-_OTHER: Final = {EventKind.READ: EventKind.WRITE, EventKind.WRITE: EventKind.READ}
+_READ, _WRITE = int(EventKind.READ), int(EventKind.WRITE)
 
 
-def claim_logs(logs: Logs, told: Sequence[Told]) -> NDArray[np.int64]:
+def claim_logs(logs: Logs, exchanges: Exchanges) -> NDArray[np.int64]:
     """For each log the index of the exchange that it travels with, or UNCLAIMED.
 
     A read or write belongs to an exchange when it began between the beginning of the call that moved the first byte of
@@ -25,27 +23,26 @@ def claim_logs(logs: Logs, told: Sequence[Told]) -> NDArray[np.int64]:
     one told first does: no log travels twice.
     """
     claims = np.full(len(logs), UNCLAIMED, dtype=np.int64)
-    if not told or not len(logs):
+    if not len(exchanges) or not len(logs):
         return claims
-    for kind in (EventKind.READ, EventKind.WRITE):
+    for kind in (_READ, _WRITE):
         rows = np.flatnonzero(logs["kind"] == kind)
         if len(rows):
-            claims[rows] = _claim(logs["view"][rows], logs["start_ns"][rows], kind, told)
+            claims[rows] = _claim(logs["view"][rows], logs["start_ns"][rows], kind, exchanges)
     return claims
 
 
-def _claim(
-    views: NDArray[np.int64], starts: NDArray[np.uint64], kind: EventKind, told: Sequence[Told]
-) -> NDArray[np.int64]:
+def _claim(views: NDArray[np.int64], starts: NDArray[np.uint64], kind: int, exchanges: Exchanges) -> NDArray[np.int64]:
     """The claims on the logs of one kind."""
-    halves = [_half(item, kind) for item in told]
-    owners = np.array([item.view.number for item in told], dtype=np.int64)
-    first = np.array([half.first_call_ns for half in halves], dtype=np.uint64)
-    last = np.array([half.last_ns for half in halves], dtype=np.uint64)
-    edge = np.array([half.first_ns if kind is EventKind.READ else half.last_call_ns for half in halves], np.uint64)
+    asks = exchanges["requests"] == kind  # whether calls of the kind moved the request
+
+    def half(name: str) -> NDArray[np.uint64]:
+        return np.where(asks, exchanges["request"][name], exchanges["response"][name])
+
+    owners, first, last = exchanges["view"], half("first_call_ns"), half("last_ns")
     # One number per log that orders them by connection, then by time: both as ranks, so that it fits 64 bits.
     distinct_views = np.unique(np.concatenate([views, owners]))
-    distinct_times = np.unique(np.concatenate([starts, first, last, edge]))
+    distinct_times = np.unique(np.concatenate([starts, first, last, half("first_ns"), half("last_call_ns")]))
     count = len(distinct_times)
 
     def ranks(of: NDArray[np.int64], at: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -53,29 +50,40 @@ def _claim(
 
     keys = ranks(views, starts)
     order = np.argsort(keys, kind="stable")
-    ordered, sorted_views = keys[order], views[order].tolist()
-    begins = np.searchsorted(ordered, ranks(owners, first), side="left").tolist()
-    ends = np.searchsorted(ordered, ranks(owners, last), side="right").tolist()
-    side: Literal["left", "right"] = "right" if kind is EventKind.READ else "left"
-    edges = np.searchsorted(ordered, ranks(owners, edge), side=side).tolist()
-    claimed = np.full(len(views), UNCLAIMED, dtype=np.int64)
-    for index in range(len(told) - 1, -1, -1):  # the one told first is painted last
-        if not halves[index].first_ns:
-            continue
-        begin, end, owner = begins[index], ends[index], owners[index]
-        if told[index].is_tls:
-            # A library that is given bytes instead of a socket: they were read before its first call, or are written
-            # after its last one.
-            if kind is EventKind.READ and edges[index] == begin and begin and sorted_views[begin - 1] == owner:
-                begin -= 1
-            if kind is EventKind.WRITE and edges[index] == end and end < len(views) and sorted_views[end] == owner:
-                end += 1
-        claimed[begin:end] = index
+    ordered, sorted_views = keys[order], views[order]
+    begins = np.searchsorted(ordered, ranks(owners, first), side="left")
+    ends = np.searchsorted(ordered, ranks(owners, last), side="right")
+    tls = exchanges["is_tls"]
+    if tls.any():
+        # A library that is given bytes instead of a socket: they were read before its first call, or are written after
+        # its last one.
+        if kind == _READ:
+            before = np.maximum(begins - 1, 0)
+            edges = np.searchsorted(ordered, ranks(owners, half("first_ns")), side="right")
+            begins -= tls & (edges == begins) & (begins > 0) & (sorted_views[before] == owners)
+        else:
+            behind = np.minimum(ends, len(views) - 1)
+            edges = np.searchsorted(ordered, ranks(owners, half("last_call_ns")), side="left")
+            ends += tls & (edges == ends) & (ends < len(views)) & (sorted_views[behind] == owners)
+    claiming = np.flatnonzero((half("first_ns") != 0) & (begins < ends))
     claims = np.empty(len(views), dtype=np.int64)
-    claims[order] = claimed
+    claims[order] = _painted(claiming, begins[claiming], ends[claiming], len(views))
     return claims
 
 
-def _half(told: Told, kind: EventKind) -> Half:
-    """The half of an exchange that calls of a kind moved."""
-    return told.exchange.request if told.requests is kind else told.exchange.response
+def _painted(
+    indexes: NDArray[np.intp], begins: NDArray[np.intp], ends: NDArray[np.intp], count: int
+) -> NDArray[np.int64]:
+    """Of so many places those from `begins` to `ends` with an index, the least where there are several."""
+    painted = np.full(count, UNCLAIMED, dtype=np.int64)
+    order = np.argsort(begins)
+    if (begins[order][1:] >= ends[order][:-1]).all():
+        # No two share a place, as where a call moves one exchange. At once, in a tenth of the time.
+        lengths = ends - begins
+        behind = lengths.cumsum()
+        places = np.arange(behind[-1] if len(behind) else 0) + np.repeat(begins - (behind - lengths), lengths)
+        painted[places] = np.repeat(indexes, lengths)
+        return painted
+    for index, begin, end in zip(*(column[::-1].tolist() for column in (indexes, begins, ends)), strict=True):
+        painted[begin:end] = index  # the least index is painted last
+    return painted

@@ -1,52 +1,50 @@
 """Exchanges as the serialised `protocolLog` of the access-log message."""
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Final, cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar, cast
 
 import numpy as np
 from google.protobuf.descriptor import Descriptor
+from numpy.typing import NDArray
 
 from agent.export.encoder import Block, Column, MessageEncoder, encode_varint, packed
-from agent.protocols.exchange import Exchange
+from agent.export.exchange_rows import NO_GRPC_STATUS, Exchanges, Texts
+from agent.protocols.exchange import TraceContext
 from protos.ebpf import accesslog_pb2 as wire
+
+_Value = TypeVar("_Value")
 
 PORTION: Final = 1_000
 """Exchanges encoded at a time: each takes as much memory as the longest text among them."""
 
-_METHODS: Final = {
-    "GET": wire.Get,
-    "POST": wire.Post,
-    "PUT": wire.Put,
-    "DELETE": wire.Delete,
-    "HEAD": wire.Head,
-    "PATCH": wire.Patch,
-    "OPTIONS": wire.Options,
-    "TRACE": wire.Trace,
-    "CONNECT": wire.Connect,
+_OF_EXCHANGE: Final = {
+    "http.version": "version",
+    "http.request.method": "method",
+    "http.response.statusCode": "status",
+    "http.slice": "slice",
+    "http.isContinued": "is_continued",
 }
-_OTHER_METHODS: Final = dict.fromkeys(("PROPFIND", "REPORT", "SEARCH", "QUERY"), wire.Get)
-"""Methods that only ask (IANA's registry of HTTP methods), for which the wire has no value; all others are POST."""
-
-_NUMBERS: Final = (
-    "http.startTime.offset.offset",
-    "http.endTime.offset.offset",
-    "http.version",
-    "http.request.method",
-    "http.request.sizeOfHeadersBytes",
-    "http.request.sizeOfBodyBytes",
-    "http.response.statusCode",
-    "http.response.sizeOfHeadersBytes",
-    "http.response.sizeOfBodyBytes",
-    "http.slice",
-    "http.isContinued",
-)
-"""In the order of `_numbers`."""
+_OF_REQUEST: Final = {
+    "http.request.sizeOfHeadersBytes": "header_bytes",
+    "http.request.sizeOfBodyBytes": "body_bytes",
+}
+_OF_RESPONSE: Final = {
+    "http.response.sizeOfHeadersBytes": "header_bytes",
+    "http.response.sizeOfBodyBytes": "body_bytes",
+}
+"""Wire path: name in EXCHANGE, in HALF."""
+_TIMES: Final = ("http.startTime.offset.offset", "http.endTime.offset.offset")
 _PATH, _HOST, _METHOD_NAME = "http.request.path", "http.request.host", "http.request.methodName"
 _CALLER, _TRACE, _GRPC_STATUS = "http.callerEndpoint", "http.request.trace", "http.response.grpcStatus"
 _TEXTS: Final = (_PATH, _HOST, _METHOD_NAME, _CALLER)
 _GIVEN: Final = (*_TEXTS, _TRACE, _GRPC_STATUS)
-_ENCODER: Final = MessageEncoder(wire.EBPFAccessLogMessage, "protocolLog", [*_NUMBERS, *_GIVEN], given=_GIVEN)
+_ENCODER: Final = MessageEncoder(
+    wire.EBPFAccessLogMessage,
+    "protocolLog",
+    [*_TIMES, *_OF_EXCHANGE, *_OF_REQUEST, *_OF_RESPONSE, *_GIVEN],
+    given=_GIVEN,
+)
 
 
 def _tag_of(path: str) -> bytes:
@@ -62,74 +60,82 @@ def _tag_of(path: str) -> bytes:
 _TAGS: Final = {path: _tag_of(path) for path in _TEXTS}
 
 
-def encode_protocol_logs(exchanges: Sequence[Exchange]) -> list[bytes]:
-    """The `protocolLog` of a message for each exchange, with its tag.
+def encode_protocol_logs(exchanges: Exchanges, texts: Texts) -> tuple[memoryview, NDArray[np.int64]]:
+    """Exchanges to bytes: the `protocolLog` of a message for each.
 
-    A method for which the wire has no value stands as GET when it only asks, else as POST, and by its name in
-    `methodName`. Times run from the first byte of the request to the last one of the exchange.
+    Times run from the first byte of the request to the last one of the exchange.
+
+    Returns:
+        The serialised logs one after the other, each with its tag and length; per exchange, where its log ends.
     """
-    encoded: list[bytes] = []
+    encoded, lengths = [], []
     for first in range(0, len(exchanges), PORTION):
         portion = exchanges[first : first + PORTION]
-        block = _ENCODER.encode(_columns(portion), len(portion))
-        data, ends = block.data[block.present].tobytes(), block.lengths.cumsum().tolist()
-        encoded += [data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
-    return encoded
+        block = _ENCODER.encode(_columns(portion, texts), len(portion))
+        encoded.append(block.data[block.present])
+        lengths.append(block.lengths)
+    if not encoded:
+        return memoryview(b""), np.empty(0, dtype=np.int64)
+    return np.concatenate(encoded).data, np.concatenate(lengths).cumsum()
 
 
-def _columns(exchanges: Sequence[Exchange]) -> dict[str, Column]:
-    numbers = np.array([_numbers(exchange) for exchange in exchanges], dtype=np.uint64)
+def _columns(exchanges: Exchanges, texts: Texts) -> dict[str, Column]:
+    request, response = exchanges["request"], exchanges["response"]
+    begun, answered = request["first_ns"], response["first_ns"]
     return {
-        **{path: numbers[:, at] for at, path in enumerate(_NUMBERS)},
-        _PATH: _texts(_PATH, (exchange.path for exchange in exchanges)),
-        _HOST: _texts(_HOST, (exchange.host for exchange in exchanges)),
-        _METHOD_NAME: _texts(
-            _METHOD_NAME, ("" if exchange.method in _METHODS else exchange.method for exchange in exchanges)
-        ),
-        _CALLER: _texts(_CALLER, (exchange.caller for exchange in exchanges)),
-        _TRACE: packed([_trace(exchange) for exchange in exchanges]),
-        _GRPC_STATUS: packed([_grpc_status(exchange.grpc_status) for exchange in exchanges]),
+        _TIMES[0]: np.where((begun == 0) | (answered == 0), begun + answered, np.minimum(begun, answered)),
+        _TIMES[1]: np.maximum(request["last_ns"], response["last_ns"]),
+        **{path: exchanges[name] for path, name in _OF_EXCHANGE.items()},
+        **{path: request[name] for path, name in _OF_REQUEST.items()},
+        **{path: response[name] for path, name in _OF_RESPONSE.items()},
+        _PATH: _given(exchanges["path"], texts.paths, partial(_text, _TAGS[_PATH])),
+        _HOST: _given(exchanges["host"], texts.hosts, partial(_text, _TAGS[_HOST])),
+        _METHOD_NAME: _given(exchanges["method_name"], texts.method_names, partial(_text, _TAGS[_METHOD_NAME])),
+        _CALLER: _given(exchanges["caller"], texts.callers, partial(_text, _TAGS[_CALLER])),
+        _TRACE: _given(exchanges["trace"], texts.traces, _trace),
+        _GRPC_STATUS: _grpc_statuses(exchanges["grpc_status"]),
     }
 
 
-def _numbers(exchange: Exchange) -> tuple[int, ...]:
-    request, response = exchange.request, exchange.response
-    begun = request.first_ns, response.first_ns
-    method = _METHODS.get(exchange.method)
-    return (
-        min(begun) or max(begun),
-        max(request.last_ns, response.last_ns),
-        exchange.version,
-        _OTHER_METHODS.get(exchange.method, wire.Post) if method is None else method,
-        request.header_bytes,
-        request.body_bytes,
-        exchange.status,
-        response.header_bytes,
-        response.body_bytes,
-        exchange.slice,
-        not exchange.is_last,
-    )
+def _given(places: NDArray[np.uint32], values: Sequence[_Value], serialised: Callable[[_Value], bytes]) -> Block:
+    """The values at some places, each distinct one serialised once."""
+    distinct, inverse = np.unique(places, return_inverse=True)
+    return _spread(packed([serialised(values[place]) if place else b"" for place in distinct.tolist()]), inverse)
 
 
-def _texts(path: str, values: Iterable[str]) -> Block:
-    tag = _TAGS[path]
-    encoded = (value.encode() for value in values)
-    return packed([tag + encode_varint(len(value)) + value if value else b"" for value in encoded])
-
-
-def _trace(exchange: Exchange) -> bytes:
-    if exchange.trace is None:
-        return b""
-    trace = wire.AccessLogTraceInfo(
-        provider=exchange.trace.provider.value,  # type: ignore[arg-type] # the enum's values
-        traceId=exchange.trace.trace_id,
-        traceSegmentId=exchange.trace.segment_id,
-        spanId=exchange.trace.span_id,
-    )
-    return wire.AccessLogHTTPProtocolRequest(trace=trace).SerializeToString()
-
-
-@lru_cache(maxsize=64)
-def _grpc_status(status: int | None) -> bytes:
+def _grpc_statuses(statuses: NDArray[np.int32]) -> Block:
     """Also a status of 0 is written."""
-    return b"" if status is None else wire.AccessLogHTTPProtocolResponse(grpcStatus=status).SerializeToString()
+    distinct, inverse = np.unique(statuses, return_inverse=True)
+    return _spread(
+        packed(
+            [
+                b""
+                if status == NO_GRPC_STATUS
+                else wire.AccessLogHTTPProtocolResponse(grpcStatus=status).SerializeToString()
+                for status in distinct.tolist()
+            ]
+        ),
+        inverse,
+    )
+
+
+def _spread(block: Block, rows: NDArray[np.intp]) -> Block:
+    """Some rows of a block, in the order given."""
+    return Block(block.data[rows], block.present[rows], block.lengths[rows])
+
+
+def _text(tag: bytes, value: str) -> bytes:
+    encoded = value.encode()
+    return tag + encode_varint(len(encoded)) + encoded
+
+
+def _trace(trace: TraceContext | None) -> bytes:
+    if trace is None:
+        return b""
+    traced = wire.AccessLogTraceInfo(
+        provider=trace.provider.value,  # type: ignore[arg-type] # the enum's values
+        traceId=trace.trace_id,
+        traceSegmentId=trace.segment_id,
+        spanId=trace.span_id,
+    )
+    return wire.AccessLogHTTPProtocolRequest(trace=traced).SerializeToString()

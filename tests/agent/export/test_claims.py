@@ -1,5 +1,7 @@
 """Which logs travel with which exchange, against a loop that looks at each log and each exchange."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,9 @@ from numpy.typing import NDArray
 from agent.connections.logs import LOG, Logs
 from agent.connections.view import View
 from agent.events.layout import EventKind
-from agent.export.claims import UNCLAIMED, claim_logs
+from agent.export.claims import UNCLAIMED
+from agent.export.claims import claim_logs as claims_of
+from agent.export.exchange_rows import ExchangeRows
 from agent.protocols.conversations import Told
 from agent.protocols.exchange import Exchange, Half, Version
 from tests.agent.synthetic import World, event
@@ -23,6 +27,12 @@ def views(count: int) -> list[View]:
 
 
 VIEWS = views(3)
+
+
+def claim_logs(logs: Logs, exchanges: list[Told]) -> NDArray[np.int64]:
+    rows = ExchangeRows()
+    rows.add(exchanges, {})
+    return claims_of(logs, rows.table())
 
 
 def logs_of(*rows: tuple[int, EventKind, int]) -> Logs:
@@ -87,16 +97,36 @@ def test_nothing_of_nothing() -> None:
 
 
 def one_by_one(logs: Logs, exchanges: list[Told]) -> list[int]:
-    claims = []
-    for log in logs:
-        claim = UNCLAIMED
-        for index, item in enumerate(exchanges):
-            side = item.exchange.request if item.requests == log["kind"] else item.exchange.response
-            fits = side.first_ns and side.first_call_ns <= log["start_ns"] <= side.last_ns
-            if claim == UNCLAIMED and log["view"] == item.view.number and log["kind"] in {K.READ, K.WRITE} and fits:
-                claim = index
-        claims.append(claim)
+    claims = [UNCLAIMED] * len(logs)
+    for index, item in enumerate(exchanges):
+        for row in claimed_by(logs, item):
+            if claims[row] == UNCLAIMED:
+                claims[row] = index
     return claims
+
+
+def claimed_by(logs: Logs, item: Told) -> Iterator[int]:
+    for kind in (K.READ, K.WRITE):
+        side = item.exchange.request if item.requests == kind else item.exchange.response
+        rows = [row for row, log in enumerate(logs) if log["view"] == item.view.number and log["kind"] == kind]
+        starts = {row: int(logs[row]["start_ns"]) for row in rows}
+        if not side.first_ns:
+            continue
+        yield from (row for row in rows if side.first_call_ns <= starts[row] <= side.last_ns)
+        if (
+            item.is_tls
+            and kind == K.READ
+            and not any(side.first_call_ns <= starts[row] <= side.first_ns for row in rows)
+        ):
+            before = [row for row in rows if starts[row] < side.first_call_ns]
+            yield from sorted(before, key=lambda row: (starts[row], row))[-1:]
+        if (
+            item.is_tls
+            and kind == K.WRITE
+            and not any(side.last_call_ns <= starts[row] <= side.last_ns for row in rows)
+        ):
+            behind = [row for row in rows if starts[row] > side.last_ns]
+            yield from sorted(behind, key=lambda row: (starts[row], row))[:1]
 
 
 TIMES = st.integers(1, 40)
@@ -106,11 +136,8 @@ SIDES = st.one_of(st.builds(Half), st.builds(lambda at, length: half(at, at + le
 
 @given(
     rows=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([K.READ, K.WRITE, K.CLOSE]), TIMES), max_size=20),
-    exchanges=st.lists(
-        st.builds(told, st.integers(0, 2), SIDES, SIDES, st.sampled_from([K.READ, K.WRITE])), max_size=9
-    ),
+    exchanges=st.lists(st.builds(told, st.integers(0, 2), SIDES, SIDES, TRANSFERS, is_tls=st.booleans()), max_size=9),
 )
 def test_claims_are_those_of_a_loop(rows: list[tuple[int, EventKind, int]], exchanges: list[Told]) -> None:
     logs = logs_of(*rows)
-    claims: NDArray[np.int64] = claim_logs(logs, exchanges)
-    assert claims.tolist() == one_by_one(logs, exchanges)
+    assert claim_logs(logs, exchanges).tolist() == one_by_one(logs, exchanges)

@@ -1,12 +1,29 @@
 """Exchanges on the wire, read back by the schema."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.export.protocol_logs import PORTION, encode_protocol_logs
+from agent.events.layout import EventKind
+from agent.export.exchange_rows import ExchangeRows
+from agent.export.protocol_logs import PORTION
+from agent.export.protocol_logs import encode_protocol_logs as encoded_rows
+from agent.protocols.conversations import Told
 from agent.protocols.exchange import Exchange, Half, TraceContext, TraceProvider, Version
 from protos.ebpf import accesslog_pb2 as wire
+from tests.agent.synthetic import World, event
+
+(VIEW,) = World().track(event(EventKind.ACCEPT, local=("127.0.0.1", 80))).views.values()
+
+
+def encode_protocol_logs(exchanges: list[Exchange]) -> list[bytes]:
+    """Each by itself."""
+    rows = ExchangeRows()
+    rows.add([Told(VIEW, exchange, EventKind.READ, is_tls=False) for exchange in exchanges], {})
+    data, ends = encoded_rows(rows.table(), rows.texts())
+    return [bytes(data[begin:end]) for begin, end in pairwise([0, *ends.tolist()])]
 
 
 def sent(exchange: Exchange) -> wire.AccessLogHTTPProtocol:

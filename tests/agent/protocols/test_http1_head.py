@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.protocols import http1_head
 from agent.protocols.exchange import TraceContext, TraceProvider
@@ -204,6 +208,27 @@ def test_traces(fields: bytes, context: TraceContext | None) -> None:
 )
 def test_where_a_head_ends(data: bytes, end: int) -> None:
     assert end_of_head(data, 0) == end
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"a"]), max_size=12).map(b"".join), st.integers(0, 12))
+def test_a_head_ends_where_a_pattern_finds_its_end(data: bytes, start: int) -> None:
+    found = re.compile(rb"\n\r?\n").search(data, start)
+    assert end_of_head(data, start) == (found.end() if found else -1)
+
+
+def test_what_was_read_is_remembered_of_so_many_heads_and_of_no_long_ones() -> None:
+    for number in range(http1_head.REMEMBERED + 1):
+        head = request(line=b"GET /%d HTTP/1.1" % number)
+        assert head.path == f"/{number}"
+        assert response(b"Content-Length: %d\r\n" % number).body == number
+    assert request(line=b"GET /1 HTTP/1.1").path == "/1"
+    last = b"GET /%d HTTP/1.1" % http1_head.REMEMBERED
+    assert request(line=last) is request(line=last)
+    for remembered in (http1_head._remembered_request, http1_head._remembered_response):
+        assert remembered.cache_info().currsize == remembered.cache_info().maxsize == http1_head.REMEMBERED
+    longest = b"a: %s\r\n" % (b"x" * (http1_head.LONGEST_REMEMBERED - len(b"GET /a HTTP/1.1\r\na: \r\n\r\n")))
+    assert request(longest) is request(longest)
+    assert request(longest + b"b: c\r\n") is not request(longest + b"b: c\r\n")
 
 
 @pytest.mark.parametrize("complete", [b"GET /a/b?c HTTP/1.1\r\n", b"PROPFIND * HTTP/1.0\n"])
