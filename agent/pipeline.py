@@ -143,7 +143,7 @@ class Pipeline:
             now_ns: CLOCK_MONOTONIC.
             fragments: Captured payload, taken after the events.
         """
-        self.remotes.learn(self._host.translations(self.remotes.namespaces()), now_ns)
+        self.remotes.learn(self._host.translations({}), now_ns)
         self.processes.refresh(now_ns)
         if self._gate.waiting:
             released, exchanges = self._gate.release()
@@ -162,6 +162,9 @@ class Pipeline:
             if self._assembler.size >= flush.max_count and first + flush.max_count < len(events):
                 # What is read of connections is still to come: their logs wait for it.
                 self._hand_on(now_ns, Holds(now_ns, lambda view: bool(view.conversations)))
+        if namespaces := self.remotes.namespaces():
+            # At once: that of a connection is found by its process, which may end soon.
+            self.remotes.learn(self._host.translations(namespaces), now_ns)
         self._tell(self.conversations.process(fragments, ended, now_ns))
         self._verification.tick(now_ns)
         if self._assembler.size >= flush.max_count or now_ns - self._flushed_ns >= flush.period * 1e9:

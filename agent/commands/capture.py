@@ -16,13 +16,13 @@ from agent.commands.missing import grouped, listed
 from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.container_names import ContainerNames
-from agent.events.source import EventSource
+from agent.events.source import EventSource, IsNew
 from agent.kernel.loader import Options
 from agent.kernel.source import KernelSource
 from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
 
-STEP_SECONDS = 0.05
+STEP_SECONDS = 0.1
 """The longest pause between two looks at the ring."""
 
 
@@ -147,9 +147,12 @@ def describe_start(
     return "\n".join([first, *names, "  missing from the access logs (docs/hooks.md):", *listed(lost, width)])
 
 
-def follow(source: EventSource, step: Callable[[int], None], stop: Stop) -> None:
-    """Call `step` with CLOCK_MONOTONIC whenever events may be there, at least every STEP_SECONDS, until `stop`."""
-    while not stop and source.wait(STEP_SECONDS):
+def follow(source: EventSource, step: Callable[[int], None], stop: Stop, is_new: IsNew) -> None:
+    """Call `step` with CLOCK_MONOTONIC whenever events are to be taken, at least every STEP_SECONDS, until `stop`.
+
+    Those of a process that `is_new` are taken soon.
+    """
+    while not stop and source.wait(STEP_SECONDS, is_new):
         step(monotonic_ns())
     step(monotonic_ns())
 

@@ -42,12 +42,16 @@ class Process:
         """Whether anything is told of it."""
         return self.named.standing
 
-    def first_time(self, command: bytes) -> bool:
+    def is_new(self, command: bytes) -> bool:
         """True when the process has not been seen under this task name yet."""
-        if command in self._commands or len(self._commands) >= _COMMANDS:
-            return False
-        self._commands.add(command)
-        return True
+        return command not in self._commands and len(self._commands) < _COMMANDS
+
+    def first_time(self, command: bytes) -> bool:
+        """The same, and from now on it has been."""
+        is_new = self.is_new(command)
+        if is_new:
+            self._commands.add(command)
+        return is_new
 
 
 class ProcessTable:
@@ -124,6 +128,11 @@ class ProcessTable:
             return process
         facts = self._host.process(pid)
         return self.seen(pid, facts.command.encode()[:15].ljust(16, b"\0")) if facts is not None else None
+
+    def is_new(self, pid: int, command: bytes) -> bool:
+        """Whether `seen` would read the process from the host, which it had better while the process is there."""
+        process = self._processes.get(pid)
+        return process is None or process.is_new(command)
 
     def known(self, pid: int) -> Process | None:
         """The process if it has been seen."""

@@ -4,11 +4,19 @@ A recording is played one level up (agent/events/recording.py): with the events 
 at the time, and both have to stay in step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from agent.events.fragments import Fragment
 from agent.events.layout import Events
+
+IsNew = Callable[[int, bytes], bool]
+"""Says of a process id and a task name (NUL padded) whether the process is to be read anew."""
+
+
+def nobody_is_new(_process: int, _command: bytes) -> bool:
+    """For whoever reads no processes."""
+    return False
 
 
 class EventSource(Protocol):
@@ -29,8 +37,13 @@ class EventSource(Protocol):
         """Capture no more of the bytes of a connection, as a fragment names it."""
         ...
 
-    def wait(self, seconds: float) -> bool:
-        """Block until events may be there or `seconds` have passed. False when the source has ended for good."""
+    def wait(self, seconds: float, is_new: IsNew = nobody_is_new) -> bool:
+        """Block until events are to be taken or `seconds` have passed. False when the source has ended for good.
+
+        Args:
+            seconds: The longest wait.
+            is_new: Events of a process that is new do not wait for others: it may end soon.
+        """
         ...
 
     def losses(self) -> Mapping[str, int]:

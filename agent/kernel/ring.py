@@ -13,10 +13,22 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.events.layout import EVENT, Events
+from agent.events.layout import COMMAND_BYTES, EVENT, Events
 
+_HEADER_BYTES: Final = 8
 RECORD: Final = np.dtype([("length", np.uint32), ("page_offset", np.uint32), ("event", EVENT)])
-"""One record with its header, 120 bytes."""
+"""One record with its header, 240 bytes."""
+
+_WHO_FIELDS: Final = ("process", "command")
+_WHO: Final = np.dtype(
+    {
+        "names": _WHO_FIELDS,
+        "formats": [np.uint32, f"V{COMMAND_BYTES}"],
+        "offsets": [_HEADER_BYTES + EVENT.fields[name][1] for name in _WHO_FIELDS] if EVENT.fields else [],
+        "itemsize": RECORD.itemsize,
+    }
+)
+"""Of a record only whose event it is."""
 
 BUSY: Final = 1 << 31
 """In a record's length: its writer is not done."""
@@ -95,6 +107,7 @@ class Ring(RingReader):
         if self.size < RECORD.itemsize:
             raise ValueError(f"a ring of {self.size} bytes: smaller than one record")
         self._data = data
+        self._glanced = 0
 
     def take(self) -> Events:
         """Every complete event, in order of arrival, as an array of its own.
@@ -105,13 +118,7 @@ class Ring(RingReader):
             RingError: A record has another length than an event.
         """
         start = int(self._consumed[0])
-        count = (int(self._produced[0]) - start) // RECORD.itemsize
-        offset = start & (self.size - 1)
-        records = self._data[offset : offset + count * RECORD.itemsize].view(RECORD)
-        lengths = records["length"].copy()
-        busy = np.flatnonzero(lengths & _BUSY)
-        if busy.size:
-            records, lengths = records[: busy[0]], lengths[: busy[0]]
+        records, lengths = self._complete(start)
         # A header without the busy bit says that the payload is complete. A lock's acquire keeps the processor from
         # having read the payload before the header (arm64 may).
         with self._barrier:
@@ -122,3 +129,30 @@ class Ring(RingReader):
         with self._barrier:  # and the payload is read before its place is given back
             self._consumed[0] = start + len(records) * RECORD.itemsize
         return events
+
+    def glance(self, kinds: NDArray[np.bool_]) -> set[tuple[int, bytes]]:
+        """Whose events have arrived since the last glance; they stay. Complete ones, up to the first that is not.
+
+        Args:
+            kinds: Which events count, see kind_table.
+
+        Returns:
+            Distinct process ids and task names (NUL padded).
+        """
+        start = max(self._glanced, int(self._consumed[0]))
+        records, lengths = self._complete(start)
+        self._glanced = start + len(records) * RECORD.itemsize
+        with self._barrier:  # see take
+            counted = kinds[records["event"]["kind"]] & (lengths == EVENT.itemsize)
+            return set(records.view(_WHO)[counted].tolist())
+
+    def _complete(self, start: int) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
+        """The records from a position on that are complete, where they lie, and their lengths with DISCARDED."""
+        count = (int(self._produced[0]) - start) // RECORD.itemsize
+        offset = start & (self.size - 1)
+        records = self._data[offset : offset + count * RECORD.itemsize].view(RECORD)
+        lengths = records["length"].copy()
+        busy = np.flatnonzero(lengths & _BUSY)
+        if busy.size:
+            return records[: busy[0]], lengths[: busy[0]]
+        return records, lengths

@@ -87,6 +87,13 @@ class Reports:
         return wire.EBPFAccessLogMessage(agentReport=report).SerializeToString() if due else b""
 
 
+def test_the_network_namespace_of_a_connection_is_told_while_its_process_is_there() -> None:
+    agent = Agent()
+    agent.pipeline.start(0)
+    agent.pipeline.step(event(K.CONNECT, namespace=7), 1)
+    assert agent.host.watched == {7: 100}
+
+
 def test_a_report_of_the_agent_goes_with_the_node() -> None:
     reports = Reports()
     agent = Agent(report=reports)

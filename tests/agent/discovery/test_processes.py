@@ -1,5 +1,8 @@
 import re
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent.discovery.naming import Naming, ServiceRule
 from agent.discovery.processes import ProcessTable
 from tests.agent.synthetic import FakeHost, facts
@@ -53,6 +56,27 @@ def test_names_of_threads_are_no_other_program() -> None:
     for number in range(100):
         assert table.seen(5, _name(f"worker-{number}")).identity.service == "java"
     assert len(host.asked) == 32  # task names remembered; the rest is not asked for
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["seen", "left"]), st.integers(1, 6), st.integers(0, 40)), min_size=1, max_size=200
+    )
+)
+def test_new_is_who_would_be_read_from_the_host(steps: list[tuple[str, int, int]]) -> None:
+    host = FakeHost()
+    host.processes = {pid: facts(pid) for pid in range(1, 5)}  # the others are gone
+    table = ProcessTable(host, Naming("node-1"), 4)
+    for step, pid, number in steps:
+        if step == "left":
+            table.left(pid)
+            continue
+        asked = len(host.asked)
+        is_new = table.is_new(pid, _name(f"task-{number}"))
+        assert len(host.asked) == asked
+        table.seen(pid, _name(f"task-{number}"))
+        assert len(host.asked) == asked + is_new
+        assert not table.is_new(pid, _name(f"task-{number}"))
 
 
 def test_the_table_is_bounded_and_counts_what_left() -> None:

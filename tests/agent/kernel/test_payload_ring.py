@@ -10,39 +10,11 @@ from hypothesis import strategies as st
 from agent.events.fragments import FRAGMENT, Fragment, FragmentError, pack_fragments, unpack_fragments
 from agent.kernel.payload_ring import PayloadRing
 from agent.kernel.ring import BUSY, DISCARDED, RingError
+from tests.agent.kernel.ring_memory import PayloadMemory
 from tests.agent.protocols.payload import READ, fragment
 
 ROOM = (128, 1024)
 """Bytes behind a head, as records of the kernel have them."""
-
-
-class Memory:
-    """A ring in plain memory."""
-
-    def __init__(self, size: int, start: int) -> None:
-        self.size = size
-        self.consumed = np.full(1, start, np.uint64)
-        self.produced = np.full(1, start, np.uint64)
-        self.data = np.full(2 * size, 0xEE, np.uint8)
-        self.ring = PayloadRing(self.consumed, self.produced, self.data)
-
-    def _store(self, at: int, raw: bytes) -> None:
-        for index, byte in enumerate(raw):
-            offset = (at + index) % self.size
-            self.data[offset] = self.data[offset + self.size] = byte
-
-    def write(self, one: Fragment, room: int, flags: int = 0) -> int | None:
-        length = FRAGMENT.itemsize + room
-        at = int(self.produced[0])
-        if at + 8 + length - int(self.consumed[0]) > self.size:
-            return None
-        self._store(at + 8, pack_fragments([one]))
-        self.mark(at, length, flags)
-        self.produced[0] = at + 8 + (length + 7 & ~7)
-        return at
-
-    def mark(self, at: int, length: int, flags: int) -> None:
-        self._store(at, np.array([length | flags, 0], np.uint32).tobytes())
 
 
 @given(
@@ -50,7 +22,7 @@ class Memory:
     steps=st.lists(st.tuples(st.integers(0, 128), st.sampled_from(ROOM), st.sampled_from([0, 0, DISCARDED]))),
 )
 def test_every_fragment_comes_out_once_and_in_order(start: int, steps: list[tuple[int, int, int]]) -> None:
-    memory = Memory(4096, start)
+    memory = PayloadMemory(4096, start)
     wanted, gotten = [], []
     for number, (length, room, flags) in enumerate(steps):
         one = fragment(READ, bytes([number % 256]) * length, at=number)
@@ -65,7 +37,7 @@ def test_every_fragment_comes_out_once_and_in_order(start: int, steps: list[tupl
 
 
 def test_a_record_that_is_being_written_is_waited_for() -> None:
-    memory = Memory(4096, 0)
+    memory = PayloadMemory(4096, 0)
     one, two = fragment(READ, b"one"), fragment(READ, b"two")
     at = memory.write(one, 128, BUSY)
     memory.write(two, 128)
@@ -76,7 +48,7 @@ def test_a_record_that_is_being_written_is_waited_for() -> None:
 
 
 def test_what_is_no_fragment_is_refused() -> None:
-    memory = Memory(4096, 0)
+    memory = PayloadMemory(4096, 0)
     memory.write(fragment(READ, b"x" * 200), 128)
     with pytest.raises(RingError, match="another program"):
         memory.ring.take()

@@ -7,45 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.events.layout import EVENT, Events
+from agent.events.kinds import kind_table
+from agent.events.layout import COMMAND_BYTES, EVENT, EventKind, Events
 from agent.kernel.ring import RECORD, Ring, RingError
-
-BUSY, DISCARDED = 1 << 31, 1 << 30
-
-
-class Memory:
-    """A ring in plain memory, written as the kernel writes: reserve, then submit or discard, in any order."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.consumed = np.zeros(1, np.uint64)
-        self.produced = np.zeros(1, np.uint64)
-        self.data = np.zeros(2 * size, np.uint8)
-        self.ring = Ring(self.consumed, self.produced, self.data)
-        self.lost = 0
-
-    def _store(self, at: int, raw: bytes) -> None:
-        for i, byte in enumerate(raw):
-            offset = (at + i) % self.size
-            self.data[offset] = self.data[offset + self.size] = byte
-
-    def reserve(self) -> int | None:
-        at = int(self.produced[0])
-        if at + RECORD.itemsize - int(self.consumed[0]) > self.size:
-            self.lost += 1
-            return None
-        self._store(at, np.array([EVENT.itemsize | BUSY, 0], np.uint32).tobytes())
-        self.produced[0] = at + RECORD.itemsize
-        return at
-
-    def submit(self, at: int, number: int) -> None:
-        event = np.zeros(1, EVENT)
-        event["bytes"], event["inode"] = number, ~np.uint64(number)
-        self._store(at + 8, event.tobytes())
-        self._store(at, np.uint32(EVENT.itemsize).tobytes())
-
-    def discard(self, at: int) -> None:
-        self._store(at, np.uint32(EVENT.itemsize | DISCARDED).tobytes())
+from tests.agent.kernel.ring_memory import RingMemory
 
 
 def numbers(events: Events) -> list[int]:
@@ -54,13 +19,20 @@ def numbers(events: Events) -> list[int]:
     return [int(number) for number in events["bytes"]]
 
 
+def seen(memory: RingMemory, *kinds: EventKind) -> set[tuple[int, bytes]]:
+    """Whose events of some kinds a glance shows; of all when none are given."""
+    found = memory.ring.glance(kind_table(kinds or EventKind))
+    assert {len(command) for _, command in found} <= {COMMAND_BYTES}
+    return {(process, command.rstrip(b"\0")) for process, command in found}
+
+
 @given(
     size=st.sampled_from([256, 512, 1024, 4096]),
     start=st.sampled_from([0, 1, 1 << 20]),
     steps=st.lists(st.tuples(st.sampled_from(["reserve", "submit", "discard", "take"]), st.integers(0, 30))),
 )
 def test_the_same_as_record_by_record(size: int, start: int, steps: list[tuple[str, int]]) -> None:
-    memory = Memory(size)
+    memory = RingMemory(size)
     memory.consumed[0] = memory.produced[0] = start * RECORD.itemsize
     queue: deque[list[int | str]] = deque()  # position and state of what is in the ring, oldest first
     number = reserved = taken = gone = 0
@@ -97,7 +69,7 @@ def test_the_same_as_record_by_record(size: int, start: int, steps: list[tuple[s
 
 
 def test_what_was_taken_is_a_copy() -> None:
-    memory = Memory(256)
+    memory = RingMemory(256)
     at = memory.reserve()
     assert at is not None
     memory.submit(at, 7)
@@ -110,10 +82,10 @@ def test_what_was_taken_is_a_copy() -> None:
 
 
 def test_a_foreign_record_is_an_error() -> None:
-    memory = Memory(512)
+    memory = RingMemory(512)
     at = memory.reserve()
     assert at is not None
-    memory._store(at, np.uint32(24).tobytes())
+    memory.store(at, np.uint32(24).tobytes())
     with pytest.raises(RingError, match="not an event"):
         memory.ring.take()
 
@@ -123,3 +95,39 @@ def test_a_size_that_no_ring_has(size: int) -> None:
     position = np.zeros(1, np.uint64)
     with pytest.raises(ValueError, match=f"{size} bytes"):
         Ring(position, position, np.zeros(2 * size, np.uint8))
+
+
+def test_a_glance_takes_nothing_and_shows_each_event_once() -> None:
+    memory = RingMemory(2048)
+    memory.write(1, kind=EventKind.READ, process=7, command=b"curl")
+    memory.write(2, kind=EventKind.WRITE, process=7, command=b"curl")
+    memory.write(3, kind=EventKind.CLOSE, process=8, command=b"sixteen letters!")
+    assert seen(memory) == {(7, b"curl"), (8, b"sixteen letters!")}
+    assert seen(memory) == set()
+    memory.write(4, kind=EventKind.READ, process=9, command=b"wget")
+    memory.write(5, kind=EventKind.CLOSE, process=10)
+    assert seen(memory, EventKind.READ, EventKind.WRITE) == {(9, b"wget")}
+    assert numbers(memory.ring.take()) == [1, 2, 3, 4, 5]
+    assert seen(memory) == set()
+
+
+def test_a_glance_ends_before_what_is_being_written_and_passes_over_what_was_given_up() -> None:
+    memory = RingMemory(2048)
+    memory.write(1, process=1)
+    given_up, busy = memory.reserve(), memory.reserve()
+    assert given_up is not None
+    assert busy is not None
+    memory.discard(given_up)
+    memory.write(2, process=2)
+    assert seen(memory) == {(1, b"")}
+    memory.submit(busy, 3, process=3)
+    assert seen(memory) == {(2, b""), (3, b"")}
+
+
+def test_a_glance_goes_on_behind_what_was_taken() -> None:
+    memory = RingMemory(512)  # two records
+    for number in range(9):
+        memory.write(number, process=number)
+        if number % 3:
+            assert seen(memory) == {(number, b"")}
+        assert numbers(memory.ring.take()) == [number]

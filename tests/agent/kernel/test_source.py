@@ -3,18 +3,18 @@
 import inspect
 import os
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from agent.events.layout import EVENT
+from agent.events.layout import EVENT, EventKind
 from agent.events.source import EventSource
-from agent.kernel import source as source_module
+from agent.kernel import pacing
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
+from agent.kernel.pacing import GLANCE_NS
 from agent.kernel.plan import UNAVAILABLE
-from agent.kernel.ring import RECORD
-from agent.kernel.source import HURRY_SHARE, LOOK_SECONDS, KernelSource
+from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import NO_STAGES, open_source
 from tests.descriptors import open_files
 
@@ -41,58 +41,44 @@ def test_nothing_happens(quiet: KernelSource) -> None:
     assert quiet.incomplete() == dict.fromkeys(INCOMPLETE, 0)
 
 
-@dataclass
-class Clock:
-    """Time that passes by sleeping only."""
-
-    now: float = 1000.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-def test_few_events_wait_for_the_next_look_and_many_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(source_module, "time", clock)
+def test_waits_are_paced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests/agent/kernel/test_pacing.py has of plain memory, once with the kernel's."""
     with (
-        open_source(only_processes=[os.getpid()], ring_bytes=1 << 16) as source,
+        open_source(only_processes=[os.getpid()]) as source,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to_itself,
     ):
         to_itself.bind(("127.0.0.1", 0))
         to_itself.connect(to_itself.getsockname())
+        asked: list[tuple[int, str]] = []
+
+        def is_new(process: int, command: bytes) -> bool:
+            asked.append((process, command.rstrip(b"\0").decode()))
+            return len(asked) == 2  # the second time
+
+        def send() -> None:
+            to_itself.send(b"x")
+            to_itself.recv(1)
+
         source.wait(0)
         source.take()
-        clock.slept.clear()
+        asked.clear()
+        slept: list[float] = []
 
-        def send(datagrams: int) -> None:
-            for _ in range(datagrams):
-                to_itself.send(b"x")
-                to_itself.recv(1)
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            clock[0] += round(seconds * 1e9)
+            if len(slept) == 2:
+                send()
 
-        send(1)
-        clock.now += LOOK_SECONDS / 4
-        assert source.wait(60)
-        assert clock.slept == [pytest.approx(LOOK_SECONDS * 3 / 4)]
-        assert len(source.take()) == 2
-        send(1)
-        clock.now += LOOK_SECONDS
-        assert source.wait(60)  # it is due
-        assert len(clock.slept) == 1
-        assert len(source.take()) == 2
-        many = int((1 << 16) * HURRY_SHARE) // RECORD.itemsize // 2 + 1
-        send(many)
-        assert source.wait(60)
-        assert len(clock.slept) == 1
-        assert len(source.take()) == 2 * many
-        before = clock.now
-        assert source.wait(1)
-        assert clock.now == pytest.approx(before + 1)
-        assert len(source.take()) == 0
+        clock = [10**15]
+        monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic_ns=lambda: clock[0], sleep=sleep))
+        source.wait(0)
+        send()
+        assert source.wait(60, is_new)
+        assert slept == [GLANCE_NS / 1e9] * 2
+        assert asked == [(os.getpid(), Path("/proc/self/comm").read_text().rstrip("\n"))] * 2
+        assert source.take()["kind"].tolist() == [EventKind.WRITE, EventKind.READ] * 2
+        assert not len(source.take())
 
 
 def test_every_system_call_is_covered(quiet: KernelSource) -> None:
