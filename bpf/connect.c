@@ -213,7 +213,7 @@ static __always_inline void note_outcome(struct sock *sk, int old_state, int new
     }
 }
 
-/* The kernel leaves a program out when it is already running on this CPU, as when a packet arrives (softirq) while a
+/* The kernel leaves a program out when it is already running on this CPU, as when a package arrives (softirq) while a
  * task changes the state of another socket: measured, 10 to 40 times in 40,000 changes. A second program at the same
  * place, with the same handler, sees what the first one misses, and finds done what it did. Hardened kernels may run no
  * program at all while certain tasks are current; an outcome that comes in softirq on top of one of those is missed, and

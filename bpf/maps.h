@@ -45,7 +45,7 @@ struct transfer {
     u8 peer;          /* enum peer_source */
     u32 read_from;    /* of a read from TCP: the number of its stream's next byte at entry */
     u32 conversation; /* enum conversation_protocol of the socket at entry */
-    /* Of a write: see stages_transmit.c. */
+    /* Of a write: see stages_send.c. */
     u64 send_ns;            /* when this thread entered the protocol's sendmsg */
     u64 send_depth;         /* how often it is inside */
     struct stages stages;   /* of the packages that it sends */

@@ -1,9 +1,9 @@
-/* Sockets under watch: what their packets did, kept per socket until an event takes it along.
+/* Sockets under watch: what their packages did, kept per socket until an event takes it along.
  *
  * What:  an entry for each socket of a watched process, from connect, listen or the first transfer until the kernel
  *        destroys the socket. The programs at the stages between system call and wire add to it; the event of a write
  *        or read takes what has come together and leaves zero.
- * Why by socket: a packet belongs to a connection, not to the thread that happens to run while it is sent: many are
+ * Why by socket: a package belongs to a connection, not to the thread that happens to run while it is sent: many are
  *        sent by acknowledgements, timers and other threads.
  * Why atomic additions: softirq on one processor adds while a system call on another takes. Taking subtracts what it
  *        saw instead of writing zero, so that nothing added in between is lost; when two take at once, the second one's
@@ -13,18 +13,18 @@
 #ifndef PYROVER_STAGES_H
 #define PYROVER_STAGES_H
 
-#define WAITING_PACKETS 8 /* groups of packets in a socket's queue; more packets share the last group */
+#define WAITING_PACKAGES 8 /* groups of packages in a socket's queue; more packages share the last group */
 #define STATE_NEW_SYN_RECEIVED 12
 #define CONGESTION_RECOVERY 3 /* enum tcp_ca_state */
 #define CONGESTION_LOSS 4
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
 
-/* Packets in a socket's queue that have not been read: when they came, and up to where they reach. */
+/* Packages in a socket's queue that have not been read: when they came, and up to where they reach. */
 struct waiting {
     u64 sum_ns; /* of their arrivals */
     u32 end;    /* TCP: sequence number behind the last byte; UDP: number of the last datagram */
-    u32 packets;
+    u32 packages;
 };
 
 /* Sent since the last write that was reported, outside of any call. */
@@ -82,14 +82,14 @@ struct watched {
     struct sent sent;
     struct received received;
     struct trouble trouble;
-    struct waiting waiting[WAITING_PACKETS];
+    struct waiting waiting[WAITING_PACKAGES];
     u32 waiting_first; /* grows with each group that was read */
     u32 waiting_next;  /* grows with each group that came */
     u32 datagrams_in;
     u32 datagrams_read;
     u32 unseen_end;  /* sequence number behind what came before the watch began */
     u32 tls_process; /* of `tls_session` */
-    u64 tls_session; /* that was last seen to use this socket, as the process knows it; 0: none. See tls.c */
+    u64 tls_session; /* that was last seen to use this socket, as the process knows it; 0: none. See tls_sessions.c */
     struct conversation conversation;
 };
 
@@ -99,7 +99,7 @@ BPF_HASH(watched_sockets, u64, struct watched, SIZED_AT_LOAD);
 /* What a new entry is made from: too long for a program's stack. */
 BPF_ARRAY(empty_watched, struct watched, 1);
 
-/* How many there are: with none, the programs that see every packet of the node do nothing. */
+/* How many there are: with none, the programs that see every package of the node do nothing. */
 BPF_ARRAY(watched_count, u64, 1);
 
 struct listening {
@@ -107,7 +107,7 @@ struct listening {
     u32 port;
 };
 
-/* Where watched processes listen: whoever connects there is watched from its first packet on, before it is accepted. */
+/* Where watched processes listen: whoever connects there is watched from its first package on, before it is accepted. */
 BPF_HASH(listeners, struct listening, u8, SIZED_AT_LOAD);
 
 static __always_inline int is_anything_watched(void)

@@ -238,20 +238,20 @@ static __always_inline int enter_transport(struct sk_buff *skb)
 }
 
 /* Notes that something waits to be read. The last group takes what finds no place. */
-static __always_inline void queue_packet(struct watched *watched, u32 end, u64 now)
+static __always_inline void queue_received(struct watched *watched, u32 end, u64 now)
 {
     struct waiting *group;
 
-    if (watched->waiting_next - watched->waiting_first < WAITING_PACKETS) {
-        group = &watched->waiting[watched->waiting_next & (WAITING_PACKETS - 1)];
+    if (watched->waiting_next - watched->waiting_first < WAITING_PACKAGES) {
+        group = &watched->waiting[watched->waiting_next & (WAITING_PACKAGES - 1)];
         group->sum_ns = 0;
-        group->packets = 0;
+        group->packages = 0;
         watched->waiting_next++;
     } else {
-        group = &watched->waiting[(watched->waiting_next - 1) & (WAITING_PACKETS - 1)];
+        group = &watched->waiting[(watched->waiting_next - 1) & (WAITING_PACKAGES - 1)];
     }
     group->sum_ns += now;
-    group->packets++;
+    group->packages++;
     group->end = end;
 }
 
@@ -271,7 +271,7 @@ static __always_inline u32 note_segment(struct watched *watched, struct sock *sk
     bpf_probe_read_kernel(&next, sizeof(next), &((struct tcp_sock *)sk)->rcv_nxt);
     end = bpf_ntohl(header.sequence) + length;
     if (length && (s32)(end - next) > 0)
-        queue_packet(watched, end, now);
+        queue_received(watched, end, now);
     return length;
 }
 
@@ -281,7 +281,7 @@ static __always_inline u32 note_datagram(struct watched *watched, struct sk_buff
 
     read_transport_header(skb, &header, sizeof(header));
     watched->datagrams_in++;
-    queue_packet(watched, watched->datagrams_in, now);
+    queue_received(watched, watched->datagrams_in, now);
     return bpf_ntohs(header.length) - sizeof(header);
 }
 

@@ -51,17 +51,17 @@ static __always_inline void take_received(struct stages *stages, struct watched 
     stages->interface = received->interface;
 }
 
-/* How long the packets that were read by now have waited. */
+/* How long the packages that were read by now have waited. */
 static __always_inline u64 take_waiting(struct watched *watched, u32 reached, u64 now)
 {
     u64 waited = 0;
 
-    for (u32 i = 0; i < WAITING_PACKETS; i++) {
-        struct waiting *group = &watched->waiting[watched->waiting_first & (WAITING_PACKETS - 1)];
+    for (u32 i = 0; i < WAITING_PACKAGES; i++) {
+        struct waiting *group = &watched->waiting[watched->waiting_first & (WAITING_PACKAGES - 1)];
 
         if (watched->waiting_first == watched->waiting_next || (s32)(reached - group->end) < 0)
             break;
-        waited += group->packets * now - group->sum_ns;
+        waited += group->packages * now - group->sum_ns;
         watched->waiting_first++;
     }
     return waited;
@@ -200,7 +200,7 @@ static __always_inline void report_left(struct watched *watched, struct sock *sk
     events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/* Its packets are all sent, and it receives no more. */
+/* Its packages are all sent, and it receives no more. */
 static __always_inline int destroy_tcp(struct sock *sk)
 {
     struct watched *watched = watched_of(sk);

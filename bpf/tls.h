@@ -44,7 +44,7 @@ struct tls_call {
 struct tls_thread {
     struct tls_call outer;
     struct tls_call inner; /* within the other one, of another session or of another kind */
-    /* Of sessions that are not given a socket, but bytes (memory BIOs): see tls.c. */
+    /* Of sessions that are not given a socket, but bytes (memory BIOs): see tls_sessions.c. */
     u64 pending;                /* a session of which no socket is known, called last; 0: none, or several */
     struct tls_socket received; /* whose records were read since the last call */
     u64 received_ns;

@@ -1,10 +1,10 @@
 """Which translation belongs to which connection: tells each client view its real far end.
 
-A packet that a process sends passes the connection tracking of its socket's own network namespace first, and then that
+A package that a process sends passes the connection tracking of its socket's own network namespace first, and then that
 of the namespaces on its way, as a rule just the host's. The socket's own ends are what the first of them sees, so
 (protocol, local end, remote end) is the key, in whatever namespace the translation is made; what leaves it is the key
 in the next one. Where two foreign namespaces know the same ends (two private networks with the same addresses), the
-host's counts, because every container's packets come by there; without one and with different answers the connection
+host's counts, because every container's packages come by there; without one and with different answers the connection
 stays as it is.
 
 Ends are used again: the next connection from the same port to the same service may reach another far end. A
@@ -28,7 +28,7 @@ _MESH_PORTS = frozenset((15001, 15006, 15008, 15053))
 """On which Istio's proxies take what is redirected to them within a pod: sidecars, and ztunnel of an ambient mesh
 (https://istio.io/latest/docs/ops/deployment/application-requirements/, "Ports used by Istio")."""
 _HOPS = 4
-"""Namespaces on the way of a packet that translate it, at most."""
+"""Namespaces on the way of a package that translate it, at most."""
 
 
 class Remotes:
@@ -81,7 +81,7 @@ class Remotes:
         self._translate(view)
 
     def _translate(self, view: View) -> None:
-        """Follow the packets of a view from its own ends to the last translation that is known."""
+        """Follow the packages of a view from its own ends to the last translation that is known."""
         if view.role is not Role.CLIENT:
             return
         ends = view.local, view.remote
@@ -96,7 +96,7 @@ class Remotes:
             self._views.translate(view, *ends)
 
     def _next(self, view: View, ends: tuple[bytes, bytes], passed: set[int]) -> Entry | None:
-        """The translation that packets with these ends meet next, in a namespace that they have not passed."""
+        """The translation that packages with these ends meet next, in a namespace that they have not passed."""
         entries = [
             entry for entry in self.table.find((view.protocol, *ends)) if entry.translation.namespace not in passed
         ]

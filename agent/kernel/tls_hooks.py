@@ -23,7 +23,7 @@ from agent.kernel.hook import (
 
 READS, WRITES, SHAKES_HANDS = 4, 5, 0
 COUNTS, HAS_NO_BUFFER, FREES = 0x10, 0x20, 0x40
-"""What a function does, as bpf/tls.c has it."""
+"""What a function does, as bpf/tls_plaintext.c has it."""
 
 
 def _word(position: int) -> Argument:

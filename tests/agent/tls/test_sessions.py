@@ -1,4 +1,7 @@
-"""bpf/tls.c: which socket a session belongs to, and which calls count; with a library that does what tests ask for."""
+"""bpf/tls_sessions.c: which socket a session belongs to, and which calls count.
+
+With a library that does what tests ask for.
+"""
 
 import contextlib
 import os
