@@ -86,6 +86,13 @@ class Backend(_Section, frozen=True):
             "file whose first line is sent so instead; it is read again when it changes (security.md)",
         ),
     ] = ""
+    denied_period: Annotated[
+        Duration,
+        Key(
+            "ROVER_BACKEND_DENIED_PERIOD",
+            "how long logs are kept while no backend takes the token or the certificate; then they are lost, `denied`",
+        ),
+    ] = Duration(600.0)
 
 
 class Core(_Section, frozen=True):

@@ -169,6 +169,7 @@ class Capture:
             logs=configuration.limits.queue_logs,
             size=configuration.limits.queue_bytes,
             spool_bytes=configuration.spool.bytes,
+            denied_seconds=configuration.core.backend.denied_period,
         )
         self._sender = Sender(counted, ledger, limits, spool)
         exclusion = Exclusion(source, host)

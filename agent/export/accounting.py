@@ -15,6 +15,7 @@ class Loss(StrEnum):
     SPOOL_FULL = "spool_full"  # more was waiting in the spool than may wait there
     SPOOL_DAMAGED = "spool_damaged"  # what the spool gave back is not what was put into it
     REFUSED = "refused"  # the backend said that it will never take them
+    DENIED = "denied"  # the backend did not take the agent's token or certificate for too long
     POD_UNKNOWN = "pod_unknown"  # the API server told nothing of the process's pod in time
     SHUTDOWN = "shutdown"  # the agent ended before they could be delivered
     KILLED = "killed"  # an agent before this one was killed before it had put them into the spool

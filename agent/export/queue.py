@@ -1,7 +1,8 @@
 """What waits for the backend: batches in memory, or in the spool where there is one."""
 
+import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.export.accounting import Ledger, Loss
 from agent.export.assembler import Batch
@@ -30,6 +31,8 @@ class _Entry:
     batch: Batch | None
     """None when it is in the spool alone."""
     spooled: Spooled | None
+    since: float = field(default_factory=time.monotonic)
+    """Monotonic seconds at which it came into this queue."""
 
     @property
     def place(self) -> int | None:
@@ -95,12 +98,12 @@ class BatchQueue:
         if entry.spooled is not None:
             entry.batch = None
 
-    def settle(self, *, delivered: bool) -> None:
-        """The batch that was taken is delivered, or refused."""
+    def settle(self, lost: Loss | None = None) -> None:
+        """The batch that was taken is delivered, or lost by a cause."""
         self._is_first_taken = False
         entry = self._entries[0]
-        if not delivered:
-            self._lose(entry, Loss.REFUSED)
+        if lost is not None:
+            self._lose(entry, lost)
             return
         self._ledger.deliver(entry.logs, entry.place)
         self._remove(entry)
@@ -121,6 +124,11 @@ class BatchQueue:
         return (
             self._memory_logs + batch.logs <= self._limits.logs and self._memory_size + batch.size <= self._limits.size
         )
+
+    @property
+    def waiting_since(self) -> float:
+        """Monotonic seconds at which the batch that was taken came into this queue."""
+        return self._entries[0].since
 
     @property
     def spooled_size(self) -> int:

@@ -5,8 +5,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-from agent.export.accounting import Ledger
+from agent.export.accounting import Ledger, Loss
 from agent.export.assembler import Batch
+from agent.export.denial import Denial
 from agent.export.queue import BatchQueue, QueueLimits
 from agent.export.spool import Spool
 from agent.export.transport import Attempt, Outcome, Transport
@@ -28,6 +29,8 @@ class SenderLimits:
     longest_pause: float = 15.0
     doubtful_attempts: int = 5
     """Errors that may be the batch's own fault before that counts as a refusal."""
+    denied_seconds: float = 600.0
+    """How long a batch is kept while the backend does not take the agent's token or certificate (Denial)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Sender:
         self._limits = limits or SenderLimits()
         bounds = QueueLimits(self._limits.logs, self._limits.size, self._limits.spool_bytes)
         self._queue = BatchQueue(ledger, bounds, spool)
+        self._denial = Denial(self._limits.denied_seconds)
         self._stop_at: float | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -136,17 +140,27 @@ class Sender:
 
     def _settle(self, attempt: Attempt, doubts: int) -> bool:
         """Book the outcome of an attempt, with so many doubtful ones. True when the batch is to be sent again."""
-        outcome = attempt.outcome
-        if outcome is Outcome.DOUBTFUL:
-            outcome = Outcome.RETRY if doubts < self._limits.doubtful_attempts else Outcome.REFUSED
+        now = time.monotonic()
+        self._denial.note(attempt, now)
         with self._changed:
             self._problem = attempt.detail
-            if outcome is Outcome.RETRY:
+            match attempt.outcome:
+                case Outcome.DELIVERED:
+                    again, lost = False, None
+                case Outcome.RETRY:
+                    again, lost = True, None
+                case Outcome.DOUBTFUL:
+                    again, lost = doubts < self._limits.doubtful_attempts, Loss.REFUSED
+                case Outcome.DENIED:
+                    again, lost = self._denial.keeps(self._queue.waiting_since, now), Loss.DENIED
+                case Outcome.REFUSED:
+                    again, lost = False, Loss.REFUSED
+            if again:
                 self._queue.put_back()
-                return True
-            self._queue.settle(delivered=outcome is Outcome.DELIVERED)
-            self._changed.notify_all()
-            return False
+            else:
+                self._queue.settle(lost)
+                self._changed.notify_all()
+            return again
 
     def _pause(self, attempts: int) -> None:
         """Wait before the next attempt: exponential back-off with full jitter; the order to end cuts it short."""

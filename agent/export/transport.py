@@ -22,6 +22,7 @@ class Outcome(Enum):
     DELIVERED = auto()
     RETRY = auto()  # the backend is away or busy; it may take the batch later
     DOUBTFUL = auto()  # an error that may be the batch's fault or the backend's: worth a few attempts
+    DENIED = auto()  # it does not take who sent it, and says nothing of the batch
     REFUSED = auto()  # it will never take the batch
 
 
@@ -58,6 +59,8 @@ _OUTCOMES = {
     Status.INTERNAL: Outcome.DOUBTFUL,
     Status.UNKNOWN: Outcome.DOUBTFUL,
     Status.DATA_LOSS: Outcome.DOUBTFUL,
+    Status.UNAUTHENTICATED: Outcome.DENIED,
+    Status.PERMISSION_DENIED: Outcome.DENIED,
 }
 """By status; every other one means that the batch is refused."""
 

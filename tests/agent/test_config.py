@@ -50,6 +50,7 @@ def test_every_environment_variable_sets_its_key() -> None:
         "enabled": "false",
         "period": "250ms",
         "heartbeat_period": "250ms",
+        "denied_period": "250ms",
         "active": "true",
         "host_processes": "true",
         "attach": "kprobe",
@@ -79,6 +80,7 @@ def test_every_environment_variable_sets_its_key() -> None:
             "level": "DEBUG",
             "period": 0.25,
             "heartbeat_period": 0.25,
+            "denied_period": 0.25,
             "unavailable_hooks": ("dup2", "splice"),
         }.get(name, value)
         assert str(configuration) == str(expected), variable

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.export.accounting import Balance
+from agent.export.accounting import Balance, Loss
 from agent.export.assembler import Batch
 from agent.export.queue import BatchQueue, QueueLimits
 from agent.export.sender import SenderLimits
@@ -133,7 +133,7 @@ class SimulatedAgent:
                 queue.put_back()
                 await asyncio.sleep(self._faults.chance.uniform(0.0, min(15.0, 0.5 * 2**attempts)))
             else:
-                queue.settle(delivered=outcome is Outcome.DELIVERED)
+                queue.settle(None if outcome is Outcome.DELIVERED else Loss.REFUSED)
 
     def _capture(self, spool: Spool, queue: BatchQueue) -> None:
         self._to_capture -= 1

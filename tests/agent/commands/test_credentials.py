@@ -124,7 +124,7 @@ def sending(transport: GrpcTransport) -> Iterator[list[str]]:
             if attempt.outcome is Outcome.DELIVERED:
                 taken.append(batch.id)
                 batch = Batch([b"x"], 1)
-            elif attempt.outcome is Outcome.REFUSED:
+            elif attempt.outcome in {Outcome.REFUSED, Outcome.DENIED}:
                 refused.append(attempt.detail)
                 batch = Batch([b"x"], 1)
             else:

@@ -49,7 +49,7 @@ def test_a_full_spool_gives_up_the_oldest_that_is_not_under_way(tmp_path: Path) 
         delivered = []
         while (batch := queue.take()) is not None:
             delivered.append(batch.id)
-            queue.settle(delivered=True)
+            queue.settle()
         assert delivered == [batch.id for batch in (batches[0], *batches[3:])]
         assert list(tmp_path.glob("*.batch")) == []
         assert spool.ledger.balance().waiting == queue.logs == queue.size == 0
@@ -77,7 +77,7 @@ def test_what_the_disk_does_not_take_waits_in_memory_within_its_bounds(
         sizes = []
         while (batch := queue.take()) is not None:
             sizes.append(batch.logs)
-            queue.settle(delivered=True)
+            queue.settle()
         assert sizes == [1, 30, 30, 30, 2]
 
 

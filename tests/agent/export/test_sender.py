@@ -1,6 +1,8 @@
 import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.export.sender import Sender, SenderLimits
+from agent.export.spool import Spool
 from agent.export.transport import Attempt, GrpcTransport, Outcome
 from tests.agent.export.collector import Collector
 
@@ -102,6 +105,56 @@ def test_attempts_that_nobody_took_do_not_count_as_doubtful() -> None:
     sender.stop(30)
     assert len(transport.sent) == len(answers) + 1
     assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
+
+
+def test_a_batch_that_is_denied_is_kept_and_sent_again() -> None:
+    answers = [Outcome.DENIED] * 20 + [Outcome.RETRY, Outcome.DENIED, Outcome.DELIVERED]
+    ledger, transport = Ledger(), FakeTransport(lambda number: answers[number])
+    sender = Sender(transport, ledger, FAST)
+    _submit(sender, ledger, _batch(3))
+    sender.start()
+    sender.stop(30)
+    assert len(transport.sent) == len(answers)
+    assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
+
+
+def test_batches_that_are_denied_for_too_long_are_lost_by_a_cause_of_their_own() -> None:
+    answers = [Outcome.DENIED, Outcome.DENIED, Outcome.DELIVERED]
+    ledger, transport = Ledger(), FakeTransport(lambda number: answers[number])
+    sender = Sender(transport, ledger, SenderLimits(first_pause=0.001, longest_pause=0.002, denied_seconds=0.0))
+    _submit(sender, ledger, _batch(2), _batch(4), _batch(8))
+    sender.start()
+    sender.stop(30)
+    assert (ledger.balance().delivered, ledger.balance().lost) == (8, {"denied": 6})
+
+
+def test_while_batches_are_denied_the_queue_keeps_its_bound() -> None:
+    ledger, transport = Ledger(), FakeTransport(lambda _: Outcome.DENIED)
+    sender = Sender(transport, ledger, SenderLimits(logs=10, first_pause=0.001, longest_pause=0.002))
+    sender.start()
+    _submit(sender, ledger, *(_batch(1) for _ in range(100)))
+    balance = ledger.balance()
+    assert (balance.waiting, balance.lost) == (10, {"queue_full": 90})
+    sender.stop(0.05)
+    assert ledger.balance().lost == {"queue_full": 90, "shutdown": 10}
+
+
+def test_what_is_denied_until_the_end_is_in_the_spool_for_the_next_agent(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path)) as spool:
+        denied = FakeTransport(lambda _: Outcome.DENIED)
+        sender = Sender(denied, spool.ledger, FAST, spool)
+        sender.start()
+        _submit(sender, spool.ledger, _batch(2), _batch(3))
+        denied.arrived.acquire()
+        sender.stop(0.05)
+    with closing(Spool(tmp_path)) as spool:
+        transport = FakeTransport()
+        sender = Sender(transport, spool.ledger, FAST, spool)
+        sender.start()
+        sender.stop(30)
+        balance = spool.ledger.balance()
+        assert (balance.captured, balance.delivered, balance.lost) == (5, 5, {})
+    assert [batch.logs for batch in transport.delivered] == [2, 3]
 
 
 def test_a_doubtful_error_becomes_a_refusal_after_some_attempts() -> None:

@@ -37,8 +37,8 @@ def test_messages_arrive_as_they_are_with_the_batch_id() -> None:
         (CODE.UNKNOWN, Outcome.DOUBTFUL),
         (CODE.INVALID_ARGUMENT, Outcome.REFUSED),
         (CODE.UNIMPLEMENTED, Outcome.REFUSED),
-        (CODE.PERMISSION_DENIED, Outcome.REFUSED),
-        (CODE.UNAUTHENTICATED, Outcome.REFUSED),
+        (CODE.PERMISSION_DENIED, Outcome.DENIED),
+        (CODE.UNAUTHENTICATED, Outcome.DENIED),
     ],
 )
 def test_statuses(status: grpc.StatusCode, outcome: Outcome) -> None:

@@ -32,14 +32,14 @@ def batch(size: int) -> Batch:
 
 
 def test_attempts_are_counted_by_what_became_of_them() -> None:
-    inner = Scripted([Outcome.RETRY, Outcome.DELIVERED, Outcome.DOUBTFUL, Outcome.REFUSED, Outcome.DELIVERED])
+    inner = Scripted([Outcome.RETRY, Outcome.DELIVERED, *Outcome])
     counted = CountedTransport(inner)
-    assert counted.deliveries.attempts == {"delivered": 0, "retry": 0, "doubtful": 0, "refused": 0}
-    sizes = (10, 10, 5, 5, 7)
+    assert counted.deliveries.attempts == {"delivered": 0, "retry": 0, "doubtful": 0, "denied": 0, "refused": 0}
+    sizes = (10, 10, 7, 5, 5, 5, 5)
     for size in sizes:
         assert counted.send(batch(size), 3.0).detail == "words"
     deliveries = counted.deliveries
-    assert deliveries.attempts == {"delivered": 2, "retry": 1, "doubtful": 1, "refused": 1}
+    assert deliveries.attempts == {"delivered": 2, "retry": 2, "doubtful": 1, "denied": 1, "refused": 1}
     assert (deliveries.batches, deliveries.size) == (2, batch(10).size + batch(7).size)
     assert inner.seen == [(f"batch of {size}", 3.0) for size in sizes]
 

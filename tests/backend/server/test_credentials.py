@@ -102,7 +102,7 @@ def sending(port: int, authorities: bytes, token: Callable[[], str] = lambda: ""
             if attempt.outcome is Outcome.DELIVERED:
                 taken.append(batch.id)
                 batch = Batch(batch.messages, 1)
-            elif attempt.outcome is Outcome.REFUSED:
+            elif attempt.outcome in {Outcome.REFUSED, Outcome.DENIED}:
                 problems.append(attempt.detail)
                 batch = Batch(batch.messages, 1)
             if attempt.outcome is not Outcome.RETRY and (len(taken) % 10 == 0):
@@ -262,7 +262,7 @@ def test_a_whole_backend_whose_tokens_and_certificates_are_replaced(shown: Shown
             wait_until(lambda: len(taken) >= 1, "batches are not taken")
         transport = GrpcTransport(f"127.0.0.1:{grpc_port}", Security(shown.authorities), "first")
         attempt = transport.send(Batch([b""], 0), SECONDS)
-        assert attempt.outcome is Outcome.REFUSED
+        assert attempt.outcome is Outcome.DENIED
         assert attempt.detail.startswith("PERMISSION_DENIED")
         transport.close()
         process.terminate()
