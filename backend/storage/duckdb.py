@@ -14,18 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import polars as pl
 
-from backend.storage.duckdb_blocks import FOLDED_AT, fold_blocks, read_blocks, unpack_writer, write_blocks
-from backend.storage.duckdb_merging import forget, merge, rolled_to
+from backend.storage.duckdb_blocks import FOLDED_AT, fold_blocks, unpack_writer, write_blocks
+from backend.storage.duckdb_merging import forget, merge
 from backend.storage.duckdb_migration import from_version_1
-from backend.storage.duckdb_names import Names, find_names, named, number_of
-from backend.storage.duckdb_rows import MEASURES, METRICS, SCHEMAS, RowTables
+from backend.storage.duckdb_names import Names, number_of
+from backend.storage.duckdb_read_names import ReadNames
+from backend.storage.duckdb_reading import Question, read_rows
+from backend.storage.duckdb_rows import MEASURES, METRICS, RowTables
 from backend.storage.duckdb_sightings import Sightings
 from backend.storage.duckdb_statements import BATCHES, BLOCKS, SCHEMA, SCHEMA_VERSION, Statement
 from backend.storage.duckdb_writing import (
-    NAMED,
     write_batches,
     write_entities,
     write_relations,
@@ -75,6 +75,7 @@ class DuckdbStorage(RowReading[RowTables]):
         self._settings: dict[str, str | bool | int | float | list[str]] = {**_SETTINGS, "memory_limit": memory_limit}
         self._write_lock = threading.Lock()
         self._names = Names()
+        self._read_names = ReadNames()
         self._sightings = Sightings()
         self._open_lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -178,6 +179,9 @@ class DuckdbStorage(RowReading[RowTables]):
                         forget(cursor, now_minute, retention, rolled)
             finally:
                 self._forget()
+                if is_due:
+                    # Nobody writes until this is done.
+                    self._read_names.forget()
         if is_due:
             self._forgotten = now_minute
 
@@ -220,32 +224,9 @@ class DuckdbStorage(RowReading[RowTables]):
         minutes: tuple[int, int],
         precision: Precision,
     ) -> pl.DataFrame:
+        names_kept = self._read_names.view()
         with self._transaction() as cursor:
-            metric_ids, entity_ids = find_names(cursor, names), find_names(cursor, entities)
-            # A bucket that is asked for is asked for as a whole.
-            first, last = -(-minutes[0] // precision) * precision, precision.start(minutes[1]) + precision - 1
-            parameters: dict[str, object] = {
-                "first": first,
-                "last": last,
-                "metrics": list(metric_ids.values()),
-                "every": not entities,
-                "entities": list(entity_ids.values()),
-            }
-            hours, days = rolled_to(cursor)
-            if precision is not Precision.MINUTE:
-                parameters["hours"] = hours
-            if precision is Precision.DAY:
-                parameters["days"] = days
-            in_blocks = None
-            if tables is METRICS:
-                chosen = None if not entities else list(entity_ids.values())
-                in_blocks = read_blocks(cursor, metric_ids, chosen, (first, last))
-                cursor.register("staged", in_blocks)
-            rows = cursor.execute(tables.read(precision, with_staged=in_blocks is not None), parameters).fetchnumpy()
-            used = np.unique(np.concatenate([rows["label"], *([] if entities else [rows["entity"]])])).tolist()
-            texts = dict(cursor.execute(Statement.TEXTS, {"ids": used}).fetchall())
-        texts |= {number: text for text, number in (*metric_ids.items(), *entity_ids.items())}
-        return named({name: rows[name] for name in SCHEMAS[tables.name]}, NAMED, texts)
+            return read_rows(cursor, tables, Question(names, entities, *minutes, precision), names_kept)
 
     def has_written(self, writer: str) -> bool:
         """Whether a flush of this writer is durable; for an hour after its minutes were merged. Raises StorageError."""

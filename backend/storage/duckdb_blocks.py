@@ -11,6 +11,7 @@ Where the values of a block are (its layout) is a name like any other: the place
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from itertools import groupby
@@ -37,14 +38,15 @@ REPLACEABLE = 8
 ADDED_AT_ONCE = 262_144
 """Rows of blocks that are kept in memory until they are added up."""
 LARGEST = 2**63 - 1
+NO_LABEL = ""
+"""The label of all values in blocks."""
+Columns = dict[str, NDArray[np.generic]]
 
 _FETCHED_AT_ONCE = 16
 _FOLDED = f"minute = $minute AND writer BETWEEN {MERGED_WRITER} AND $last"
 _ENTITY = "entity"
-_NO_LABEL = ""
 _UNPACKED_AT_ONCE = 4
 """Minutes whose blocks are in memory at the same time."""
-_Columns = dict[str, NDArray[np.generic]]
 _Stored = tuple[int, int, bytes]
 """Layout, minute and sums of a block."""
 
@@ -55,7 +57,7 @@ def write_blocks(cursor: duckdb.DuckDBPyConnection, blocks: Sequence[Block], wri
     made: list[tuple[int, int, int, pl.DataFrame]] = []
     for block in blocks:
         # Questions look for the number of a metric, so that it has one from now on.
-        layout, *_ = names.number(cursor, [_text(block.places), _NO_LABEL, *(place.metric for place in block.places)])
+        layout, *_ = names.number(cursor, [_text(block.places), NO_LABEL, *(place.metric for place in block.places)])
         if id(block.entities) not in numbers:
             numbers[id(block.entities)] = names.number(cursor, block.entities.to_list())
         values = {f"{index}": block.sums[name] for index, name in enumerate(block.sums.columns[len(KEYS) :])}
@@ -96,38 +98,42 @@ def unpack_writer(cursor: duckdb.DuckDBPyConnection, writer: int, names: Names) 
     _unpack(cursor, "writer = $writer", {"writer": writer}, writer, names)
 
 
-def read_blocks(
-    cursor: duckdb.DuckDBPyConnection,
-    metrics: Mapping[str, int],
-    entities: Collection[int] | None,
-    minutes: tuple[int, int],
-) -> _Columns:
-    """The values of metrics that are in blocks.
+@dataclass(frozen=True, slots=True)
+class InBlocks:
+    """Which values of blocks are asked for."""
 
-    Args:
-        cursor: of the file.
-        metrics: the numbers of their names.
-        entities: numbers of those that are asked for; None for all.
-        minutes: the first and the last.
+    layouts: Mapping[int, Sequence[Place]]
+    """By number, those that blocks of these minutes have."""
+    metrics: Mapping[str, int]
+    """Numbers by name."""
+    label: int
+    """Number of NO_LABEL."""
+    entities: Collection[int] | None
+    """Numbers; None for all."""
+    first: int
+    """Minute."""
+    last: int
+    """Minute; it belongs to them."""
 
-    Returns:
-        minute, metric, label, entity, summation and count; rows of the same key add up.
+
+def read_blocks(cursor: duckdb.DuckDBPyConnection, asked: InBlocks) -> Columns:
+    """The values of metrics that are in blocks: minute, metric, label, entity, summation and count.
+
+    Rows of the same key add up.
     """
-    asked, given = "minute BETWEEN $first AND $last", {"first": minutes[0], "last": minutes[1]}
     found = {
-        layout: [place for place in places if place.metric in metrics]
-        for layout, places in _layouts(cursor, asked, given).items()
+        layout: [place for place in places if place.metric in asked.metrics] for layout, places in asked.layouts.items()
     }
     wanted = {layout: _only(places) for layout, places in found.items() if places}
-    chosen = None if entities is None else pl.Series(list(entities), dtype=pl.Int32)
-    label = find_names(cursor, [_NO_LABEL])
-    stored = _stored(
-        cursor, f"{asked} AND layout IN (SELECT unnest($layouts::INTEGER[]))", {**given, "layouts": list(wanted)}
-    )
+    if not wanted:
+        return _joined([])
+    chosen = None if asked.entities is None else pl.Series(list(asked.entities), dtype=pl.Int32)
+    listed = ", ".join(map(str, wanted))
+    stored = _stored(cursor, f"minute BETWEEN {asked.first} AND {asked.last} AND layout IN ({listed})", {})
     columns = {layout: names for layout, (_, names) in wanted.items()}
     return _joined(
         [
-            _rows(sums, wanted[layout][0], minute, metrics, label[_NO_LABEL])
+            _rows(sums, wanted[layout][0], minute, asked.metrics, asked.label)
             for layout, minute, sums in _added(stored, columns, chosen)
         ]
     )
@@ -138,7 +144,7 @@ def names_in_blocks(cursor: duckdb.DuckDBPyConnection) -> list[int]:
     layouts = _layouts(cursor, "true", {})
     if not layouts:
         return []
-    texts = {_NO_LABEL, *(place.metric for places in layouts.values() for place in places)}
+    texts = {NO_LABEL, *(place.metric for places in layouts.values() for place in places)}
     held = {*layouts, *find_names(cursor, list(texts)).values()}
     for _, _, sums in _stored(cursor, "true", {}):
         held.update(_decoded(sums, [_ENTITY])[_ENTITY].to_list())
@@ -151,14 +157,14 @@ def _unpack(
     minutes = cursor.execute(Statement.BLOCK_MINUTES.format(condition=condition), given).fetchall()
     layouts = _layouts(cursor, condition, given)
     metrics = [place.metric for places in layouts.values() for place in places]
-    numbers = dict(zip([_NO_LABEL, *metrics], names.number(cursor, [_NO_LABEL, *metrics]).tolist(), strict=True))
+    numbers = dict(zip([NO_LABEL, *metrics], names.number(cursor, [NO_LABEL, *metrics]).tolist(), strict=True))
     for first in range(0, len(minutes), _UNPACKED_AT_ONCE):
         (begin,), *_, (end,) = (minutes[first], *minutes[first : first + _UNPACKED_AT_ONCE])
         asked = f"{condition} AND minute BETWEEN $begin AND $end"
         # A result has to be fetched to its end before the cursor can be used again.
         stored = list(_stored(cursor, asked, {**given, "begin": begin, "end": end}))
         for layout, minute, sums in _added(stored):
-            part = _rows(sums, layouts[layout], minute, numbers, numbers[_NO_LABEL])
+            part = _rows(sums, layouts[layout], minute, numbers, numbers[NO_LABEL])
             cursor.register("staged", {**part, "writer": np.full(len(part["minute"]), writer, np.int32)})
             cursor.execute(METRICS.insert())
             cursor.unregister("staged")
@@ -186,7 +192,7 @@ def _layouts(
 ) -> dict[int, tuple[Place, ...]]:
     """The layouts of blocks, by number."""
     found = cursor.execute(Statement.LAYOUTS.format(condition=condition), given).fetchall()
-    return {layout: _places(text) for layout, text in found}
+    return {layout: places_of(text) for layout, text in found}
 
 
 def _stored(cursor: duckdb.DuckDBPyConnection, condition: str, given: Mapping[str, object]) -> Iterator[_Stored]:
@@ -261,7 +267,7 @@ def _largest(block: pl.DataFrame) -> int:
     return max((max(int(values.max()), -int(values.min())) for values in columns), default=0)
 
 
-def _rows(sums: pl.DataFrame, places: Sequence[Place], minute: int, metrics: Mapping[str, int], label: int) -> _Columns:
+def _rows(sums: pl.DataFrame, places: Sequence[Place], minute: int, metrics: Mapping[str, int], label: int) -> Columns:
     values = [sums[name].to_numpy() for name in sums.columns if name != _ENTITY]
     found = expand(places, values)
     numbers = np.array([metrics[place.metric] for place in places], np.int32)
@@ -275,7 +281,7 @@ def _rows(sums: pl.DataFrame, places: Sequence[Place], minute: int, metrics: Map
     }
 
 
-def _joined(parts: Sequence[_Columns]) -> _Columns:
+def _joined(parts: Sequence[Columns]) -> Columns:
     kinds = {"minute": np.int32, "metric": np.int32, "label": np.int32, "entity": np.int32}
     return {
         name: np.concatenate([np.empty(0, kinds.get(name, np.int64)), *(part[name] for part in parts)])
@@ -295,7 +301,8 @@ def _text(places: Sequence[Place]) -> str:
 
 
 @lru_cache(256)
-def _places(text: str) -> tuple[Place, ...]:
+def places_of(text: str) -> tuple[Place, ...]:
+    """The places of a layout, by its name."""
     return tuple(Place(*place) for place in json.loads(text))
 
 

@@ -1,10 +1,9 @@
 """Numbers that stand for names and ids in a DuckDB file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import duckdb
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from backend.storage.duckdb_statements import Statement
@@ -70,21 +69,3 @@ def number_of(cursor: duckdb.DuckDBPyConnection, statement: str, **parameters: s
     # A result has to be fetched to its end before the cursor can be used again.
     rows: list[tuple[int | None]] = cursor.execute(statement, parameters).fetchall()
     return rows[0][0] if rows else None
-
-
-def named(columns: Mapping[str, NDArray[np.generic]], names: Sequence[str], texts: Mapping[int, str]) -> pl.DataFrame:
-    """Rows with texts in place of their numbers, by these and then by the minute.
-
-    Args:
-        columns: the columns, of which `minute` is one.
-        names: those that have numbers of texts, in the order that rows are sorted by.
-        texts: by number, all that there are in the columns.
-    """
-    # Many rows have few texts: these are put into order once, and rows are sorted by their places in it.
-    ordered = sorted(texts, key=texts.__getitem__)
-    place = np.empty(max(ordered, default=0) + 1, np.int32)
-    place[ordered] = np.arange(len(ordered), dtype=np.int32)
-    rows = pl.DataFrame({name: place[values] if name in names else values for name, values in columns.items()})
-    found = pl.Series([texts[number] for number in ordered], dtype=pl.String)
-    rows = rows.sort(*names, "minute")
-    return rows.with_columns(found.gather(rows[name]).alias(name) for name in names)

@@ -81,28 +81,25 @@ class RowTables:
         """Deletes buckets before $oldest."""
         return f"DELETE FROM {self.name}_{_table(precision)} WHERE minute < $oldest"
 
-    def read(self, precision: Precision, *, with_staged: bool) -> str:
-        """Rows of the minutes $first to $last, by bucket. Of finer tables, those from $hours and $days on.
+    def read(self, precision: Precision, condition: str, hours: int, days: int) -> str:
+        """Rows that fulfil a condition, by bucket.
 
         Args:
             precision: length of the buckets.
-            with_staged: whether `staged` has rows that count too.
+            condition: of minute, metric, label and entity.
+            hours: from which minute on hours are not made yet, of coarser buckets than a minute.
+            days: the same of days.
         """
-        sources = [f"FROM {self.name}_fresh", f"FROM {self.name}_{_table(precision)}"]
-        if with_staged:
-            sources.append("FROM staged")
+        sources = [f"{self.name}_fresh", f"{self.name}_{_table(precision)}"]
         if precision is Precision.DAY:
-            sources.append(f"FROM {self.name}_hours WHERE minute >= $days")
+            sources.append(f"{self.name}_hours WHERE minute >= {days}")
         if precision is not Precision.MINUTE:
-            sources.append(f"FROM {self.name}_minutes WHERE minute >= $hours")
-        columns = f"SELECT {_KEY}, {self._values}"
-        union = " UNION ALL ".join(f"{columns} {source}" for source in sources)
+            sources.append(f"{self.name}_minutes WHERE minute >= {hours}")
+        union = " UNION ALL ".join(f"SELECT {_KEY}, {self._values} FROM {source}" for source in sources)
+        bucket = f"minute - minute % {int(precision)}"
         return f"""
-            SELECT minute - minute % {int(precision)} AS minute, metric, label, entity, {self._merged} FROM ({union})
-            WHERE minute BETWEEN $first AND $last
-              AND metric IN (SELECT unnest($metrics::INTEGER[]))
-              AND ($every OR entity IN (SELECT unnest($entities::INTEGER[])))
-            GROUP BY minute - minute % {int(precision)}, metric, label, entity
+            SELECT {bucket} AS minute, metric, label, entity, {self._merged} FROM ({union}) WHERE {condition}
+            GROUP BY {bucket}, metric, label, entity
         """
 
     def names(self) -> str:

@@ -109,6 +109,7 @@ class Statement:
         SELECT id, text FROM names
         WHERE id IN (SELECT layout FROM metrics_blocks WHERE {condition}) ORDER BY id
     """
+    LAYOUTS_OF = "SELECT DISTINCT layout FROM metrics_blocks WHERE minute BETWEEN $first AND $last"
     BLOCK_MINUTES = "SELECT DISTINCT minute FROM metrics_blocks WHERE {condition} ORDER BY minute"
     BLOCKS = "SELECT layout, minute, sums FROM metrics_blocks WHERE {condition} ORDER BY layout, minute"
     DELETE_BLOCKS = "DELETE FROM metrics_blocks WHERE {condition}"
