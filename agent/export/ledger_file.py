@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -20,13 +21,18 @@ SETTLED = 16
 _HEAD_BYTES = 8
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Sequence = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+"""Leaves room to count on."""
+
+
 class _State(msgspec.Struct, array_like=True, frozen=True):
-    sequence: int
-    captured: int
-    delivered: int
-    withdrawn: int
-    lost: Mapping[str, int]
-    settled: list[int]
+    sequence: _Sequence
+    captured: _Number
+    delivered: _Number
+    withdrawn: _Number
+    lost: Mapping[str, _Number]
+    settled: list[_Number]
 
 
 class LedgerFile:
@@ -87,5 +93,5 @@ def _read(slot: bytes) -> _State | None:
         return None
     try:
         return msgspec.msgpack.decode(told, type=_State)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Callable, Mapping
 
-from tests.fuzz import access_logs, binaries, files, http1, http2, languages
+from tests.fuzz import access_logs, binaries, files, http1, http2, kept, languages, questions
 
-DIRECT = (*languages.TARGETS, *files.TARGETS, *binaries.TARGETS)
+DIRECT = (*languages.TARGETS, *files.TARGETS, *binaries.TARGETS, *kept.TARGETS, *questions.TARGETS)
 """Those that are fed whole inputs."""
 TARGETS: Mapping[str, Callable[[random.Random], None]] = {
     "http1": http1.target,

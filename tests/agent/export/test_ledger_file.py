@@ -1,7 +1,9 @@
 import os
 import random
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.export.accounting import Balance, Ledger, Loss
@@ -58,6 +60,22 @@ def test_what_is_no_ledger_is_none(tmp_path: Path) -> None:
     for _ in range(100):
         path.write_bytes(chance.randbytes(2 * SLOT_BYTES))
         assert read(path) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        msgspec.msgpack.encode((-1, 0, 0, 0, {}, [])),
+        msgspec.msgpack.encode((2**63, 0, 0, 0, {}, [])),
+        msgspec.msgpack.encode((1, 2**63, 0, 0, {}, [])),
+        msgspec.msgpack.encode((1, 0, 0, 0, {"killed": -1}, [])),
+        msgspec.msgpack.encode((1, 0, 0, 0, {"killed": 1}, [])).replace(b"ill", b"\xff\xff\xff"),
+    ],
+)
+def test_numbers_and_texts_that_no_ledger_has_are_none(tmp_path: Path, told: bytes) -> None:
+    slot = zlib.crc32(told).to_bytes(4, "little") + len(told).to_bytes(4, "little") + told
+    (tmp_path / "ledger").write_bytes(slot)
+    assert read(tmp_path / "ledger") == (None, [])
 
 
 def test_the_largest_state_fits_a_slot(tmp_path: Path) -> None:
