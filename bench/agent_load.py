@@ -4,9 +4,11 @@
 
 The whole agent runs against a real kernel and a real backend on this machine, under writes and reads at an offered
 rate: of one byte over UDP, of 16,384 bytes over TCP, or of HTTP/1. Without HTTP neither bytes nor stages are captured,
-only system calls. CPU is that of the agent's process (user and system) by its own account in /proc; what the programs
-cost inside the observed system calls is measured by bench/kernel_cost.py. Every process of the machine is watched, so
-nothing else should run meanwhile. Load, agent and backend share the processors.
+only system calls. CPU is that of the agent's process (user and system) by its own account in /proc, for each event that
+it took meanwhile, of whatever process; what the programs cost inside the observed system calls is measured by
+bench/kernel_cost.py. The load begins when the agent has come to rest, as it looks at every program of the machine
+first (bench/agent_size.py and bench/tls_cost.py measure that). Every process of the machine is watched, so nothing else
+should run meanwhile. Load, agent and backend share the processors.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +27,12 @@ import psutil
 
 from bench.nginx_overhead import WITHOUT_HTTP
 from bench.report import Report
-from tests.e2e.programs import PROGRAMS, Backend, backend, program, read_line
+from tests.e2e.programs import PATIENCE, PROGRAMS, Backend, backend, program, read_line
 
+REST = 0.03
+"""Of a core: an agent that takes less has come to rest."""
+REST_SECONDS = 20.0
+"""How long that is waited for: on a machine where others work there is no rest."""
 RATES = "2000,10000,50000,100000,200000"
 LOAD = """
 import socket, sys, time
@@ -66,43 +73,66 @@ class Row:
 
     offered: int
     events: int
+    seconds: float
     cpu_seconds: float
     lost: dict[str, int]
     resident_bytes: int
 
-    def figures(self, seconds: float) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """As columns of the table."""
         microseconds = self.cpu_seconds / self.events * 1e6
         return {
-            "taken/s": self.events / seconds,
+            "taken/s": self.events / self.seconds,
             "CPU us/event": microseconds,
             "events/s/core": 1e6 / microseconds,
             "MB": self.resident_bytes / 1e6,
         }
 
 
+def await_rest(watched: psutil.Process) -> None:
+    """Wait until a process has next to nothing to do, or for REST_SECONDS."""
+    end = time.monotonic() + REST_SECONDS
+    while time.monotonic() < end:
+        before = watched.cpu_times()
+        time.sleep(1)
+        after = watched.cpu_times()
+        if after.user + after.system - before.user - before.system < REST:
+            return
+
+
+def taken(figures: str) -> int:
+    """Events that the agent has taken since its start."""
+    with urllib.request.urlopen(figures, timeout=PATIENCE) as response:  # noqa: S310 - always http
+        lines = response.read().decode().splitlines()
+    return int(float(next(line.split()[1] for line in lines if line.startswith("pyrover_agent_events_total "))))
+
+
 def measure(store: Backend, load: str, rate: int, seconds: float, settings: Mapping[str, Any]) -> Row:
     """Run the agent under one offered rate."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "figures.json"
-        (Path(folder) / "agent.yaml").write_text(json.dumps(settings))
+        (Path(folder) / "agent.yaml").write_text(json.dumps({**settings, "telemetry": {"address": "127.0.0.1:0"}}))
         command: list[str | Path] = [PROGRAMS / "pyrover-agent", "run", "--config", Path(folder) / "agent.yaml"]
         command += ["--backend", store.grpc, "--flush-period", "1s", "--figures", report]
         with program(command, stderr=subprocess.PIPE) as agent:
             if agent.stderr is None:
                 raise AssertionError
+            address = read_line(agent.stderr.fileno(), "the agent").removeprefix("figures at ").strip()
             read_line(agent.stderr.fileno(), "the agent")
             watched = psutil.Process(agent.pid)
-            before = watched.cpu_times()
+            await_rest(watched)
+            events, before, began = taken(address), watched.cpu_times(), time.monotonic()
             subprocess.run([sys.executable, "-c", LOAD, load, str(rate), str(seconds)], check=True)
+            passed = time.monotonic() - began
             time.sleep(2)  # the last flush
             after, resident = watched.cpu_times(), watched.memory_info().rss
+            events = taken(address) - events
             agent.terminate()
             agent.wait(60)
         figures = json.loads(report.read_text())
     cpu = after.user + after.system - before.user - before.system
     lost = {cause: count for cause, count in figures["losses"].items() if count}
-    return Row(rate, figures["events"], cpu, lost, resident)
+    return Row(rate, events, passed, cpu, lost, resident)
 
 
 def main() -> int:
@@ -113,14 +143,14 @@ def main() -> int:
     parser.add_argument("--without-http", action="store_true", help="system calls alone")
     parser.add_argument("--rates", default=RATES, help="events a second (default: %(default)s)")
     options = parser.parse_args()
-    kind = f"{LOADS[options.load]}{', without HTTP' if options.without_http else ''}, {options.seconds:g} s a rate"
-    report = Report("agent_load", kind)
+    load = f"{LOADS[options.load]}{', without HTTP' if options.without_http else ''}"
+    report = Report("agent_load", f"{load}, {options.seconds:g} s a rate, once at rest")
     with tempfile.TemporaryDirectory() as folder, backend(Path(folder) / "data", Path(folder) / "log") as store:
         for rate in map(int, options.rates.split(",")):
             print(f"{rate:,} events/s offered", file=sys.stderr, flush=True)
             row = measure(store, options.load, rate, options.seconds, WITHOUT_HTTP if options.without_http else {})
             lost = ", ".join(f"{cause} {count:,}" for cause, count in row.lost.items()) or "nothing"
-            report.row(f"{rate:,}/s offered", row.figures(options.seconds), f"lost: {lost}")
+            report.row(f"{rate:,}/s offered", row.figures(), f"lost: {lost}")
     print(report.finish())
     return 0
 
