@@ -17,6 +17,11 @@ from tests.e2e.programs import ROOT
 
 UNITS = ROOT / "deploy" / "systemd"
 PROGRAMS = ("pyrover-agent", "pyrover-backend")
+EXPOSURES = {"pyrover-agent": 4.5, "pyrover-backend": 1.7}
+"""What `systemd-analyze security` computes of what each may do, from 0 to 10, in version 252."""
+ONLY_READS_FILES = 250
+"""The first version that judges units which are not installed."""
+needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
 
 def settings(name: str) -> Iterator[tuple[str, str]]:
@@ -49,7 +54,7 @@ def test_a_reload_asks_for_what_has_changed(name: str) -> None:
     assert dict(settings(name))["ExecReload"] == "kill -HUP $MAINPID"
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@needs_analyze
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_systemd_understands_them(name: str, tmp_path: Path) -> None:
     there = (UNITS / f"{name}.service").read_text().replace("/opt/pyrover/.venv/bin", "/usr/bin")
@@ -58,3 +63,14 @@ def test_systemd_understands_them(name: str, tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if f"{name}.service" in line]
     assert complaints == []
+
+
+@needs_analyze
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_is_open_that_was_closed(name: str) -> None:
+    version = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.split()[1]) < ONLY_READS_FILES:
+        pytest.skip(f"systemd-analyze judges only units that are installed, before {ONLY_READS_FILES}")
+    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={EXPOSURES[name] * 10:.0f}"]
+    done = subprocess.run([*command, UNITS / f"{name}.service"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
