@@ -1,6 +1,6 @@
 """What stored metrics and measures mean, whatever their function."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -69,36 +69,48 @@ def value_of(
     """
     points = pl.DataFrame(schema=MetricSchema) if points is None else points
     measures = pl.DataFrame(schema=MeasureSchema) if measures is None else measures
+    return readings(rules, points.lazy(), measures.lazy(), step, compatibility).collect()
+
+
+def readings(
+    rules: Mapping[str, Rule],
+    points: pl.LazyFrame,
+    measures: pl.LazyFrame,
+    step: Step = Step.MINUTE,
+    compatibility: Compatibility = _STRICT,
+) -> pl.LazyFrame:
+    """What value_of() says, for who goes on with it: each time that something is collected takes its time."""
     simple = {name: rule for name, rule in rules.items() if rule.function not in BUCKETED | EXTREMES}
-    plain = added(points, simple, step, compatibility)
     histograms = {name: rule for name, rule in simple.items() if rule.function is Function.HISTOGRAM}
-    return (
-        pl.concat(
-            [
-                plain.select(*_KEYS, pl.coalesce(pl.col("whole").cast(pl.Float64), "decimal").alias("value"), "whole"),
-                *(_empty_steps(plain, name, rule) for name, rule in histograms.items()),
-                _ranked(points, rules, step),
-                _extremes(measures, rules, step),
-            ]
-        )
-        .filter(pl.col("value").is_not_null())
-        .unique(_KEYS, keep="first", maintain_order=True)
-        .sort(_KEYS)
-    )
+    parts = []
+    if simple:
+        plain = added(points, simple, step, compatibility)
+        value = pl.coalesce(pl.col("whole").cast(pl.Float64), "decimal").alias("value")
+        parts = [
+            plain.select(*_KEYS, value, "whole"),
+            *(_empty_steps(plain, name, rule) for name, rule in histograms.items()),
+        ]
+    if ranked := [name for name, rule in rules.items() if rule.function in BUCKETED]:
+        parts.append(_ranked(points.collect(), rules, ranked, step).lazy())
+    if extremes := {name: rule for name, rule in rules.items() if rule.function in EXTREMES}:
+        parts.append(_extremes(measures, extremes, step))
+    if not parts:
+        return pl.LazyFrame(schema=ReadingSchema)
+    found = pl.concat(parts).filter(pl.col("value").is_not_null())
+    if histograms:
+        found = found.unique(_KEYS, keep="first", maintain_order=True)
+    return found.sort(_KEYS)
 
 
-def _empty_steps(plain: pl.DataFrame, name: str, rule: Rule) -> pl.DataFrame:
+def _empty_steps(plain: pl.LazyFrame, name: str, rule: Rule) -> pl.LazyFrame:
     """Zeros for all steps of a histogram, wherever it has any."""
-    labels = pl.DataFrame({"label": [str(number * rule.step) for number in range(rule.steps + 1)]})
+    labels = pl.LazyFrame({"label": [str(number * rule.step) for number in range(rule.steps + 1)]})
     seen = plain.filter(pl.col("metric") == name).select("metric", "entity", "minute").unique()
     zeros = pl.lit(0.0).alias("value"), pl.lit(0, pl.Int64).alias("whole")
     return seen.join(labels, how="cross").select(*_KEYS, *zeros)
 
 
-def _ranked(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step) -> pl.DataFrame:
-    names = [name for name, rule in rules.items() if rule.function in BUCKETED]
-    if not names:
-        return pl.DataFrame(schema=ReadingSchema)
+def _ranked(points: pl.DataFrame, rules: Mapping[str, Rule], names: Sequence[str], step: Step) -> pl.DataFrame:
     indexed = [name for name in names if rules[name].function is Function.INDEXED_PERCENTILE]
     rank = pl.col("rank").cast(pl.String)
     place = pl.col("rank").replace_strict({of: str(number) for number, of in enumerate(RANKS)}, return_dtype=pl.String)
@@ -110,10 +122,7 @@ def _ranked(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step) -> pl.D
     )
 
 
-def _extremes(measures: pl.DataFrame, rules: Mapping[str, Rule], step: Step) -> pl.DataFrame:
-    asked = {name: rule for name, rule in rules.items() if rule.function in EXTREMES}
-    if not asked:
-        return pl.DataFrame(schema=ReadingSchema)
+def _extremes(measures: pl.LazyFrame, asked: Mapping[str, Rule], step: Step) -> pl.LazyFrame:
     least = [name for name, rule in asked.items() if rule.function in _LEAST]
     cut = [name for name, rule in asked.items() if rule.function in _CUT]
     units = {name: rule.unit for name, rule in asked.items()}

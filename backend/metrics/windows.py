@@ -63,7 +63,7 @@ class Rule:
     """Steps of a histogram below its last."""
 
 
-def added(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step, compatibility: Compatibility) -> pl.DataFrame:
+def added(points: pl.LazyFrame, rules: Mapping[str, Rule], step: Step, compatibility: Compatibility) -> pl.LazyFrame:
     """What stored points mean at a step, for functions that add up and need no more than their own row.
 
     Args:
@@ -79,8 +79,7 @@ def added(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step, compatibi
     """
     reading = {name: int(_as_read(name, rule.function, compatibility)) for name, rule in rules.items()}
     merged = (
-        points.lazy()
-        .filter(pl.col("metric").is_in(list(reading)))
+        points.filter(pl.col("metric").is_in(list(reading)))
         .with_columns(pl.col("minute") - pl.col("minute") % int(step))
         .group_by("metric", "label", "entity", "minute")
         .agg(pl.col("summation").sum(), pl.col("count").sum())
@@ -113,7 +112,7 @@ def added(points: pl.DataFrame, rules: Mapping[str, Rule], step: Step, compatibi
     decimal = pl.when((function == int(Function.DOUBLE_AVG)) & (count != 0)).then(summation / (count * unit))
     return merged.select(
         "metric", "label", "entity", "minute", whole.cast(pl.Int64).alias("whole"), decimal.alias("decimal")
-    ).collect()
+    )
 
 
 def _as_read(name: str, function: Function, compatibility: Compatibility) -> Function:

@@ -133,9 +133,9 @@ def _told(columns: Columns, texts: Mapping[int, str], *, may_repeat: bool) -> pl
         if len(begins) < len(order):
             keys = [key[begins] for key in keys]
             values = {name: _totals(column, begins) for name, column in values.items()}
-    found = pl.Series([texts[number] for number in ordered], dtype=pl.String)
-    named = {name: found.gather(key) for name, key in zip(NAMED, keys, strict=False)}
-    return pl.DataFrame({**named, "minute": keys[-1], **values})
+    found = pl.lit(pl.Series([texts[number] for number in ordered], dtype=pl.String))
+    rows = pl.DataFrame({**dict(zip((*NAMED, "minute"), keys, strict=True)), **values})
+    return rows.with_columns(found.gather(pl.col(name)).alias(name) for name in NAMED)
 
 
 def _totals(values: NDArray[np.generic], begins: NDArray[np.int64]) -> NDArray[np.generic]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from backend.metrics import windows
 from backend.metrics.percentiles import RANKS
-from backend.metrics.reading import LABEL_NAMES, value_of
+from backend.metrics.reading import LABEL_NAMES, readings
 from backend.oal.functions import EXTREMES, Function
 from backend.query.catalog import Catalog, Metric
 from backend.query.mqe.duration import Duration, Step
@@ -64,7 +64,7 @@ def read_series(
     found = found.with_columns(begins.alias("begins"))
     row = np.cumsum(found["begins"].to_numpy()) - 1
     place = (found["start"].to_numpy() - duration.first) // duration.step.value
-    names = found.filter("begins").select(*_SERIES).rows()
+    names = found.lazy().filter("begins").select(*_SERIES).collect().rows()
     values = np.full((len(names), duration.points), math.nan)
     values[row, place] = found["value"].to_numpy()
     metrics = {metric.name: metric for metric in asked}
@@ -105,15 +105,15 @@ def read_values(rows: Rows, metrics: Sequence[Metric], duration: Duration, catal
     """
     # Buckets are those of the zone: they are put together by its clocks, and told by those of UTC.
     ahead = pl.col("minute") + duration.offset
-    found = value_of(
+    found = readings(
         {metric.name: metric.rule for metric in metrics},
-        rows.points.with_columns(ahead),
-        rows.measures.with_columns(ahead),
+        rows.points.lazy().with_columns(ahead),
+        rows.measures.lazy().with_columns(ahead),
         _STEPS[duration.step],
         catalog.compatibility,
     )
     start = (pl.col("minute").cast(pl.Int64) - duration.offset) * 60
-    return found.select(*_SERIES, start.alias("start"), "value")
+    return found.select(*_SERIES, start.alias("start"), "value").collect()
 
 
 def labels_of(metric: Metric, label: str) -> Labels:
