@@ -4,9 +4,11 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from backend.agents.report import Report, read_report
 from backend.ingest.batch import Node
+from backend.ingest.interning import RecentCache
 
 MAXIMUM_AGENTS = 4_096
 MAXIMUM_BYTES = 32 * 1024 * 1024
@@ -16,11 +18,18 @@ LARGEST_REPORT = 98_304
 LONGEST_NAME = 256
 """Characters of a node's and of a cluster's name; what is longer is cut."""
 SILENT_AFTER = 120.0
-"""Seconds after which an agent is silent. Ours send at least every 35, others as often as there is traffic."""
+"""Seconds after which an agent is silent. Ours send a stream at least every 35; others when there is traffic, but tell
+of processes every 20."""
 FORGOTTEN_AFTER = 3_600.0
 """Seconds of silence after which an agent is forgotten."""
 CURRENT = 300.0
 """Seconds for which a report stands against those with an earlier time of the node. Clocks may be set back."""
+_SEVERAL: Final = "several"
+"""Of a connection that a proxy uses for several agents: it says nothing of one of them."""
+
+
+Peer = tuple[str, int]
+"""Address and port of the other end of a connection."""
 
 
 @dataclass(slots=True)
@@ -75,13 +84,16 @@ class AgentBook:
         self._bytes = 0
         self._agents: OrderedDict[tuple[str, str], HeardAgent] = OrderedDict()
         """By cluster and name of the node; who was not heard for the longest time comes first."""
+        self._by_peer: RecentCache[Peer, tuple[str, str] | Literal["several"]] = RecentCache(maximum)
+        """Whose streams came by a connection; _SEVERAL where they are not of one."""
 
-    def hear(self, node: Node, report: bytes | None) -> None:
+    def hear(self, node: Node, report: bytes | None, peer: Peer | None = None) -> None:
         """Take note of a stream.
 
         Args:
             node: Whom it is of.
             report: What the agent tells of itself in it, as it came and known to parse.
+            peer: Whose connection it came by.
         """
         self.heard += 1
         now = self.clock()
@@ -97,6 +109,21 @@ class AgentBook:
         self._agents.move_to_end(name)
         if report is not None:
             self._keep(agent, report, now)
+        if peer is not None and (known := self._by_peer.get(peer)) != name:
+            self._by_peer.put(peer, name if known is None else _SEVERAL)
+
+    def alive(self, peer: Peer) -> None:
+        """Take note of another call by a connection: who sent streams by it is there, with or without logs.
+
+        An agent that tells of itself does so whether it has logs or not, so this says nothing of it.
+        """
+        name = self._by_peer.get(peer)
+        if name is None or name == _SEVERAL:
+            return
+        agent = self._agents.get(name)
+        if agent is not None and agent.report is None:
+            agent.last_heard = self.clock()
+            self._agents.move_to_end(name)
 
     def agents(self) -> list[HeardAgent]:
         """Who was heard lately, by cluster and name."""

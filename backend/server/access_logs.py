@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from backend.agents.book import Peer
 from backend.ingest.batch import Node
 from backend.ingest.batches import StoredBatches
 from backend.ingest.budget import Budget, Lease
@@ -58,7 +59,7 @@ class AccessLogService:
         budget: Shared by all calls.
         period: The times that are believed.
         message_limit: Bytes of one message.
-        hear: Is told which nodes send, each with what its agent tells of itself where it does.
+        hear: Is told which nodes send, each with what its agent tells of itself where it does, and by whose connection.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class AccessLogService:
         budget: Budget | None = None,
         period: Period | None = None,
         message_limit: int = DEFAULT_MESSAGE_LIMIT,
-        hear: Callable[[Node, bytes | None], None] = lambda _node, _report: None,
+        hear: Callable[[Node, bytes | None, Peer | None], None] = lambda _node, _report, _peer: None,
     ) -> None:
         self.sink = sink
         self.budget = budget or Budget()
@@ -109,7 +110,9 @@ class _Collecting:
         self._service = service
         self._call = call
         self._framer = Framer(call.encoding, service.message_limit)
-        self._stream = LogStream(service.interner, service.period, hear=service.hear)
+        self._stream = LogStream(
+            service.interner, service.period, hear=lambda node, report: service.hear(node, report, call.peer)
+        )
         self._unstored: deque[tuple[asyncio.Future[None], int]] = deque()
         self._unstored_bytes = 0
         self._timer: asyncio.TimerHandle | None = None

@@ -183,7 +183,7 @@ class _Opened:
 
     def open(self) -> None:
         """Serve with what is in place now."""
-        companions = {**handlers(self._analysis.presence), **reflection.handlers()}
+        companions = {**handlers(self._analysis.presence, self._agents.alive), **reflection.handlers()}
         calls = {PATH: self._service.collect, **companions}
         self._application.open(calls, self._routes())
 

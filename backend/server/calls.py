@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from backend.agents.book import Peer
 from backend.ingest.framing import Framer
 from backend.ingest.status import CallError, Status
 from backend.server.asgi import Receive
@@ -29,10 +30,12 @@ class Call:
         path: Such as "/skywalking.v3.EBPFAccessLogService/collect".
         metadata: Headers by lower-case name, the last of each.
         receive: Of ASGI.
+        peer: Whose connection it came by; None where that is not known.
     """
 
-    def __init__(self, path: str, metadata: Mapping[str, str], receive: Receive) -> None:
+    def __init__(self, path: str, metadata: Mapping[str, str], receive: Receive, peer: Peer | None = None) -> None:
         self.path = path
+        self.peer = peer
         self.metadata = metadata
         self.complete = False
         """Whether the whole body has been read."""

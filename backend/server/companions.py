@@ -6,12 +6,13 @@ processes keeps services and instances in the store that nobody calls (backend/s
 
 import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from backend.agents.book import Peer
 from backend.entities.ids import instance_id, service_id
 from backend.entities.layers import LAYERS
 from backend.entities.names import NameLimits
@@ -31,6 +32,7 @@ from protos.ebpf.profile_pb2 import EBPFProfilingTaskQuery
 
 MESSAGE_LIMIT = 4 * 1024 * 1024
 
+_Answers = Callable[[Call], Awaitable[Reply]]
 MessageT_co = TypeVar("MessageT_co", bound=Message, covariant=True)
 
 
@@ -46,7 +48,7 @@ async def _read(call: Call, kind: _Parser[MessageT_co]) -> MessageT_co:
         raise CallError(Status.INTERNAL, f"the message cannot be decoded: {error}") from error
 
 
-def _answers_nothing(kind: _Parser[Message]) -> Handler:
+def _answers_nothing(kind: _Parser[Message]) -> _Answers:
     """A handler that takes a message and answers an empty list of commands."""
 
     async def handle(call: Call) -> Reply:
@@ -123,12 +125,28 @@ class ProcessService:
         return Reply(Commands().SerializeToString())
 
 
-def handlers(presence: Presence) -> dict[str, Handler]:
-    """The calls by path."""
+def handlers(presence: Presence, alive: Callable[[Peer], None] = lambda _peer: None) -> dict[str, Handler]:
+    """The calls by path.
+
+    Args:
+        presence: Hears of every process that is reported or still there.
+        alive: Is told by whose connection a call came that was answered.
+    """
     processes = ProcessService(presence)
-    return {
+    answers = {
         "/skywalking.v3.EBPFProcessService/reportProcesses": processes.report,
         "/skywalking.v3.EBPFProcessService/keepAlive": processes.keep_alive,
         "/skywalking.v3.EBPFProfilingService/queryTasks": _answers_nothing(EBPFProfilingTaskQuery),
         "/skywalking.v3.ContinuousProfilingService/queryPolicies": _answers_nothing(ContinuousProfilingPolicyQuery),
     }
+    return {path: _telling(answer, alive) for path, answer in answers.items()}
+
+
+def _telling(answer: _Answers, alive: Callable[[Peer], None]) -> Handler:
+    async def handle(call: Call) -> Reply:
+        reply = await answer(call)
+        if call.peer is not None:
+            alive(call.peer)
+        return reply
+
+    return handle

@@ -73,7 +73,8 @@ class GrpcApplication:
             await _refuse(send, 415, [])
             return
         path: str = scope["path"]
-        call = Call(path, metadata, receive)
+        client = scope.get("client")
+        call = Call(path, metadata, receive, None if client is None else (client[0], client[1]))
         self.handling += 1
         status = Status.CANCELLED
         try:

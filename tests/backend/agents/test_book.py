@@ -60,6 +60,62 @@ def test_silence(clock: Clock) -> None:
     assert agent.is_silent(clock.now + SILENT_AFTER)
 
 
+P, Q = ("127.0.0.1", 1), ("127.0.0.1", 2)
+
+
+def last_heard(book: AgentBook) -> dict[str, float]:
+    return {agent.node: agent.last_heard for agent in book.agents()}
+
+
+def test_who_asks_by_the_connection_of_its_streams_is_there_without_logs(clock: Clock) -> None:
+    book = AgentBook(clock=clock)
+    book.hear(A, None, P)
+    book.hear(B, None, Q)
+    clock.now += SILENT_AFTER
+    book.alive(P)
+    book.alive(("127.0.0.1", 3))
+    assert last_heard(book) == {"a": clock.now, "b": clock.now - SILENT_AFTER}
+    first, second = book.agents()
+    assert (first.is_silent(clock.now), second.is_silent(clock.now)) == (False, True)
+    # It is forgotten by when it was there last, too.
+    clock.now += FORGOTTEN_AFTER - SILENT_AFTER
+    assert names(book) == [("", "a")]
+    book.alive(Q)
+    assert names(book) == [("", "a")]
+
+
+def test_who_tells_of_itself_is_not_there_by_asking_alone(clock: Clock) -> None:
+    book = AgentBook(clock=clock)
+    book.hear(A, serialised(100, 1), P)
+    clock.now += SILENT_AFTER
+    book.alive(P)
+    assert last_heard(book) == {"a": clock.now - SILENT_AFTER}
+
+
+def test_a_connection_of_several_agents_says_nothing_of_one(clock: Clock) -> None:
+    book = AgentBook(clock=clock)
+    for node in (A, B, A):
+        book.hear(node, None, P)
+    book.hear(A, None, Q)
+    clock.now += 10
+    book.alive(P)
+    assert set(last_heard(book).values()) == {clock.now - 10}
+    book.alive(Q)
+    assert last_heard(book) == {"a": clock.now, "b": clock.now - 10}
+
+
+def test_no_more_connections_are_known_than_agents_may_be(clock: Clock) -> None:
+    book = AgentBook(maximum=4, clock=clock)
+    for port in range(100):
+        book.hear(A, None, ("127.0.0.1", port))
+    clock.now += 10
+    book.alive(("127.0.0.1", 0))
+    assert last_heard(book) == {"a": clock.now - 10}
+    book.alive(("127.0.0.1", 99))
+    assert last_heard(book) == {"a": clock.now}
+    assert len(book._by_peer) <= 4
+
+
 def test_one_that_was_silent_for_an_hour_is_forgotten(clock: Clock) -> None:
     book = AgentBook(clock=clock)
     book.hear(A, serialised(1))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.routing import BaseRoute
 
+from backend.agents.book import Peer
 from backend.ingest.batch import LogBatch
 from backend.ingest.sink import LogSink, Overloaded
 from backend.server import reflection
@@ -80,21 +81,26 @@ def application_of(
     routes: Sequence[BaseRoute] = (),
     token: str = "",
     presence: Presence | None = None,
+    alive: Callable[[Peer], None] = lambda _peer: None,
 ) -> BackendApplication:
     application = BackendApplication(Readiness(()), Token(token))
     presence = Presence(MemoryStorage()) if presence is None else presence
-    application.open({PATH: service.collect, **handlers(presence), **reflection.handlers()}, routes)
+    application.open({PATH: service.collect, **handlers(presence, alive), **reflection.handlers()}, routes)
     return application
 
 
 @asynccontextmanager
 async def receiving(
-    service: AccessLogService | LogSink, token: str = "", grace: float = 5.0, presence: Presence | None = None
+    service: AccessLogService | LogSink,
+    token: str = "",
+    grace: float = 5.0,
+    presence: Presence | None = None,
+    alive: Callable[[Peer], None] = lambda _peer: None,
 ) -> AsyncIterator[Receiver]:
     """Run a receiver."""
     if not isinstance(service, AccessLogService):
         service = AccessLogService(service)
-    application = application_of(service, token=token, presence=presence)
+    application = application_of(service, token=token, presence=presence, alive=alive)
     listener = listen("127.0.0.1", 0, "--grpc-port")
     async with serving(application, [listener], grace):
         yield Receiver(service, application, listener)

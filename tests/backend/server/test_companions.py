@@ -4,8 +4,10 @@ import hashlib
 import grpc
 import pytest
 
+from backend.agents.book import SILENT_AFTER, AgentBook
 from backend.entities import ids
 from backend.entities.names import NameLimits
+from backend.server.access_logs import AccessLogService
 from backend.server.companions import process_id
 from backend.server.presence import Presence
 from backend.storage.interface import Instance, Service
@@ -14,6 +16,8 @@ from protos.common.command_pb2 import Commands
 from protos.ebpf import continuous_pb2 as continuous
 from protos.ebpf import process_pb2 as process
 from protos.ebpf import profile_pb2 as profile
+from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
+from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from protos.ebpf.continuous_pb2_grpc import ContinuousProfilingServiceStub
 from protos.ebpf.process_pb2_grpc import EBPFProcessServiceStub
 from protos.ebpf.profile_pb2_grpc import EBPFProfilingServiceStub
@@ -120,6 +124,25 @@ async def test_what_an_agent_asks_for_is_answered_with_no_commands() -> None:
             await ContinuousProfilingServiceStub(channel).queryPolicies(continuous.ContinuousProfilingPolicyQuery()),
         ]
     assert answers == [Commands()] * 3
+
+
+async def test_an_agent_without_logs_is_there_as_long_as_it_asks_by_the_connection_of_its_streams() -> None:
+    now = 1_000.0
+    book = AgentBook(clock=lambda: now)
+    service = AccessLogService(Full(), hear=book.hear)
+    named = EBPFAccessLogMessage(node={"name": "quiet"})
+    async with (
+        receiving(service, alive=book.alive) as receiver,
+        grpc.aio.insecure_channel(receiver.address, [("grpc.use_local_subchannel_pool", 1)]) as own,
+        grpc.aio.insecure_channel(receiver.address, [("grpc.use_local_subchannel_pool", 1)]) as other,
+    ):
+        await EBPFAccessLogServiceStub(own).collect([named], timeout=30)
+        heard = []
+        for channel in (other, own):
+            now += SILENT_AFTER
+            await EBPFProcessServiceStub(channel).keepAlive(process.EBPFProcessPingPkgList(), timeout=30)
+            heard += [(agent.node, agent.last_heard, agent.is_silent(now)) for agent in book.agents()]
+    assert heard == [("quiet", 1_000.0, True), ("quiet", 1_240.0, False)]
 
 
 async def test_a_message_that_cannot_be_decoded_is_internal() -> None:
