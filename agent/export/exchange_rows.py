@@ -99,7 +99,8 @@ class ExchangeRows:
     def add(self, told: Iterable[Told], views: dict[int, View]) -> None:
         """Take exchanges on; `views` becomes the connection of each, by its number."""
         pack, paths, hosts, callers = _ROW.pack, self._paths, self._hosts, self._callers
-        for view, exchange, requests, is_tls in told:
+        for item in told:
+            view, exchange = item.view, item.exchange
             number, request, response, trace = view.number, exchange.request, exchange.response, exchange.trace
             views[number] = view
             name = 0
@@ -134,9 +135,9 @@ class ExchangeRows:
                 exchange.status,
                 method,
                 exchange.version,
-                requests,
+                item.requests,
                 not exchange.is_last,
-                is_tls,
+                item.is_tls,
             )
 
     def table(self) -> Exchanges:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from msgspec import Struct
+
 from agent.protocols.exchange import Piece
 from agent.protocols.http2_frames import END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITY, header_fragment
 from agent.protocols.http2_losses import Loss
@@ -12,19 +14,16 @@ MAXIMUM_BLOCK = 256 * 1024
 _AROUND = END_HEADERS | PADDED | PRIORITY  # what says that there is more to a frame than a block, or to a block
 
 
-class BlockHead:
+class BlockHead(Struct, eq=False, gc=False):
     """What the first frame of a header block says beside the block."""
 
-    __slots__ = ("began", "ends", "promised", "stream")
-
-    def __init__(self, stream: int, promised: int | None, *, ends: bool, began: Piece) -> None:
-        self.stream = stream
-        self.promised = promised
-        """None with HEADERS; with PUSH_PROMISE the promised stream, 0 when that is not known."""
-        self.ends = ends
-        """Whether it ends the flow's half of the stream."""
-        self.began = began
-        """The piece with its first byte."""
+    stream: int
+    promised: int | None
+    """None with HEADERS; with PUSH_PROMISE the promised stream, 0 when that is not known."""
+    ends: bool
+    """Whether it ends the flow's half of the stream."""
+    began: Piece
+    """The piece with its first byte."""
 
 
 class BlockCollector:

@@ -34,6 +34,7 @@ class Conversation:
         "_served",
         "_thread",
         "_writes",
+        "is_over",
         "is_shared",
         "protocol",
         "requests",
@@ -68,6 +69,8 @@ class Conversation:
         self.protocol = ConversationProtocol.HTTP2 if is_http2 else ConversationProtocol.HTTP1
         """What it is read as at the moment."""
         self._parser: Parser = _parser(fragment, losses)
+        self.is_over = False
+        """Whether no more of its bytes are wanted."""
         self._served: dict[int, tuple[int, Exchange]] = {}
         self._thread = fragment.thread
         facts = view.process.facts
@@ -78,11 +81,6 @@ class Conversation:
     def is_busy(self) -> bool:
         """Whether an exchange has begun and not ended."""
         return self._parser.is_busy
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no more of its bytes are wanted."""
-        return self._parser.ended is not None
 
     @property
     def is_waiting(self) -> bool:
@@ -110,6 +108,7 @@ class Conversation:
     def end(self, look: int) -> list[Exchange]:
         """The connection has ended; the exchanges that end with it."""
         told = self.settle(look + 1) + self._told(self._parser.end())
+        self.is_over = self._parser.ended is not None
         self._forget_served(0)
         return told
 
@@ -119,16 +118,22 @@ class Conversation:
             return told
         for thread, piece in pieces:
             parser = self._parser
-            told += self._told(parser.feed(flow, piece))
+            ended = parser.feed(flow, piece)
+            if ended:
+                told += self._told(ended)
             for exchange in parser.begun:
                 self._begun(thread, exchange)
             if parser.ended is not None:
                 told += self._upgrade()
-                if self._parser.ended is not None:
+                self.is_over = self._parser.ended is not None
+                if self.is_over:
                     break
         if self._served:
             # Some requests are never told, because something of them was lost: they must not be served forever.
-            self._forget_served(SERVED if self._parser.is_busy else 0)
+            if not self._parser.is_busy:
+                self._forget_served(0)
+            elif len(self._served) > SERVED:
+                self._forget_served(SERVED)
         return told
 
     def _begun(self, thread: int, exchange: Exchange) -> None:

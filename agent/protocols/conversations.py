@@ -2,7 +2,8 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from agent.connections.grouping import socket_key
 from agent.connections.state import ViewState
@@ -29,7 +30,7 @@ _Key = tuple[int, int]
 """View.number and TLS session."""
 
 
-class Told(NamedTuple):
+class Told(Struct, frozen=True, gc=False):
     """An exchange and where it was."""
 
     view: View
@@ -136,6 +137,7 @@ class Conversations:
                 yield conversation
 
     def _take(self, fragment: Fragment, look: int, told: list[Told]) -> None:
+        session, protocol = fragment.session, fragment.protocol
         view = self._table.get(socket_key(fragment.process, fragment.inode))
         if view is None:
             if look < self._look or len(self._orphans) >= ORPHANS:
@@ -143,15 +145,17 @@ class Conversations:
             else:
                 self._orphans.append((look, fragment))
             return
-        if fragment.session or fragment.protocol == _TLS:
+        if session or protocol == _TLS:
             view.is_tls = True
-        if fragment.protocol not in _READ:
+        if protocol not in _READ:
             return
-        key = (view.number, fragment.session)
-        conversation = self._conversations.get(key)
-        if conversation is None:
+        key = (view.number, session)
+        conversations = self._conversations
+        if key in conversations:
+            conversations.move_to_end(key)
+            conversation = conversations[key]
+        else:
             conversation = self._open(key, view, fragment)
-        self._conversations.move_to_end(key)
         self._collect(conversation, conversation.take(fragment, look), told)
         if conversation.is_waiting:
             self._waiting[key] = conversation

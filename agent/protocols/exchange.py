@@ -1,9 +1,10 @@
 """What a parser of a protocol reads, and what it makes of it: pieces of two streams of bytes in, exchanges out."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 
 class Flow(IntEnum):
@@ -19,8 +20,11 @@ RESPONSES: Final = Flow.RESPONSES
 # enumeration takes ten times as long (Python 3.11), and an exchange would do that a dozen times.
 
 
-@dataclass(slots=True)  # not frozen: that would triple the cost of making one, which every call does
-class Piece:
+# What every call or exchange makes some of are Structs: they are made in less than half the time that dataclasses take.
+# None of them refers back to what refers to it, so the garbage collector need not look at them.
+
+
+class Piece(Struct, gc=False):
     """Bytes that one call moved, next in their stream; a call may come as several pieces. Not to be changed."""
 
     first_ns: int
@@ -49,8 +53,7 @@ class TraceProvider(IntEnum):
     SKYWALKING = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True, gc=False):
     """The trace that a request belongs to, by its headers."""
 
     provider: TraceProvider
@@ -59,8 +62,7 @@ class TraceContext:
     span_id: str
 
 
-@dataclass(slots=True)
-class Half:
+class Half(Struct, gc=False):
     """The request of an exchange, or its response."""
 
     first_ns: int = 0
@@ -84,8 +86,7 @@ class Half:
         self.last_ns, self.last_call_ns = piece.last_ns, piece.call_ns
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct, gc=False):
     """A request with its response. Interim responses (1xx) belong to the final one's header bytes."""
 
     version: Version

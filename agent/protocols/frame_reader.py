@@ -1,8 +1,9 @@
 """One flow of an HTTP/2 connection (RFC 9113 4): pieces in, header blocks, parts of bodies and control frames out."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from agent.protocols.block_collector import MAXIMUM_BLOCK, BlockCollector, BlockHead
 from agent.protocols.exchange import Flow, Piece

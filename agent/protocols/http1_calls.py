@@ -6,7 +6,10 @@ connection that pipelines is given up; only one that had not shown it before byt
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.protocols.exchange import Ended, Exchange
 from agent.protocols.http1_losses import Loss
@@ -33,8 +36,7 @@ class Limits:
     """Calls that begin with neither, until a connection of which nothing was ever understood is given up."""
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(Struct, eq=False, gc=False):
     """A request, and what has come of its response."""
 
     exchange: Exchange

@@ -1,9 +1,11 @@
 """A stream of HTTP/2 (RFC 9113 5 and 8) on its way to an exchange."""
 
+from msgspec import Struct
+
 from agent.protocols.exchange import REQUESTS, Exchange, Flow, Piece, Version
 from agent.protocols.header_blocks import Block
 from agent.protocols.http2_losses import Loss
-from agent.protocols.trace_context import trace_context
+from agent.protocols.trace_context import TRACE_FIELDS, trace_context
 
 MAXIMUM_PATH = 4_096
 """Characters of a path that are kept."""
@@ -16,39 +18,25 @@ _STATUS_DIGITS = 3
 _GRPC_DIGITS = 9
 
 
-class Stream:
+class Stream(Struct, eq=False, gc=False):
     """What is known of one stream while it is open."""
 
-    __slots__ = (
-        "exchange",
-        "has_request",
-        "has_response",
-        "is_doubtful",
-        "request_ended",
-        "response_ended",
-        "since_ns",
-        "slices",
-        "status_loss",
-        "untold",
-    )
-
-    def __init__(self, exchange: Exchange, since_ns: int) -> None:
-        self.exchange = exchange
-        self.has_request = False
-        """Whether the request's header fields have come."""
-        self.has_response = False
-        """Whether header fields have come that may be those of the final response."""
-        self.request_ended = False
-        self.response_ended = False
-        self.is_doubtful = False
-        """Whether its response, or its end, may have passed unseen."""
-        self.untold: Loss | None = None
-        """Why it will not be told."""
-        self.status_loss: Loss | None = None
-        """Why the status is not known, when there was a response without."""
-        self.since_ns = since_ns
-        """CLOCK_MONOTONIC of its beginning or its last slice."""
-        self.slices = 0
+    exchange: Exchange
+    since_ns: int
+    """CLOCK_MONOTONIC of its beginning or its last slice."""
+    has_request: bool = False
+    """Whether the request's header fields have come."""
+    has_response: bool = False
+    """Whether header fields have come that may be those of the final response."""
+    request_ended: bool = False
+    response_ended: bool = False
+    is_doubtful: bool = False
+    """Whether its response, or its end, may have passed unseen."""
+    untold: Loss | None = None
+    """Why it will not be told."""
+    status_loss: Loss | None = None
+    """Why the status is not known, when there was a response without."""
+    slices: int = 0
 
     @property
     def loss(self) -> Loss | None:
@@ -96,7 +84,8 @@ class Stream:
         exchange.method = method[:MAXIMUM_NAME]
         exchange.path = path.partition("?")[0][:MAXIMUM_PATH]
         exchange.host = (host or "")[:MAXIMUM_NAME]
-        exchange.trace = trace_context(fields)
+        if not TRACE_FIELDS.isdisjoint(fields):
+            exchange.trace = trace_context(fields)
 
     def take_response(self, block: Block, *, ends: bool) -> None:
         """Take header fields of the response: interim, final or trailers."""

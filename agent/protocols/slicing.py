@@ -1,6 +1,6 @@
 """Slices of exchanges that go on for long, so that what they move is told while they move it."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from agent.protocols.exchange import Exchange, Half
 

@@ -85,19 +85,11 @@ class Stream:
 
     def add(self, fragment: Fragment, look: int) -> list[ThreadPiece]:
         """Take a fragment; the pieces that are next in the stream. `look` numbers the looks at the ring."""
-        size = fragment.call_bytes
-        if (
-            fragment.position == self._expected
-            and fragment.length == size
-            and size
-            and not self.early
-            and not self._partial
-        ):
+        start_ns, end_ns, _, _, _, position, size, _, _, thread, length, kind, _, _, _, data = fragment
+        if position == self._expected and length == size and size and not self.early and not self._partial:
             # Nearly every call: it is captured whole, and its turn has come.
-            self._expected = (fragment.position + size) % self._modulus
-            start_ns, end_ns = fragment.start_ns, fragment.end_ns
-            first_ns = start_ns if fragment.kind == _WRITE else end_ns
-            return [(fragment.thread, Piece(first_ns, end_ns, start_ns, size, fragment.data))]
+            self._expected = (position + size) % self._modulus
+            return [(thread, Piece(start_ns if kind == _WRITE else end_ns, end_ns, start_ns, size, data))]
         call = self._completed(fragment, look)
         if call is None:
             return []

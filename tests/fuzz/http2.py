@@ -7,7 +7,8 @@ Run for a while with
 
 import random
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from agent.protocols.block_collector import MAXIMUM_BLOCK
 from agent.protocols.exchange import Exchange, Flow, Piece

@@ -3,9 +3,10 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hpack import NeverIndexedHeaderTuple
+from msgspec.structs import replace
 
 from agent.protocols.exchange import Exchange, Flow, Piece, TraceContext, TraceProvider, Version
 from agent.protocols.http2_frames import PREFACE, FrameFlag, FrameKind, Setting

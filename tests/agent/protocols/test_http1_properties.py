@@ -1,11 +1,11 @@
 """Whatever the exchanges, however their bytes are cut and whatever of them is missed."""
 
 from collections import Counter
-from dataclasses import replace
 
 import h11
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.protocols.exchange import Exchange, Flow, Piece, Version
 from agent.protocols.http1 import Http1Parser
