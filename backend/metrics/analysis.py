@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch, LogKind
+from backend.ingest.distinct import distinct, distinct_pairs, numbered
 from backend.ingest.merging import merged
 from backend.metrics.devices import DEVICES, devices
-from backend.metrics.distinct import distinct, distinct_pairs, numbered
 from backend.metrics.exchanges import LongExchanges, Methods, derive
 from backend.metrics.known_flows import CAUSES, KnownFlows
 from backend.oal.compiler import Program

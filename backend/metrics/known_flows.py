@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from backend.entities.endpoints import ABANDONED
 from backend.entities.resolution import MAXIMUM_CONNECTIONS, Flow, Resolver, Unusable
 from backend.ingest.batch import Connection
-from backend.metrics.distinct import numbered
+from backend.ingest.distinct import numbered
 from backend.metrics.sightings import Sightings
 from backend.oal.compiler import Program
 from backend.oal.flows import DescribedFlows, FlowDescriber

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backend.entities.resolution import LAYER, Flow, Related
 from backend.ingest.batch import DetectPoint
-from backend.metrics.distinct import distinct_pairs
+from backend.ingest.distinct import distinct_pairs
 from backend.storage.interface import Endpoint, Instance, Relation, Service
 
 T = TypeVar("T")

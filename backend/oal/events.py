@@ -1,6 +1,6 @@
 """The first stage of metrics: what the logs of one event type add up to, by flow and minute.
 
-What is added up are terms; two metrics that need the same term share it.
+Two metrics that need the same total share it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ from backend.oal.buckets import buckets_of
 from backend.oal.flows import FlowColumns
 from backend.oal.functions import APDEX_TOLERATED
 from backend.oal.logs import EventLogs, LogColumns, Number, with_known
-from backend.oal.terms import Terms, as_text
+from backend.oal.terms import as_text
+from backend.oal.totals import Groups, Merge, Totals
 from backend.oal.values import Condition, Value
 
 
@@ -49,7 +50,7 @@ class Event:
         self._flows = flows
         self._logs = LogColumns(kind, flows, zeros_are_values=zeros_are_values)
         self._spreads: dict[object, _Spread] = {}
-        self.terms = Terms("t")
+        self.totals = Totals("t")
 
     @property
     def columns(self) -> Sequence[str]:
@@ -59,21 +60,21 @@ class Event:
     def logs(self, conditions: Sequence[Condition]) -> str:
         """The number of logs that meet the conditions."""
         if not conditions:
-            return self.terms.name(("logs",), pl.len().cast(pl.Int64))
-        return self.terms.name(("logs", *_keys(conditions)), _total(self._logs.all(conditions)))
+            return self.totals.name(("logs",), pl.lit(1, pl.Int64))
+        return self.totals.name(("logs", *_keys(conditions)), self._logs.all(conditions))
 
     def count(self, conditions: Sequence[Condition]) -> str:
         """The number of logs that meet the conditions and count as one."""
         if self._logs.calls is None:
             return self.logs(conditions)
-        return self.terms.name(("count", *_keys(conditions)), _total(self._logs.counted(conditions)))
+        return self.totals.name(("count", *_keys(conditions)), self._logs.counted(conditions))
 
     def sum(self, value: Value, conditions: Sequence[Condition]) -> str:
         """The sum of a value over the logs that meet the conditions."""
         column = self._logs.number(value).expression
         if conditions:
             column = pl.when(self._logs.all(conditions)).then(column).otherwise(0)
-        return self.terms.name(("sum", value.key, *_keys(conditions)), column.sum())
+        return self.totals.name(("sum", value.key, *_keys(conditions)), column)
 
     def present(self, value: Value, conditions: Sequence[Condition]) -> str:
         """How many of the logs that meet the conditions add to the sum of the value."""
@@ -87,11 +88,12 @@ class Event:
 
     def least(self, value: Value, conditions: Sequence[Condition]) -> str:
         """The least value of the logs that meet the conditions; null where none has one."""
-        return self.terms.name(("least", value.key, *_keys(conditions)), self._only(value, conditions).min())
+        return self.totals.name(("least", value.key, *_keys(conditions)), self._only(value, conditions), Merge.LEAST)
 
     def greatest(self, value: Value, conditions: Sequence[Condition]) -> str:
         """The greatest, likewise."""
-        return self.terms.name(("greatest", value.key, *_keys(conditions)), self._only(value, conditions).max())
+        key = ("greatest", value.key, *_keys(conditions))
+        return self.totals.name(key, self._only(value, conditions), Merge.GREATEST)
 
     def apdex(self, value: Value, status: Value, service: FlowAttribute, conditions: Sequence[Condition]) -> str:
         """Twice the satisfied and once the tolerating ones of the logs that meet the conditions."""
@@ -104,8 +106,10 @@ class Event:
         if number.known is not None:
             good &= number.known
         taken = number.expression
-        total = _total(good & (taken <= limit)) + _total(good & (taken <= limit * APDEX_TOLERATED))
-        return self.terms.name(("apdex", value.key, status.key, threshold, *_keys(conditions)), total)
+        satisfied, tolerated = good & (taken <= limit), good & (taken <= limit * APDEX_TOLERATED)
+        # Who is satisfied tolerates, too.
+        total = satisfied.cast(pl.Int64) + tolerated.cast(pl.Int64)
+        return self.totals.name(("apdex", value.key, status.key, threshold, *_keys(conditions)), total)
 
     def by_bucket(self, value: Value, conditions: Sequence[Condition]) -> object:
         """The logs that meet the conditions and count as one, by bucket of the value; the key of its frame."""
@@ -141,17 +145,18 @@ class Event:
         """
         frame = self._logs.frame(logs, described)
         spreads = {key: _aggregated(frame, spread) for key, spread in self._spreads.items()}
-        return Aggregated(frame.group_by("flow", "minute").agg(self.terms.expressions), spreads)
+        groups = Groups(logs.flow, logs.minute, len(described))
+        return Aggregated(self.totals.by_group(frame, groups, "flow"), spreads)
 
     def described(self) -> list[str]:
         """Everything that is added up, as polars writes it."""
         spreads = [f"by {as_text(spread.label)}, where {as_text(spread.chosen)}" for spread in self._spreads.values()]
-        expressions = (*self._logs.derived.expressions, *self.terms.expressions)
+        expressions = (*self._logs.derived.expressions, *self.totals.expressions)
         return [*map(as_text, expressions), *spreads]
 
     def _known(self, number: Number, conditions: Sequence[Condition]) -> str:
         known = self._logs.met(number, conditions)
-        return self.terms.name(("present", number.known_key, *_keys(conditions)), _total(known))
+        return self.totals.name(("present", number.known_key, *_keys(conditions)), known)
 
     def _only(self, value: Value, conditions: Sequence[Condition]) -> pl.Expr:
         """A value where it is known and the conditions are met; null elsewhere."""
@@ -179,10 +184,6 @@ def _aggregated(frame: pl.DataFrame, spread: _Spread) -> pl.DataFrame:
     if spread.is_bucketed:
         rows = rows.with_columns(pl.Series("label", buckets_of(rows["label"].to_numpy())))
     return rows.group_by("flow", "minute", "label").agg(pl.col("summation").sum(), pl.col("count").sum())
-
-
-def _total(condition: pl.Expr) -> pl.Expr:
-    return condition.sum().cast(pl.Int64)
 
 
 def _keys(conditions: Sequence[Condition]) -> tuple[object, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ from backend.entities.resolution import Flow
 from backend.oal.apdex import ApdexThresholds
 from backend.oal.attributes import COLUMN_TYPES, FlowAttribute
 from backend.oal.sources import Source
+from backend.storage.entity_ids import EntityIds
 
 NO_ENTITY = -1
 """Instead of an entity's number: the flow counts for none."""
@@ -23,8 +23,8 @@ class DescribedFlows:
 
     columns: pl.DataFrame
     """One row per flow. An entity is a number, or NO_ENTITY."""
-    entities: Mapping[str, pl.Series]
-    """By column of entities: the ids that its numbers stand for."""
+    entities: Mapping[str, EntityIds]
+    """By column of entities: what its numbers stand for, among others."""
 
 
 class FlowColumns:
@@ -77,54 +77,39 @@ class FlowDescriber:
         self._attributes = dict(attributes)
         self._limits = dict(limits)
         self._thresholds = thresholds
-        self._numbers: dict[str, dict[str, int]] = {name: {} for name in sources}
-        self._described = self._describe([])
+        self._ids = {name: EntityIds() for name in sources}
+        self._entities = {_column(name): ids for name, ids in self._ids.items()}
+        self._columns = self._describe([])
         self._count = 0
 
     def take(self, flows: Sequence[Flow]) -> None:
         """Take more flows; their numbers follow those of the flows before."""
         self._count += len(flows)
         if flows:
-            more, before = self._describe(flows), self._described
-            entities = {name: pl.concat([before.entities[name], more.entities[name]]) for name in before.entities}
-            self._described = DescribedFlows(pl.concat([before.columns, more.columns], rechunk=True), entities)
+            self._columns = pl.concat([self._columns, self._describe(flows)], rechunk=True)
 
     def __len__(self) -> int:
         return self._count
 
     def describe(self, numbers: NDArray[np.int64]) -> DescribedFlows:
-        """The flows of these numbers, in their order, and no other entities than theirs."""
-        if not self._sources:
-            return self._described
-        columns, entities = self._described.columns[numbers], dict[str, pl.Series]()
-        for name, ids in self._described.entities.items():
-            codes = columns[name].to_numpy()
-            # The last place is that of NO_ENTITY.
-            used = np.zeros(len(ids) + 1, np.bool_)
-            used[codes] = True
-            used[NO_ENTITY] = False
-            place = np.cumsum(used, dtype=np.int32) - np.int32(1)
-            place[NO_ENTITY] = NO_ENTITY
-            columns = columns.with_columns(pl.Series(name, place[codes]))
-            entities[name] = ids.gather(np.flatnonzero(used))
-        return DescribedFlows(columns, entities)
+        """The flows of these numbers, each once, in the order of numbers."""
+        is_all = len(numbers) == self._count or not self._sources
+        return DescribedFlows(self._columns if is_all else self._columns[numbers], self._entities)
 
-    def _describe(self, flows: Sequence[Flow]) -> DescribedFlows:
-        """Some flows, and the entities that no flow before them had; entities are numbered on."""
-        columns, entities = dict[str, pl.Series](), dict[str, pl.Series]()
+    def _describe(self, flows: Sequence[Flow]) -> pl.DataFrame:
+        """Some flows, one row each."""
+        columns = dict[str, pl.Series]()
         for name, source in self._sources.items():
-            column, numbers = _column(name), self._numbers[name]
-            before = len(numbers)
-            ids = [source.entity(flow) for flow in flows]
-            codes = [NO_ENTITY if text is None else numbers.setdefault(text, len(numbers)) for text in ids]
-            columns[column] = pl.Series(codes, dtype=pl.Int32)
-            entities[column] = pl.Series(list(islice(numbers, before, None)), dtype=pl.String)
+            number = self._ids[name].number
+            entities = map(source.entity, flows)
+            codes = [NO_ENTITY if entity is None else number(entity) for entity in entities]
+            columns[_column(name)] = pl.Series(codes, dtype=pl.Int32)
         for attribute, name in self._attributes.items():
             columns[name] = pl.Series([attribute.of(flow) for flow in flows], dtype=COLUMN_TYPES[attribute.kind])
         for attribute, name in self._limits.items():
             of = self._thresholds.of
             columns[name] = pl.Series([of(str(attribute.of(flow))) for flow in flows], dtype=pl.Int64)
-        return DescribedFlows(pl.DataFrame(columns), entities)
+        return pl.DataFrame(columns)
 
 
 def _column(source: str) -> str:

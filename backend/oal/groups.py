@@ -15,6 +15,7 @@ from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Functi
 from backend.oal.labels import Labels
 from backend.oal.sources import Source
 from backend.oal.terms import Terms, as_text
+from backend.oal.totals import Groups, Merge, Totals
 from backend.oal.values import Condition, Value
 from backend.storage.blocks import KEYS, NO_COUNT, Block, Place
 from backend.storage.interface import MeasureSchema
@@ -61,7 +62,7 @@ class Group:
         self._event = event
         self._flows = flows
         self._entity = flows.entity(source)
-        self.terms = Terms("s")
+        self.totals = Totals("s")
         self.predicates = Terms("p")
         self.sums: list[Sums] = []
         self._extremes: list[_Extremes] = []
@@ -92,17 +93,16 @@ class Group:
     def _extreme(
         self, definition: Definition, value: Value, of_logs: Sequence[Condition], of_flows: Sequence[Condition]
     ) -> _Extremes:
-        def over_flows(term: str, merge: str) -> str:
-            column = self._chosen(term, of_flows, pl.lit(None))
-            merged = column.min() if merge == "min" else column.max()
-            return self.terms.name((merge, term, *(condition.key for condition in of_flows)), merged)
+        def over_flows(term: str, merge: Merge) -> str:
+            key = (merge, term, *(condition.key for condition in of_flows))
+            return self.totals.name(key, self._chosen(term, of_flows, pl.lit(None)), merge)
 
         return _Extremes(
             definition,
             self._total(self._event.sum(value, of_logs), of_flows),
             self._total(self._event.present(value, of_logs), of_flows),
-            over_flows(self._event.least(value, of_logs), "min"),
-            over_flows(self._event.greatest(value, of_logs), "max"),
+            over_flows(self._event.least(value, of_logs), Merge.LEAST),
+            over_flows(self._event.greatest(value, of_logs), Merge.GREATEST),
         )
 
     def _sums(self, definition: Definition, of_logs: Sequence[Condition], of_flows: Sequence[Condition]) -> Sums:
@@ -139,14 +139,14 @@ class Group:
         """How many of the logs that meet the conditions, and count as one, meet another."""
         met = match.is_met_by_type(self._kind)
         if met is False:
-            return self.terms.name(("none",), pl.lit(0, pl.Int64))
+            return self.totals.name(("none",), pl.lit(0, pl.Int64))
         if met or match.is_of_flow:
             return self._total(self._event.count(of_logs), [*of_flows, *([] if met else [match])])
         return self._total(self._event.count([*of_logs, match]), of_flows)
 
     def _total(self, term: str, of_flows: Sequence[Condition]) -> str:
         keys = (condition.key for condition in of_flows)
-        return self.terms.name(("sum", term, *keys), self._chosen(term, of_flows, pl.lit(0)).sum())
+        return self.totals.name(("sum", term, *keys), self._chosen(term, of_flows, pl.lit(0)))
 
     def _chosen(self, term: str, of_flows: Sequence[Condition], otherwise: pl.Expr) -> pl.Expr:
         """A term of the flows that meet conditions, and something else for others.
@@ -170,11 +170,14 @@ class Group:
 
     def described(self) -> list[str]:
         """Which flows count, and everything that is added up, as polars writes it."""
-        return [as_text(expression) for expression in (*self.predicates.expressions, *self.terms.expressions)]
+        return [as_text(expression) for expression in (*self.predicates.expressions, *self.totals.expressions)]
 
     def aggregate(self, sums: pl.DataFrame, flows: DescribedFlows) -> pl.DataFrame:
         """One row per entity and minute that has logs; entities are numbers."""
-        return self._with_entities(sums, flows).group_by(KEYS).agg(self.terms.expressions)
+        entities = flows.entities[self._entity]
+        rows = self._with_entities(sums, flows)
+        groups = Groups(rows["entity"].to_numpy(), rows["minute"].to_numpy(), len(entities))
+        return self.totals.by_group(rows, groups, "entity")
 
     def blocks(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[Block]:
         """Sums of the metrics that are of this event type alone."""
@@ -199,8 +202,7 @@ class Group:
             )
             for sums in metrics
         )
-        values = aggregated.select(*KEYS, *(pl.col(name).cast(pl.Int64) for name in used))
-        yield Block(places, flows.entities[self._entity], values)
+        yield Block(places, flows.entities[self._entity], aggregated[[*KEYS, *used]])
 
     def measures(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
         """Columns of MeasureSchema, one row per metric that is a measure, entity and minute that has a value."""
@@ -235,4 +237,6 @@ class Group:
     def _with_entities(self, rows: pl.DataFrame, flows: DescribedFlows) -> pl.DataFrame:
         """Rows of flows that count for an entity, with its number and what is known of the flow."""
         described = flows.columns.select(pl.col(self._entity).alias("entity"), *self.predicates.expressions)
-        return pl.concat([rows, described[rows["flow"]]], how="horizontal").filter(pl.col("entity") != NO_ENTITY)
+        rows = rows.hstack(described[rows["flow"]])
+        counted = rows["entity"] != NO_ENTITY
+        return rows if counted.all() else rows.filter(counted)

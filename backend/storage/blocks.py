@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backend.storage.entity_ids import EntityIds
+
 NO_COUNT = -1
 """Place.counted of a metric that has none."""
 KEYS = ("entity", "minute")
@@ -34,10 +36,10 @@ class Block:
     """Sums of some metrics of entities of one kind."""
 
     places: tuple[Place, ...]
-    entities: pl.Series
-    """Ids, of which some may have no sums."""
+    entities: EntityIds
+    """Those that have sums are among them."""
     sums: pl.DataFrame
-    """One row per entity and minute. Columns: entity (pl.Int32, an index into `entities`), minute (pl.Int32), and
+    """One row per entity and minute. Columns: entity (pl.Int32, a number of `entities`), minute (pl.Int32), and
     values (pl.Int64, of any names)."""
 
     @property

@@ -53,17 +53,18 @@ _Stored = tuple[int, int, bytes]
 
 def write_blocks(cursor: duckdb.DuckDBPyConnection, blocks: Sequence[Block], writer: int, names: Names) -> None:
     """Write blocks of a writer that has written none before."""
-    numbers: dict[int, NDArray[np.int32]] = {}
     made: list[tuple[int, int, int, pl.DataFrame]] = []
     for block in blocks:
         # Questions look for the number of a metric, so that it has one from now on.
         layout, *_ = names.number(cursor, [_text(block.places), NO_LABEL, *(place.metric for place in block.places)])
-        if id(block.entities) not in numbers:
-            numbers[id(block.entities)] = names.number(cursor, block.entities.to_list())
         values = {f"{index}": block.sums[name] for index, name in enumerate(block.sums.columns[len(KEYS) :])}
-        columns = {"minute": block.sums["minute"], _ENTITY: numbers[id(block.entities)][block.sums[_ENTITY].to_numpy()]}
-        for (minute,), of_minute in pl.DataFrame(columns | values).partition_by("minute", as_dict=True).items():
-            made.append((int(minute), int(layout), writer, of_minute.drop("minute")))
+        entities = names.number_entities(cursor, block.entities, block.sums[_ENTITY].to_numpy())
+        sums = pl.DataFrame({_ENTITY: entities} | values)
+        minute = block.sums["minute"]
+        minutes = minute.unique().to_list()
+        for each in minutes:
+            of_minute = sums if len(minutes) == 1 else sums.filter(minute == each)
+            made.append((int(each), int(layout), writer, of_minute))
     _insert(cursor, made)
 
 
@@ -296,7 +297,8 @@ def _only(wanted: Sequence[Place]) -> tuple[list[Place], list[str]]:
     return [Place(metric, *(new[at] for at in ats)) for metric, *ats in wanted], [f"{at}" for at in used]
 
 
-def _text(places: Sequence[Place]) -> str:
+@lru_cache(256)
+def _text(places: tuple[Place, ...]) -> str:
     return json.dumps(places, ensure_ascii=False, separators=(",", ":"))
 
 

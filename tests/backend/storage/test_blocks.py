@@ -1,6 +1,7 @@
 import polars as pl
 
 from backend.storage.blocks import NO_COUNT, Block, Place
+from backend.storage.entity_ids import EntityIds
 from backend.storage.interface import Flush, MetricSchema
 
 SCHEMA = {"entity": pl.Int32, "minute": pl.Int32, "s": pl.Int64, "t": pl.Int64, "logs": pl.Int64}
@@ -17,18 +18,18 @@ ROWS = [
 
 
 def test_a_block_has_a_row_for_each_metric_and_entity_that_has_logs() -> None:
-    rows = Block(PLACES, pl.Series(["a", "b", "nobody"]), SUMS).rows()
+    rows = Block(PLACES, EntityIds(["a", "b", "nobody"]), SUMS).rows()
     assert rows.schema == MetricSchema
     assert rows.rows() == ROWS
 
 
 def test_a_block_without_rows_or_metrics_has_none() -> None:
-    for block in (Block(PLACES, pl.Series(["a"]), SUMS.clear()), Block((), pl.Series(["a", "b"]), SUMS)):
+    for block in (Block(PLACES, EntityIds(["a"]), SUMS.clear()), Block((), EntityIds(["a", "b"]), SUMS)):
         assert block.rows().schema == MetricSchema
         assert block.rows().is_empty()
 
 
 def test_the_rows_of_a_flush_are_its_own_and_those_of_its_blocks() -> None:
     own = pl.DataFrame([("p", "3", "a", 7, 1, 0)], MetricSchema, orient="row")
-    block = Block(PLACES, pl.Series(["a", "b"]), SUMS)
+    block = Block(PLACES, EntityIds(["a", "b"]), SUMS)
     assert Flush("w", own, blocks=[block, block]).rows.rows() == [("p", "3", "a", 7, 1, 0), *ROWS, *ROWS]

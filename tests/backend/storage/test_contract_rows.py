@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from backend.storage.blocks import Block, Place
+from backend.storage.entity_ids import EntityIds
 from backend.storage.interface import FOREVER, Flush, MeasureSchema, MetricSchema, Precision, Retention, Storage
 from tests.backend.storage.conftest import OpenStore
 
@@ -193,9 +194,7 @@ def block(*rows: tuple[str, str, str, int, int]) -> Block:
         for entity, minute in keys
     ]
     schema = {"entity": pl.Int32, "minute": pl.Int32, **dict.fromkeys(["a", "b", "logs of a", "logs of b"], pl.Int64)}
-    return Block(
-        (Place("a", 0, 2, 2), Place("b", 1, 3, 3)), pl.Series(list("xyz")), pl.DataFrame(sums, schema, orient="row")
-    )
+    return Block((Place("a", 0, 2, 2), Place("b", 1, 3, 3)), EntityIds("xyz"), pl.DataFrame(sums, schema, orient="row"))
 
 
 def flush_of(number: int, write: Write) -> Flush:

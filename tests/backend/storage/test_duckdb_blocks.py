@@ -9,6 +9,7 @@ from backend.storage import duckdb_blocks
 from backend.storage.blocks import NO_COUNT, Block, Place
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.duckdb_statements import SCHEMA_VERSION
+from backend.storage.entity_ids import EntityIds
 from backend.storage.interface import FOREVER, Flush, MetricSchema, Precision, Retention
 
 LAST = 2**31 - 1
@@ -20,7 +21,7 @@ def block(*rows: tuple[int, int, int, int], places: Sequence[Place] = PLACES) ->
     """Of entities e0 to e9; rows are of (entity, minute, sum, logs)."""
     schema = {"entity": pl.Int32, "minute": pl.Int32, "s": pl.Int64, "logs": pl.Int64}
     return Block(
-        tuple(places), pl.Series([f"e{number}" for number in range(10)]), pl.DataFrame(rows, schema, orient="row")
+        tuple(places), EntityIds(f"e{number}" for number in range(10)), pl.DataFrame(rows, schema, orient="row")
     )
 
 

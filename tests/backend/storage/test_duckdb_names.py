@@ -1,9 +1,11 @@
 from collections.abc import Iterator
 
 import duckdb
+import numpy as np
 import pytest
 
 from backend.storage.duckdb_names import Names, find_names
+from backend.storage.entity_ids import EntityIds
 
 
 @pytest.fixture(name="cursor")
@@ -41,3 +43,26 @@ def test_no_more_names_are_remembered_than_may_be(cursor: duckdb.DuckDBPyConnect
         names.keep()
         assert len(names) <= 3
         assert dict(zip(texts, numbers.tolist(), strict=True)) == find_names(cursor, texts)
+
+
+def test_entities_are_numbered_as_names_are_and_each_is_looked_for_once(cursor: duckdb.DuckDBPyConnection) -> None:
+    names, ids = Names(), EntityIds(["b", "a"])
+    assert names.number_entities(cursor, ids, np.array([1, 1], np.int32)).tolist() == [1, 1]
+    assert find_names(cursor, ["a", "b"]) == {"a": 1}
+    ids.number("c")
+    assert names.number(cursor, ["c"]).tolist() == [2]
+    assert names.number_entities(cursor, ids, np.array([2, 0, 1], np.int32)).tolist() == [2, 3, 1]
+    names.keep()
+    cursor.execute("DELETE FROM names")
+    assert names.number_entities(cursor, ids, np.array([0, 1, 2], np.int32)).tolist() == [3, 1, 2]
+    names.forget()
+    assert names.number_entities(cursor, ids, np.array([0, 1, 2], np.int32)).tolist() == [1, 2, 3]
+
+
+def test_numbers_of_entities_that_are_gone_are_not_kept(cursor: duckdb.DuckDBPyConnection) -> None:
+    names = Names()
+    for turn in range(3):
+        ids = EntityIds([f"{turn}", "a"])
+        numbers = names.number_entities(cursor, ids, np.array([0, 1], np.int32)).tolist()
+        assert numbers == [find_names(cursor, [f"{turn}", "a"])[text] for text in (f"{turn}", "a")]
+    assert len(names._of_ids) == 1

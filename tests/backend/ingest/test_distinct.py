@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.metrics.distinct import DENSE, distinct, distinct_pairs, numbered
+from backend.ingest.distinct import DENSE, distinct, distinct_pairs, numbered
 
 LIMITS = st.sampled_from([10, DENSE, DENSE + 1])
 

@@ -1,0 +1,41 @@
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.ingest.distinct import DENSE
+from backend.oal.totals import Groups, Merge, Totals
+
+WHOLE = st.integers(-(2**53), 2**53)
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2), WHOLE, WHOLE | st.none(), st.booleans() | st.none()))
+SCHEMA = {"number": pl.Int32, "minute": pl.Int32, "whole": pl.Int64, "sparse": pl.Int64, "flag": pl.Boolean}
+
+
+@given(rows=ROWS.filter(bool), limit=st.sampled_from([4, DENSE + 1]))
+def test_totals_are_those_of_polars(rows: list[tuple[int | bool | None, ...]], limit: int) -> None:
+    frame = pl.DataFrame(rows, SCHEMA, orient="row")
+    totals = Totals("t")
+    asked = {
+        totals.name(("rows",), pl.lit(1, pl.Int64)): pl.len(),
+        totals.name(("whole",), pl.col("whole")): pl.col("whole").sum(),
+        totals.name(("sparse",), pl.col("sparse")): pl.col("sparse").sum(),
+        totals.name(("flag",), pl.col("flag")): pl.col("flag").sum(),
+        totals.name(("least",), pl.col("sparse"), Merge.LEAST): pl.col("sparse").min(),
+        totals.name(("greatest",), pl.col("sparse"), Merge.GREATEST): pl.col("sparse").max(),
+        totals.name(("nothing",), pl.lit(0, pl.Int64)): pl.lit(0),
+    }
+    expected = frame.group_by("number", "minute").agg(
+        merged.cast(pl.Int64).alias(name) for name, merged in asked.items()
+    )
+    groups = Groups(frame["number"].to_numpy(), frame["minute"].to_numpy(), limit)
+    found = totals.by_group(frame, groups, "number")
+    assert found.schema == expected.schema
+    assert found.rows() == expected.sort("number", "minute").rows()
+    assert totals.name(("whole",), pl.col("whole")) == "t1"
+    assert [f"{expression}" for expression in totals.expressions][1] == 'col("whole").sum().alias("t1")'
+
+
+def test_no_rows_have_no_groups() -> None:
+    nothing = np.empty(0, np.int32)
+    groups = Groups(nothing, nothing, 1)
+    assert (len(groups), groups.added(np.empty(0, np.int64)).tolist()) == (0, [])
