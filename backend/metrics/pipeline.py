@@ -30,7 +30,7 @@ from backend.oal.apdex import ApdexThresholds
 from backend.oal.compiler import Program
 from backend.oal.labels import Labels
 from backend.oal.loader import Metrics
-from backend.storage.interface import FOREVER, Flush, Retention, Storage, StorageError
+from backend.storage.interface import FOREVER, Flush, Retention, Storage, StorageError, StoredElsewhereError
 
 T = TypeVar("T")
 
@@ -325,6 +325,9 @@ class Pipeline:
         for _ in range(1, self._settings.attempts):
             try:
                 return await self._in_worker(work)
+            except StoredElsewhereError:
+                # The same again would be refused again: the senders have to be told.
+                raise
             except StorageError as error:
                 _logger.warning("the store has failed, trying again in %.1f s: %s", delay, error)
                 self.telemetry.retries.inc()

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from backend.storage.clickhouse_rollup import days_before, drop_before
 from backend.storage.clickhouse_server import Asked, Server
-from backend.storage.interface import Precision, Retention, StorageError
+from backend.storage.interface import Precision, Retention, StoredElsewhereError
 
 _ASKED_AT_ONCE = 1000
 _BATCHES_KEPT = int(Precision.DAY)
@@ -78,9 +78,9 @@ class Commits:
         return found
 
     def refuse_stored(self, batches: Sequence[str], writer: str) -> None:
-        """Raise StorageError when a batch is in a flush of another writer by now."""
+        """Raise StoredElsewhereError when a batch is in a flush of another writer by now."""
         if found := self.stored(batches, writer):
-            raise StorageError(
+            raise StoredElsewhereError(
                 f"another backend has stored {len(found)} of the {len(batches)} batches of this flush meanwhile: send"
                 " them again, so that those are left out"
             )

@@ -165,7 +165,12 @@ class Storage(Protocol):
     """A store of entities and metrics. Methods block; call them from a worker thread. Safe for several threads."""
 
     def write(self, flush: Flush) -> None:
-        """Write a flush durably: when this returns, the data survives a crash. Raises StorageError."""
+        """Write a flush durably: when this returns, the data survives a crash.
+
+        Raises:
+            StoredElsewhereError: other backends write to the store, and one of them has stored a batch of it.
+            StorageError: it could not be written now, or nobody knows.
+        """
         ...
 
     def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
@@ -258,3 +263,10 @@ class Storage(Protocol):
 
 class StorageError(Exception):
     """The store could not do what was asked; the message says what to do."""
+
+
+class StoredElsewhereError(StorageError):
+    """Another backend has stored a batch of this flush meanwhile: the same flush will never be taken.
+
+    Nothing of it counts. Its batches have to be looked for again, so that those are left out.
+    """

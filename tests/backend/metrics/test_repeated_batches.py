@@ -10,7 +10,7 @@ import pytest
 from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
 from backend.metrics.pipeline import PipelineSettings
-from backend.storage.interface import Storage, StorageError
+from backend.storage.interface import Flush, Storage, StorageError, StoredElsewhereError
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.test_journal_mode import GATHERING, BadBook, Remembering, ahead, until
 from tests.backend.metrics.test_journal_mode import running as writing_ahead
@@ -71,6 +71,35 @@ async def test_a_flush_whose_answers_were_all_lost_counts_once() -> None:
         await pipeline.submit(named("a", 2))
         assert counter(pipeline, "logs_repeated_total") == 2
     assert total(storage) == 2
+
+
+class Beaten(MemoryStorage):
+    """Another backend stores a batch of each flush while it is written, until all are stored."""
+
+    def __init__(self, *stolen: str) -> None:
+        super().__init__()
+        self.stolen = list(stolen)
+        self.attempts = 0
+
+    def write(self, flush: Flush) -> None:
+        self.attempts += 1
+        if self.stolen and self.stolen[0] in flush.batches:
+            super().write(Flush("other", flush.metrics.clear(), batches=[self.stolen.pop(0)]))
+            raise StoredElsewhereError("another backend has stored it meanwhile")
+        super().write(flush)
+
+
+async def test_a_flush_that_will_never_be_taken_is_not_tried_again() -> None:
+    storage = Beaten("a")
+    async with running(storage) as pipeline:
+        taken = [pipeline.submit(each) for each in (named("a", 2), named("b", 3))]
+        for each in taken:
+            with pytest.raises(StoredElsewhereError, match="another backend has stored it"):
+                await each
+        assert (storage.attempts, counter(pipeline, "retries_total")) == (1, 0)
+        await asyncio.gather(*(pipeline.submit(each) for each in (named("a", 2), named("b", 3))))
+        assert (storage.attempts, counter(pipeline, "logs_repeated_total")) == (2, 2)
+    assert total(storage) == 3
 
 
 async def test_a_segment_that_is_tried_again_keeps_all_that_was_in_it(tmp_path: Path) -> None:
