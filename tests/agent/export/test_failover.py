@@ -66,6 +66,25 @@ def test_a_batch_is_refused_when_one_refuses_it_and_no_other_takes_it(other: grp
     assert [len(collector.attempts) for collector in collectors] == [2, 1, 1]
 
 
+@pytest.mark.parametrize("status", [CODE.PERMISSION_DENIED, CODE.UNAUTHENTICATED])
+def test_one_that_does_not_take_the_agent_is_left_for_one_that_does(status: grpc.StatusCode) -> None:
+    first, second = Collector(), Collector()
+    first.failure = lambda _: status
+    ledger = Ledger()
+    batches = [Batch([b"%d" % number], 1) for number in range(20)]
+    with ExitStack() as stack:
+        transport = opened(stack, serving(stack, first, second))
+        sender = Sender(transport, ledger, FAST)
+        for batch in batches:
+            ledger.capture(batch.logs)
+            sender.submit(batch)
+        sender.start()
+        sender.stop(60)
+    assert first.attempts == [batches[0].id]
+    assert list(second.accepted) == [batch.id for batch in batches]
+    assert (ledger.balance().delivered, ledger.balance().lost) == (20, {})
+
+
 def test_outages_before_a_refusal_do_not_count_as_refusals() -> None:
     first, second = Collector(), Collector()
     first.failure = lambda number: CODE.UNAVAILABLE if number < 2 else CODE.INVALID_ARGUMENT
