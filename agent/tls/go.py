@@ -29,7 +29,6 @@ _ENTRY: Final = np.dtype([("code", "<u4"), ("function", "<u4")])
 _ENTRY_BYTES: Final = 8
 _FUNCTION_HEAD: Final = struct.Struct("<IiiIIi")  # of struct _func: entry, name, args, deferreturn, pcsp, pcfile, ...
 _NAME_IN_FUNCTION: Final = 4
-_PCSP_IN_FUNCTION: Final = 16
 
 _BUILD_INFO_MAGIC: Final = b"\xff Go buildinf:"
 _BUILD_INFO_BYTES: Final = 32

@@ -44,9 +44,6 @@ where it is not known."""
 WRITE_DEVICE = "write.l2Metrics.deviceName"
 """The same of writes."""
 
-TEXT_COLUMNS = frozenset({"http.request.path", "http.request.host", HTTP_METHOD})
-"""Columns of HTTP logs whose numbers stand for texts."""
-
 CALLS: Mapping[LogKind, str] = {LogKind.HTTP: HTTP_CALL}
 """The column that says which logs count as one, where not all do."""
 

@@ -7,7 +7,6 @@ would ask as somebody else then: authProvider (removed from Kubernetes), proxy-u
 
 import base64
 import binascii
-import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,12 +61,6 @@ class _Found:
     def path(self, name: str) -> Path:
         """A file that it names: below the folder of the file in which it stands."""
         return self.file.parent / name
-
-
-def kubeconfig_files(environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """The files that kubectl would use: those of KUBECONFIG, else the one in the home folder."""
-    named = [Path(name) for name in environment.get("KUBECONFIG", "").split(os.pathsep) if name]
-    return named or [Path(environment.get("HOME", "/root"), ".kube", "config")]
 
 
 def from_kubeconfig(files: Sequence[Path], context: str = "") -> Access:

@@ -39,7 +39,6 @@ _YAML += (
 )
 _CATALOG = Catalog(load(skip_unsupported=True).definitions)
 _ID = b"0123456789abcdef" * 4
-_UNIX = b"Num RefCount Protocol Flags Type St Inode Path\n"
 
 
 def _cgroups(data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import ssl
 import stat
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from common.kubernetes.access import Access, AccessError
 from common.kubernetes.connection import Connection, Stopper
-from common.kubernetes.kubeconfig import from_kubeconfig, kubeconfig_files
+from common.kubernetes.kubeconfig import from_kubeconfig
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
 from tests.common.kubernetes.certificates import Identity, make_identity
 
@@ -125,12 +124,6 @@ def test_another_context_may_be_named(tmp_path: Path) -> None:
     assert from_kubeconfig([path], "anonymous").authorization() == ""
     with pytest.raises(AccessError, match="contexts has no entry named 'other'"):
         from_kubeconfig([path], "other")
-
-
-def test_the_files_are_those_of_kubectl() -> None:
-    several = os.pathsep.join(["/a", "", "/b"])
-    assert kubeconfig_files({"KUBECONFIG": several}) == [Path("/a"), Path("/b")]
-    assert kubeconfig_files({"HOME": "/home/ann"}) == [Path("/home/ann/.kube/config")]
 
 
 def program(path: Path, script: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LIMIT = 64 * 1024
-INTERIM = 100
 
 
 def encode(call: dict[str, Any], host: str) -> tuple[bytes, bytes]:
