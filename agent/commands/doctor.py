@@ -21,7 +21,7 @@ from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES
 from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, make_plan
-from agent.kernel.privileges import CAPABILITIES, missing_capabilities, obstacles
+from agent.kernel.privileges import CAPABILITIES, closed_perf_events, missing_capabilities, obstacles
 from agent.kernel.source import KernelSource
 
 _NAME_WIDTH: Final = 17
@@ -124,6 +124,16 @@ def _examine_privileges() -> Iterator[Finding]:
                 text=f"without {capability.name}: {capability.lost}",
                 advice=f"give it {capability.name}, to {capability.use}",
             )
+    level = closed_perf_events(missing)
+    if level is not None:
+        yield Finding(
+            "perf events",
+            good=False,
+            required=False,
+            text=f"kernel.perf_event_paranoid is {level}: without CAP_SYS_ADMIN no kprobe and no tracepoint can be"
+            " attached, nor, before Linux 6.6, what reads the plain text of TLS",
+            advice="sysctl kernel.perf_event_paranoid=2, or give it CAP_SYS_ADMIN",
+        )
 
 
 def _examine_btf() -> Finding:

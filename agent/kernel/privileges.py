@@ -29,6 +29,11 @@ class Capability:
     required: bool = False
 
 
+PARANOIA: Final = Path("/proc/sys/kernel/perf_event_paranoid")
+_CLOSED: Final = 3
+"""A level that kernels of Debian and Ubuntu know: from it on, opening a perf event takes CAP_SYS_ADMIN, whatever
+CAP_PERFMON allows elsewhere (Debian's kernel patch "Allow further restriction of perf_event_open")."""
+
 _MAPS: Final = "counters, filters, TLS libraries of new processes"
 
 CAPABILITIES: Final = (
@@ -95,6 +100,18 @@ def obstacles(missing: tuple[Capability, ...]) -> tuple[Capability, ...]:
     if "CAP_SYS_ADMIN" not in {capability.name for capability in missing}:
         return ()
     return tuple(capability for capability in missing if capability.required)
+
+
+def closed_perf_events(missing: tuple[Capability, ...]) -> int | None:
+    """The level of kernel.perf_event_paranoid at which, without the missing ones, no perf event can be opened.
+
+    kprobes, tracepoints and, before Linux 6.6, uprobes are attached through one; fentry programs and raw tracepoints
+    are not. None when they can be opened.
+    """
+    if "CAP_SYS_ADMIN" not in {capability.name for capability in missing} or not PARANOIA.exists():
+        return None
+    level = int(PARANOIA.read_text())
+    return level if level >= _CLOSED else None
 
 
 def of_the_loader() -> frozenset[int]:

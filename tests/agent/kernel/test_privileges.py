@@ -10,6 +10,7 @@ import pytest
 from agent.kernel import privileges
 from agent.kernel.privileges import (
     CAPABILITIES,
+    closed_perf_events,
     missing_capabilities,
     obstacles,
     of_the_loader,
@@ -48,6 +49,31 @@ def test_the_kernel_takes_the_widest_one_for_those_that_are_required() -> None:
     assert obstacles(by_name("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")) == ()
     assert obstacles(by_name("CAP_SYS_ADMIN", "CAP_NET_ADMIN")) == ()
     assert obstacles(CAPABILITIES) == by_name("CAP_BPF", "CAP_PERFMON")
+
+
+@pytest.mark.parametrize(
+    ("level", "missing", "closed"),
+    [
+        ("3", ("CAP_SYS_ADMIN",), 3),
+        ("4", ("CAP_SYS_ADMIN", "CAP_NET_ADMIN"), 4),
+        ("3", ("CAP_NET_ADMIN",), None),
+        ("2", ("CAP_SYS_ADMIN",), None),
+        ("-1", ("CAP_SYS_ADMIN",), None),
+        (None, ("CAP_SYS_ADMIN",), None),
+    ],
+)
+def test_perf_events_are_closed_at_levels_of_patched_kernels(
+    level: str | None,
+    missing: tuple[str, ...],
+    closed: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paranoia = tmp_path / "perf_event_paranoid"
+    if level is not None:
+        paranoia.write_text(f"{level}\n")
+    monkeypatch.setattr(privileges, "PARANOIA", paranoia)
+    assert closed_perf_events(by_name(*missing)) == closed
 
 
 def test_the_loader_needs_what_is_listed_and_for_older_kernels_more() -> None:
