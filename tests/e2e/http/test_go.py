@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.http.calls import calls
+from tests.e2e.http.calls import calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import Client, curl, own
 from tests.e2e.http.conftest import Check
@@ -40,3 +40,13 @@ def test_every_kind_of_exchange(
     secrets = None if kind in {"http", "h2c"} else certificates
     with started([go_program, "server", kind], tmp_path / "log", secrets) as server:
         compare(server, CLIENTS[client](go_program, tmp_path), calls())
+
+
+@pytest.mark.parametrize("go_program", [False], ids=["symbols"], indirect=True)
+@pytest.mark.parametrize("pair", [("http", "go-1"), ("h2", "go-2")], ids="-".join)
+def test_ten_thousand_exchanges(
+    pair: tuple[str, str], go_program: Path, tmp_path: Path, certificates: Certificates, compare: Check
+) -> None:
+    kind, client = pair
+    with started([go_program, "server", kind], tmp_path / "log", certificates if kind == "h2" else None) as server:
+        compare(server, CLIENTS[client](go_program, tmp_path), many_calls())

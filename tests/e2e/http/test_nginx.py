@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.http.account import merged
-from tests.e2e.http.calls import FEW, Call, calls
+from tests.e2e.http.calls import FEW, Call, calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import curl
 from tests.e2e.http.conftest import Check
@@ -43,6 +43,13 @@ def test_every_kind_of_exchange(
     listener: str, options: list[str], servers: Servers, tmp_path: Path, compare: Check
 ) -> None:
     compare(servers[listener], curl(*options, files=tmp_path), calls())
+
+
+@pytest.mark.parametrize(("listener", "options"), [("plain", ["http1.1"]), ("tls", ["http2", "parallel"])])
+def test_ten_thousand_exchanges(
+    listener: str, options: list[str], servers: Servers, tmp_path: Path, compare: Check
+) -> None:
+    compare(servers[listener], curl(*options, files=tmp_path), many_calls())
 
 
 def test_http2_by_prior_knowledge(servers: Servers, tmp_path: Path, compare: Check) -> None:

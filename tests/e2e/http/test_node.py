@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.http.calls import calls
+from tests.e2e.http.calls import calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import Client, curl, node_client
 from tests.e2e.http.conftest import Check
@@ -41,3 +41,12 @@ def test_every_kind_of_exchange(
     secrets = None if kind in {"http", "h2c"} else certificates
     with started(node_command("servers/server.mjs", kind), tmp_path / "log", secrets) as server:
         compare(server, CLIENTS[client](tmp_path), calls())
+
+
+@pytest.mark.parametrize(("kind", "client"), [("http", "node-1"), ("h2", "node-2")])
+def test_ten_thousand_exchanges(
+    kind: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check
+) -> None:
+    secrets = certificates if kind == "h2" else None
+    with started(node_command("servers/server.mjs", kind), tmp_path / "log", secrets) as server:
+        compare(server, CLIENTS[client](tmp_path), many_calls())
