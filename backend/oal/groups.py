@@ -15,7 +15,7 @@ from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Functi
 from backend.oal.labels import Labels
 from backend.oal.sources import Source
 from backend.oal.terms import Terms, as_text
-from backend.oal.totals import Groups, Merge, Totals
+from backend.oal.totals import Chosen, Groups, Merge, Totals
 from backend.oal.values import Condition, Value
 from backend.storage.blocks import KEYS, NO_COUNT, Block, Place
 from backend.storage.interface import MeasureSchema
@@ -73,7 +73,7 @@ class Group:
         of_logs = [condition for condition in definition.conditions if not condition.is_of_flow]
         of_flows = [condition for condition in definition.conditions if condition.is_of_flow]
         if definition.function in LABELLED:
-            predicates = [self._predicate(condition) for condition in of_flows]
+            predicates = [pl.col(self._predicate(condition)) for condition in of_flows]
             self._spreads.append(_Spread(definition, self._spread(definition, of_logs), predicates))
         elif definition.function in EXTREMES and definition.value is not None:
             self._extremes.append(self._extreme(definition, definition.value, of_logs, of_flows))
@@ -95,7 +95,7 @@ class Group:
     ) -> _Extremes:
         def over_flows(term: str, merge: Merge) -> str:
             key = (merge, term, *(condition.key for condition in of_flows))
-            return self.totals.name(key, self._chosen(term, of_flows, pl.lit(None)), merge)
+            return self.totals.name(key, self._where(term, of_flows), merge)
 
         return _Extremes(
             definition,
@@ -146,27 +146,25 @@ class Group:
 
     def _total(self, term: str, of_flows: Sequence[Condition]) -> str:
         keys = (condition.key for condition in of_flows)
-        return self.totals.name(("sum", term, *keys), self._chosen(term, of_flows, pl.lit(0)))
+        # To leave the other flows out would take a pass for each group.
+        chosen = Chosen(term, tuple(self._predicate(condition) for condition in of_flows))
+        return self.totals.name(("sum", term, *keys), chosen)
 
-    def _chosen(self, term: str, of_flows: Sequence[Condition], otherwise: pl.Expr) -> pl.Expr:
-        """A term of the flows that meet conditions, and something else for others.
-
-        To leave the others out would take a pass for each group.
-        """
-        column = pl.col(term)
+    def _where(self, term: str, of_flows: Sequence[Condition]) -> pl.Expr:
+        """A term of the flows that meet conditions; null for others."""
         if not of_flows:
-            return column
-        met = pl.all_horizontal([self._predicate(condition) for condition in of_flows])
-        return pl.when(met).then(column).otherwise(otherwise)
+            return pl.col(term)
+        return pl.when(pl.all_horizontal(self._predicate(condition) for condition in of_flows)).then(pl.col(term))
 
-    def _predicate(self, condition: Condition) -> pl.Expr:
+    def _predicate(self, condition: Condition) -> str:
+        """The column that says which flows meet a condition."""
         attribute = condition.value.attribute
         if not isinstance(attribute, FlowAttribute):
             raise TypeError(f"{condition.value.path} is not the same for all logs of a flow")
         column = pl.col(self._flows.attribute(attribute))
         if condition.value.is_parsed:
             column = column.cast(pl.Int64, strict=False)
-        return pl.col(self.predicates.name(condition.key, matches(column, condition.operator, condition.literal)))
+        return self.predicates.name(condition.key, matches(column, condition.operator, condition.literal))
 
     def described(self) -> list[str]:
         """Which flows count, and everything that is added up, as polars writes it."""

@@ -29,10 +29,31 @@ class Merge(Enum):
     """Likewise."""
 
 
+class Chosen(NamedTuple):
+    """A column of whole numbers, of the rows that meet conditions: what most totals are of."""
+
+    column: str
+    """It has no null."""
+    conditions: tuple[str, ...] = ()
+    """Columns of truths, of which null is none."""
+
+    @property
+    def rows(self) -> pl.Expr:
+        """The same as an expression."""
+        column = pl.col(self.column)
+        if not self.conditions:
+            return column
+        return pl.when(pl.all_horizontal(map(pl.col, self.conditions))).then(column).otherwise(pl.lit(0))
+
+
 class _Total(NamedTuple):
     name: str
-    rows: pl.Expr
+    rows: pl.Expr | Chosen
     merge: Merge
+
+    @property
+    def expression(self) -> pl.Expr:
+        return self.rows.rows if isinstance(self.rows, Chosen) else self.rows
 
 
 class Groups:
@@ -61,10 +82,13 @@ class Groups:
     def __len__(self) -> int:
         return len(self.number)
 
-    def added(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The sums of rows, by group."""
+    def added(self, values: NDArray[np.int64], counted: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """The sums of rows, by group; of those that are counted, where that is said."""
         sums = np.zeros(len(self), np.int64)
-        _add(np.ascontiguousarray(values), self.place, sums)
+        if counted is None:
+            _add(values, self.place, sums)
+        else:
+            _add_counted(values, counted, self.place, sums)
         return sums
 
 
@@ -76,12 +100,13 @@ class Totals:
         self._names: dict[object, str] = {}
         self._totals: list[_Total] = []
 
-    def name(self, key: object, rows: pl.Expr, merge: Merge = Merge.SUM) -> str:
+    def name(self, key: object, rows: pl.Expr | Chosen, merge: Merge = Merge.SUM) -> str:
         """The name of a total; `key` is equal for equal ones.
 
         Args:
             key: what tells it from others.
-            rows: whole numbers, one for each row, null for none; or whether a row counts as 1.
+            rows: whole numbers, one for each row, null for none; or whether a row counts as 1. Sums of what is chosen
+                need no expression.
             merge: what becomes of them.
         """
         name = self._names.get(key)
@@ -93,7 +118,7 @@ class Totals:
     @property
     def expressions(self) -> Sequence[pl.Expr]:
         """The same as polars would have it."""
-        return [getattr(rows, merge.value)().alias(name) for name, rows, merge in self._totals]
+        return [getattr(total.expression, total.merge.value)().alias(total.name) for total in self._totals]
 
     def by_group(self, rows: pl.DataFrame, groups: Groups, number: str) -> pl.DataFrame:
         """The totals of each group, of which there are some, with its number and minute before them.
@@ -103,17 +128,34 @@ class Totals:
             groups: of these rows.
             number: name of the column of numbers.
         """
-        found = rows.lazy().with_columns(total.rows.cast(pl.Int64).alias(total.name) for total in self._totals)
-        values = found.select(total.name for total in self._totals).collect()
+        values = self._values(rows)
         extremes = self._extremes(values, groups)
+        counted = dict[tuple[str, ...], NDArray[np.bool_]]()
         columns: dict[str, NDArray[np.generic] | pl.Series] = {number: groups.number, "minute": groups.minute}
-        for name, _, merge in self._totals:
-            if merge is Merge.SUM:
-                column = values[name]
-                columns[name] = groups.added((column.fill_null(0) if column.null_count() else column).to_numpy())
-            else:
+        for name, chosen, merge in self._totals:
+            if merge is not Merge.SUM:
                 columns[name] = extremes[name]
+            elif not isinstance(chosen, Chosen):
+                columns[name] = groups.added(_numbers(values[name]))
+            elif not chosen.conditions:
+                columns[name] = groups.added(_numbers(rows[chosen.column]))
+            else:
+                if chosen.conditions not in counted:
+                    truths = (rows[condition].fill_null(value=False).to_numpy() for condition in chosen.conditions)
+                    counted[chosen.conditions] = np.logical_and.reduce(list(truths))
+                columns[name] = groups.added(_numbers(rows[chosen.column]), counted[chosen.conditions])
         return pl.DataFrame(columns)
+
+    def _values(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What is not simply a sum of what is chosen, by row."""
+        computed = [
+            total for total in self._totals if total.merge is not Merge.SUM or not isinstance(total.rows, Chosen)
+        ]
+        if not computed:
+            return pl.DataFrame()
+        # Of literals alone, select() would make one row.
+        found = rows.lazy().with_columns(total.expression.cast(pl.Int64).alias(total.name) for total in computed)
+        return found.select(total.name for total in computed).collect()
 
     def _extremes(self, values: pl.DataFrame, groups: Groups) -> pl.DataFrame:
         """The totals that are not sums, by group."""
@@ -123,9 +165,23 @@ class Totals:
         return values.with_columns(pl.Series(_GROUP, groups.place)).group_by(_GROUP).agg(merged).sort(_GROUP)
 
 
+def _numbers(column: pl.Series) -> NDArray[np.int64]:
+    return np.ascontiguousarray((column.fill_null(0) if column.null_count() else column).to_numpy())
+
+
 @compiled
 def _add(values: NDArray[np.int64], place: NDArray[np.intp], sums: NDArray[np.int64]) -> None:
     """Add each value to the sum at its place; what is out of bounds is left out."""
     for row in range(min(len(values), len(place))):
         if 0 <= place[row] < len(sums):
+            sums[place[row]] += values[row]
+
+
+@compiled
+def _add_counted(
+    values: NDArray[np.int64], counted: NDArray[np.bool_], place: NDArray[np.intp], sums: NDArray[np.int64]
+) -> None:
+    """The same of the values that are counted."""
+    for row in range(min(len(values), len(counted), len(place))):
+        if counted[row] and 0 <= place[row] < len(sums):
             sums[place[row]] += values[row]

@@ -4,11 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.ingest.distinct import DENSE
-from backend.oal.totals import Groups, Merge, Totals
+from backend.oal.totals import Chosen, Groups, Merge, Totals
 
 WHOLE = st.integers(-(2**53), 2**53)
-ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2), WHOLE, WHOLE | st.none(), st.booleans() | st.none()))
-SCHEMA = {"number": pl.Int32, "minute": pl.Int32, "whole": pl.Int64, "sparse": pl.Int64, "flag": pl.Boolean}
+FLAGS = st.booleans() | st.none()
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2), WHOLE, WHOLE | st.none(), FLAGS, FLAGS))
+SCHEMA = {
+    **dict.fromkeys(["number", "minute"], pl.Int32),
+    **dict.fromkeys(["whole", "sparse"], pl.Int64),
+    **dict.fromkeys(["flag", "other"], pl.Boolean),
+}
 
 
 @given(rows=ROWS.filter(bool), limit=st.sampled_from([4, DENSE + 1]))
@@ -22,6 +27,9 @@ def test_totals_are_those_of_polars(rows: list[tuple[int | bool | None, ...]], l
         totals.name(("flag",), pl.col("flag")): pl.col("flag").sum(),
         totals.name(("least",), pl.col("sparse"), Merge.LEAST): pl.col("sparse").min(),
         totals.name(("greatest",), pl.col("sparse"), Merge.GREATEST): pl.col("sparse").max(),
+        totals.name(("chosen",), Chosen("whole")): pl.col("whole").sum(),
+        totals.name(("flagged",), Chosen("whole", ("flag",))): pl.col("whole").filter("flag").sum(),
+        totals.name(("both",), Chosen("whole", ("flag", "other"))): pl.col("whole").filter("flag", "other").sum(),
         totals.name(("nothing",), pl.lit(0, pl.Int64)): pl.lit(0),
     }
     expected = frame.group_by("number", "minute").agg(
