@@ -1,5 +1,7 @@
 """The ClickHouse store: time of a flush, of making an hour, and of questions; rows and bytes kept.
 
+Beside it the processor time of flushes and of questions, here and in the servers, which other programs disturb less.
+
     python -m bench.clickhouse [--minutes 60] [--flushes 6] [--shards 1]
 
 Starts servers of its own on loopback ports, with data in a temporary folder, and ends them.
@@ -10,17 +12,19 @@ import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from backend.storage.clickhouse import ClickhouseStorage
 from backend.storage.clickhouse_server import Address
-from backend.storage.interface import FOREVER, Precision
+from backend.storage.interface import FOREVER, Flush, Precision
 from bench.flushes import METRIC, at_minute, make_flushes
 from bench.oal import MINUTE
-from tests.backend.storage.clickhouse_servers import CLUSTER, running_servers
+from tests.backend.storage.clickhouse_servers import CLUSTER, ClickhouseServer, running_servers
+
+ASKED = 50
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -28,6 +32,21 @@ def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) * 1e3
+
+
+def used(servers: Sequence[ClickhouseServer], work: Callable[[], object], times: int) -> tuple[float, float]:
+    """Milliseconds of processors that one of so many turns takes: of this process, and of the servers."""
+    of_servers, here = sum(server.processor_seconds for server in servers), time.process_time()
+    for _ in range(times):
+        work()
+    here = time.process_time() - here
+    of_servers = sum(server.processor_seconds for server in servers) - of_servers
+    return here / times * 1e3, of_servers / times * 1e3
+
+
+def write_next(store: ClickhouseStorage, flushes: Iterator[Flush], took: list[float]) -> None:
+    """Write one more of some flushes, and add the milliseconds that it takes."""
+    took.append(timed(functools.partial(store.write, next(flushes))))
 
 
 def main() -> None:
@@ -45,11 +64,16 @@ def main() -> None:
         store = ClickhouseStorage(
             Address("127.0.0.1", servers[0].port, "bench"), CLUSTER if arguments.shards > 1 else None
         )
-        writes, maintains = [], []
+        writes, maintains, processors = list[float](), list[float](), list[tuple[float, float]]()
         for number in range(arguments.minutes):
-            for part in range(arguments.flushes):
-                flush = at_minute(flushes[(number + part) % len(flushes)], f"{number}/{part}", start + number)
-                writes.append(timed(functools.partial(store.write, flush)))
+            following = iter(
+                [
+                    at_minute(flushes[(number + part) % len(flushes)], f"{number}/{part}", start + number)
+                    for part in range(arguments.flushes)
+                ]
+            )
+            write = functools.partial(write_next, store, following, writes)
+            processors.append(used(servers, write, arguments.flushes))
             maintains.append(timed(functools.partial(store.maintain, start + number - 2, start + number, FOREVER)))
         last = start + arguments.minutes
         ask_open = functools.partial(store.metrics, [METRIC], [], start, last, Precision.HOUR)
@@ -70,6 +94,12 @@ def main() -> None:
         }
         for name, figure in figures.items():
             print(f"{name:42}{figure:10.1f} ms")
+        ask_all = functools.partial(store.metrics, [METRIC], [], start, last)
+        for name, (here, there) in {
+            "a flush": [statistics.median(values) for values in zip(*processors, strict=True)],
+            "one metric, all entities, all minutes": used(servers, ask_all, ASKED),
+        }.items():
+            print(f"{'processor time, ' + name:54}{here:10.1f} ms here, {there:.1f} ms in the servers")
         for server in servers:
             server.query("OPTIMIZE TABLE bench.metrics_minutes FINAL")
             ((kept, size),) = server.query(

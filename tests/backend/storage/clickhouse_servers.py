@@ -1,5 +1,6 @@
 """Real ClickHouse servers for tests: on free ports of the loopback address, with their own configuration and data."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -60,6 +61,13 @@ class ClickhouseServer:
             _CONFIGURATION.format(port=port, folder=folder, cluster=CLUSTER, shards=described)
         )
         (folder / "users.xml").write_text(_USERS)
+
+    @property
+    def processor_seconds(self) -> float:
+        """What the process that runs has used of processors, of user and system (proc(5), fields 14 and 15)."""
+        assert self._process
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def start(self) -> None:
         """Start, and wait until it answers."""
