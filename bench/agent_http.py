@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ _RESPONSE = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.27.0\r\nDate: Wed, 25 Nov 2026 22:41:09 GMT\r\n"
     b"Content-Type: application/json\r\nContent-Length: 512\r\n\r\n" + b"x" * 512
 )
+_END = b"\r\n\r\n"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 
 
@@ -63,6 +65,22 @@ def http1() -> tuple[ConversationProtocol, Talk]:
         Call(EventKind.READ, _REQUEST % turn, 0),
         Call(EventKind.WRITE, _RESPONSE, 1),
     ]
+
+
+def unlike() -> tuple[ConversationProtocol, Talk]:
+    """One request and one response at a time, each with a trace and a name of its own: no head is like another."""
+    numbers = count(1)
+
+    def talk(turn: int) -> list[Call]:
+        number = next(numbers)
+        trace = b"\r\ntraceparent: 00-%032x-%016x-01\r\n\r\n" % (number, number)
+        name = b"\r\nX-Request-Id: %032x\r\n\r\n" % number
+        return [
+            Call(EventKind.READ, (_REQUEST % turn).replace(_END, trace), 0),
+            Call(EventKind.WRITE, _RESPONSE.replace(_END, name), 1),
+        ]
+
+    return ConversationProtocol.HTTP1, talk
 
 
 def pipelined() -> tuple[ConversationProtocol, Talk]:
@@ -145,8 +163,8 @@ def make_steps(protocol: ConversationProtocol, talks: list[Talk], exchanges: int
 
 def _fragment(protocol: ConversationProtocol, lane: int, call: Call, now: int, position: int) -> Fragment:
     size = len(call.data)
-    head = (now, now + 400, lane + 1, lane + 1, 0, position, size, 0, 7, 7, size, call.kind, protocol)
-    return Fragment(*head, FragmentFlag.LAST, 0, call.data)
+    head = (now, now + 400, lane + 1, lane + 1, 0, position, size, 0, 7, 7, size, int(call.kind), int(protocol))
+    return Fragment(*head, int(FragmentFlag.LAST), 0, call.data)
 
 
 def run(steps: list[Step]) -> tuple[float, int, int]:
@@ -186,8 +204,10 @@ def main() -> None:
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 30_000
     protocol1, one = http1()
     _, sixteen = pipelined()
+    _, own = unlike()
     cases: dict[str, tuple[ConversationProtocol, Callable[[], list[Talk]]]] = {
         "HTTP/1, one at a time": (protocol1, lambda: [one] * CONNECTIONS),
+        "HTTP/1, no head like another": (protocol1, lambda: [own] * CONNECTIONS),
         "HTTP/1, 16 pipelined": (protocol1, lambda: [sixteen] * CONNECTIONS),
     }
     for name, at_once, grpc in (
