@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from agent.connections.logs import Logs
 from agent.connections.view import View
+from agent.events.kinds import kind_table
 from agent.events.layout import EventKind
 from agent.export.claims import UNCLAIMED
 
 HOLD_NS: Final = 10 * 1_000_000_000
 """How long a read or write waits at most. An exchange that takes longer is told without those that went before."""
 
-_TRANSFERS: Final = (EventKind.READ, EventKind.WRITE)
+_IS_TRANSFER: Final = kind_table((EventKind.READ, EventKind.WRITE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Holds:
             views: The connections of the logs, by number.
         """
         recent = logs["end_ns"].astype(np.int64) > self.now_ns - HOLD_NS
-        held: NDArray[np.bool_] = (claims == UNCLAIMED) & recent & np.isin(logs["kind"], _TRANSFERS)
+        held: NDArray[np.bool_] = (claims == UNCLAIMED) & recent & _IS_TRANSFER[logs["kind"]]
         rows = np.flatnonzero(held)
         if not len(rows):
             return held
