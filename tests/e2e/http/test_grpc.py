@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.http.account import Expected, merged, read_account
+from tests.e2e.http.calls import MANY
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import run
 from tests.e2e.http.server import Server, python_command, started
@@ -35,7 +36,6 @@ CALLS: list[Made] = [
     ("both", [8, 2047, 2048, 20480], [0, 1, 2047, 20480], 0),
     ("both", [LARGE, 8], [8, LARGE], 0),
 ]
-SOME = 1000
 
 
 def make_calls(count: int) -> list[Made]:
@@ -58,7 +58,7 @@ def exchange(server: Server, made: Sequence[Made]) -> list[Expected]:
     return expected
 
 
-@pytest.mark.parametrize("count", [len(CALLS), SOME])
+@pytest.mark.parametrize("count", [len(CALLS), MANY])
 def test_every_kind_of_call(count: int, tmp_path: Path, watcher: Watcher) -> None:
     with started(python_command("servers.grpc_server"), tmp_path / "log", None) as server:
         since_ns = time.monotonic_ns()

@@ -13,7 +13,6 @@ from tests.e2e.http.server import python_command, started
 
 pytestmark = pytest.mark.kernel
 
-SOME = 1000
 CLIENTS: dict[str, Callable[[Path], Client]] = {
     "http.client": lambda _: python_client("blocking_client", "keep"),
     "urllib": lambda _: python_client("blocking_client", "urllib"),
@@ -79,7 +78,14 @@ def test_an_upgrade_to_http2(tmp_path: Path, compare: Check) -> None:
         compare(server, curl("http2", files=tmp_path, apart=True), made)
 
 
-@pytest.mark.parametrize("client", ["http.client", "streams"])
-def test_a_thousand_exchanges(client: str, tmp_path: Path, compare: Check) -> None:
-    with started(python_command("servers.streams_server"), tmp_path / "log", None) as server:
-        compare(server, CLIENTS[client](tmp_path), many_calls(SOME))
+@pytest.mark.parametrize(("client", "is_secure"), [("http.client", False), ("streams", True)])
+def test_ten_thousand_exchanges(
+    client: str,
+    is_secure: bool,  # noqa: FBT001 - a parameter of pytest
+    tmp_path: Path,
+    certificates: Certificates,
+    compare: Check,
+) -> None:
+    command = python_command("servers.streams_server")
+    with started(command, tmp_path / "log", certificates if is_secure else None) as server:
+        compare(server, CLIENTS[client](tmp_path), many_calls())
