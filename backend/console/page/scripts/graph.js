@@ -48,7 +48,9 @@ export function drawGraph(parent, note, topology, services, measures, { service,
   });
   const words = drawn.map((call) => wordsOf(call, measures.calls.get(call.id)));
   const points = new Map(visible.map(({ id }) => [id, frame.point(places.nodes.get(id))]));
-  const labels = drawn.map((call, index) => ({ spots: paths[index].spots, lines: words[index].lines, weight: volume(call) }));
+  // Those of the selected service have their choice before all others.
+  const weight = (call) => volume(call) + (near(call) ? most + 1 : 0);
+  const labels = drawn.map((call, index) => ({ spots: paths[index].spots, lines: words[index].lines, weight: weight(call) }));
   const shown = drawn.flatMap((call, index) => (!dense || near(call) ? [index] : [])); // the styles hide the others
   const arranged = arrangeLabels(shown.map((index) => labels[index]), [...points.values()].map(boxAt));
   const spots = new Map(shown.map((index, place) => [index, arranged[place]]));
