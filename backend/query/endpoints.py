@@ -28,9 +28,10 @@ def endpoints(storage: Storage, service_id: str | None, window: Window) -> shape
     Raises:
         QueryError: there is no such service.
     """
-    service = None if service_id is None else find_service(storage, service_id).name
+    services = storage.services()
+    service = None if service_id is None else find_service(services, service_id).name
     found = storage.endpoints(service_id, window.first, window.last)
-    seen = look(storage, window)
+    seen = look(storage, window, services)
     # Asking for no entity at all means every entity, which is what is wanted of all services.
     entities = [] if service_id is None else [endpoint.id for endpoint in found] or [""]
     suffixes = (CALLS, SUCCESSES, TIME, *SIZES.values(), *STATUSES.values())

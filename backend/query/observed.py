@@ -19,10 +19,10 @@ SLICE_ROWS = 250_000
 _GROWTH = 4
 
 
-def observed(storage: Storage, window: Window) -> set[int]:
-    """The minutes of a window in which any service did anything. Blocks."""
+def observed(storage: Storage, window: Window, services: Iterable[Service]) -> set[int]:
+    """The minutes of a window in which any service did anything. `services` are all of the store. Blocks."""
     missing = set(range(window.first, window.last + 1))
-    if likely := _longest_seen(storage.services(), window):
+    if likely := _longest_seen(services, window):
         for rows in slices(storage, [SERVICE + COUNTS[0]], likely, window.first, window.last):
             missing.difference_update(rows["minute"].unique())
     for first, last in _stretches(missing):

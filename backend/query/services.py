@@ -1,6 +1,7 @@
 """Which services and instances were seen, and what they did."""
 
 from collections import Counter
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from backend.query import shapes
@@ -19,7 +20,7 @@ def span(window: Window, minutes: float) -> shapes.Span:
 def services(storage: Storage, window: Window) -> shapes.Services:
     """Every service seen in the window, with its traffic. Blocks."""
     known = storage.services()
-    sums = sum_metrics(storage, SERVICE, (*TOTALS, *TIMES), window, entities=(), seen=look(storage, window))
+    sums = sum_metrics(storage, SERVICE, (*TOTALS, *TIMES), window, entities=(), seen=look(storage, window, known))
     instances = Counter(found.service_id for found in storage.instances(None, window.first, window.last))
     seen = [
         shapes.Service(
@@ -37,13 +38,13 @@ def services(storage: Storage, window: Window) -> shapes.Services:
     return shapes.Services(span=span(window, sums.minutes), known=len(known), services=seen)
 
 
-def find_service(storage: Storage, service_id: str) -> Service:
-    """The service of an id. Blocks.
+def find_service(services: Iterable[Service], service_id: str) -> Service:
+    """The service of an id.
 
     Raises:
         QueryError: there is no such service.
     """
-    service = next((service for service in storage.services() if service.id == service_id), None)
+    service = next((service for service in services if service.id == service_id), None)
     if service is None:
         raise QueryError(
             f"there is no service with the id {service_id!r}",
@@ -59,9 +60,10 @@ def instances(storage: Storage, service_id: str, window: Window) -> shapes.Insta
     Raises:
         QueryError: there is no such service.
     """
-    service = find_service(storage, service_id)
+    known = storage.services()
+    service = find_service(known, service_id)
     found = storage.instances(service_id, window.first, window.last)
-    seen = look(storage, window)
+    seen = look(storage, window, known)
     entities = [instance.id for instance in found]
     # Asking for no entity at all would mean every entity.
     sums = sum_metrics(storage, INSTANCE, (*TOTALS, *TIMES), window, entities=entities or [""], seen=seen)

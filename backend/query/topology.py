@@ -18,7 +18,7 @@ from backend.query.traffic import (
     look,
     sum_metrics,
 )
-from backend.storage.interface import Relation, Storage
+from backend.storage.interface import Relation, Service, Storage
 
 MANY = 1_000
 """Relations that are not asked for one by one."""
@@ -27,13 +27,15 @@ MANY = 1_000
 def topology(storage: Storage, window: Window) -> shapes.Topology:
     """Services that call or are called in the window, and their calls. Blocks."""
     relations = storage.service_relations(window.first, window.last)
-    reported = {service.id for service in storage.services()}
+    services = storage.services()
+    reported = {service.id for service in services}
 
     def node(identity: str) -> shapes.Node:
         name = decode_service_id(identity).service
         return shapes.Node(id=identity, name=name, service=name, observed=identity in reported)
 
-    return _topology(storage, SERVICE_RELATION, relations, node, window)
+    sums = _sums(storage, SERVICE_RELATION, relations, window, services)
+    return _topology(relations, node, sums, window)
 
 
 def instance_topology(storage: Storage, source: str, destination: str, window: Window) -> shapes.Topology:
@@ -59,26 +61,35 @@ def instance_topology(storage: Storage, source: str, destination: str, window: W
             id=identity, name=names.instance, service=names.service.service, observed=identity in reported
         )
 
-    return _topology(storage, INSTANCE_RELATION, relations, node, window)
+    sums = _sums(storage, INSTANCE_RELATION, relations, window, storage.services())
+    return _topology(relations, node, sums, window)
+
+
+def _sums(
+    storage: Storage, prefix: str, relations: Iterable[Relation], window: Window, services: Iterable[Service]
+) -> Sums:
+    """What went over relations in the window."""
+    ids = list({relation.id: None for relation in relations})
+    # Asking for no entity at all means every entity, which many are found by more quickly than by their names.
+    entities = () if len(ids) > MANY else ids or [""]
+    return sum_metrics(
+        storage, prefix, RELATION_SUFFIXES, window, entities=entities, seen=look(storage, window, services)
+    )
 
 
 def _topology(
-    storage: Storage, prefix: str, relations: Iterable[Relation], node: Callable[[str], shapes.Node], window: Window
+    relations: Iterable[Relation], node: Callable[[str], shapes.Node], sums: Sums, window: Window
 ) -> shapes.Topology:
     by_id: dict[str, list[Relation]] = {}
     for relation in relations:
         by_id.setdefault(relation.id, []).append(relation)
-    seen = look(storage, window)
-    # Asking for no entity at all means every entity, which many are found by more quickly than by their names.
-    entities = () if len(by_id) > MANY else list(by_id) or [""]
-    sums = sum_metrics(storage, prefix, RELATION_SUFFIXES, window, entities=entities, seen=seen)
     ends = {end for rows in by_id.values() for end in (rows[0].source_id, rows[0].destination_id)}
     nodes = sorted((node(end) for end in ends), key=lambda node: (node.name, node.id))
     order = {node.id: place for place, node in enumerate(nodes)}
     calls = sorted(
         (_call(rows, sums) for rows in by_id.values()), key=lambda call: (order[call.source], order[call.target])
     )
-    return shapes.Topology(span=span(window, seen.length), nodes=nodes, calls=calls)
+    return shapes.Topology(span=span(window, sums.minutes), nodes=nodes, calls=calls)
 
 
 def _call(rows: list[Relation], sums: Sums) -> shapes.Call:

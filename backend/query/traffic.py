@@ -12,7 +12,7 @@ import polars as pl
 from backend.query.observed import COUNTS, observed, slices
 from backend.query.shapes import CallRates, CallTotals, Means, Rates, Totals, Traffic
 from backend.query.times import Window
-from backend.storage.interface import Precision, Storage
+from backend.storage.interface import Precision, Service, Storage
 
 INSTANCE = "kubernetes_service_instance_"
 SERVICE_RELATION = "kubernetes_service_relation_"
@@ -103,9 +103,9 @@ def sum_metrics(
     return sums
 
 
-def look(storage: Storage, window: Window) -> Seen:
-    """How much of a window has any data. Blocks."""
-    minutes = sorted(observed(storage, window))
+def look(storage: Storage, window: Window, services: Iterable[Service]) -> Seen:
+    """How much of a window has any data. `services` are all of the store. Blocks."""
+    minutes = sorted(observed(storage, window, services))
     return Seen(window.observed(minutes), minutes[0] if minutes else None)
 
 

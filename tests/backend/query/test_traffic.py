@@ -101,7 +101,7 @@ moments = st.builds(lambda border, away: border + away, borders, st.integers(-70
 def test_sums_are_those_of_the_minutes(stored: Stored, one: int, other: int, forgotten: bool) -> None:  # noqa: FBT001 - drawn
     storage = stored.forgotten if forgotten else stored.whole
     window = Window(min(one, other), max(one, other), (END - 1) * 60 + 20.0)
-    seen = look(storage, window)
+    seen = look(storage, window, storage.services())
     found = sum_metrics(storage, SERVICE, SUFFIXES, window, entities=(), seen=seen)
     expected, length = reference(storage, window)
     assert seen.length == length
@@ -167,7 +167,7 @@ def counting(entities: int, minutes: Sequence[int]) -> Counting:
 def test_a_day_of_many_services_is_read_by_the_hour_and_minutes_of_few() -> None:
     storage = counting(20, range(START, START + DAY))
     window = Window(START + 30, START + DAY - 1, END * 60.0)
-    assert look(storage, window) == Seen(DAY - 30, START + 30)
+    assert look(storage, window, storage.services()) == Seen(DAY - 30, START + 30)
     assert {len(entities) for _, entities, *_ in storage.questions} == {observed_module.LIKELY}
     storage.questions.clear()
     sum_metrics(storage, SERVICE, ["read_cpm"], window, entities=(), seen=Seen(DAY - 30, START + 30))
@@ -182,7 +182,8 @@ def test_minutes_that_the_likely_do_not_have_are_looked_for_among_all() -> None:
     late = service_id("s9")
     rows = [(SERVICE + "close_cpm", "", late, START + 500, 1, 0)]
     storage.write(Flush("two", pl.DataFrame(rows, MetricSchema, orient="row")))
-    assert observed(storage, Window(START, START + 600, END * 60.0)) == {START, START + 1, START + 500}
+    window = Window(START, START + 600, END * 60.0)
+    assert observed(storage, window, storage.services()) == {START, START + 1, START + 500}
 
 
 def test_rows_are_asked_for_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
