@@ -5,7 +5,7 @@ are not used because they have to be given every byte of bodies, and make an obj
 
 Heads repeat: those of requests wherever nothing in them is of one request alone, those of responses for the second that
 their date names. So what was made of the last ones is remembered: that takes a tenth of the time that reading takes,
-and a twentieth more where none repeats (bench/agent_http.py).
+and a tenth more where none repeats (bench/agent_http.py).
 """
 
 import re
