@@ -1,6 +1,7 @@
 """From HTTP/2 to rows stored: what one backend takes on one core, with all metrics on.
 
     python -m bench.ingest [--seconds 10] [--logs 1 2 5] [--entities 100 2000 20000 100000] [--journal BYTES]
+    python -m bench.ingest --stages [--logs 5] [--entities 20000]
 
 A whole backend, `pyrover-backend serve`, is a process of its own that may use one core only (taskset); the sender is
 this one, on another core. It writes raw HTTP/2 on four connections, one stream after another on each, and a stream is
@@ -12,28 +13,47 @@ n / 10 services, as many relations between services, and n relations between ins
 exchange too, which makes 10 endpoints for each service.
 
 CPU is user plus system time of the server's process, memory its resident set and the most that it was.
+
+With --stages there is no server: flushes of 40,000 messages are decoded in blocks as the server reads them, analysed
+and written within this process, on one core. It says the processor time of each stage for a message, which on a busy
+machine says more than what a server can take there.
 """
 
 import argparse
+import functools
 import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from backend.server.access_logs import PATH
+from backend.entities.resolution import Resolver
+from backend.ingest.batch import LogBatch
+from backend.ingest.framing import Frames
+from backend.ingest.interning import Interner
+from backend.ingest.stream import LogStream
+from backend.metrics.analysis import analyse
+from backend.metrics.known_flows import KnownFlows
+from backend.oal.compiler import Program
+from backend.oal.loader import load
+from backend.server.access_logs import BLOCK, PATH
+from backend.storage.duckdb import DuckdbStorage
 from bench.http2 import Broken, Connection, coalesced, framed
 from protos.common import common_pb2
 from protos.ebpf import accesslog_pb2
+
+T = TypeVar("T")
 
 SERVER_CORE, SENDER_CORE = 0, 1
 CONNECTIONS = 4
@@ -43,6 +63,8 @@ PATHS = 10
 KINDS = {1: ("write",), 2: ("write", "read"), 5: ("connect", "write", "read", "close")}
 """Kernel logs of a message, by the number of its logs; the fifth is an HTTP exchange."""
 STREAM_MESSAGES = 20_000
+FLUSH_MESSAGES, FLUSHES, FIRST_FLUSHES = 40_000, 8, 3
+"""With --stages: messages of a flush, flushes that are measured, and those before them, which fill caches."""
 
 
 def message(number: int, logs: int, boot_seconds: int | None) -> bytes:
@@ -193,6 +215,43 @@ def measure(logs: int, entities: int, seconds: float, environment: dict[str, str
     )
 
 
+def stages(logs: int, entities: int) -> str:
+    """Microseconds of the processor that a message takes, by stage: medians of flushes."""
+    used: dict[str, list[float]] = {"decode": [], "analyse": [], "write": []}
+
+    def timed(stage: str, work: Callable[[], T]) -> T:
+        began = time.process_time()
+        made = work()
+        used[stage].append((time.process_time() - began) / FLUSH_MESSAGES * 1e6)
+        return made
+
+    stream = LogStream(Interner())
+    stream.take(Frames.of([message(0, logs, (time.time_ns() - UP_NS) // 1_000_000_000)]))
+    following = itertools.cycle([message(number, logs, None) for number in range(entities)])
+    block = BLOCK // len(message(0, logs, None))
+    program, resolver = Program(load().definitions), Resolver()
+    flows = KnownFlows(resolver)
+
+    def decode(blocks: Sequence[Frames]) -> list[LogBatch]:
+        batches = []
+        for frames in blocks:
+            stream.take(frames)
+            batches += [batch] if (batch := stream.batch()) else []
+        return batches
+
+    with tempfile.TemporaryDirectory() as folder, closing(DuckdbStorage(Path(folder) / "store.duckdb")) as storage:
+        for number in range(FIRST_FLUSHES + FLUSHES):
+            sizes = [block] * (FLUSH_MESSAGES // block) + [FLUSH_MESSAGES % block]
+            blocks = [Frames.of(list(itertools.islice(following, size))) for size in sizes]
+            batches = timed("decode", functools.partial(decode, blocks))
+            analysed = timed(
+                "analyse", functools.partial(analyse, batches, resolver, program, f"{number}", flows=flows)
+            )
+            timed("write", functools.partial(storage.write, analysed.flush))
+    medians = [statistics.median(of_stage[FIRST_FLUSHES:]) for of_stage in used.values()]
+    return f"| {logs} | {entities:,} | {' | '.join(f'{each:.2f} us' for each in (*medians, sum(medians)))} |"
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -200,8 +259,14 @@ def main() -> None:
     parser.add_argument("--logs", type=int, nargs="+", choices=KINDS, default=list(KINDS), help="logs of a message")
     parser.add_argument("--entities", type=int, nargs="+", default=[100, 2_000, 20_000], help="instances")
     parser.add_argument("--journal", type=int, default=0, help="most bytes of a journal (default: none)")
+    parser.add_argument("--stages", action="store_true", help="decode, analyse and write within this process instead")
     options = parser.parse_args()
     os.sched_setaffinity(0, {SENDER_CORE})
+    if options.stages:
+        print("| logs | instances | decode | analyse | write | together |\n|---|---|---|---|---|---|")
+        for logs, entities in itertools.product(options.logs, options.entities):
+            print(stages(logs, entities), flush=True)
+        return
     print(f"{os.cpu_count()} cores, {CONNECTIONS} connections, {options.seconds:g} s a row\n")
     print("| logs | instances | bytes | messages/s | logs/s | CPU a message | core busy | memory: start, end, most |")
     print("|---|---|---|---|---|---|---|---|")

@@ -37,6 +37,9 @@ class Names:
     def number(self, cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> NDArray[np.int32]:
         """The numbers of names, in their order; new names are given one."""
         known = self._known
+        found = list(map(known.get, texts))
+        if None not in found:
+            return np.array(found, np.int32)
         if missing := [text for text in dict.fromkeys(texts) if text not in known]:
             known = known | self._new | self._found(cursor, missing)
         return np.fromiter(map(known.__getitem__, texts), np.int32, len(texts))

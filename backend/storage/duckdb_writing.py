@@ -23,11 +23,12 @@ def write_rows(
     cursor: duckdb.DuckDBPyConnection, tables: RowTables, rows: pl.DataFrame, writer: int, names: Names, *, again: bool
 ) -> None:
     """Write rows of metrics or of measures; `again` when the writer has written before."""
-    factorized = [_factorize(rows[name]) for name in NAMED]
-    numbers = names.number(cursor, [text for texts, _ in factorized for text in texts])
     staged: dict[str, NDArray[np.generic]] = {"writer": np.full(len(rows), writer, np.int32)}
-    for name, (texts, codes) in zip(NAMED, factorized, strict=True):
-        staged[name], numbers = numbers[: len(texts)][codes], numbers[len(texts) :]
+    for name in ("metric", "label"):
+        texts, codes = _factorize(rows[name])
+        staged[name] = names.number(cursor, texts)[codes]
+    # Most rows are of another entity than the others.
+    staged["entity"] = names.number(cursor, rows["entity"].to_list())
     for name in rows.columns:
         if name not in NAMED:
             staged[name] = rows[name].to_numpy()
