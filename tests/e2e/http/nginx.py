@@ -116,7 +116,7 @@ def nginx(folder: Path, certificates: Certificates, upstream: int = 9) -> Iterat
         sockets = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in LISTENERS}
         for listener in sockets.values():
             # It leaves them as they are, and a worker that comes too late for a connection would wait in accept.
-            listener.setblocking(False)
+            listener.settimeout(0)
         ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
         logs = {name: folder / f"{name}.log" for name in LISTENERS}
         servers = [
