@@ -1,0 +1,50 @@
+"""A processor that is taken away and brought back while connections come and go: each of them is told all the same."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.events.layout import EventKind
+from tests.vm.hosts import Exchange, Host
+from tests.vm.watching import Story
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(
+        "PYROVER_PATIENCE_SECONDS" not in os.environ,
+        reason="takes a processor away: only in a machine of its own (make vm-test)",
+    ),
+]
+
+CONNECTIONS = 600
+SECOND = Path("/sys/devices/system/cpu/cpu1/online")
+
+
+def test_connections_while_a_processor_comes_and_goes(story: Story, hosts: tuple[Host, Host]) -> None:
+    client, server = hosts
+
+    def told(kind: EventKind) -> int:
+        return int((story.events["kind"] == kind).sum())
+
+    def have_ended(sockets: int) -> bool:
+        return told(EventKind.QUALITY) >= sockets
+
+    with Exchange(client, 4) as sender, Exchange(server, 4) as receiver:
+        for exchange in (sender, receiver):
+            story.source.choose(exchange.process)
+        port = receiver.do("listen", host=server.address(4))["port"]
+        receiver.begin("serve", count=CONNECTIONS)
+        sender.begin("churn", host=server.address(4), port=port, count=CONNECTIONS)
+        try:
+            for third, is_online in ((1, "0"), (2, "1")):
+                sockets = 2 * CONNECTIONS * third // 3
+                story.until(partial(have_ended, sockets), f"the end of {sockets} sockets")
+                SECOND.write_text(is_online)
+        finally:
+            SECOND.write_text("1")
+        story.until(partial(have_ended, 2 * CONNECTIONS), "the end of every socket")
+        assert sender.end() == receiver.end() == {}
+        assert told(EventKind.CONNECT) == told(EventKind.ACCEPT) == CONNECTIONS
+        assert told(EventKind.QUALITY) == 2 * CONNECTIONS
