@@ -10,12 +10,11 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from agent.events.layout import c_layout_assertions
 from agent.kernel.btf import VMLINUX, Function
@@ -297,7 +296,7 @@ def _run_child(interpreter: str, request: dict[str, Any], seconds: float) -> tup
     """Run the child to its end; its report and the descriptors that the report names."""
     deadline = time.monotonic() + seconds
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with ours, tempfile.TemporaryFile() as standard_input, tempfile.TemporaryFile() as standard_error:
+    with ours, _memory() as standard_input, _memory() as standard_error:
         standard_input.write(json.dumps(request).encode())
         standard_input.seek(0)
         with theirs:
@@ -331,6 +330,11 @@ def _run_child(interpreter: str, request: dict[str, Any], seconds: float) -> tup
         advice = f"\n{report['advice']}" if report["advice"] else ""
         raise LoaderError(report["error"] + advice)
     return report, descriptors[1:]
+
+
+def _memory() -> BinaryIO:
+    """A file without a folder: the agent may have none that it may write to."""
+    return os.fdopen(os.memfd_create("pyrover-loader"), "w+b")
 
 
 def _receive(channel: socket.socket, deadline: float) -> Iterator[int]:

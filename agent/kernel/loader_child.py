@@ -52,16 +52,16 @@ class Messages:
     """What the compiler and the verifier print: BCC's C++ writes it to standard error."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 # lives as long as this process
-        os.dup2(self._file.fileno(), 2)
+        self._file = os.memfd_create("pyrover-messages")  # lives as long as this process
+        os.dup2(self._file, 2)
 
     def take(self) -> str:
         """What was printed since the last call."""
         sys.stderr.flush()
-        size = os.fstat(self._file.fileno()).st_size
-        text = os.pread(self._file.fileno(), size, 0).decode(errors="replace")
-        os.ftruncate(self._file.fileno(), 0)
-        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        size = os.fstat(self._file).st_size
+        text = os.pread(self._file, size, 0).decode(errors="replace")
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
         return text.strip()
 
 
@@ -225,10 +225,21 @@ def load_programs(
     return names, refused, descriptors
 
 
+def scratch() -> "tempfile.TemporaryDirectory[str]":
+    """A folder for the headers that the compiler is to find."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="pyrover-")
+    except OSError as error:
+        raise ChildError(
+            f"the kernel's structs cannot be written down for the compiler: {error.strerror}",
+            "give it a /tmp that it may write to: PrivateTmp=yes in a unit, an emptyDir in a pod",
+        ) from error
+
+
 def work(request: dict[str, Any], messages: Messages) -> tuple[dict[str, Any], list[int]]:
     """Do what the request says; the report and the descriptors that it names."""
     seconds: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="pyrover-") as root:
+    with scratch() as root:
         try:
             tracefs.mount_privately()
             with measured(seconds, "structs"):

@@ -154,6 +154,24 @@ def test_a_child_that_dies_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load(make_plan(examine_kernel()), Options())
 
 
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_without_a_folder_to_write_to_the_advice_is_told(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a unit or a pod with a root file system that is read only, and nothing mounted at /tmp."""
+    closed = " && ".join(
+        f"mount --bind {place} {place} && mount -o remount,ro,bind {place}"
+        for place in ("/tmp", "/var/tmp")  # noqa: S108 - made read only
+    )
+    commands = f'{closed} && cd /proc && exec {find_interpreter()} "$@"'
+    script = f"exec unshare --mount sh -c '{commands}' sh \"$@\""
+    monkeypatch.setattr(loader, "find_interpreter", lambda: interpreter(tmp_path, script))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with pytest.raises(LoaderError, match=r"(?s)No usable temporary directory.*give it a /tmp"):
+        load(plan, Options())
+
+
 def test_an_interpreter_without_bcc_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "_INTERPRETERS", (interpreter(tmp_path, "exit 1"), "no-such-python"))
     with pytest.raises(LoaderError, match="apt-get install python3-bpfcc"):
