@@ -13,11 +13,9 @@
 #ifndef PYROVER_STAGES_H
 #define PYROVER_STAGES_H
 
-#define WAITING_PACKAGES 8 /* groups of packages in a socket's queue; more packages share the last group */
-#define STATE_NEW_SYN_RECEIVED 12
+#define WAITING_PACKAGES 8    /* groups of packages in a socket's queue; more packages share the last group */
 #define CONGESTION_RECOVERY 3 /* enum tcp_ca_state */
 #define CONGESTION_LOSS 4
-#define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
 
 /* Packages in a socket's queue that have not been read: when they came, and up to where they reach. */
