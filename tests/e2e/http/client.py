@@ -101,16 +101,17 @@ def _curl_exchange(said: dict[str, str | int], by_target: dict[str, Call]) -> Ex
 
 
 def wrk(depth: int) -> Client:
-    """wrk on one connection, with `depth` requests in flight."""
+    """wrk on one connection, with `depth` requests in flight where there are as many."""
     script = HERE / "clients" / "pipeline.lua"
 
     def client(server: Server, made: Sequence[Call]) -> list[Expected]:
         assert all(call.method == "GET" for call in made)
-        assert len(made) % depth == 0
+        together = min(depth, len(made))
+        assert len(made) % together == 0
         with tempfile.NamedTemporaryFile("w") as targets:
             targets.write("".join(f"{call.target}\n" for call in made))
             targets.flush()
-            options = ["-t", "1", "-c", "1", "-d", "600s", "-s", script, server.base, "--", str(depth), targets.name]
+            options = ["-t", "1", "-c", "1", "-d", "600s", "-s", script, server.base, "--", str(together), targets.name]
             # Its own end is a duration: it is interrupted when all is done.
             with program(["stdbuf", "-oL", tool("wrk"), *options], stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
@@ -129,7 +130,7 @@ def wrk(depth: int) -> Client:
                 request_body_bytes=0,
                 response_body_bytes=int(size),
                 version=1,
-                tls=False,
+                tls=server.authority is not None,
             )
             for target, status, size in exchanges
         ]

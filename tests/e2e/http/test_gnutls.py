@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.http import gnutls
-from tests.e2e.http.calls import calls
+from tests.e2e.http.calls import calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import Client, curl, gnutls_cli, python_client
 from tests.e2e.http.conftest import Check
@@ -29,6 +29,11 @@ def test_a_server(client: str, tmp_path: Path, certificates: Certificates, compa
     }
     with started(python_command("servers.threading_server"), tmp_path / "log", certificates, "gnutls") as server:
         compare(server, clients[client], calls())
+
+
+def test_ten_thousand_exchanges(tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+    with started(python_command("servers.threading_server"), tmp_path / "log", certificates, "gnutls") as server:
+        compare(server, python_client("blocking_client", "gnutls"), many_calls())
 
 
 def test_its_own_client(tmp_path: Path, certificates: Certificates, compare: Check) -> None:

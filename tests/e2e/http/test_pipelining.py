@@ -61,6 +61,9 @@ def test_ten_thousand_exchanges(tmp_path: Path, certificates: Certificates, comp
         compare(servers["plain"], python_client("streams_client", "16"), many_calls())
 
 
-def test_ten_thousand_exchanges_of_wrk(tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+def test_ten_thousand_exchanges_of_wrk(
+    listener: str, tmp_path: Path, certificates: Certificates, compare: Check
+) -> None:
     with nginx(tmp_path, certificates) as servers:
-        compare(servers["plain"], wrk(depth=16), many_calls())
+        compare(servers[listener], wrk(depth=16), many_calls())

@@ -78,14 +78,31 @@ def test_an_upgrade_to_http2(tmp_path: Path, compare: Check) -> None:
         compare(server, curl("http2", files=tmp_path, apart=True), made)
 
 
-@pytest.mark.parametrize(("client", "is_secure"), [("http.client", False), ("streams", True)])
-def test_ten_thousand_exchanges(
-    client: str,
-    is_secure: bool,  # noqa: FBT001 - a parameter of pytest
-    tmp_path: Path,
-    certificates: Certificates,
-    compare: Check,
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [
+        ("threading_server", "http.client"),
+        ("streams_server", "http.client"),
+        ("asgi_server hypercorn", "curl"),
+    ],
+)
+def test_ten_thousand_exchanges(server: str, client: str, tmp_path: Path, compare: Check) -> None:
+    with started(python_command(*f"servers.{server}".split()), tmp_path / "log", None) as running:
+        compare(running, CLIENTS[client](tmp_path), many_calls())
+
+
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [
+        ("threading_server", "http.client"),
+        ("streams_server", "streams"),
+        ("asgi_server hypercorn", "curl-h2"),
+    ],
+)
+def test_ten_thousand_exchanges_over_tls(
+    server: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check
 ) -> None:
-    command = python_command("servers.streams_server")
-    with started(command, tmp_path / "log", certificates if is_secure else None) as server:
-        compare(server, CLIENTS[client](tmp_path), many_calls())
+    command = python_command(*f"servers.{server}".split())
+    options = ("openssl",) if server == "threading_server" else ()
+    with started(command, tmp_path / "log", certificates, *options) as running:
+        compare(running, CLIENTS[client](tmp_path), many_calls())
