@@ -44,11 +44,14 @@ fi
 mount --bind /run/units /usr/lib/systemd/system
 mount --bind /run/nothing /usr/lib/systemd/system-generators
 mount -t tmpfs tmpfs /etc/systemd/system
-mkdir /run/objects
+mkdir /run/objects /run/checkout
 mount --bind "$3" /run/objects
+mount --bind "$2" /run/checkout
 for folder in /opt /var/lib /var/cache /var/log /tmp; do mount -t tmpfs tmpfs "$folder"; done
-mkdir /opt/pyrover /var/cache/pyrover
-mount --bind "$2" /opt/pyrover
+# Its programs name the folder in which they were installed.
+mkdir -p /opt/pyrover /var/cache/pyrover "$2"
+mount --bind /run/checkout /opt/pyrover
+[ -e "$2/.git" ] || mount --bind /run/checkout "$2"
 mount --bind /run/objects /var/cache/pyrover
 ip link set lo up
 exec env -i container=test PATH="$PATH" /usr/lib/systemd/systemd --system --log-target=null --show-status=no
@@ -127,8 +130,8 @@ def running(folder: Path) -> Iterator[Systemd]:
     """Begin one, with its units in an empty folder; skips the test where that cannot be."""
     if not SYSTEMD.exists() or os.geteuid() != 0:
         pytest.skip("needs systemd, and root")
-    if ROOT.parts[1] in {"root", "home"}:
-        pytest.skip("the units hide the homes of people, and this checkout is in one")
+    if ROOT.parts[1] in {"root", "home", "tmp"}:
+        pytest.skip("the units hide /home, /root and /tmp, and this checkout is there")
     _write_units(folder)
     OBJECTS.mkdir(mode=0o700, parents=True, exist_ok=True)
     groups = [each / f"pyrover-test-{os.getpid()}" for each in _GROUPS if (each / "cgroup.procs").exists()]
@@ -143,6 +146,11 @@ def running(folder: Path) -> Iterator[Systemd]:
         entering = ["sh", "-c", _ENTER, "sh", folder, ROOT, OBJECTS.parent]
         with program(["sh", "-c", f'{joining}{unshare} "$@"', "sh", *entering]) as process:
             started = Systemd(_child(process.pid))
+            deadline = time.monotonic() + PATIENCE
+            while started.inside(["systemctl", "is-system-running"]).stdout.strip() not in {"running", "degraded"}:
+                assert process.poll() is None, "systemd has not begun; what it could not do stands above"
+                assert time.monotonic() < deadline, "systemd does not get ready"
+                time.sleep(0.1)
             yield started
     finally:
         for group in groups:
