@@ -27,6 +27,10 @@ from bench.ingest import INSTANCES_OF_A_SERVICE, SENDER_CORE, UP_NS, Server, mes
 
 LOGS = 5
 """Of a message."""
+STREAM = 10_000
+"""Messages of a stream: what is sent is taken a flush at a time, so that short streams wait for flushes."""
+SENDERS = 4
+"""Of which each sends one stream after another, as those do that find the limit."""
 QUESTION = """query ($entity: Entity!, $duration: Duration!) {
   execExpression(expression: "kubernetes_service_read_cpm", entity: $entity, duration: $duration) {
     error results { values { id value } }
@@ -90,7 +94,9 @@ def main() -> None:
     asked = parser.parse_args()
     os.sched_setaffinity(0, {SENDER_CORE})
     boot_seconds = (time.time_ns() - UP_NS) // 1_000_000_000
-    messages = [framed(message(number, LOGS, None if number else boot_seconds)) for number in range(asked.instances)]
+    messages = [
+        framed(message(place % asked.instances, LOGS, None if place else boot_seconds)) for place in range(STREAM)
+    ]
     payloads = list(coalesced(b"".join(messages)))
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), {}) as server:
         send(server, payloads, len(messages), 0)
@@ -98,18 +104,20 @@ def main() -> None:
         limit = send(server, payloads, len(messages), asked.seconds) / (time.monotonic() - began)
         services = asked.instances // INSTANCES_OF_A_SERVICE
         for rate in (0.0, limit / 2):
-            sender = Paced(server, payloads, len(messages), rate or 1.0)
-            if rate:
+            senders = [Paced(server, payloads, len(messages), rate / SENDERS) for _ in range(SENDERS if rate else 0)]
+            for sender in senders:
                 sender.start()
             begin, used = time.monotonic(), server.cpu()
             taken = asyncio.run(ask(server, asked.callers, services, asked.seconds))
             took, used = time.monotonic() - begin, server.cpu() - used
-            if rate:
+            for sender in senders:
                 sender.stop.set()
+            sent = sum(sender.sent for sender in senders)
+            for sender in senders:
                 sender.join()
             middle, last = statistics.median(taken), statistics.quantiles(taken, n=100)[98]
             print(
-                f"{sender.sent / took:,.0f} messages/s (the limit is {limit:,.0f}), {asked.callers} callers:"
+                f"{sent / took:,.0f} messages/s (the limit is {limit:,.0f}), {asked.callers} callers:"
                 f" {len(taken) / took:,.0f} answers/s, p50 {middle * 1e3:,.0f} ms, p99 {last * 1e3:,.0f} ms\n"
                 f"  the backend had {used / took:.0%} of a core: {used / len(taken) * 1e3:.1f} ms an answer",
                 flush=True,
