@@ -36,10 +36,16 @@ class Exclusion:
         except OSError:
             self.without_room += 1
             return False
-        now = self._host.process(process.pid)
-        if now is None or now.start_ticks != process.start_ticks:  # it ended before the filter had it, and would stay
+        if self._has_ended(process):  # before the filter had it, where it would stay
             self._kernel.include(process.pid)
         return True
+
+    def _has_ended(self, process: ProcessFacts) -> bool:
+        """Whether it is gone, or leaving: the filter forgets a process when that leaves, which is before it is gone."""
+        now = self._host.process(process.pid)
+        if now is None or now.start_ticks != process.start_ticks:
+            return True
+        return bool(process.executable) and not now.executable
 
     def losses(self) -> dict[str, int]:
         """What costs more than it should, by cause, since the start."""

@@ -1,5 +1,7 @@
 import errno
 
+import msgspec
+
 from agent.discovery.exclusion import Exclusion
 from tests.agent.synthetic import FakeHost, facts
 
@@ -34,6 +36,18 @@ def test_one_that_has_ended_meanwhile_does_not_stay_in_the_filter() -> None:
     host.processes[6] = facts(6, start=2)  # another process has got the id
     assert exclusion.exclude(facts(6, start=1))
     assert kernel.excluded == set()
+
+
+def test_one_that_is_leaving_does_not_stay_in_the_filter() -> None:
+    """A zombie still has its id, and has left already."""
+    kernel, host = Kernel(), FakeHost()
+    host.processes = {5: msgspec.structs.replace(facts(5), executable=""), 6: facts(6)}
+    exclusion = Exclusion(kernel, host)
+    assert facts(5).executable
+    assert exclusion.exclude(facts(5))
+    assert kernel.excluded == set()
+    assert exclusion.exclude(msgspec.structs.replace(facts(6), executable=""))  # not known before either
+    assert kernel.excluded == {6}
 
 
 def test_without_room_it_is_counted() -> None:
