@@ -73,6 +73,7 @@ async def main() -> None:
         configuration.bind = [f"fd://{listener.detach()}"]
         configuration.graceful_timeout = 0
         configuration.h2_max_concurrent_streams = 128
+        configuration.keep_alive_max_requests = 100_000  # of one test, by one connection
         if tls:
             configuration.certfile, configuration.keyfile = tls
         ready(port)
