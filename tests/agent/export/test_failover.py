@@ -30,6 +30,19 @@ def opened(stack: ExitStack, addresses: list[str], security: Security | None = N
     return transport
 
 
+def sent(number: int, transport: GrpcTransport) -> tuple[list[Batch], Ledger]:
+    """Batches of one log that a sender has sent, and what became of them."""
+    ledger = Ledger()
+    batches = [Batch([b"%d" % each], 1) for each in range(number)]
+    sender = Sender(transport, ledger, FAST)
+    for batch in batches:
+        ledger.capture(batch.logs)
+        sender.submit(batch)
+    sender.start()
+    sender.stop(60)
+    return batches, ledger
+
+
 def test_a_batch_that_was_not_answered_goes_to_the_next_backend_under_its_id() -> None:
     first, second = Collector(), Collector()
     first.failure = lambda _: CODE.UNAVAILABLE
@@ -70,16 +83,8 @@ def test_a_batch_is_refused_when_one_refuses_it_and_no_other_takes_it(other: grp
 def test_one_that_does_not_take_the_agent_is_left_for_one_that_does(status: grpc.StatusCode) -> None:
     first, second = Collector(), Collector()
     first.failure = lambda _: status
-    ledger = Ledger()
-    batches = [Batch([b"%d" % number], 1) for number in range(20)]
     with ExitStack() as stack:
-        transport = opened(stack, serving(stack, first, second))
-        sender = Sender(transport, ledger, FAST)
-        for batch in batches:
-            ledger.capture(batch.logs)
-            sender.submit(batch)
-        sender.start()
-        sender.stop(60)
+        batches, ledger = sent(20, opened(stack, serving(stack, first, second)))
     assert first.attempts == [batches[0].id]
     assert list(second.accepted) == [batch.id for batch in batches]
     assert (ledger.balance().delivered, ledger.balance().lost) == (20, {})
@@ -100,16 +105,9 @@ def test_every_batch_arrives_once_while_backends_fail_in_turn() -> None:
     collectors = [Collector() for _ in range(3)]
     for collector in collectors:
         collector.failure = lambda number: CODE.UNAVAILABLE if number % 5 in (1, 3) else None
-    ledger = Ledger()
-    batches = [Batch([b"%d" % number], 1) for number in range(200)]
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, *collectors))
-        sender = Sender(transport, ledger, FAST)
-        for batch in batches:
-            ledger.capture(batch.logs)
-            sender.submit(batch)
-        sender.start()
-        sender.stop(60)
+        batches, ledger = sent(200, transport)
     accepted = [identity for collector in collectors for identity in collector.accepted]
     assert sorted(accepted) == sorted(batch.id for batch in batches)
     balance = ledger.balance()
