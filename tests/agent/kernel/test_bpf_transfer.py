@@ -1,4 +1,4 @@
-"""bpf/transfer.c on the running kernel: counts and bytes of known workloads."""
+"""bpf/transfer.c and its system calls on the running kernel: counts and bytes of known workloads."""
 
 from pathlib import Path
 from typing import Any
