@@ -82,7 +82,10 @@ def test_an_upgrade_to_http2(tmp_path: Path, compare: Check) -> None:
     ("server", "client"),
     [
         ("threading_server", "http.client"),
+        ("threading_server", "urllib"),
         ("streams_server", "http.client"),
+        ("asgi_server uvicorn-h11", "http.client"),
+        ("asgi_server uvicorn-httptools", "streams"),
         ("asgi_server hypercorn", "curl"),
     ],
 )
@@ -96,6 +99,8 @@ def test_ten_thousand_exchanges(server: str, client: str, tmp_path: Path, compar
     [
         ("threading_server", "http.client"),
         ("streams_server", "streams"),
+        ("asgi_server uvicorn-h11", "http.client"),
+        ("asgi_server uvicorn-httptools", "streams"),
         ("asgi_server hypercorn", "curl-h2"),
     ],
 )
