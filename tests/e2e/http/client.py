@@ -49,21 +49,23 @@ def node_client(version: int) -> Client:
 
 
 def curl(*options: str, files: Path, apart: bool = False) -> Client:
-    """curl with one connection for all calls, or a process for each. Request bodies are kept in `files`."""
+    """curl with one connection for all calls, or one for each. Request bodies are kept in `files`."""
 
     def client(server: Server, made: Sequence[Call]) -> list[Expected]:
-        # Options hold until the next call.
-        blocks = [_curl_block(server, call, options, files) for call in made]
-        configurations = blocks if apart else ["\nnext\n".join(blocks)]
-        said = "".join(run([tool("curl"), "--config", "-"], text.encode()) for text in configurations)
+        assert not (apart and server.authority)  # whose certificate is for one name
+        # Options hold until the next call. A connection is used again for the same host only.
+        bases = [f"http://{number}.localhost:{server.port}" if apart else server.base for number in range(len(made))]
+        more = [f'resolve = "*:{server.port}:127.0.0.1"', *options] if apart else options
+        blocks = [_curl_block(server, base, call, more, files) for base, call in zip(bases, made, strict=True)]
+        said = run([tool("curl"), "--config", "-"], "\nnext\n".join(blocks).encode())
         by_target = {call.target: call for call in made}
         return [_curl_exchange(json.loads(line), by_target) for line in said.splitlines()]
 
     return client
 
 
-def _curl_block(server: Server, call: Call, options: Sequence[str], files: Path) -> str:
-    lines = [f'url = "{server.base}{call.target}"', 'output = "/dev/null"', "silent", "show-error", *options]
+def _curl_block(server: Server, base: str, call: Call, options: Sequence[str], files: Path) -> str:
+    lines = [f'url = "{base}{call.target}"', 'output = "/dev/null"', "silent", "show-error", *options]
     lines.append(r'write-out = "%{json}\n"')
     if server.authority:
         lines.append(f'cacert = "{server.authority}"')

@@ -43,10 +43,11 @@ def test_every_kind_of_exchange(
 
 
 @pytest.mark.parametrize("go_program", [False], ids=["symbols"], indirect=True)
-@pytest.mark.parametrize("pair", [("http", "go-1"), ("h2", "go-2")], ids="-".join)
+@pytest.mark.parametrize("pair", [("http", "go-1"), ("h2c", "go-2"), ("https", "go-1"), ("h2", "go-2")], ids="-".join)
 def test_ten_thousand_exchanges(
     pair: tuple[str, str], go_program: Path, tmp_path: Path, certificates: Certificates, compare: Check
 ) -> None:
     kind, client = pair
-    with started([go_program, "server", kind], tmp_path / "log", certificates if kind == "h2" else None) as server:
+    secrets = None if kind in {"http", "h2c"} else certificates
+    with started([go_program, "server", kind], tmp_path / "log", secrets) as server:
         compare(server, CLIENTS[client](go_program, tmp_path), many_calls())

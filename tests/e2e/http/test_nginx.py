@@ -45,16 +45,26 @@ def test_every_kind_of_exchange(
     compare(servers[listener], curl(*options, files=tmp_path), calls())
 
 
-@pytest.mark.parametrize(("listener", "options"), [("plain", ["http1.1"]), ("tls", ["http2", "parallel"])])
+@pytest.mark.parametrize(
+    ("listener", "options"),
+    [
+        ("plain", ["http1.1"]),
+        ("written", ["http1.1"]),
+        ("tls", ["http1.1"]),
+        ("tls", ["http2", "parallel"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
 def test_ten_thousand_exchanges(
     listener: str, options: list[str], servers: Servers, tmp_path: Path, compare: Check
 ) -> None:
     compare(servers[listener], curl(*options, files=tmp_path), many_calls())
 
 
-def test_http2_by_prior_knowledge(servers: Servers, tmp_path: Path, compare: Check) -> None:
+@pytest.mark.parametrize("made", [calls(), many_calls()], ids=["few", "many"])
+def test_http2_by_prior_knowledge(made: list[Call], servers: Servers, tmp_path: Path, compare: Check) -> None:
     # This version of curl cannot use such a connection twice.
-    compare(servers["h2c"], curl("http2-prior-knowledge", files=tmp_path, apart=True), calls())
+    compare(servers["h2c"], curl("http2-prior-knowledge", files=tmp_path, apart=True), made)
 
 
 @pytest.mark.parametrize("listener", ["plain", "tls"])

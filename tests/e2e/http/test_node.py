@@ -43,10 +43,12 @@ def test_every_kind_of_exchange(
         compare(server, CLIENTS[client](tmp_path), calls())
 
 
-@pytest.mark.parametrize(("kind", "client"), [("http", "node-1"), ("h2", "node-2")])
+@pytest.mark.parametrize(
+    ("kind", "client"), [("http", "node-1"), ("h2c", "node-2"), ("https", "node-1"), ("h2", "node-2")]
+)
 def test_ten_thousand_exchanges(
     kind: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check
 ) -> None:
-    secrets = certificates if kind == "h2" else None
+    secrets = None if kind in {"http", "h2c"} else certificates
     with started(node_command("servers/server.mjs", kind), tmp_path / "log", secrets) as server:
         compare(server, CLIENTS[client](tmp_path), many_calls())
