@@ -1,6 +1,6 @@
 """Defects that were found by reading Apache SkyWalking's receiver of access logs, and that this backend does not have.
 
-The numbers are those of the list in docs/entities.md. What a test leaves out is shown by the tests of the module that
+The numbers are those of docs/compatibility.md. What a test leaves out is shown by the tests of the module that
 it is about.
 """
 

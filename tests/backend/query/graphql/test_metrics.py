@@ -105,6 +105,12 @@ async def test_whoever_does_not_say_normal_means_a_service_that_reports_itself(c
     assert [value for _, value in conjectured] == [None] * 4
 
 
+async def test_the_scope_is_that_of_the_metric_whatever_the_entity_says(client: Client) -> None:
+    expected = points(await ask(client, CPM))
+    for scope in ("Service", "Endpoint", "ProcessRelation"):
+        assert points(await ask(client, CPM, **{**REVIEWS, "scope": scope})) == expected
+
+
 @pytest.mark.parametrize("entity", [REVIEWS, {**REVIEWS, "normal": None}])
 async def test_the_web_client_asks_many_expressions_at_once(client: Client, entity: dict[str, Any]) -> None:
     variables: dict[str, object] = {"duration": MINUTES}
