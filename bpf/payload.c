@@ -3,7 +3,8 @@
  * What:  the first bytes of a connection's calls are looked at until they are those of HTTP/1 (a request line, a status
  *        line) or HTTP/2 (its preface, a frame); DETECTION_CALLS calls in vain end it. From then on:
  *        HTTP/1: up to TURN_BYTES from the beginning of a message, or since the other side had its turn; after that
- *          the first and the last EDGE_BYTES of each call, where chunks begin and bodies end.
+ *          the first and the last EDGE_BYTES of each call, where chunks begin and bodies end. Of requests that have no
+ *          body, and so are heads alone, and of the answers to many of them, up to PIPELINE_BYTES.
  *        HTTP/2: everything but the payload of DATA frames over DATA_BYTES. Its frames are walked from header to header.
  *        Of a call at most TURNS * STEPS steps are taken: over a buffer, over a frame's header, over its payload. What is
  *        cut off is counted, and user space sees that it is missing.
@@ -18,6 +19,9 @@
 
 #define DETECTION_CALLS 6
 #define TURN_BYTES 32768
+#define PIPELINE_BYTES 1048576
+#define ONE_REQUEST_BYTES 512 /* requests of a turn that are more may be several */
+#define ANSWER_BYTES 64       /* captured of the answers for each byte of requests beyond that */
 #define EDGE_BYTES 32
 #define DATA_BYTES 512
 #define STEPS 8
@@ -154,13 +158,61 @@ static __always_inline void plan_http2(struct capture *capture, struct direction
     direction->is_lost = 0;
 }
 
-static __always_inline void plan_http1(struct capture *capture, struct direction *direction, int begins)
+/* Whether a message that begins so has no body, as GET, HEAD, DELETE, OPTIONS and TRACE have none; as it was `before` where that
+ * is not known: a call may begin within a method, too. POST, PUT, PATCH and what WebDAV asks with P have one. */
+static __always_inline u64 has_no_body(const u8 *head, u64 before)
 {
+    u16 first = (u16)(head[0] << 8 | head[1]);
+
+    if (first == ('G' << 8 | 'E') || first == ('H' << 8 | 'E') || first == ('D' << 8 | 'E') ||
+        first == ('O' << 8 | 'P') || first == ('T' << 8 | 'R'))
+        return 1;
+    return head[0] == 'P' && head[1] != 'T' ? 0 : before;
+}
+
+/* A call of requests without bodies: how much of the answers may be heads. A large answer to a single request is no reason to
+ * capture more, and where a turn ends in the midst of a pipeline, as that of a client does whose buffer is full, most of its
+ * answers are still to come. */
+static __always_inline void allow_answers(struct direction *requests, struct direction *answers, u64 bytes)
+{
+    u64 allowed;
+
+    requests->asked += bytes;
+    if (requests->asked <= ONE_REQUEST_BYTES)
+        return;
+    allowed = least((requests->asked - ONE_REQUEST_BYTES) * ANSWER_BYTES, PIPELINE_BYTES);
+    if (allowed > answers->allowed)
+        answers->allowed = allowed;
+}
+
+/* How much of a turn is captured. */
+static __always_inline u64 most_of_turn(const struct direction *direction)
+{
+    if (direction->asks)
+        return PIPELINE_BYTES;
+    return direction->allowed > TURN_BYTES ? direction->allowed : TURN_BYTES;
+}
+
+static __always_inline void plan_http1(struct capture *capture, struct conversation *conversation,
+                                       struct direction *direction, const u8 *head, int begins)
+{
+    struct direction *other = &conversation->directions[!(capture->kind & 1)];
     u64 bytes = capture->call_bytes;
+    u64 most;
 
     if (begins)
+        direction->asks = has_no_body(head, direction->asks);
+    if (conversation->turn != capture->kind) {
+        direction->asked = 0;
+        other->allowed >>= 1;
+        begins = 1;
+    }
+    if (begins)
         direction->captured = 0;
-    capture->keep = direction->captured < TURN_BYTES ? TURN_BYTES - direction->captured : EDGE_BYTES;
+    if (direction->asks)
+        allow_answers(direction, other, bytes);
+    most = most_of_turn(direction);
+    capture->keep = direction->captured < most ? most - direction->captured : EDGE_BYTES;
     capture->keep = least(capture->keep, bytes);
     capture->tail = bytes - least(EDGE_BYTES, bytes - capture->keep);
     direction->captured += capture->keep;
@@ -179,7 +231,7 @@ static __always_inline int plan(struct capture *capture, struct conversation *co
     detect(conversation, found);
     capture->protocol = conversation->protocol;
     if (capture->protocol == CONVERSATION_HTTP1)
-        plan_http1(capture, direction, found == CONVERSATION_HTTP1 || conversation->turn != capture->kind);
+        plan_http1(capture, conversation, direction, head, found == CONVERSATION_HTTP1);
     else if (capture->protocol == CONVERSATION_HTTP2)
         plan_http2(capture, direction, head, bytes);
     else

@@ -68,6 +68,9 @@ struct large_fragment {
 /* One direction of a conversation. */
 struct direction {
     u64 captured;     /* HTTP/1: bytes since the last message began, or the other side had its turn */
+    u64 asks;         /* HTTP/1: whether the last message that a call began with is a request that has no body */
+    u64 asked;        /* HTTP/1: bytes of such requests, and of what followed them, since the other side had its turn */
+    u64 allowed;      /* HTTP/1: bytes of answers to those that are captured of a turn */
     u64 left;         /* HTTP/2: bytes of the current frame that are still to come */
     u64 leaves_out;   /* HTTP/2: whether those are left out */
     u64 is_lost;      /* HTTP/2: it is not known where the next frame begins */

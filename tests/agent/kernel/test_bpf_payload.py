@@ -19,6 +19,7 @@ from tests.agent.kernel.watching import ATTACH, PATIENCE_SECONDS, Watch
 pytestmark = pytest.mark.kernel
 
 TURN_BYTES, EDGE_BYTES, DATA_BYTES, DETECTION_CALLS = 32_768, 32, 512, 6
+PIPELINE_BYTES, ONE_REQUEST_BYTES, ANSWER_BYTES = 1 << 20, 512, 64
 TURNS, STEPS, GATHERED_BYTES, GATHERED_BUFFERS, FRAGMENT_LARGE = 1024, 8, 512, 32, 4096
 """As in bpf/payload.c and payload.h."""
 WITH_BUFFERS = ["WRITE", "WRITEV", "SENDTO", "SENDMSG", "PWRITEV2", "PIECES"]
@@ -139,6 +140,121 @@ def test_each_message_has_the_bound_anew(watch: Watch, tmp_path: Path) -> None:
     for begin in range(0, 3 * len(one), len(one)):
         assert captured >= set(range(begin, begin + TURN_BYTES))
         assert begin + TURN_BYTES not in captured
+
+
+def requests_without_body(count: int, method: str = "GET") -> bytes:
+    """Of 60 bytes each."""
+    lines = (f"{method} /items/{number} HTTP/1.1\r\nHost: a\r\n" for number in range(count))
+    return b"".join(f"{line}X: {'x' * (60 - len(line) - 7)}\r\n\r\n".encode() for line in lines)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("size", [1 << 20, 48_002, 60])
+def test_pipelined_requests_without_body_are_captured_whole(
+    watch: Watch, tmp_path: Path, method: str, size: int
+) -> None:
+    data = requests_without_body(2_000, method)
+    spoken = Spoken(watch, tmp_path, data, writes=ways(["WRITE"], size), reads=ways(["RECVFROM"], 17_000))
+    for kind in (EventKind.WRITE, EventKind.READ):
+        assert spoken.captured(kind) == set(range(len(data)))
+
+
+def test_of_pipelined_requests_the_bound_is_that_of_a_turn(watch: Watch, tmp_path: Path) -> None:
+    """No call but the first begins with a request."""
+    data, size = requests_without_body(20_000), 100_001
+    spoken = Spoken(watch, tmp_path, data, writes=ways(["WRITE"], size), reads=ways(["RECVFROM"], 60_000))
+    expected = set(range(PIPELINE_BYTES))
+    for begin in range(0, len(data), size):
+        end = min(begin + size, len(data))
+        if begin >= PIPELINE_BYTES:
+            expected.update(range(begin, min(begin + EDGE_BYTES, end)))
+        expected.update(range(end - EDGE_BYTES, end))
+    assert spoken.captured(EventKind.WRITE) == expected
+
+
+def captured_of_turns(watch: Watch, folder: Path, data: bytes, turns: Parts) -> list[dict[EventKind, int]]:
+    """How many bytes of each turn (by whom, bytes, most of a write, most of a read) were captured, at each end.
+
+    All of them are compared with what was sent.
+    """
+    path = folder / "stream"
+    path.write_bytes(data)
+    run = watch.run("converse", path=str(path), turns=turns)
+    fragments = [fragment for fragment in watch.source.take_payload() if fragment.process == run.process]
+    inodes = {name: run.result[name]["inode"] for name in ("client", "server")}
+    found = []
+    sent = dict.fromkeys(inodes, 0)
+    begin = 0
+    first: dict[str, int] = {}
+    for who, size, *_ in turns:
+        other = "server" if who == "client" else "client"
+        counted = {}
+        for kind, inode in ((EventKind.WRITE, inodes[who]), (EventKind.READ, inodes[other])):
+            of_stream = [one for one in fragments if one.inode == inode and one.kind == kind]
+            base = first.setdefault(f"{who} {kind}", min(one.position for one in of_stream))
+            counted[kind] = 0
+            for one in of_stream:
+                at = (one.position - base) % (1 << 32) + one.offset - sent[who]
+                if 0 <= at < size:
+                    assert one.data == data[begin + at : begin + at + one.length]
+                    counted[kind] += one.length
+        found.append(counted)
+        sent[who] += size
+        begin += size
+    return found
+
+
+def response(size: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + random.Random(size).randbytes(size)
+
+
+@pytest.mark.parametrize(("write_size", "read_size"), [(1 << 20, 1 << 20), (60_001, 9_001), (333, 70_000)])
+def test_answers_of_a_pipeline_are_captured_whole(
+    watch: Watch, tmp_path: Path, write_size: int, read_size: int
+) -> None:
+    asked, answered = requests_without_body(2_000), response(300) * 2_000
+    turns = [["client", len(asked), write_size, read_size], ["server", len(answered), write_size, read_size]]
+    assert captured_of_turns(watch, tmp_path, asked + answered, turns) == [
+        dict.fromkeys((EventKind.WRITE, EventKind.READ), len(part)) for part in (asked, answered)
+    ]
+
+
+@pytest.mark.parametrize("head_bytes", [60, 300, 1_000])
+def test_of_the_answer_to_one_request_as_much_is_captured_as_ever(
+    watch: Watch, tmp_path: Path, head_bytes: int
+) -> None:
+    """However often one was asked for before, and after a pipeline has passed as soon as a few turns have."""
+    asked = f"GET / HTTP/1.1\r\nX: {'x' * (head_bytes - 23)}\r\n\r\n".encode()
+    assert len(asked) == head_bytes
+    small, large = response(300), response(500_000)
+    pipeline, answered = requests_without_body(100), small * 100
+    parts = [pipeline, answered, *[asked, small] * 9, asked, large]
+    turns = [["server" if number % 2 else "client", len(part), 1 << 20, 1 << 20] for number, part in enumerate(parts)]
+    *_, found = captured_of_turns(watch, tmp_path, b"".join(parts), turns)
+    assert found[EventKind.WRITE] == TURN_BYTES + EDGE_BYTES
+    assert found[EventKind.READ] - TURN_BYTES <= 2 * EDGE_BYTES * (len(large) // TURN_BYTES)
+
+
+@pytest.mark.parametrize("count", [20, 40, 200, 2_000])
+def test_answers_of_any_size_are_captured_up_to_a_bound(watch: Watch, tmp_path: Path, count: int) -> None:
+    asked, answered = requests_without_body(count), response(3_000_000)
+    turns = [["client", len(asked), 1 << 20, 1 << 20], ["server", len(answered), 4 << 20, 1 << 20]]
+    found = captured_of_turns(watch, tmp_path, asked + answered, turns)
+    most = min(max((count * 60 - ONE_REQUEST_BYTES) * ANSWER_BYTES, TURN_BYTES), PIPELINE_BYTES)
+    assert most <= found[1][EventKind.WRITE] <= most + 2 * EDGE_BYTES * 200
+
+
+def test_what_is_left_of_a_pipeline_halves_with_each_turn(watch: Watch, tmp_path: Path) -> None:
+    """As where a client whose buffer was full writes the last of many requests."""
+    pipeline, last = requests_without_body(2_000), requests_without_body(1)
+    answers = response(400_000)
+    parts = [pipeline, response(10), *[last, answers] * 7]
+    turns = [["server" if number % 2 else "client", len(part), 1 << 20, 1 << 20] for number, part in enumerate(parts)]
+    found = captured_of_turns(watch, tmp_path, b"".join(parts), turns)
+    written = [turn[EventKind.WRITE] for turn in found[3::2]]
+    assert written == [
+        min(max(PIPELINE_BYTES >> halved, TURN_BYTES) + EDGE_BYTES, len(answers)) for halved in range(1, 8)
+    ]
 
 
 @pytest.mark.parametrize("way", ["SENDFILE", "SENDMMSG"])

@@ -353,6 +353,32 @@ def speak(
     return {"client": describe(client), "server": describe(server)}
 
 
+def converse(path: str, turns: list[list[Any]]) -> dict[str, Any]:
+    """Send the bytes of a file in turns, (by whom, bytes, most of a write, most of a read) each: "client" or "server".
+
+    A turn is written and read before the next one begins.
+    """
+    data = memoryview(Path(path).read_bytes())
+    client, server = tcp_pair("127.0.0.1")
+    at = 0
+    for who, size, write_size, read_size in turns:
+        sender, receiver = (client, server) if who == "client" else (server, client)
+        end = at + size
+        left = size
+
+        def receive(receiver: socket.socket, read_size: int) -> None:
+            nonlocal left
+            while left:
+                left -= len(receiver.recv(min(read_size, left)))
+
+        reader = threading.Thread(target=receive, args=(receiver, read_size))
+        reader.start()
+        while at < end:
+            at += sender.send(data[at : min(at + write_size, end)])
+        reader.join()
+    return {"client": describe(client), "server": describe(server)}
+
+
 def read_before_it_is_sent(path: str) -> dict[str, Any]:
     """Send half of the bytes of a file and read them; then begin to read the rest, and send it when a line comes.
 
