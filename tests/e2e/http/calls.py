@@ -55,6 +55,12 @@ def calls() -> list[Call]:
     ]
 
 
+def asked_calls() -> list[Call]:
+    """23 calls for clients that only ask: every size, with and without a length."""
+    targets = [f"/bytes/{size}" for size in SIZES] + [f"/chunked/{size}" for size in CHUNKED_SIZES]
+    return [Call("GET", f"{target}/{number}") for number, target in zip(range(FEW), itertools.cycle(targets))]
+
+
 def large_chunked_calls() -> list[Call]:
     """Bodies whose length is only known by their chunks, larger than what is captured of them."""
     return [

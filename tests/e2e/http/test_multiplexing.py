@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.http.calls import Call, calls, many_calls
+from tests.e2e.http.calls import MANY, Call, asked_calls, calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.conftest import Check
 from tests.e2e.http.nghttp import h2load, nghttp
@@ -18,15 +18,21 @@ pytestmark = pytest.mark.kernel
 STREAMS = 100
 
 
+WORKLOADS: dict[str, tuple[list[Call], int]] = {
+    # calls, connections
+    "every-size": (asked_calls(), 1),
+    "many": (many_calls(), 1),
+    # Each connection asks for all targets from the first one on; so they are all alike.
+    "many-on-four": ([Call("GET", "/bytes/2048/0")] * MANY, 4),
+}
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
 @pytest.mark.parametrize("listener", ["h2c", "tls"])
-@pytest.mark.parametrize("connections", [1, 4])
-def test_ten_thousand_exchanges(
-    listener: str, connections: int, tmp_path: Path, certificates: Certificates, watcher: Watcher
+def test_a_hundred_streams(
+    listener: str, workload: str, tmp_path: Path, certificates: Certificates, watcher: Watcher
 ) -> None:
-    made = many_calls()
-    if connections > 1:
-        # Each connection asks for all targets from the first one on; so they are all alike.
-        made = [Call("GET", "/bytes/2048/0")] * len(made)
+    made, connections = WORKLOADS[workload]
     with nginx(tmp_path, certificates) as servers:
         server = servers[listener]
         if server.authority:
@@ -58,9 +64,12 @@ def test_the_size_of_each_header_block(
     assert all(one.request_header_bytes and one.response_header_bytes for one in expected)
 
 
-@pytest.mark.parametrize("kind", ["node", "hypercorn"])
-def test_servers_that_compress_as_they_go(kind: str, tmp_path: Path, compare: Check) -> None:
-    made = [call for call in calls() if call.method == "GET"]
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [("node", asked_calls()), ("hypercorn", asked_calls()), ("hypercorn", many_calls())],  # Node.js refuses so many
+    ids=["node", "hypercorn", "hypercorn-many"],
+)
+def test_servers_that_compress_as_they_go(kind: str, made: list[Call], tmp_path: Path, compare: Check) -> None:
     command = (
         node_command("servers/server.mjs", "h2c") if kind == "node" else python_command("servers.asgi_server", kind)
     )

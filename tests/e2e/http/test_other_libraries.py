@@ -9,7 +9,7 @@ import pytest
 
 from agent.tls.libraries import examine
 from tests.e2e.http.account import Expected, read_account
-from tests.e2e.http.calls import Call, as_json, calls
+from tests.e2e.http.calls import Call, as_json, calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import Client, curl, own
 from tests.e2e.http.conftest import Check
@@ -68,3 +68,20 @@ def test_openssl_1_1_1(kind: str, client: str, tmp_path: Path, certificates: Cer
 def test_boringssl(kind: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
     with started(python_command("servers.asgi_server", kind), tmp_path / "log", certificates) as server:
         compare(server, boring_client(client), calls())
+
+
+@pytest.mark.parametrize(("kind", "client"), [("https", "http1"), ("h2", "http2")])
+def test_ten_thousand_exchanges_of_openssl_1_1_1(
+    kind: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check
+) -> None:
+    node = old_node()
+    with started([node, SERVER, kind], tmp_path / "log", certificates) as server:
+        compare(server, own([node, CLIENT, client]), many_calls())
+
+
+@pytest.mark.parametrize(("kind", "client"), [("uvicorn-h11", "http1"), ("hypercorn", "http2")])
+def test_ten_thousand_exchanges_of_boringssl(
+    kind: str, client: str, tmp_path: Path, certificates: Certificates, compare: Check
+) -> None:
+    with started(python_command("servers.asgi_server", kind), tmp_path / "log", certificates) as server:
+        compare(server, boring_client(client), many_calls())

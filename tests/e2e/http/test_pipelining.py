@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.http.account import check, merged
-from tests.e2e.http.calls import LARGE, calls, many_calls
+from tests.e2e.http.calls import LARGE, asked_calls, calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import python_client, wrk
 from tests.e2e.http.conftest import Check
@@ -56,9 +56,17 @@ def test_more_at_once_than_is_captured(tmp_path: Path, certificates: Certificate
     assert any(one.role == "server" for one in told)
 
 
-def test_ten_thousand_exchanges(tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+def test_ten_thousand_exchanges(listener: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
     with nginx(tmp_path, certificates) as servers:
-        compare(servers["plain"], python_client("streams_client", "16"), many_calls())
+        compare(servers[listener], python_client("streams_client", "16"), many_calls())
+
+
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+def test_every_size_by_wrk(listener: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+    """One after the other: large responses leave no room for what is captured of others in the same turn."""
+    with nginx(tmp_path, certificates) as servers:
+        compare(servers[listener], wrk(depth=1), asked_calls())
 
 
 @pytest.mark.parametrize("listener", ["plain", "tls"])

@@ -64,8 +64,8 @@ class Application:
 async def main() -> None:
     kind, log, *tls = sys.argv[1:]
     application = Application(Log(log))
-    # With its protocol, as asyncio makes listeners itself: connections of others it does not tell to send at once what is
-    # small (TCP_NODELAY), and a body that waits for the head's acknowledgement waits for 40 ms.
+    # With its protocol, as asyncio makes listeners itself: only of such does it let connections send at once what is
+    # small (TCP_NODELAY). A body that waits for the acknowledgement of its head waits for 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
