@@ -10,6 +10,7 @@ from agent.protocols.exchange import Exchange, Flow, Parser
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http2 import Http2Parser
 from agent.protocols.streams import Stream, ThreadPiece
+from agent.protocols.waiting_room import WaitingRoom
 
 SERVED = 1_024
 """Requests of one connection that may be served at the same time; of more the oldest count as answered."""
@@ -43,7 +44,9 @@ class Conversation:
         "view",
     )
 
-    def __init__(self, view: View, fragment: Fragment, losses: Counter[str], callers: Callers) -> None:
+    def __init__(
+        self, view: View, fragment: Fragment, losses: Counter[str], callers: Callers, room: WaitingRoom
+    ) -> None:
         """Begin with the first fragment, which is still to be taken.
 
         Args:
@@ -51,6 +54,7 @@ class Conversation:
             fragment: Says what the kernel takes it for.
             losses: Where what cannot be told is counted, by cause.
             callers: Knows which requests threads are serving.
+            room: Shared places for requests of HTTP/1 that wait.
         """
         self.view = view
         self.session = fragment.session
@@ -68,7 +72,7 @@ class Conversation:
         is_http2 = fragment.protocol == ConversationProtocol.HTTP2
         self.protocol = ConversationProtocol.HTTP2 if is_http2 else ConversationProtocol.HTTP1
         """What it is read as at the moment."""
-        self._parser: Parser = _parser(fragment, losses)
+        self._parser: Parser = _parser(fragment, losses, room)
         self.is_over = False
         """Whether no more of its bytes are wanted."""
         self._served: dict[int, tuple[int, Exchange]] = {}
@@ -111,6 +115,11 @@ class Conversation:
         self.is_over = self._parser.ended is not None
         self._forget_served(0)
         return told
+
+    def forget(self) -> None:
+        """It is given up, or has ended."""
+        if isinstance(self._parser, Http1Parser):
+            self._parser.forget()
 
     def _feed(self, flow: Flow, pieces: list[ThreadPiece]) -> list[Exchange]:
         told: list[Exchange] = []
@@ -171,10 +180,10 @@ class Conversation:
         return [exchange for flow, piece in before.rest for exchange in self._told(self._parser.feed(flow, piece))]
 
 
-def _parser(fragment: Fragment, losses: Counter[str]) -> Parser:
+def _parser(fragment: Fragment, losses: Counter[str], room: WaitingRoom) -> Parser:
     if fragment.protocol == ConversationProtocol.HTTP2:
         return Http2Parser(losses, joined=not fragment.data.startswith(_PREFACE))
-    return Http1Parser(losses)
+    return Http1Parser(losses, room=room)
 
 
 def _kind_of_requests(fragment: Fragment, view: View) -> EventKind:

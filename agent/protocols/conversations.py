@@ -14,6 +14,7 @@ from agent.events.layout import EventKind
 from agent.protocols.callers import Callers
 from agent.protocols.conversation import Conversation
 from agent.protocols.exchange import Exchange
+from agent.protocols.waiting_room import WaitingRoom
 
 ORPHANS = 4_096
 """Fragments that may wait for the event that begins their connection."""
@@ -69,6 +70,8 @@ class Conversations:
         self._ending: list[tuple[View, int]] = []  # and until when (CLOCK_MONOTONIC) bytes may come
         self._orphans: list[tuple[int, Fragment]] = []
         self._look = 0
+        self.room = WaitingRoom()
+        """For requests that wait in pipelines."""
         self.callers = Callers()
         self.losses: Counter[str] = Counter()
         """What of the exchanges could not be told, by cause."""
@@ -161,7 +164,7 @@ class Conversations:
             self._waiting[key] = conversation
 
     def _open(self, key: _Key, view: View, fragment: Fragment) -> Conversation:
-        conversation = self._conversations[key] = Conversation(view, fragment, self.losses, self.callers)
+        conversation = self._conversations[key] = Conversation(view, fragment, self.losses, self.callers, self.room)
         view.conversations = (*view.conversations, fragment.session)
         if len(self._conversations) > self._capacity:
             _, oldest = next(iter(self._conversations.items()))
@@ -185,6 +188,7 @@ class Conversations:
 
     def _forget(self, conversation: Conversation) -> None:
         view, session = conversation.view, conversation.session
+        conversation.forget()
         self._conversations.pop((view.number, session), None)
         self._waiting.pop((view.number, session), None)
         view.conversations = tuple(other for other in view.conversations if other != session)

@@ -11,6 +11,7 @@ from collections import Counter
 from agent.protocols.exchange import REQUESTS, Ended, Exchange, Flow, Piece
 from agent.protocols.http1_calls import Calls, Limits
 from agent.protocols.http1_streams import RequestReader, ResponseReader
+from agent.protocols.waiting_room import WaitingRoom
 
 _LIMITS = Limits()
 
@@ -18,16 +19,24 @@ _LIMITS = Limits()
 class Http1Parser:
     """Reads one connection; see `agent.protocols.exchange.Parser`."""
 
-    def __init__(self, losses: Counter[str], *, joined: bool = False, limits: Limits = _LIMITS) -> None:
+    def __init__(
+        self,
+        losses: Counter[str],
+        *,
+        joined: bool = False,
+        limits: Limits = _LIMITS,
+        room: WaitingRoom | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             losses: Counts what cannot be told, by cause.
             joined: Earlier bytes of the connection were not seen: look for the beginning of a message.
             limits: What is kept at most.
+            room: Shared places for requests that wait, beyond those of any connection.
         """
         self.losses = losses
-        self._calls = Calls(losses, limits, joined=joined)
+        self._calls = Calls(losses, limits, room, joined=joined)
         self._requests = RequestReader(self._calls, joined=joined)
         self._responses = ResponseReader(self._calls, joined=joined)
         self.ended: Ended | None = None
@@ -62,6 +71,10 @@ class Http1Parser:
         self._last_flow = flow
         requests, responses = self._requests, self._responses
         if flow is REQUESTS:
+            if begins_turn:
+                calls.turn_begins = True
+                while responses.held and calls.counts_turns:
+                    responses.wait_no_longer()
             requests.feed(piece, begins_turn=begins_turn)
         else:
             calls.last_response_ns = piece.first_ns
@@ -87,6 +100,10 @@ class Http1Parser:
         self._calls.end()
         self._leave()
         return self._calls.take_told()
+
+    def forget(self) -> None:
+        """Nothing of this connection will be read any more, or told."""
+        self._calls.drop()
 
     def _read_held(self) -> None:
         """Read of one stream what waited for the other one, as long as that makes a difference."""

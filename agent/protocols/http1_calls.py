@@ -1,8 +1,14 @@
 """Which response of an HTTP/1 connection belongs to which request.
 
-As long as no byte is missed, responses come in the order of their requests. After that, times decide: a response cannot
-begin before its request, and without pipelining it is that of the latest request. What that leaves open is dropped. A
-connection that pipelines is given up; only one that had not shown it before bytes were missed could deceive this.
+As long as no byte is missed, responses come in the order of their requests; those to requests before the first byte
+that was missed still do. After that, times decide: a response cannot begin before its request, and without pipelining
+it is that of the latest request. What that leaves open is dropped.
+
+A connection that pipelines is given up, or waits for its next turn: where it has taken turns before, so that all of
+several requests were answered before the next one was sent, and never did otherwise, that begins anew. What is told of
+such a turn waits until it has proved itself: by the next one, or the end of the connection, as many responses have come
+as there were requests. Only one that begins to do otherwise in the very turn of which bytes were missed could deceive
+this.
 """
 
 from collections import Counter, deque
@@ -15,6 +21,7 @@ from agent.protocols.exchange import Ended, Exchange
 from agent.protocols.http1_losses import Loss
 from agent.protocols.message_body import Body
 from agent.protocols.slicing import SLICE_NS, take_slice
+from agent.protocols.waiting_room import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,10 @@ class Limits:
     head_bytes: int = 65_536
     """Of one head."""
     waiting_requests: int = 1024
-    """Requests without a response."""
+    """Requests without a response that any connection has place for. That many places at a time are taken of those
+    that all connections share."""
+    most_waiting: int = 8_192
+    """Requests without a response at most."""
     held_bytes: int = 65_536
     """Of a stream, while what has to be known first is due in the other one."""
     held_pieces: int = 1_024
@@ -68,9 +78,11 @@ class Call(Struct, eq=False, gc=False):
 class Calls:
     """The exchanges of a connection that are under way, and what its two streams have to know of each other."""
 
-    def __init__(self, losses: Counter[str], limits: Limits, *, joined: bool) -> None:
+    def __init__(self, losses: Counter[str], limits: Limits, room: WaitingRoom | None, *, joined: bool) -> None:
         self.losses = losses
         self.limits = limits
+        self._room = room
+        self._taken = 0  # of its places
         self.ended: Ended | None = None
         self.upgraded: Exchange | None = None
         self.waiting: deque[Call] = deque()
@@ -85,11 +97,18 @@ class Calls:
         """`Piece.first_ns` of the last bytes of responses, understood or not."""
         self.skipped_ns = 0
         """`Piece.first_ns` of the last bytes in which requests may have passed unseen."""
+        self.turn_begins = False
+        """Whether the next request is the first one since responses came, as far as no byte was missed before it."""
         self.missed_response_ns = 0
         """The same of responses, or of parts of them."""
         self._told: list[Exchange] = []
         self._is_doubtful = joined
+        self._known = 0  # of `waiting`, how many are before anything was missed
         self._pipelines = False
+        self._has_pipelined = False  # with certainty
+        self._takes_turns = False  # after several requests of a turn the next one began when all were answered
+        self._overlaps = False  # it began while others of an earlier turn were not
+        self._unproven: list[Exchange] | None = None  # told when their turn has proved itself
         self._last_request_ns = 0
         self._failures = 0
         self._failed_calls = 0
@@ -102,22 +121,91 @@ class Calls:
             self._told = []
         return told
 
+    @property
+    def counts_turns(self) -> bool:
+        """Whether a response too much, until the next turn of requests begins, tells something about that."""
+        return self._unproven is not None or self.may_resume
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether the next turn of requests may begin anew, although the order of what was before is lost."""
+        return self._is_doubtful and self._takes_turns and not self._overlaps
+
+    def _begin_turn(self) -> None:
+        """A request has begun that is the first one since responses came."""
+        self.turn_begins = False
+        if self._known:
+            self._overlaps = True
+        if self._is_doubtful:
+            self._resume()
+        elif self.waiting or self.answering is not None:
+            self._overlaps = True
+            self._distrust()
+        elif self._has_pipelined:
+            self._takes_turns = True
+            self._prove()
+
+    def _resume(self) -> None:
+        """Begin anew, if that may be."""
+        if self.may_resume:
+            if self.waiting:
+                self.losses[Loss.REQUEST_WITHOUT_RESPONSE] += len(self.waiting)
+                self.waiting.clear()
+            self._is_doubtful = False
+            self._known = 0
+            self._unproven = []
+
     def begin(self, call: Call) -> None:
         """A request has begun."""
+        if self.turn_begins:
+            self._begin_turn()
         answered_ns = self.last_response_ns
         call.is_ambiguous = answered_ns < self._last_request_ns or answered_ns < self.skipped_ns
         self._last_request_ns = call.first_ns
         self.sending = call
         self.waiting.append(call)
         self.begun.append(call.exchange)
-        if len(self.waiting) > self.limits.waiting_requests:
+        if len(self.waiting) > self.limits.waiting_requests + self._taken and not self._take_places():
             self.waiting.popleft()
             self.losses[Loss.REQUESTS_WAITING] += 1
-            self._is_doubtful = True
+            self.doubt()
+
+    def _take_places(self) -> bool:
+        """Whether the shared places have some for more requests to wait."""
+        limits, places = self.limits, self.limits.waiting_requests
+        if self._room is None or self._taken + 2 * places > limits.most_waiting or not self._room.take(places):
+            return False
+        self._taken += places
+        return True
+
+    def _give_places_back(self) -> None:
+        if self._room is not None and self._taken:
+            self._room.give_back(self._taken)
+            self._taken = 0
 
     def doubt(self) -> None:
         """The order of a stream is lost: from now on times decide."""
         self._is_doubtful = True
+        self._known = 0
+        self._distrust()
+
+    def doubt_requests(self) -> None:
+        """The order of later requests is lost."""
+        known = self._known if self._is_doubtful else len(self.waiting)
+        self.doubt()
+        self._known = known
+
+    def _prove(self) -> None:
+        """Tell what waited for its turn to prove itself."""
+        if self._unproven is not None:
+            self._told += self._unproven
+            self._unproven = None
+
+    def _distrust(self) -> None:
+        """Drop what was to be told of a turn that does not prove itself."""
+        unproven, self._unproven = self._unproven, None
+        if unproven:
+            self.losses[Loss.PAIRING_AMBIGUOUS] += len(unproven)
 
     def may_answer(self, first_ns: int) -> bool:
         """Whether a response that began then has a request."""
@@ -128,11 +216,12 @@ class Calls:
         waiting = self.waiting
         if not waiting or waiting[0].first_ns > first_ns:
             self.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
+            self._distrust()
             return None
-        if self._is_doubtful:
+        if self._is_doubtful and not self._known:
             return self._match_by_time(first_ns)
         if len(waiting) > 1 and waiting[1].first_ns <= first_ns:
-            self._pipelines = True
+            self._pipelines = self._has_pipelined = True
         return waiting[0]
 
     def _match_by_time(self, first_ns: int) -> Call | None:
@@ -154,13 +243,19 @@ class Calls:
             self._is_doubtful = self._pipelines = self.skipped_ns >= latest.first_ns
             return latest
         self.losses[Loss.PAIRING_AMBIGUOUS] += passed
-        if self._pipelines:  # nothing will ever show again where its order is
+        if self._pipelines and not self.may_resume:  # nothing will ever show again where its order is
             self.give_up()
         return None
 
     def answer(self, call: Call, status: int, first_ns: int) -> None:
         """The final response to the first of `waiting` has begun."""
         self.waiting.popleft()
+        if self._taken and not self.waiting:
+            self._give_places_back()
+        if self._known:
+            self._known -= 1
+            if not self._known and self.skipped_ns >= call.first_ns:
+                self._pipelines = True  # the next response is that of a request that was missed
         self.answering = call
         call.exchange.status = status
         call.response_ns = first_ns
@@ -205,6 +300,7 @@ class Calls:
     def give_up(self) -> None:
         """The connection is not understood."""
         self.ended = Ended.NOT_UNDERSTOOD
+        self._distrust()
         under_way = {*self.waiting, self.sending, self.answering} - {None}
         if under_way:
             self.losses[Loss.GIVEN_UP] += len(under_way)
@@ -225,12 +321,16 @@ class Calls:
 
     def drop(self) -> None:
         """Forget what is under way."""
+        self._distrust()
+        self._give_places_back()
         self.waiting.clear()
         self.sending = self.answering = None
 
     def slices(self, now_ns: int) -> list[Exchange]:
         """Slices of the exchanges of which a body goes on for long."""
-        told = []
+        told: list[Exchange] = []
+        if self._unproven is not None:
+            return told
         for call in {id(call): call for call in (self.sending, self.answering) if call is not None}.values():
             began = call.first_ns if call is self.sending else call.response_ns
             if now_ns - (call.sliced_ns or began) >= SLICE_NS and (piece := take_slice(call.exchange, call.slices + 1)):
@@ -241,6 +341,14 @@ class Calls:
 
     def end(self) -> None:
         """The connection has ended."""
+        if self._unproven is not None:
+            if self.waiting or self.answering is not None:
+                self.losses[Loss.PAIRING_AMBIGUOUS] += len(self.waiting)
+                self.waiting.clear()
+                self.answering = None
+                self._distrust()
+            else:
+                self._prove()
         if self.answering is not None:
             self._tell(self.answering)
         elif self.sending is not None and self.sending.response_ended:
@@ -260,4 +368,7 @@ class Calls:
     def _tell(self, call: Call) -> None:
         if call.slices:
             call.exchange.slice = call.slices + 1
-        self._told.append(call.exchange)
+        if self._unproven is None:
+            self._told.append(call.exchange)
+        else:
+            self._unproven.append(call.exchange)

@@ -74,6 +74,10 @@ class MessageReader(ABC):
         """The body under way is complete."""
 
     @abstractmethod
+    def doubt(self) -> None:
+        """The order of its messages is lost from here on."""
+
+    @abstractmethod
     def miss(self, piece: Piece) -> None:
         """What was in a piece is not known."""
 
@@ -116,7 +120,7 @@ class MessageReader(ABC):
     def lose(self, cause: Loss, piece: Piece) -> None:
         """Look for the beginning of a message from now on."""
         self.calls.losses[cause] += 1
-        self.calls.doubt()
+        self.doubt()
         self._is_lost = True
         self._body = None
         self.miss(piece)

@@ -84,13 +84,18 @@ class RequestReader(MessageReader):
         """See MessageReader."""
         self.calls.request_ended()
 
+    def doubt(self) -> None:
+        """See MessageReader. Those before keep their order."""
+        self.calls.doubt_requests()
+
     def miss(self, piece: Piece) -> None:
         """See MessageReader."""
         self.calls.skipped_ns = piece.first_ns
+        self.calls.turn_begins = False
 
     def estimate(self, piece: Piece) -> None:  # noqa: ARG002 - when it was makes no difference
         """See MessageReader. Later requests are missed with it only where they are pipelined."""
-        self.calls.doubt()
+        self.calls.doubt_requests()
 
     def wait_no_longer(self) -> None:
         """Take what follows for requests."""
@@ -151,8 +156,13 @@ class ResponseReader(MessageReader):
         """See MessageReader."""
         self.calls.response_ended()
 
+    def doubt(self) -> None:
+        """See MessageReader."""
+        self.calls.doubt()
+
     def miss(self, piece: Piece) -> None:
         """See MessageReader."""
+        self.calls.doubt()
         self.calls.missed_response_ns = piece.first_ns
 
     def estimate(self, piece: Piece) -> None:

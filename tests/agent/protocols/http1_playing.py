@@ -6,6 +6,7 @@ from typing import NamedTuple
 from agent.protocols.exchange import Exchange, Flow, Piece
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http1_calls import Limits
+from agent.protocols.waiting_room import WaitingRoom
 
 SECOND = 1_000_000_000
 
@@ -33,9 +34,9 @@ def told(exchange: Exchange) -> Told:
 class Play:
     """Each argument of `ask` and `answer` is a call, which has one piece or, as a list, several."""
 
-    def __init__(self, *, joined: bool = False, limits: Limits | None = None) -> None:
+    def __init__(self, *, joined: bool = False, limits: Limits | None = None, room: WaitingRoom | None = None) -> None:
         self.losses: Counter[str] = Counter()
-        self.parser = Http1Parser(self.losses, joined=joined, limits=limits or Limits())
+        self.parser = Http1Parser(self.losses, joined=joined, limits=limits or Limits(), room=room)
         self.now = 0
         self.exchanges: list[Exchange] = []
 

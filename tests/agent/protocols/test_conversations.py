@@ -272,6 +272,21 @@ def test_conversations_are_bounded_and_the_one_silent_for_longest_is_given_up() 
     assert len(talk.hears(fragment(WRITE, RESPONSE, inode=1, at=3000))) == 1
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_places_of_waiting_requests_are_given_back(*, ends: bool) -> None:
+    talk = Talk(capacity=1)
+    talk.server()
+    before = talk.conversations.room.free
+    talk.hears(fragment(READ, REQUEST * 5_000))
+    assert talk.conversations.room.free == before - 4 * 1024
+    if ends:
+        assert [told.exchange.status for told in talk.closed()] == [0] * 5_000
+    else:
+        talk.server(2)
+        talk.hears(fragment(READ, REQUEST, inode=2))
+    assert talk.conversations.room.free == before
+
+
 def test_what_is_no_http_any_more_is_muted() -> None:
     talk = Talk()
     talk.server()

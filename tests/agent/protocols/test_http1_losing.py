@@ -3,6 +3,7 @@
 from agent.protocols.exchange import Ended
 from agent.protocols.http1_calls import Limits
 from agent.protocols.http1_losses import Loss
+from agent.protocols.waiting_room import WaitingRoom
 from tests.agent.protocols.http1_playing import Play, Told
 from tests.agent.protocols.http1_playing import told as told_of
 
@@ -151,20 +152,107 @@ def test_a_response_is_its_requests_whatever_was_missed_behind_that() -> None:
     assert play.parser.ended is Ended.NOT_UNDERSTOOD
 
 
-def test_a_connection_that_pipelines_loses_its_order_with_a_request() -> None:
+def test_requests_before_one_that_was_missed_keep_their_order() -> None:
     play = Play()
     play.ask(get("/a") + get("/b"))
-    play.answer(ok())
+    assert lines(play.answer(ok())) == ["GET /a 200"]
     play.ask(40)
-    assert play.answer(ok()) == []
+    assert lines(play.answer(ok())) == ["GET /b 200"]
+    play.ask(get("/d"))
+    assert play.answer(ok()) == []  # that of the request that was missed
+    assert play.parser.ended is Ended.NOT_UNDERSTOOD
+    assert play.losses == {Loss.REQUEST_HEAD_GAP: 1, Loss.PAIRING_AMBIGUOUS: 1}
+
+
+def test_requests_before_one_that_was_missed_lose_their_order_with_a_response() -> None:
+    play = Play()
+    play.ask(get("/a") + get("/b") + get("/c"), 40)
+    assert lines(play.answer(ok())) == ["GET /a 200"]
+    assert play.answer(45, ok()) == []
+    assert play.losses == {Loss.REQUEST_HEAD_GAP: 1, Loss.RESPONSE_HEAD_GAP: 1, Loss.PAIRING_AMBIGUOUS: 2}
     assert play.parser.ended is Ended.NOT_UNDERSTOOD
 
 
-def test_a_connection_that_pipelines_is_given_up_once_a_response_was_missed() -> None:
+def taken(play: Play, *turns: str) -> list[str]:
+    """What is told of turns: requests with these paths, of a letter each, are sent, then answered."""
+    told = []
+    for paths in turns:
+        told += play.ask(*(get(f"/{path}") for path in paths))
+        told += play.answer(*[ok(3)] * len(paths))
+    return lines(told)
+
+
+def test_a_connection_that_takes_turns_begins_anew_with_the_next_one() -> None:
+    """What is told of it waits for the one after that."""
     play = Play()
-    play.ask(get("/a") + get("/b"))
+    assert taken(play, "ab", "c") == ["GET /a 200", "GET /b 200", "GET /c 200"]
+    play.ask(get("/d"), get("/e"), get("/f"))
+    assert lines(play.answer([ok(), 45], ok())) == ["GET /d 200"]
+    assert play.losses == {Loss.RESPONSE_HEAD_GAP: 1, Loss.PAIRING_AMBIGUOUS: 2}
+    assert taken(play, "gh") == []
+    assert taken(play, "i") == ["GET /g 200", "GET /h 200", "GET /i 200"]
+    assert play.losses == {Loss.RESPONSE_HEAD_GAP: 1, Loss.PAIRING_AMBIGUOUS: 2}
+
+
+def test_a_turn_that_begins_anew_is_proved_by_the_end_of_the_connection() -> None:
+    play = Play()
+    taken(play, "ab", "c")
+    play.ask(get("/d"), get("/e"))
+    play.answer(45)
+    assert taken(play, "fg") == []
+    assert lines(play.end()) == ["GET /f 200", "GET /g 200"]
+    assert play.losses == {Loss.RESPONSE_HEAD_GAP: 1, Loss.REQUEST_WITHOUT_RESPONSE: 2}
+
+
+def test_a_turn_that_begins_anew_and_is_not_answered_whole_is_not_told() -> None:
+    """Its responses may have been those to requests before."""
+    for goes_on in (True, False):
+        play = Play()
+        taken(play, "ab", "c")
+        play.ask(get("/d"), get("/e"))
+        play.answer(45)
+        play.ask(get("/f"), get("/g"))
+        play.answer(ok())
+        told = play.ask(get("/h")) + play.answer(ok(), ok()) + play.ask(get("/i")) if goes_on else []
+        # What begins after that has been shown to overlap is told by the order in which it comes, as ever.
+        assert lines(told) == (["GET /g 200", "GET /h 200"] if goes_on else [])
+        assert goes_on or play.end() == []
+        lost = {Loss.RESPONSE_HEAD_GAP: 1, Loss.REQUEST_WITHOUT_RESPONSE: 2}
+        assert play.losses == lost | {Loss.PAIRING_AMBIGUOUS: 1 if goes_on else 2}
+
+
+def test_a_turn_that_begins_anew_and_is_answered_more_than_asked_is_not_told() -> None:
+    play = Play()
+    taken(play, "ab", "c")
+    play.ask(get("/d"), get("/e"), get("/f"))
+    play.answer(45)
+    assert taken(play, "gh") == []
+    play.answer(ok())
+    assert play.ask(get("/i")) == []
+    assert play.losses == {
+        Loss.RESPONSE_HEAD_GAP: 1,
+        Loss.REQUEST_WITHOUT_RESPONSE: 3,
+        Loss.RESPONSE_WITHOUT_REQUEST: 1,
+        Loss.PAIRING_AMBIGUOUS: 2,
+    }
+
+
+def test_a_turn_of_which_the_beginning_was_missed_does_not_begin_anew() -> None:
+    play = Play()
+    taken(play, "ab", "c")
+    play.ask(get("/d"), get("/e"))
+    play.answer(45)
+    play.ask(31, get("/g"))
+    assert play.answer(ok(), ok()) == []
+    assert taken(play, "hi", "j") == ["GET /h 200", "GET /i 200", "GET /j 200"]
+
+
+def test_a_connection_that_pipelines_is_given_up_once_a_response_was_missed() -> None:
+    """Unless it has shown that it takes turns."""
+    play = Play()
+    play.ask(get("/a") + get("/b") + get("/c"))
     assert len(play.answer(ok() + ok())) == 2
-    play.ask(get("/c"), get("/d"))
+    play.ask(get("/d"))
     assert play.answer(45, ok()) == []
     assert play.parser.ended is Ended.NOT_UNDERSTOOD
     assert play.losses == {Loss.RESPONSE_HEAD_GAP: 1, Loss.PAIRING_AMBIGUOUS: 2}
@@ -282,6 +370,39 @@ def test_requests_that_nobody_answers_make_room() -> None:
     assert play.answer(ok()) == []  # the first one's, which is not known any more
     assert play.losses == {Loss.REQUESTS_WAITING: 2, Loss.PAIRING_AMBIGUOUS: 3}
     assert works_on(play)
+
+
+def test_requests_that_wait_share_places_with_those_of_other_connections() -> None:
+    room = WaitingRoom(6)
+    limits = Limits(waiting_requests=3, most_waiting=9)
+    plays = [Play(limits=limits, room=room) for _ in range(2)]
+    plays[0].ask(*[get(f"/{number}") for number in range(6)])
+    plays[1].ask(*[get(f"/{number}") for number in range(6)])
+    assert (room.free, plays[0].losses, plays[1].losses) == (0, {}, {})
+    plays[1].ask(get("/7"))  # as many as one connection may have, but none is left
+    assert plays[1].losses == {Loss.REQUESTS_WAITING: 1}
+    assert len(plays[0].answer(*[ok()] * 6)) == 6
+    assert room.free == 3
+    plays[0].ask(*[get(f"/{number}") for number in range(6)])
+    plays[0].parser.forget()
+    assert room.free == 3
+    plays[1].end()
+    assert room.free == 6
+
+
+def test_of_shared_places_a_connection_has_some_at_most() -> None:
+    room = WaitingRoom(100)
+    play = Play(limits=Limits(waiting_requests=3, most_waiting=9), room=room)
+    play.ask(*[get(f"/{number}") for number in range(10)])
+    assert (room.free, play.losses) == (94, {Loss.REQUESTS_WAITING: 1})
+
+
+def test_a_pipeline_of_thousands_is_told_whole() -> None:
+    play = Play(room=WaitingRoom())
+    play.ask(b"".join(get(f"/{number}") for number in range(8_192)))
+    told = lines(play.answer(*[b"".join([ok(number % 9, 210 + number % 80) for number in range(8_192)])]))
+    assert told == [f"GET /{number} {210 + number % 80}" for number in range(8_192)]
+    assert not play.losses
 
 
 def test_garbage_ends_the_reading_after_some_turns() -> None:

@@ -1,5 +1,6 @@
 """Whatever the exchanges, however their bytes are cut and whatever of them is missed."""
 
+import itertools
 from collections import Counter
 
 import h11
@@ -126,6 +127,91 @@ def test_joined_anywhere_nothing_wrong_is_told(
     left = {one.path: one for one in made}
     for exchange in found:
         check_told(exchange, left, losses)
+
+
+def simple(number: int) -> tuple[bytes, bytes]:
+    """A request and its response, which has a status of its own."""
+    size = number * 37 % 90
+    request = b"GET /%d HTTP/1.1\r\nHost: shop\r\n\r\n" % number
+    return request, b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n%b" % (210 + number, size, b"z" * size)
+
+
+def in_calls(turns: list[tuple[Flow, bytes]], cuts: list[int]) -> list[tuple[Flow, Piece, int]]:
+    """The pieces of turns, of which each is a call, and the number of their turn."""
+    now, distances, made = 0, itertools.cycle(cuts), []
+    for number, (flow, data) in enumerate(turns):
+        at = 0
+        while at < len(data):
+            part = data[at : at + next(distances)]
+            now, at = now + 50, at + len(part)
+            made.append((flow, Piece(now, now + 20, now - 10, len(part), part), number))
+    return made
+
+
+def answers(found: list[Exchange]) -> list[tuple[str, int, int]]:
+    return [(exchange.path, exchange.status, exchange.response.body_bytes) for exchange in found]
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.integers(1, 9), min_size=3, max_size=8),
+    st.lists(st.integers(60, 400), min_size=1, max_size=9),
+    st.integers(2, 30),
+    st.lists(st.integers(0, 500), min_size=1),
+)
+def test_of_a_connection_that_takes_turns_nothing_but_what_is_missed_is_lost(
+    sizes: list[int], cuts: list[int], damaged: int, missed: list[int]
+) -> None:
+    """Of the exchanges of one turn, behind two that have shown it, any pieces are missed."""
+    sizes = [3, *sizes]
+    groups = [range(sum(sizes[:at]), sum(sizes[: at + 1])) for at in range(len(sizes))]
+    made = [[simple(number) for number in group] for group in groups]
+    turns = [(flow, b"".join(pair[flow] for pair in group)) for group in made for flow in Flow]
+    at = 2 + damaged % (len(sizes) - 2)
+    calls = in_calls(turns, cuts)
+    of_turn = [number for number, (_, _, turn) in enumerate(calls) if turn // 2 == at]
+    hidden = {of_turn[number % len(of_turn)] for number in missed}
+    pieces = [
+        (flow, replace(piece, data=None) if number in hidden else piece)
+        for number, (flow, piece, _) in enumerate(calls)
+    ]
+    found, losses = read(pieces)
+    right = {f"/{number}": (210 + number, number * 37 % 90) for group in groups for number in group}
+    assert [right[path] for path, _, _ in answers(found)] == [one[1:] for one in answers(found)]
+    told = [int(exchange.path[1:]) for exchange in found]
+    assert told == sorted(set(told))
+    assert set(told) >= {number for group in groups if group is not groups[at] for number in group}
+    assert losses or set(told) >= set(groups[at])
+
+
+@settings(max_examples=300)
+@given(st.integers(2, 6), st.lists(st.integers(1, 5), min_size=5, max_size=20), CUTS, MISSED)
+def test_of_a_connection_that_always_has_several_requests_under_way_nothing_wrong_is_told(
+    depth: int, steps: list[int], cuts: list[int], missed: list[int]
+) -> None:
+    """As many requests follow as were answered, before the others are; that is seen before any byte is missed."""
+    turns = [(Flow.REQUESTS, b"".join(simple(number)[0] for number in range(depth)))]
+    answered = 0
+    for step in steps:
+        size = min(step, depth - 1)
+        turns += [
+            (Flow.RESPONSES, b"".join(simple(number)[1] for number in range(answered, answered + size))),
+            (Flow.REQUESTS, b"".join(simple(depth + number)[0] for number in range(answered, answered + size))),
+        ]
+        answered += size
+    calls = in_calls(turns, cuts)
+    late = [number for number, (_, _, turn) in enumerate(calls) if turn > 2]
+    hidden = {late[number % len(late)] for number in missed}
+    found, losses = read(
+        [
+            (flow, replace(piece, data=None) if number in hidden else piece)
+            for number, (flow, piece, _) in enumerate(calls)
+        ]
+    )
+    for path, status, size in answers(found):
+        number = int(path[1:])
+        assert (status, size) in {(210 + number, number * 37 % 90), (0, 0)}
+    assert losses or len(found) == depth + answered
 
 
 @given(connection(), st.lists(st.integers(60, 2_000), min_size=1, max_size=9), st.integers(0, 200))

@@ -1,12 +1,14 @@
 """Requests that are sent before earlier ones are answered, to servers that read them in one call or byte by byte."""
 
+import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.http.account import check, merged
-from tests.e2e.http.calls import LARGE, asked_calls, calls, many_calls
+from tests.e2e.http.calls import LARGE, Call, asked_calls, calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import python_client, wrk
 from tests.e2e.http.conftest import Check
@@ -18,7 +20,14 @@ pytestmark = pytest.mark.kernel
 
 SMALL = [call for call in calls() if str(LARGE) not in call.target and call.body_bytes < LARGE]
 DEPTH = 4
-"""Requests at once: their responses are fewer bytes than what is captured of one side's turn."""
+"""Requests at once, of which some have bodies: their responses are fewer bytes than what is captured of any turn."""
+THOUSANDS = 2_000
+"""Requests at once: they and their responses are fewer bytes than what is captured of a turn of a pipeline."""
+IN_ONE_WRITE = 1_200
+"""Requests that a new connection's buffer has room for."""
+LARGEST = 2_048
+MOST_OF_TURN = 1 << 20
+"""PIPELINE_BYTES of bpf/payload.c."""
 SERVERS = ["nginx", "nginx-tls", "streams", "streams-tls"]
 
 
@@ -37,26 +46,56 @@ def test_several_at_once(
             compare(running, client, SMALL)
 
 
+def calls_of(count: int, sizes: Sequence[int], first: int = 0) -> list[Call]:
+    """Requests without bodies, whose responses have bodies of these sizes."""
+    turns = itertools.cycle(sizes)
+    return [
+        Call("HEAD" if number % 7 == 0 else "GET", f"/bytes/{next(turns)}/{number}")
+        for number in range(first, first + count)
+    ]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_thousands_at_once(server: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+    """All of them are told, as they are written at once and read in a few calls."""
+    made, client = calls_of(2 * THOUSANDS, (0, 1)), python_client("streams_client", str(THOUSANDS))
+    if server.startswith("nginx"):
+        with nginx(tmp_path, certificates) as servers:
+            compare(servers["tls" if server.endswith("tls") else "plain"], client, made)
+    else:
+        secrets = certificates if server.endswith("tls") else None
+        with started(python_command("servers.streams_server"), tmp_path / "log", secrets) as running:
+            compare(running, client, made)
+
+
 def test_more_at_once_than_is_captured(tmp_path: Path, certificates: Certificates, watcher: Watcher) -> None:
-    """What comes after the bytes of a turn that are captured cannot be told; what is told did happen."""
-    made = many_calls(1000)
+    """What comes after the bytes of a turn that are captured cannot be told; the next turn is told whole."""
+    turns = [
+        calls_of(IN_ONE_WRITE, sizes, number * IN_ONE_WRITE)
+        for number, sizes in enumerate([(0, 1), (2047, 2048), (1, 0), (0, 1)])
+    ]
+    made = [call for turn in turns for call in turn]
     with nginx(tmp_path, certificates) as servers:
         server = servers["plain"]
         since_ns = time.monotonic_ns()
-        said = python_client("streams_client", str(len(made)))(server, made)
+        said = python_client("streams_client", str(IN_ONE_WRITE))(server, made)
         expected = merged(server.account(len(made)), said, ("the server", "the client"))
         watcher.settle()
         told = watcher.observed(server.port, since_ns)
-    happened = {one.path: one for one in expected}
-    for role in ("server", "client"):
-        by_role = [one for one in told if one.role == role]
-        assert len({one.path for one in by_role}) == len(by_role)
-        check([happened[one.path] for one in by_role], [one.account for one in by_role], ("the programs", "the agent"))
     # nginx reads and answers in portions.
-    assert any(one.role == "server" for one in told)
+    check(expected, [one.account for one in told if one.role == "server"], ("the programs", "the agent, at the server"))
+    by_client = [one for one in told if one.role == "client"]
+    happened = {one.path: one for one in expected}
+    check([happened[one.path] for one in by_client], [one.account for one in by_client], ("the programs", "the agent"))
+    numbers = sorted(int(one.path.rpartition("/")[2]) for one in by_client)
+    assert len(set(numbers)) == len(numbers)
+    begin, end = IN_ONE_WRITE, 2 * IN_ONE_WRITE
+    beyond = [number for number in numbers if begin <= number < end]
+    assert beyond == list(range(begin, begin + len(beyond)))
+    assert MOST_OF_TURN // 2 < len(beyond) * (LARGEST + 250) < len(range(begin, end)) * LARGEST
+    assert [number for number in numbers if not begin <= number < end] == [*range(begin), *range(end, len(made))]
 
 
-@pytest.mark.parametrize("listener", ["plain", "tls"])
 def test_ten_thousand_exchanges(listener: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
     with nginx(tmp_path, certificates) as servers:
         compare(servers[listener], python_client("streams_client", "16"), many_calls())
