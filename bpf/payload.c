@@ -20,7 +20,7 @@
 #define DETECTION_CALLS 6
 #define TURN_BYTES 32768
 #define PIPELINE_BYTES 1048576
-#define ONE_REQUEST_BYTES 512 /* requests of a turn that are more may be several */
+#define ONE_REQUEST_BYTES 256 /* requests of a turn that are more may be several */
 #define ANSWER_BYTES 64       /* captured of the answers for each byte of requests beyond that */
 #define EDGE_BYTES 32
 #define DATA_BYTES 512
