@@ -1,10 +1,17 @@
-import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+import numpy as np
 import polars as pl
+import pytest
+from numpy.typing import NDArray
 
 from backend.storage.duckdb_sightings import Sightings
 from backend.storage.interface import Endpoint, Flush, Instance, MeasureSchema, MetricSchema, Relation, Service
+from backend.storage.told import Register, Told
+
+T = TypeVar("T")
 
 NOTHING = pl.DataFrame(schema=MetricSchema)
 SERVICE = Service("a", "a", "GENERAL", 5, 5)
@@ -25,6 +32,11 @@ EVERYTHING = Flush(
     endpoint_relations=[RELATION],
     batches=["one"],
 )
+
+
+def told(rows: Sequence[T]) -> Told[T]:
+    register = Register[T]()
+    return Told(register, np.array([register.add(row) for row in rows]))
 
 
 def test_what_is_known_is_left_out_and_nothing_else() -> None:
@@ -69,23 +81,44 @@ def test_what_is_equal_but_another_object_is_known_too() -> None:
         sightings.keep()
 
 
-def test_the_same_object_is_known_as_what_it_was_written_as() -> None:
-    sightings = Sightings(8)
-    sightings.unknown(Flush("w", NOTHING, service_relations=[RELATION]))
+@pytest.mark.parametrize("make", [list, told])
+def test_the_same_object_is_known_as_what_it_was_written_as(
+    make: Callable[[Sequence[Relation]], Sequence[Relation]],
+) -> None:
+    sightings, relations = Sightings(8), make([RELATION])
+    sightings.unknown(Flush("w", NOTHING, service_relations=relations))
     sightings.keep()
-    again = Flush("w", NOTHING, service_relations=[RELATION], instance_relations=[RELATION])
+    again = Flush("w", NOTHING, service_relations=relations, instance_relations=relations)
     left = sightings.unknown(again)
     assert (left.service_relations, left.instance_relations) == ([], [RELATION])
     sightings.forget()
     assert sightings.unknown(again).service_relations == [RELATION]
 
 
-def test_no_more_equal_objects_are_held_than_may_be() -> None:
-    sightings = Sightings(3)
-    sightings.unknown(Flush("w", NOTHING, services=[SERVICE]))
+def test_rows_of_a_register_are_known_when_they_are_kept() -> None:
+    register, sightings = Register[Endpoint](), Sightings()
+    rows = [ENDPOINT._replace(id=f"{number}") for number in range(1_000)]
+    numbers = np.array([register.add(row) for row in rows[:10]])
+
+    def unknown(numbers: NDArray[np.int64]) -> Sequence[Endpoint]:
+        return sightings.unknown(Flush("w", NOTHING, endpoints=Told(register, numbers))).endpoints
+
+    assert unknown(numbers[3:6]) == rows[3:6]
+    sightings.forget()
     sightings.keep()
-    given = [replace(SERVICE) for _ in range(1_000)]
-    alone = [sys.getrefcount(each) for each in given]
-    assert sightings.unknown(Flush("w", NOTHING, services=given)).services == []
-    held = [sys.getrefcount(each) for each in given]
-    assert sum(more > before for more, before in zip(held, alone, strict=True)) <= 3
+    assert unknown(numbers[:6]) == rows[:6]
+    sightings.keep()
+    assert unknown(numbers) == rows[6:10]
+    # What comes later has numbers that nothing was remembered of.
+    more = np.array([register.add(row) for row in rows[10:]])
+    assert unknown(np.concatenate([numbers, more])) == rows[6:]
+    sightings.keep()
+    assert (unknown(np.arange(1_000)), len(sightings)) == ([], 1_000)
+
+
+def test_a_register_that_is_gone_is_remembered_no_longer() -> None:
+    sightings = Sightings()
+    for _ in range(10):
+        sightings.unknown(Flush("w", NOTHING, services=told([SERVICE] * 5)))
+        sightings.keep()
+        assert len(sightings) <= 5
