@@ -15,6 +15,7 @@ import polars as pl
 
 from backend.storage.clickhouse_commits import Commits
 from backend.storage.clickhouse_entities import EntityRows, Row, read_entities, read_relations
+from backend.storage.clickhouse_ledger import ClickhouseLedger
 from backend.storage.clickhouse_rollup import drop_before, forget, read_marks, roll_up
 from backend.storage.clickhouse_schema import prepare
 from backend.storage.clickhouse_server import Address, Asked, Server, shards_of
@@ -64,7 +65,8 @@ class ClickhouseStorage(RowReading[RowTables]):
         self._kept_metadata = 0
         self._sums = [(tables, RunningSums(tables.schema, self._process)) for tables in (METRICS, MEASURES)]
         self._entities = EntityRows(self._asked, self._process)
-        self._commits = Commits(self._asked, self._shards, self._process)
+        self._ledger = ClickhouseLedger(self._asked, self._shards, self._process)
+        self._commits = Commits(self._ledger, self._process)
         try:
             for shard in self._shards:
                 prepare(shard, cluster)
@@ -76,7 +78,7 @@ class ClickhouseStorage(RowReading[RowTables]):
         """Write a flush; as Storage.write.
 
         It counts from one moment on, or not at all. When the answer of that moment is lost, it may count though this
-        raises; its batches are known as stored then.
+        raises; its batches are known as stored then. When it is not known whether it counts, this raises until it is.
         """
         with self._write_lock:
             self._commits.settle()
@@ -90,18 +92,19 @@ class ClickhouseStorage(RowReading[RowTables]):
             for tables, _, frame in prepared:
                 self._insert_rows(tables, frame)
             self._entities.write(flush, self._version, self._insert)
-            if flush.batches:
-                self._commits.refuse_stored(flush.batches, flush.writer)
-            for _, sums, _ in prepared:
-                sums.commit()
             if prepared or flush.batches:
-                self._commits.commit(self._version, flush.writer, flush.batches)
+
+                def made() -> None:
+                    for _, sums, _ in prepared:
+                        sums.commit()
+
+                self._commits.commit(self._version, flush.writer, flush.batches, made)
 
     def stored_batches(self, identifiers: Sequence[str], writer: str) -> set[str]:
         """Which of these batches are in flushes of other writers, of any process; as Storage.stored_batches."""
         with self._write_lock:
             self._commits.settle()
-        return self._commits.stored(identifiers, writer)
+        return self._ledger.stored(identifiers, writer)
 
     def services(self) -> list[Service]:
         """Every known service, by name."""
@@ -150,14 +153,14 @@ class ClickhouseStorage(RowReading[RowTables]):
         with self._maintain_lock:
             # What was dropped must not be made again from what comes too late for it.
             oldest = Precision.DAY.start(self._kept[Precision.MINUTE])
-            committed = self._commits.of_all()
+            committed = self._ledger.versions()
             for number, shard in enumerate(self._shards):
                 for tables in (METRICS, MEASURES):
                     roll_up(shard, tables, str(number), committed, (oldest, closed_minute))
                     forget(shard, tables, now_minute, retention)
                 for table in (*ENTITIES, "relations"):
                     drop_before(shard, table, retention.oldest_metadata(now_minute))
-            self._commits.forget(now_minute, retention)
+            self._ledger.forget(now_minute, retention)
             for precision, kept in self._kept.items():
                 self._kept[precision] = max(kept, retention.oldest(precision, now_minute))
             self._kept_metadata = max(self._kept_metadata, retention.oldest_metadata(now_minute))
@@ -227,7 +230,7 @@ class ClickhouseStorage(RowReading[RowTables]):
         empty = pl.DataFrame(schema=tables.schema)
         if not names or first > last:
             return empty
-        committed = self._commits.of_all()
+        committed = self._ledger.versions()
         frames = [empty]
         for part in range(0, max(len(entities), 1), _ASKED_AT_ONCE):
             condition = "metric IN %(metrics)s AND minute >= %(first)s AND minute <= %(last)s"

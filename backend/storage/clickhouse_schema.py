@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from backend.storage.clickhouse_server import Server
-from backend.storage.clickhouse_tables import MEASURES, METRICS, SCHEMA_VERSION, creations
+from backend.storage.clickhouse_tables import CLAIMS, MEASURES, METRICS, SCHEMA_VERSION, creations
 from backend.storage.interface import Precision, StorageError
 
 _DATABASE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
@@ -44,6 +44,8 @@ def prepare(server: Server, cluster: str | None) -> None:
                 f"CREATE TABLE IF NOT EXISTS every_{name} AS {name}"
                 f" ENGINE = Distributed('{cluster}', '{at.database}', '{name}')"
             )
+    # Without another version: programs of before need not know of it.
+    server.do(CLAIMS)
     if "batches" in tables:
         server.do("INSERT INTO commits (id, writer, version, minute) SELECT id, writer, 0, minute FROM batches")
         server.do("DROP TABLE IF EXISTS batches")

@@ -19,11 +19,25 @@ _CONNECTIONS = 4
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 60
 _SETTINGS = {
-    "max_query_size": 16 * 1024 * 1024,  # a question may name many entities
+    "max_query_size": 64 * 1024 * 1024,  # a question may name many entities, and a commit a million batches
     "max_ast_elements": 1_000_000,
     "max_expanded_ast_elements": 1_000_000,
     "max_bytes_before_external_group_by": 1 << 30,  # an hour of everything need not fit into memory
+    "skip_unavailable_shards": 0,  # what is committed there must not be taken for not committed
 }
+
+
+class RefusedError(StorageError):
+    """A server has answered with an error.
+
+    Attributes:
+        code: of the error, as ClickHouse numbers them.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        """Say which."""
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,7 @@ class Server:
         except ServerException as error:
             # The server has answered: the connection is good for the next statement.
             is_whole = True
-            raise StorageError(f"{self.address} refuses: {_first_line(error)}") from error
+            raise RefusedError(f"{self.address} refuses: {_first_line(error)}", error.code) from error
         except (Error, OSError, EOFError) as error:
             raise StorageError(
                 f"{self.address} cannot be reached: start it, or see that the network lets this host through ({error})"

@@ -164,6 +164,14 @@ COMMITS = f"""
 process has committed, with the process for a writer. `written` is the minute in which it did; `minute` decides how long
 the row is kept."""
 
+CLAIMS = """
+    CREATE TABLE IF NOT EXISTS claims
+    (id String, process String, number UInt64, given_back UInt8, since UInt32 DEFAULT toUInt32(now()))
+    ENGINE = MergeTree PARTITION BY intDiv(since, 3600) ORDER BY (since, id)
+"""
+"""Batches that a process is about to commit, in its claim of a number; a second row when it has given that back. Asked
+for by what is younger than some seconds, on each shard by itself."""
+
 RELATIONS = "kind UInt8, id String, source_id String, destination_id String, side String, component Int32, minute Int32"
 
 

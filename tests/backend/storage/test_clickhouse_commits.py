@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from backend.storage.interface import (
     Retention,
     Service,
     StorageError,
+    StoredElsewhereError,
 )
 from tests.backend.storage.clickhouse_servers import CLUSTER, ClickhouseServer
 from tests.backend.storage.conftest import new_address
@@ -60,22 +61,50 @@ class Death(BaseException):
     """A process ends."""
 
 
+Insert = Callable[[Callable[[], None], str], None]
+"""Is given what makes an insert and its statement, and makes it or not."""
+
+
+@contextmanager
+def inserting(by: Insert) -> Iterator[None]:
+    """Has all inserts of this process made by a function."""
+    insert, do = Server.insert, Server.do
+
+    def insert_by(server: Server, statement: str, columns: Sequence[Sequence[object]]) -> None:
+        by(lambda: insert(server, statement, columns), statement)
+
+    def do_by(server: Server, statement: str, parameters: Mapping[str, object] | None = None) -> None:
+        if "INSERT INTO" in statement:
+            by(lambda: do(server, statement, parameters), statement)
+        else:
+            do(server, statement, parameters)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Server, "insert", insert_by)
+        patched.setattr(Server, "do", do_by)
+        yield
+
+
 @contextmanager
 def dying_at(number: int, *, after: bool) -> Iterator[list[str]]:
     """Ends the process at one of its inserts, counted from 0: before it is made, or before it is answered."""
-    insert = Server.insert
     made: list[str] = []
 
-    def insert_or_die(server: Server, statement: str, columns: Sequence[Sequence[object]]) -> None:
+    def insert_or_die(insert: Callable[[], None], statement: str) -> None:
         made.append(statement)
         if len(made) <= number or after:
-            insert(server, statement, columns)
+            insert()
         if len(made) > number:
             raise Death
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Server, "insert", insert_or_die)
+    with inserting(insert_or_die):
         yield made
+
+
+def void_claims(storage: ClickhouseStorage) -> None:
+    """Let claims be as old as they have to be to hold nobody back."""
+    for shard in storage._shards:
+        shard.do("TRUNCATE TABLE claims")
 
 
 def send_again(storage: ClickhouseStorage, writer: str, *batches: str) -> None:
@@ -112,13 +141,18 @@ def test_wherever_a_process_ends_what_it_wrote_counts_once_when_its_batches_come
             assert other.stored_batches(["a", "b", "c"], "x") == ({"a", "b", "c"} if is_whole else {"a"}), made
             if number % 3 == 0:
                 other.maintain(DAY, DAY, FOREVER)
+            if not is_whole and any("INTO claims" in statement for statement in made[: number // 2 + after]):
+                with pytest.raises(StoredElsewhereError, match="another backend is storing 2 of the 2 batches"):
+                    send_again(other, "again", "b", "c")
+                assert flushes(other) == 1
+                void_claims(other)
             send_again(other, "again", "b", "c")
             assert flushes(other) == 2
             other.maintain(2 * DAY, 2 * DAY, FOREVER)
             assert flushes(other) == 2
         number += 1
-    # Two tables of rows, services are known from before, and the commit.
-    assert deaths == 2 * (3 if cluster is None else 5)
+    # Two tables of rows, services are known from before, the claim and the commit.
+    assert deaths == 2 * (4 if cluster is None else 6)
 
 
 WRITE_AND_DIE = """
@@ -126,53 +160,52 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from backend.storage.clickhouse import ClickhouseStorage
 from backend.storage.clickhouse_server import Address, Server
-from tests.backend.storage.test_clickhouse_commits import flush
+from tests.backend.storage.test_clickhouse_commits import flush, inserting
 storage = ClickhouseStorage(Address("127.0.0.1", int(sys.argv[2]), sys.argv[3]))
-insert, made = Server.insert, 0
-def insert_or_die(*arguments):
+made = 0
+def insert_or_die(insert, statement):
     global made
     if made == int(sys.argv[4]):
         os.kill(os.getpid(), signal.SIGKILL)
     made += 1
-    insert(*arguments)
-Server.insert = insert_or_die
-storage.write(flush("killed", "b", "c"))
+    insert()
+with inserting(insert_or_die):
+    storage.write(flush("killed", "b", "c"))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("inserts", range(5))
+@pytest.mark.parametrize("inserts", range(6))
 def test_a_process_that_is_killed_between_its_inserts_leaves_nothing_or_all(
     servers: list[ClickhouseServer], inserts: int
 ) -> None:
-    """Of metrics, measures, services and the commit; after the last of them nobody has heard of it."""
+    """Of metrics, measures, services, the claim and the commit; after the last of them nobody has heard of it."""
     address = new_address(servers[0])
     root = str(Path(__file__).parents[3])
     with closing(ClickhouseStorage(address)) as storage:
         command = [sys.executable, "-c", WRITE_AND_DIE, root, f"{address.port}", address.database, f"{inserts}"]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-        assert flushes(storage) == (inserts == 4)
+        assert flushes(storage) == (inserts == 5)
+        void_claims(storage)
         send_again(storage, "again", "b", "c")
         assert flushes(storage) == 1
 
 
 @pytest.mark.parametrize("made", [0, 1])
 def test_a_commit_that_was_not_answered_is_made_again_before_anything_else(
-    servers: list[ClickhouseServer], monkeypatch: pytest.MonkeyPatch, made: int
+    servers: list[ClickhouseServer], made: int
 ) -> None:
     address = new_address(servers[0])
-    insert = Server.insert
 
-    def refuse(server: Server, statement: str, columns: Sequence[Sequence[object]]) -> None:
+    def refuse(insert: Callable[[], None], statement: str) -> None:
         if "INTO commits" not in statement or made:
-            insert(server, statement, columns)
+            insert()
         if "INTO commits" in statement:
             raise StorageError("not answered")
 
     with closing(ClickhouseStorage(address)) as one, closing(ClickhouseStorage(address)) as other:
         one.write(flush("first", "a"))
-        with monkeypatch.context() as patched:
-            patched.setattr(Server, "insert", refuse)
+        with inserting(refuse):
             for _ in range(3):
                 with pytest.raises(StorageError, match="not answered"):
                     one.write(flush("second", "b"))
@@ -218,9 +251,9 @@ def test_batches_are_forgotten_and_what_counts_is_not(servers: list[ClickhouseSe
             ((rows,),) = storage._server.ask("SELECT count() FROM every_commits WHERE id != ''")
             assert bool(rows) == (day == 1), day
         # What is too old for any of its rows to be asked for is forgotten too.
-        assert len(storage._commits.of_all()) == 1
+        assert len(storage._ledger.versions()) == 1
         storage.maintain(now - 2, now + 7 * DAY, kept)
-        assert storage._commits.of_all() == {}
+        assert storage._ledger.versions() == {}
 
 
 def test_what_was_committed_is_kept_while_its_rows_are(servers: list[ClickhouseServer]) -> None:

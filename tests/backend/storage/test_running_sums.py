@@ -24,6 +24,7 @@ class Outcome(Enum):
     UNANSWERED = "written, but the answer is lost"
     LOST = "not written"
     LATE = "not written yet, but after everything else"
+    REFUSED = "not written, and it never will be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,10 @@ class Run:
         self.table = Table()
         self.committed: dict[str, int] = {}
         self.answered: set[str] = set()
-        self._final: dict[str, tuple[str, int, Values]] = {}
+        self._flushes: list[tuple[str, str, int, Values]] = []
         self._late: list[tuple[pl.DataFrame, int, int]] = []
         self._late_commits: list[tuple[str, int]] = []
+        self._made: set[tuple[str, int]] = set()
         self._processes = 0
         self.begin()
 
@@ -130,14 +132,13 @@ class Run:
             rows = self._running.prepare(writer, frame(step.values))
             if of_rows is Outcome.LATE:
                 self._late.append((rows, self._version, self._settled))
-            elif of_rows is not Outcome.LOST:
+            elif of_rows not in {Outcome.LOST, Outcome.REFUSED}:
                 self.table.insert(rows, self._version, self._settled)
             self.check()
             if of_rows is Outcome.WRITTEN:
-                self._running.commit()
-                self._final.setdefault(writer, (self._process, self._version, step.values))
+                self._flushes.append((writer, self._process, self._version, step.values))
                 self._open = self._version
-                if self._commit(of_commit):
+                if self._commit(of_commit) and self._settled == self._version:
                     self.answered.add(writer)
                     return
 
@@ -161,26 +162,32 @@ class Run:
     def check(self) -> None:
         """What counts is each flush as a whole, or not at all."""
         counted = {
-            writer: values
-            for writer, (process, version, values) in self._final.items()
-            if version <= self.committed.get(process, 0)
+            writer: values for writer, process, version, values in self._flushes if (process, version) in self._made
         }
         assert self.answered <= set(counted)
         assert self.table.sums(self.committed) == expected([*counted.values()])
 
     def _commit(self, outcome: Outcome) -> bool:
+        """Whether it is known what has become of it."""
         assert self._open is not None
         if outcome is Outcome.LATE:
             self._late_commits.append((self._process, self._open))
+        elif outcome is Outcome.REFUSED:
+            # Only now it is looked for; what is late by then arrives no more.
+            self._late_commits = [each for each in self._late_commits if each != (self._process, self._open)]
         elif outcome is not Outcome.LOST:
             self._count(self._process, self._open)
         self.check()
-        if outcome is not Outcome.WRITTEN:
+        if outcome not in {Outcome.WRITTEN, Outcome.REFUSED}:
             return False
-        self._settled, self._open = self._open, None
+        if (self._process, self._open) in self._made:
+            self._running.commit()
+            self._settled = self._open
+        self._open = None
         return True
 
     def _count(self, process: str, version: int) -> None:
+        self._made.add((process, version))
         self.committed[process] = max(version, self.committed.get(process, 0))
 
 

@@ -1,0 +1,289 @@
+"""Backends that commit the same batches to real servers at the same moment, and are held up at every step of it.
+
+`PYROVER_CLAIM_ROUNDS=1000 pytest tests/backend/storage/test_clickhouse_claims.py -k moment` lets them meet more often.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import polars as pl
+import pytest
+
+from backend.storage import clickhouse_ledger
+from backend.storage.clickhouse import ClickhouseStorage
+from backend.storage.clickhouse_ledger import ClickhouseLedger
+from backend.storage.clickhouse_server import Address
+from backend.storage.interface import FOREVER, Flush, MetricSchema, StorageError, StoredElsewhereError
+from tests.backend.storage.clickhouse_servers import CLUSTER, ClickhouseServer
+from tests.backend.storage.conftest import new_address
+from tests.backend.storage.test_clickhouse_commits import CLUSTERS, DAY, LAST
+
+PATIENCE = 120.0
+"""Seconds; a bound on waiting, not an expectation."""
+ROUNDS = int(os.environ.get("PYROVER_CLAIM_ROUNDS", "40"))
+
+
+@contextmanager
+def two(address: Address, cluster: str | None = None) -> Iterator[tuple[ClickhouseStorage, ClickhouseStorage]]:
+    """Two backends of one store."""
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(closing(ClickhouseStorage(address, cluster))) for _ in range(2))
+        yield one, other
+
+
+def flush(writer: str, batches: Iterable[str]) -> Flush:
+    """Adds 1 to a metric for each batch."""
+    rows = [("a", "", batch, 5, 1, 1) for batch in batches]
+    return Flush(writer, pl.DataFrame(rows, schema=MetricSchema, orient="row"), batches=[*batches])
+
+
+def counted(storage: ClickhouseStorage) -> dict[str, int]:
+    """How often each batch counts."""
+    return dict(storage.metrics(["a"], [], 0, LAST).select("entity", "summation").iter_rows())
+
+
+def send(storage: ClickhouseStorage, writer: str, *batches: str) -> bool:
+    """Give a backend batches once; whether they are stored."""
+    try:
+        left = set(batches) - storage.stored_batches(batches, writer)
+        if left:
+            storage.write(flush(writer, left))
+    except StorageError:
+        return False
+    return True
+
+
+def send_until_stored(storage: ClickhouseStorage, writer: str, *batches: str) -> int:
+    """Give them to it again and again; how often it did not take them."""
+    last = time.monotonic() + PATIENCE
+    refusals = 0
+    while not send(storage, f"{writer} {refusals}", *batches):
+        refusals += 1
+        assert time.monotonic() < last, f"{batches} are still not stored"
+        time.sleep(0.02)  # as a sender waits; nothing tells it when to try again
+    return refusals
+
+
+class HookedLedger:
+    """A ledger with something that is called before and after each of its methods."""
+
+    def __init__(self, ledger: ClickhouseLedger, hook: Callable[[str], None]) -> None:
+        self._ledger = ledger
+        self._hook = hook
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of its methods
+        def call(*given: Any) -> Any:  # noqa: ANN401 - as they have it
+            self._hook(f"before {name}")
+            answer = getattr(self._ledger, name)(*given)
+            self._hook(f"after {name}")
+            return answer
+
+        return call
+
+
+def hook_into(storage: ClickhouseStorage, hook: Callable[[str], None]) -> None:
+    storage._commits._ledger = HookedLedger(storage._ledger, hook)
+
+
+@CLUSTERS
+def test_what_two_backends_get_at_the_same_moment_counts_once(
+    servers: list[ClickhouseServer], cluster: str | None
+) -> None:
+    both = threading.Barrier(2)
+    with two(new_address(servers[0]), cluster) as stores, ThreadPoolExecutor(2) as workers:
+
+        def send_all(number: int) -> None:
+            for batch in range(ROUNDS):
+                both.wait(PATIENCE)
+                send_until_stored(stores[number], f"{number} {batch}", f"{batch}", f"{batch} of {number}")
+
+        list(workers.map(send_all, range(2)))
+        expected = {name: 1 for batch in range(ROUNDS) for name in (f"{batch}", f"{batch} of 0", f"{batch} of 1")}
+        assert counted(stores[0]) == expected
+        stores[1].maintain(DAY, DAY, FOREVER)
+        assert counted(stores[1]) == expected
+
+
+STOPS = [f"{when} {step}" for step in ("claim", "claimed", "stored", "commit") for when in ("before", "after")]
+
+
+@CLUSTERS
+@pytest.mark.parametrize("stop", STOPS)
+def test_wherever_a_backend_is_held_up_a_batch_counts_once(
+    servers: list[ClickhouseServer], cluster: str | None, stop: str
+) -> None:
+    stopped, goes_on = threading.Event(), threading.Event()
+
+    def hold_up(step: str) -> None:
+        if step == stop and not stopped.is_set():
+            stopped.set()
+            assert goes_on.wait(PATIENCE)
+
+    with two(new_address(servers[0]), cluster) as (one, other), ThreadPoolExecutor(1) as worker:
+        hook_into(one, hold_up)
+        sending = worker.submit(send, one, "one", "a", "b")
+        try:
+            assert stopped.wait(PATIENCE)
+            # Before it has claimed anything it holds nobody back, and after its commit the batch is stored.
+            assert send(other, "other", "a", "c") == (stop in {"before claim", "after commit"})
+        finally:
+            goes_on.set()
+        assert sending.result(PATIENCE) == (stop != "before claim")
+        send_until_stored(one, "one again", "a", "b")
+        send_until_stored(other, "other again", "a", "c")
+        assert counted(one) == counted(other) == {"a": 1, "b": 1, "c": 1}
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims grow old in seconds."""
+    monkeypatch.setattr(clickhouse_ledger, "COMMIT_SECONDS", 1)
+    monkeypatch.setattr(clickhouse_ledger, "VOID_SECONDS", 3)
+
+
+@CLUSTERS
+@pytest.mark.usefixtures("hasty")
+def test_a_backend_that_was_held_up_for_too_long_commits_no_more(
+    servers: list[ClickhouseServer], cluster: str | None
+) -> None:
+    with two(new_address(servers[0]), cluster) as (one, other):
+
+        def be_late(step: str) -> None:
+            if step == "before commit":
+                assert send_until_stored(other, "other", "a", "c")
+
+        send(one, "before", "x")
+        hook_into(one, be_late)
+        with pytest.raises(StorageError, match="took too long to take a flush"):
+            one.write(flush("one", ["a", "b"]))
+        assert counted(one) == {"x": 1, "a": 1, "c": 1}
+        hook_into(one, lambda _step: None)
+        # Of what was given up nothing comes back with the next flush.
+        assert send(one, "again", "a", "b")
+        assert counted(other) == {"x": 1, "a": 1, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+@pytest.mark.usefixtures("hasty")
+def test_a_commit_without_an_answer_is_known_when_its_claim_is_void(
+    servers: list[ClickhouseServer], *, is_made: bool
+) -> None:
+    """And not before, as it may still be on its way."""
+    with two(new_address(servers[0])) as (one, other):
+        is_void = threading.Event()
+
+        def lose_answer(step: str) -> None:
+            if step == ("after commit" if is_made else "before commit") and not is_void.is_set():
+                raise StorageError("no answer")
+            if step == "after is_void":
+                is_void.set()
+
+        hook_into(one, lose_answer)
+        with pytest.raises(StorageError, match="no answer"):
+            one.write(flush("one", ["a", "b"]))
+        hook_into(one, lambda _step: None)
+        commit = one._commits._open
+        assert commit is not None
+        assert commit.since is not None
+        until_older_than(one, commit.since, clickhouse_ledger.COMMIT_SECONDS)
+        refusals = 0
+        while (found := known(one)) is None:
+            refusals += 1
+            assert counted(other) == ({"a": 1, "b": 1} if is_made else {})
+            assert refusals < PATIENCE / 0.02
+            time.sleep(0.02)  # a server's clock tells nobody when it has gone on
+        assert refusals
+        assert found == ({"a", "b"} if is_made else set())
+        assert send(other, "other", "a", "b")
+        assert send(one, "again", "a", "b", "c")
+        assert counted(one) == {"a": 1, "b": 1, "c": 1}
+
+
+def until_older_than(storage: ClickhouseStorage, since: int, seconds: int) -> None:
+    """Wait until it is later by the server's clock."""
+    last = time.monotonic() + PATIENCE
+    while storage._server.ask("SELECT toUnixTimestamp(now())")[0][0] <= since + seconds:  # type: ignore[operator] # a number
+        assert time.monotonic() < last, "the server's clock stands still"
+        time.sleep(0.02)
+
+
+def known(storage: ClickhouseStorage) -> set[str] | None:
+    """What of two batches it says that it has; None when it cannot say."""
+    try:
+        return storage.stored_batches(["a", "b"], "x")
+    except StorageError as error:
+        assert "not known yet whether a flush was committed" in str(error)  # noqa: PT017 - else nothing is expected
+        return None
+
+
+def test_a_flush_without_batches_is_not_claimed(servers: list[ClickhouseServer]) -> None:
+    with two(new_address(servers[0])) as (one, other):
+        one.write(Flush("one", flush("one", ["a"]).metrics))
+        assert counted(other) == {"a": 1}
+        assert one._server.ask("SELECT count() FROM claims") == [(0,)]
+
+
+def test_thousands_of_batches_are_committed_as_one(servers: list[ClickhouseServer]) -> None:
+    names = [f"it's \\ {number}" for number in range(5_000)]
+    with two(new_address(servers[0]), CLUSTER) as (one, other):
+        assert send(one, "one", *names)
+        assert other.stored_batches(names, "x") == set(names)
+        assert counted(other) == dict.fromkeys(names, 1)
+        ((parts,),) = one._server.ask("SELECT uniq(_part) FROM every_commits")
+        assert parts == 1
+
+
+def test_servers_that_do_not_show_what_was_inserted_are_named(
+    servers: list[ClickhouseServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As several of them behind one address are."""
+    with two(new_address(servers[0])) as (one, other):
+        monkeypatch.setattr(ClickhouseLedger, "claimed", lambda _self, _batches: [])
+        with pytest.raises(StorageError, match="name servers, and not a balancer"):
+            one.write(flush("one", ["a"]))
+        assert counted(other) == {}
+
+
+def test_claims_are_forgotten_by_the_hour(servers: list[ClickhouseServer]) -> None:
+    with two(new_address(servers[0]), CLUSTER) as (one, _):
+        for shard in one._shards:
+            shard.do(
+                "INSERT INTO claims (id, process, number, since)"
+                " SELECT 'a', 'p', hours, toUnixTimestamp(now()) - 3600 * hours"
+                " FROM (SELECT arrayJoin([0, 2, 3, 30]) AS hours)"
+            )
+        one.maintain(10, 10, FOREVER)
+        for shard in one._shards:
+            kept = shard.ask("SELECT number FROM claims WHERE number != 2 ORDER BY number")
+            assert kept == [(0,)]
+
+
+@CLUSTERS
+def test_tables_of_before_there_were_claims_are_used_as_they_are(
+    servers: list[ClickhouseServer], cluster: str | None
+) -> None:
+    address = new_address(servers[0])
+    with two(address, cluster) as (one, _):
+        assert send(one, "one", "a")
+        for shard in one._shards:
+            shard.do("DROP TABLE claims")
+    with two(address, cluster) as (one, other):
+        assert send(other, "other", "a", "b")
+        assert counted(one) == {"a": 1, "b": 1}
+
+
+def test_a_flush_whose_batches_another_backend_has_claimed_is_given_up_and_not_held(
+    servers: list[ClickhouseServer],
+) -> None:
+    """What it has claimed itself it gives back: a third backend takes that at once."""
+    with two(new_address(servers[0])) as (one, other):
+        one._ledger.claim(1, ["a"])
+        with pytest.raises(StoredElsewhereError, match="another backend is storing 1 of the 2 batches"):
+            other.write(flush("other", ["a", "b"]))
+        assert {batch for each in one._ledger.claimed(["a", "b"]) for batch in each.batches} == {"a"}
+        assert counted(one) == {}
