@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from backend.dashboards.checking import check, without_unknown
-from backend.dashboards.model import Dashboard, DashboardError
+from backend.dashboards.model import Dashboard, DashboardError, Scope
 from backend.dashboards.reading import read_content
 from backend.oal.loader import load
 from backend.query.catalog import Catalog
@@ -17,7 +17,7 @@ MAXIMUM_FILES = 300
 
 
 def load_dashboards(catalog: Catalog, own: str = "", standard: Path = STANDARD) -> tuple[Dashboard, ...]:
-    """Load all that counts, by name. Nothing is changed, so that who has dashboards can keep them on an error.
+    """Load all that counts, by scope and name. Nothing is changed: who has dashboards can keep them on an error.
 
     Args:
         catalog: the metrics that there are.
@@ -32,7 +32,9 @@ def load_dashboards(catalog: Catalog, own: str = "", standard: Path = STANDARD) 
     mine = {file.stem: file for file in _own(own)} if own else {}
     chosen = sorted({**files, **mine}.items())
     loaded = (_load(file, catalog, own=name in mine) for name, file in chosen)
-    return tuple(dashboard for dashboard in loaded if dashboard.content.tabs)
+    shown = [dashboard for dashboard in loaded if dashboard.content.tabs]
+    order = list(Scope)
+    return tuple(sorted(shown, key=lambda dashboard: order.index(dashboard.content.scope)))
 
 
 @cache

@@ -252,6 +252,16 @@ def test_every_control_has_a_name(browser: Browser, site: str, page: str) -> Non
     assert [one.get_attribute("outerHTML") for one in controls if not one.accessible_name.strip()] == []
 
 
+@pytest.mark.parametrize("tab", ["HTTP", "Connections", "Layers"])
+def test_pictures_are_as_wide_as_their_cards(browser: Browser, site: str, tab: str) -> None:
+    browser.emulate(width=1280)
+    browser.open(f"{site}{PAGES['service']}&tab={tab}")
+    width = """return [...document.querySelectorAll('.widget .plot')].map(
+        (plot) => plot.offsetWidth / plot.closest('.card').clientWidth)"""
+    browser.until("the pictures", lambda: browser.run(width))
+    assert set(browser.run(width)) == {1}
+
+
 @pytest.mark.parametrize("width", [320, 768])
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "first"])
 def test_nothing_is_wider_than_the_screen(browser: Browser, site: str, page: str, width: int) -> None:

@@ -17,7 +17,7 @@ export function createWidget({ title, kind, note }) {
   const wide = kind === "stages" || kind === "heat map" ? " wide" : "";
   return html(
     "section",
-    { class: `card widget ${kind.replace(" ", "-")}${wide}`, "aria-label": title, "data-widget": title },
+    { class: `card widget${wide}`, "aria-label": title, "data-widget": title, "data-kind": kind },
     head,
     note ? html("p", { class: "note quiet" }, note) : null,
     html("div", { class: "body" }),
