@@ -116,7 +116,7 @@ class Program:
             described: what EventLogs.flow points at, described by a describer of this program.
         """
         first = {
-            kind: event.aggregate(logs[kind], described.columns)
+            kind: event.aggregate(logs[kind], described)
             for kind, event in self._events.items()
             if kind in logs and len(logs[kind].flow)
         }

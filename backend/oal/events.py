@@ -11,11 +11,11 @@ import polars as pl
 from backend.ingest.batch import LogKind
 from backend.oal.attributes import FlowAttribute
 from backend.oal.buckets import buckets_of
-from backend.oal.flows import FlowColumns
+from backend.oal.flows import DescribedFlows, FlowColumns
 from backend.oal.functions import APDEX_TOLERATED
 from backend.oal.logs import EventLogs, LogColumns, Number, with_known
-from backend.oal.terms import as_text
-from backend.oal.totals import Groups, Merge, Totals
+from backend.oal.terms import Columns, Computed, as_text
+from backend.oal.totals import Chosen, Groups, Merge, Totals
 from backend.oal.values import Condition, Value
 
 
@@ -32,12 +32,22 @@ class _Spread:
     is_bucketed: bool = False
     """Whether the label is the bucket of a number."""
 
+    def columns(self, rows: Columns) -> Mapping[str, pl.Series]:
+        """label, summation, count, and which rows are `chosen`, by log."""
+        expressions = (
+            self.label.alias("label"),
+            (pl.lit(1, pl.Int64) if self.summation is None else self.summation).alias("summation"),
+            (pl.lit(0, pl.Int64) if self.count is None else self.count).alias("count"),
+            self.chosen.alias("chosen"),
+        )
+        return Computed(expressions).of(rows, len(rows["flow"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Aggregated:
     """What logs of an event type add up to."""
 
-    sums: pl.DataFrame
+    sums: Columns
     """One row per flow and minute that has logs."""
     spreads: Mapping[object, pl.DataFrame]
     """By key: flow, minute, label, summation and count; one row for each that has any."""
@@ -59,22 +69,20 @@ class Event:
 
     def logs(self, conditions: Sequence[Condition]) -> str:
         """The number of logs that meet the conditions."""
-        if not conditions:
-            return self.totals.name(("logs",), pl.lit(1, pl.Int64))
-        return self.totals.name(("logs", *_keys(conditions)), self._logs.all(conditions))
+        return self.totals.name(("logs", *_keys(conditions)), Chosen(None, self._logs.met_by(conditions)))
 
     def count(self, conditions: Sequence[Condition]) -> str:
         """The number of logs that meet the conditions and count as one."""
         if self._logs.calls is None:
             return self.logs(conditions)
-        return self.totals.name(("count", *_keys(conditions)), self._logs.counted(conditions))
+        met_by = self._logs.met_by(conditions, as_calls=True)
+        return self.totals.name(("count", *_keys(conditions)), Chosen(None, met_by))
 
     def sum(self, value: Value, conditions: Sequence[Condition]) -> str:
         """The sum of a value over the logs that meet the conditions."""
-        column = self._logs.number(value).expression
-        if conditions:
-            column = pl.when(self._logs.all(conditions)).then(column).otherwise(0)
-        return self.totals.name(("sum", value.key, *_keys(conditions)), column)
+        chosen = self._logs.number(value).chosen
+        met_by = (*chosen.conditions, *self._logs.met_by(conditions))
+        return self.totals.name(("sum", value.key, *_keys(conditions)), Chosen(chosen.column, met_by))
 
     def present(self, value: Value, conditions: Sequence[Condition]) -> str:
         """How many of the logs that meet the conditions add to the sum of the value."""
@@ -136,26 +144,30 @@ class Event:
         counts = pl.lit(1, pl.Int64) if number.known is not None else self._logs.counted(()).cast(pl.Int64)
         return self._spread(key, _Spread(text, chosen, number.expression, counts))
 
-    def aggregate(self, logs: EventLogs, described: pl.DataFrame) -> Aggregated:
+    def aggregate(self, logs: EventLogs, flows: DescribedFlows) -> Aggregated:
         """Add up logs, of which there are some.
 
         Args:
             logs: of this type.
-            described: the columns of flows.
+            flows: theirs.
         """
-        frame = self._logs.frame(logs, described)
-        spreads = {key: _aggregated(frame, spread) for key, spread in self._spreads.items()}
-        groups = Groups(logs.flow, logs.minute, len(described))
-        return Aggregated(self.totals.by_group(frame, groups, "flow"), spreads)
+        rows = self._logs.rows(logs, flows)
+        spreads = {key: _aggregated(rows, spread) for key, spread in self._spreads.items()}
+        groups = Groups(logs.flow, logs.minute, len(flows))
+        return Aggregated(self.totals.by_group(rows, groups, "flow"), spreads)
 
     def described(self) -> list[str]:
         """Everything that is added up, as polars writes it."""
         spreads = [f"by {as_text(spread.label)}, where {as_text(spread.chosen)}" for spread in self._spreads.values()]
-        expressions = (*self._logs.derived.expressions, *self.totals.expressions)
+        logs = self._logs
+        expressions = (*logs.derived.expressions, *logs.conditions.expressions, *self.totals.expressions)
         return [*map(as_text, expressions), *spreads]
 
     def _known(self, number: Number, conditions: Sequence[Condition]) -> str:
-        known = self._logs.met(number, conditions)
+        if number.known_by is None:
+            known: Chosen | pl.Expr = self._logs.met(number, conditions)
+        else:
+            known = Chosen(None, (*number.known_by, *self._logs.met_by(conditions)))
         return self.totals.name(("present", number.known_key, *_keys(conditions)), known)
 
     def _only(self, value: Value, conditions: Sequence[Condition]) -> pl.Expr:
@@ -170,20 +182,11 @@ class Event:
         return key
 
 
-def _aggregated(frame: pl.DataFrame, spread: _Spread) -> pl.DataFrame:
-    nothing = pl.lit(0, pl.Int64)
-    one = pl.lit(1, pl.Int64)
-    rows = frame.select(
-        "flow",
-        "minute",
-        spread.label.alias("label"),
-        (one if spread.summation is None else spread.summation).alias("summation"),
-        (nothing if spread.count is None else spread.count).alias("count"),
-        spread.chosen.alias("chosen"),
-    ).filter("chosen")
+def _aggregated(rows: Columns, spread: _Spread) -> pl.DataFrame:
+    found = pl.DataFrame({"flow": rows["flow"], "minute": rows["minute"], **spread.columns(rows)}).filter("chosen")
     if spread.is_bucketed:
-        rows = rows.with_columns(pl.Series("label", buckets_of(rows["label"].to_numpy())))
-    return rows.group_by("flow", "minute", "label").agg(pl.col("summation").sum(), pl.col("count").sum())
+        found = found.with_columns(pl.Series("label", buckets_of(found["label"].to_numpy())))
+    return found.group_by("flow", "minute", "label").agg(pl.col("summation").sum(), pl.col("count").sum())
 
 
 def _keys(conditions: Sequence[Condition]) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from backend.ingest.batch import LogKind
@@ -14,7 +15,7 @@ from backend.oal.flows import NO_ENTITY, DescribedFlows, FlowColumns
 from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Function
 from backend.oal.labels import Labels
 from backend.oal.sources import Source
-from backend.oal.terms import Terms, as_text
+from backend.oal.terms import Columns, as_text
 from backend.oal.totals import Chosen, Groups, Merge, Totals
 from backend.oal.values import Condition, Value
 from backend.storage.blocks import KEYS, NO_COUNT, Block, Place
@@ -50,8 +51,8 @@ class _Spread:
     definition: Definition
     key: object
     """Of its frame in the first stage."""
-    predicates: Sequence[pl.Expr]
-    """Which flows count."""
+    predicates: Sequence[str]
+    """Columns of flows that say which of them count."""
 
 
 class Group:
@@ -63,7 +64,8 @@ class Group:
         self._flows = flows
         self._entity = flows.entity(source)
         self.totals = Totals("s")
-        self.predicates = Terms("p")
+        self.predicates: dict[str, pl.Expr] = {}
+        """What makes the columns of flows that say which of them count."""
         self.sums: list[Sums] = []
         self._extremes: list[_Extremes] = []
         self._spreads: list[_Spread] = []
@@ -73,7 +75,7 @@ class Group:
         of_logs = [condition for condition in definition.conditions if not condition.is_of_flow]
         of_flows = [condition for condition in definition.conditions if condition.is_of_flow]
         if definition.function in LABELLED:
-            predicates = [pl.col(self._predicate(condition)) for condition in of_flows]
+            predicates = [self._predicate(condition) for condition in of_flows]
             self._spreads.append(_Spread(definition, self._spread(definition, of_logs), predicates))
         elif definition.function in EXTREMES and definition.value is not None:
             self._extremes.append(self._extreme(definition, definition.value, of_logs, of_flows))
@@ -164,30 +166,33 @@ class Group:
         column = pl.col(self._flows.attribute(attribute))
         if condition.value.is_parsed:
             column = column.cast(pl.Int64, strict=False)
-        return self.predicates.name(condition.key, matches(column, condition.operator, condition.literal))
+        met = matches(column, condition.operator, condition.literal)
+        name = self._flows.condition(condition.key, met)
+        self.predicates[name] = met.alias(name)
+        return name
 
     def described(self) -> list[str]:
         """Which flows count, and everything that is added up, as polars writes it."""
-        return [as_text(expression) for expression in (*self.predicates.expressions, *self.totals.expressions)]
+        return [as_text(expression) for expression in (*self.predicates.values(), *self.totals.expressions)]
 
-    def aggregate(self, sums: pl.DataFrame, flows: DescribedFlows) -> pl.DataFrame:
+    def aggregate(self, sums: Columns, flows: DescribedFlows) -> Columns:
         """One row per entity and minute that has logs; entities are numbers."""
-        entities = flows.entities[self._entity]
-        rows = self._with_entities(sums, flows)
-        groups = Groups(rows["entity"].to_numpy(), rows["minute"].to_numpy(), len(entities))
-        return self.totals.by_group(rows, groups, "entity")
+        flow, minute = np.asarray(sums["flow"]), np.asarray(sums["minute"])
+        groups = Groups(np.asarray(flows.of(self._entity, flow)), minute, len(flows.entities[self._entity]))
+        met = {name: flows.of(name, flow) for name in self.predicates}
+        return self.totals.by_group({**sums, **met}, groups, "entity")
 
-    def blocks(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[Block]:
+    def blocks(self, aggregated: Columns, flows: DescribedFlows) -> Iterator[Block]:
         """Sums of the metrics that are of this event type alone."""
         return self._block(aggregated, flows, [sums for sums in self.sums if len(sums.definition.events) == 1])
 
-    def shared(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
+    def shared(self, aggregated: Columns, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
         """Columns of MetricSchema, of the metrics that are of other event types too."""
         shared = [sums for sums in self.sums if len(sums.definition.events) > 1]
         return (block.rows() for block in self._block(aggregated, flows, shared))
 
-    def _block(self, aggregated: pl.DataFrame, flows: DescribedFlows, metrics: Sequence[Sums]) -> Iterator[Block]:
-        if not metrics or aggregated.is_empty():
+    def _block(self, aggregated: Columns, flows: DescribedFlows, metrics: Sequence[Sums]) -> Iterator[Block]:
+        if not metrics or not len(aggregated["entity"]):
             return
         used = dict.fromkeys(name for sums in metrics for name in (sums.summation, sums.count, sums.present) if name)
         at = {name: place for place, name in enumerate(used)}
@@ -200,13 +205,16 @@ class Group:
             )
             for sums in metrics
         )
-        yield Block(places, flows.entities[self._entity], aggregated[[*KEYS, *used]])
+        yield Block(
+            places, flows.entities[self._entity], pl.DataFrame({name: aggregated[name] for name in (*KEYS, *used)})
+        )
 
-    def measures(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
+    def measures(self, aggregated: Columns, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
         """Columns of MeasureSchema, one row per metric that is a measure, entity and minute that has a value."""
         for extreme in self._extremes:
             names = {column: getattr(extreme, column) for column in ("total", "count", "least", "greatest")}
-            measured = aggregated.filter(pl.col(extreme.count) > 0)
+            read = pl.DataFrame({name: aggregated[name] for name in (*KEYS, *names.values())})
+            measured = read.filter(pl.col(extreme.count) > 0)
             yield measured.select(
                 pl.lit(extreme.definition.name).alias("metric"),
                 pl.lit("").alias("label"),
@@ -221,7 +229,7 @@ class Group:
         """Columns of MetricSchema, one row per metric that is stored by label, its label, entity and minute."""
         for spread in self._spreads:
             definition = spread.definition
-            rows = self._with_entities(spreads[spread.key], flows).filter(*spread.predicates)
+            rows = self._counted(spreads[spread.key], flows, spread.predicates)
             found = rows.group_by(*KEYS, "label").agg(pl.col("summation").sum(), pl.col("count").sum())
             found = found.with_columns(pl.col("label").cast(pl.String), self._ids(found, flows))
             if definition.function in BY_LABEL:
@@ -232,9 +240,11 @@ class Group:
     def _ids(self, rows: pl.DataFrame, flows: DescribedFlows) -> pl.Series:
         return flows.entities[self._entity].gather(rows["entity"]).alias("entity")
 
-    def _with_entities(self, rows: pl.DataFrame, flows: DescribedFlows) -> pl.DataFrame:
-        """Rows of flows that count for an entity, with its number and what is known of the flow."""
-        described = flows.columns.select(pl.col(self._entity).alias("entity"), *self.predicates.expressions)
-        rows = rows.hstack(described[rows["flow"]])
-        counted = rows["entity"] != NO_ENTITY
+    def _counted(self, rows: pl.DataFrame, flows: DescribedFlows, predicates: Sequence[str]) -> pl.DataFrame:
+        """Rows of flows that meet conditions and count for an entity, with its number."""
+        flow = rows["flow"].to_numpy()
+        entity = np.asarray(flows.of(self._entity, flow))
+        met = [np.asarray(flows.of(name, flow), np.bool_) for name in predicates]
+        counted = np.logical_and.reduce([entity != NO_ENTITY, *met])
+        rows = rows.with_columns(pl.Series("entity", entity))
         return rows if counted.all() else rows.filter(counted)

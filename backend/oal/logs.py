@@ -11,9 +11,10 @@ from backend.ingest.batch import LogKind
 from backend.oal.attributes import EventAttribute, FlowAttribute, Kind, TypeAttribute
 from backend.oal.buckets import LARGEST_BITS
 from backend.oal.conditions import matches
-from backend.oal.flows import FlowColumns
+from backend.oal.flows import DescribedFlows, FlowColumns
 from backend.oal.sources import CALLS, STAGE_COLUMNS
-from backend.oal.terms import Terms
+from backend.oal.terms import Computed, Terms
+from backend.oal.totals import Chosen
 from backend.oal.values import Condition, Value
 
 DURATION = ""
@@ -44,6 +45,10 @@ class Number:
     """Whether a log has it; None when each has. Where it is not known, it is 0 or null."""
     known_key: object
     """What is equal where `known` is."""
+    chosen: Chosen
+    """The same as a column, of the logs that meet conditions."""
+    known_by: tuple[str, ...] | None = ()
+    """Columns of truths that are met where it is known; None where no column says so."""
 
 
 class LogColumns:
@@ -52,6 +57,7 @@ class LogColumns:
     Attributes:
         columns: wire paths of what is read, as keys.
         derived: what is made of it before anything is added up.
+        conditions: what logs have to meet, made of all that.
         calls: the column that says which logs count as one; None where all do.
     """
 
@@ -61,9 +67,13 @@ class LogColumns:
         self._zeros_are_values = zeros_are_values
         self._texts: set[str] = set()
         self._of_flows: dict[str, None] = {}
+        self._present: dict[str, Sequence[str]] = {}
+        """Names of derived truths that need no expression: that one of some columns is not 0."""
+        self._computed: tuple[Computed, Computed] | None = None
         self.calls = CALLS.get(kind)
         self.columns: dict[str, None] = {}
         self.derived = Terms("derived ")
+        self.conditions = Terms("met ")
 
     def number(self, value: Value) -> Number:
         """A value as it is added up."""
@@ -71,23 +81,28 @@ class LogColumns:
             number = self.expression(value)
             if self.calls is not None:
                 number = pl.when(self.counted(())).then(number)
-            column = pl.col(self.derived.name(value.key, number))
-            return Number(column, column.is_not_null(), value.key)
+            name = self.derived.name(value.key, number)
+            return Number(pl.col(name), pl.col(name).is_not_null(), value.key, Chosen(name), None)
         attribute = value.attribute
         column = self._column(attribute.column)
+        chosen = Chosen(attribute.column)
         measured = column != 0
+        measured_by: tuple[str, ...] = (self._is_present(attribute.column),)
         if attribute.only_with:
-            counted = self._column(attribute.only_with) != 0
+            counted, counted_by = self._column(attribute.only_with) != 0, self._is_present(attribute.only_with)
             column, measured = pl.when(counted).then(column).otherwise(0), counted & measured
+            chosen, measured_by = Chosen(attribute.column, (counted_by,)), (counted_by, *measured_by)
         if attribute.known:
-            return Number(column, self._column(attribute.known) != 0, attribute.known)
+            known, known_by = self._column(attribute.known) != 0, self._is_present(attribute.known)
+            return Number(column, known, attribute.known, chosen, (known_by,))
         if not attribute.stage or self._zeros_are_values:
-            return Number(column, None, None)
+            return Number(column, None, None, chosen)
         if attribute.is_duration:
             # No stage of the kernel's path takes 0 ns: 0 is a stage that was not seen.
-            return Number(column, measured, attribute.column)
+            return Number(column, measured, attribute.column, chosen, measured_by)
         # A count or a size of 0 is a value, unless nothing at all is known of its stage.
-        return Number(column, pl.col(self._stage(attribute.stage)), attribute.stage)
+        stage = self._is_present(*STAGE_COLUMNS[attribute.stage])
+        return Number(column, pl.col(stage), attribute.stage, chosen, (stage,))
 
     def whole(self, value: Value) -> tuple[Number, pl.Expr]:
         """A value, and what of it has a place among numbers that are at least 0, in whole units."""
@@ -100,6 +115,14 @@ class LogColumns:
         if number.known is None:
             return self.all(conditions)
         return number.known & self.all(conditions) if conditions else number.known
+
+    def met_by(self, conditions: Sequence[Condition], *, as_calls: bool = False) -> tuple[str, ...]:
+        """Columns of truths that say which logs meet the conditions, and count as one where that is asked."""
+        calls = () if self.calls is None or not as_calls else (self._is_present(self.calls),)
+        return (
+            *calls,
+            *(self.conditions.name(condition.key, self._condition(condition)) for condition in conditions),
+        )
 
     def counted(self, conditions: Sequence[Condition]) -> pl.Expr:
         """Whether a log counts as one and meets the conditions."""
@@ -144,21 +167,30 @@ class LogColumns:
         self._of_flows[column] = None
         return pl.col(column)
 
-    def frame(self, logs: EventLogs, described: pl.DataFrame) -> pl.DataFrame:
-        """Logs with all that is read of them, and the columns of their flows that are."""
+    def rows(self, logs: EventLogs, flows: DescribedFlows) -> dict[str, NDArray[np.generic] | pl.Series]:
+        """All that is read of logs and of their flows, and what is made of it."""
         length = len(logs.flow)
         zeros = np.zeros(length, np.int64) if any(column not in logs.columns for column in self.columns) else None
-        data = {column: logs.columns.get(column, zeros) for column in self.columns}
-        frame = pl.DataFrame({"flow": logs.flow, "minute": logs.minute, **data})
+        rows = dict[str, NDArray[np.generic] | pl.Series](flow=logs.flow, minute=logs.minute)
+        for column in self.columns:
+            found = logs.columns.get(column, zeros)
+            if found is not None:
+                rows[column] = found
         if self._texts:
             texts = pl.Series(logs.texts, dtype=pl.String)
-            frame = frame.with_columns(
-                (texts.gather(frame[column]) if column in logs.columns else pl.lit(None, pl.String)).alias(column)
-                for column in sorted(self._texts)
-            )
-        if self._of_flows:
-            frame = frame.with_columns(described[name].gather(frame["flow"]).alias(name) for name in self._of_flows)
-        return frame.with_columns(self.derived.expressions)
+            nothing = pl.repeat(None, length, dtype=pl.String, eager=True)
+            for column in self._texts:
+                rows[column] = texts.gather(logs.columns[column]) if column in logs.columns else nothing
+        for column in self._of_flows:
+            rows[column] = flows.of(column, logs.flow)
+        for name, columns in self._present.items():
+            rows[name] = np.logical_or.reduce([rows[column] != 0 for column in columns])
+        if self._computed is None:
+            derived = (each for each in self.derived.expressions if each.meta.output_name() not in self._present)
+            self._computed = Computed(derived), Computed(self.conditions.expressions)
+        for computed in self._computed:
+            rows |= computed.of(rows, length)
+        return rows
 
     def _condition(self, condition: Condition) -> pl.Expr:
         return matches(self.expression(condition.value), condition.operator, condition.literal)
@@ -181,9 +213,12 @@ class LogColumns:
         self.columns[column] = None
         return pl.col(column)
 
-    def _stage(self, stage: str) -> str:
-        columns = [self._column(column) != 0 for column in STAGE_COLUMNS[stage]]
-        return self.derived.name(stage, pl.any_horizontal(columns))
+    def _is_present(self, *columns: str) -> str:
+        """The column that says which logs have one of some columns that is not 0."""
+        present = [self._column(column) != 0 for column in columns]
+        name = self.derived.name(("present", columns), pl.any_horizontal(present))
+        self._present[name] = columns
+        return name
 
 
 def with_known(number: Number, chosen: pl.Expr) -> pl.Expr:

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from backend.ingest.compiled import compiled
 from backend.ingest.distinct import numbered
+from backend.oal.terms import Columns, Computed
 
+NO_GROUP = -1
+"""Instead of a group's place."""
 _GROUP = "group"
 
 
@@ -32,15 +35,15 @@ class Merge(Enum):
 class Chosen(NamedTuple):
     """A column of whole numbers, of the rows that meet conditions: what most totals are of."""
 
-    column: str
-    """It has no null."""
+    column: str | None
+    """Null counts as 0. None for 1 in each row."""
     conditions: tuple[str, ...] = ()
     """Columns of truths, of which null is none."""
 
     @property
     def rows(self) -> pl.Expr:
         """The same as an expression."""
-        column = pl.col(self.column)
+        column = pl.lit(1, pl.Int64) if self.column is None else pl.col(self.column)
         if not self.conditions:
             return column
         return pl.when(pl.all_horizontal(map(pl.col, self.conditions))).then(column).otherwise(pl.lit(0))
@@ -62,22 +65,35 @@ class Groups:
     Attributes:
         number: per group, sorted by these.
         minute: per group, and then by these.
-        place: per row, its group.
+        place: per row, its group; NO_GROUP where it has none.
     """
+
+    place: NDArray[np.intp]
 
     def __init__(self, number: NDArray[np.int32], minute: NDArray[np.int32], limit: int) -> None:
         """Find them.
 
         Args:
-            number: per row, at least 0 and below `limit`.
+            number: per row, at least 0 and below `limit`; a negative one for a row without a group.
             minute: per row.
             limit: see `number`.
         """
-        first = int(minute.min()) if len(minute) else 0
-        span = int(minute.max()) - first + 1 if len(minute) else 1
-        keys, self.place = numbered(number.astype(np.int64) * span + (minute - np.int64(first)), limit * span)
-        self.number = (keys // span).astype(np.int32)
-        self.minute = (keys % span + first).astype(np.int32)
+        counted = number >= 0
+        if counted.all():
+            keys, self.place = self._find(number, minute, limit)
+        else:
+            rows = np.flatnonzero(counted)
+            self.place = np.full(len(number), NO_GROUP, np.intp)
+            keys, self.place[rows] = self._find(number[rows], minute[rows], limit)
+        self.number = (keys // self._span).astype(np.int32)
+        self.minute = (keys % self._span + self._first).astype(np.int32)
+
+    def _find(
+        self, number: NDArray[np.int32], minute: NDArray[np.int32], limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        self._first = int(minute.min()) if len(minute) else 0
+        self._span = int(minute.max()) - self._first + 1 if len(minute) else 1
+        return numbered(number.astype(np.int64) * self._span + (minute - np.int64(self._first)), limit * self._span)
 
     def __len__(self) -> int:
         return len(self.number)
@@ -91,6 +107,15 @@ class Groups:
             _add_counted(values, counted, self.place, sums)
         return sums
 
+    def sizes(self, counted: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """How many rows there are, likewise."""
+        sums = np.zeros(len(self), np.int64)
+        if counted is None:
+            _count(self.place, sums)
+        else:
+            _count_counted(counted, self.place, sums)
+        return sums
+
 
 class Totals:
     """What is added up, each under a name of its own, equal ones once."""
@@ -99,6 +124,7 @@ class Totals:
         self._prefix = prefix
         self._names: dict[object, str] = {}
         self._totals: list[_Total] = []
+        self._computed: Computed | None = None
 
     def name(self, key: object, rows: pl.Expr | Chosen, merge: Merge = Merge.SUM) -> str:
         """The name of a total; `key` is equal for equal ones.
@@ -113,6 +139,7 @@ class Totals:
         if name is None:
             name = self._names[key] = f"{self._prefix}{len(self._names)}"
             self._totals.append(_Total(name, rows, merge))
+            self._computed = None
         return name
 
     @property
@@ -120,53 +147,77 @@ class Totals:
         """The same as polars would have it."""
         return [getattr(total.expression, total.merge.value)().alias(total.name) for total in self._totals]
 
-    def by_group(self, rows: pl.DataFrame, groups: Groups, number: str) -> pl.DataFrame:
+    def by_group(self, rows: Columns, groups: Groups, number: str) -> dict[str, NDArray[np.generic] | pl.Series]:
         """The totals of each group, of which there are some, with its number and minute before them.
 
         Args:
-            rows: what expressions read.
+            rows: what is read.
             groups: of these rows.
             number: name of the column of numbers.
         """
-        values = self._values(rows)
+        if self._computed is None:
+            self._computed = Computed(total.expression.cast(pl.Int64).alias(total.name) for total in self._not_chosen)
+        values = self._computed.of(rows, len(groups.place))
         extremes = self._extremes(values, groups)
-        counted = dict[tuple[str, ...], NDArray[np.bool_]]()
+        counted = _Counted(rows)
         columns: dict[str, NDArray[np.generic] | pl.Series] = {number: groups.number, "minute": groups.minute}
         for name, chosen, merge in self._totals:
             if merge is not Merge.SUM:
                 columns[name] = extremes[name]
             elif not isinstance(chosen, Chosen):
                 columns[name] = groups.added(_numbers(values[name]))
-            elif not chosen.conditions:
-                columns[name] = groups.added(_numbers(rows[chosen.column]))
+            elif chosen.column is None:
+                columns[name] = groups.sizes(counted.by(chosen.conditions))
             else:
-                if chosen.conditions not in counted:
-                    truths = (rows[condition].fill_null(value=False).to_numpy() for condition in chosen.conditions)
-                    counted[chosen.conditions] = np.logical_and.reduce(list(truths))
-                columns[name] = groups.added(_numbers(rows[chosen.column]), counted[chosen.conditions])
-        return pl.DataFrame(columns)
+                columns[name] = groups.added(_numbers(rows[chosen.column]), counted.by(chosen.conditions))
+        return columns
 
-    def _values(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What is not simply a sum of what is chosen, by row."""
-        computed = [
-            total for total in self._totals if total.merge is not Merge.SUM or not isinstance(total.rows, Chosen)
-        ]
-        if not computed:
-            return pl.DataFrame()
-        # Of literals alone, select() would make one row.
-        found = rows.lazy().with_columns(total.expression.cast(pl.Int64).alias(total.name) for total in computed)
-        return found.select(total.name for total in computed).collect()
+    @property
+    def _not_chosen(self) -> list[_Total]:
+        """What is not simply a sum of what is chosen."""
+        return [total for total in self._totals if total.merge is not Merge.SUM or not isinstance(total.rows, Chosen)]
 
-    def _extremes(self, values: pl.DataFrame, groups: Groups) -> pl.DataFrame:
+    def _extremes(self, values: Columns, groups: Groups) -> pl.DataFrame:
         """The totals that are not sums, by group."""
-        merged = [getattr(pl.col(name), merge.value)() for name, _, merge in self._totals if merge is not Merge.SUM]
-        if not merged:
+        extremes = [(name, merge) for name, _, merge in self._totals if merge is not Merge.SUM]
+        if not extremes:
             return pl.DataFrame()
-        return values.with_columns(pl.Series(_GROUP, groups.place)).group_by(_GROUP).agg(merged).sort(_GROUP)
+        rows = pl.DataFrame({_GROUP: groups.place, **{name: values[name] for name, _ in extremes}})
+        merged = [getattr(pl.col(name), merge.value)() for name, merge in extremes]
+        return rows.filter(pl.col(_GROUP) != NO_GROUP).group_by(_GROUP).agg(merged).sort(_GROUP)
 
 
-def _numbers(column: pl.Series) -> NDArray[np.int64]:
-    return np.ascontiguousarray((column.fill_null(0) if column.null_count() else column).to_numpy())
+class _Counted:
+    """Which rows meet conditions, found once for equal ones."""
+
+    def __init__(self, rows: Columns) -> None:
+        self._rows = rows
+        self._found: dict[tuple[str, ...], NDArray[np.bool_]] = {}
+
+    def by(self, conditions: tuple[str, ...]) -> NDArray[np.bool_] | None:
+        """Per row; None for no condition."""
+        if not conditions:
+            return None
+        found = self._found.get(conditions)
+        if found is None:
+            *before, last = conditions
+            found = _truths(self._rows[last])
+            if (others := self.by(tuple(before))) is not None:
+                found = others & found
+            self._found[conditions] = found
+        return found
+
+
+def _truths(column: NDArray[np.generic] | pl.Series) -> NDArray[np.bool_]:
+    if isinstance(column, pl.Series):
+        column = (column.fill_null(value=False) if column.null_count() else column).to_numpy()
+    return column.astype(np.bool_, copy=False)
+
+
+def _numbers(column: NDArray[np.generic] | pl.Series) -> NDArray[np.int64]:
+    if isinstance(column, pl.Series):
+        column = (column.fill_null(0) if column.null_count() else column).to_numpy()
+    return np.ascontiguousarray(column, np.int64)
 
 
 @compiled
@@ -185,3 +236,19 @@ def _add_counted(
     for row in range(min(len(values), len(counted), len(place))):
         if counted[row] and 0 <= place[row] < len(sums):
             sums[place[row]] += values[row]
+
+
+@compiled
+def _count(place: NDArray[np.intp], sums: NDArray[np.int64]) -> None:
+    """Add 1 for each row."""
+    for row in range(len(place)):
+        if 0 <= place[row] < len(sums):
+            sums[place[row]] += 1
+
+
+@compiled
+def _count_counted(counted: NDArray[np.bool_], place: NDArray[np.intp], sums: NDArray[np.int64]) -> None:
+    """Add 1 for each row that is counted."""
+    for row in range(min(len(counted), len(place))):
+        if counted[row] and 0 <= place[row] < len(sums):
+            sums[place[row]] += 1

@@ -36,7 +36,7 @@ def test_totals_are_those_of_polars(rows: list[tuple[int | bool | None, ...]], l
         merged.cast(pl.Int64).alias(name) for name, merged in asked.items()
     )
     groups = Groups(frame["number"].to_numpy(), frame["minute"].to_numpy(), limit)
-    found = totals.by_group(frame, groups, "number")
+    found = pl.DataFrame(totals.by_group(frame.to_dict(), groups, "number"))
     assert found.schema == expected.schema
     assert found.rows() == expected.sort("number", "minute").rows()
     assert totals.name(("whole",), pl.col("whole")) == "t1"
