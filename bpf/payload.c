@@ -170,19 +170,19 @@ static __always_inline u64 has_no_body(const u8 *head, u64 before)
     return head[0] == 'P' && head[1] != 'T' ? 0 : before;
 }
 
-/* A call of requests without bodies: how much of the answers may be heads. A large answer to a single request is no reason to
- * capture more, and where a turn ends in the midst of a pipeline, as that of a client does whose buffer is full, most of its
- * answers are still to come. */
-static __always_inline void allow_answers(struct direction *requests, struct direction *answers, u64 bytes)
+/* A turn of answers begins: how much of it may be heads. A large answer to a single request is no reason to capture more. A
+ * turn that begins within an answer shows that requests are sent before others are answered: then those of the last turn alone
+ * say little, and neither do those of a turn that happens to begin with an answer. */
+static __always_inline void allow_answers(struct direction *answers, const struct direction *requests, int begins)
 {
-    u64 allowed;
+    u64 most = PIPELINE_BYTES;
 
-    requests->asked += bytes;
-    if (requests->asked <= ONE_REQUEST_BYTES)
-        return;
-    allowed = least((requests->asked - ONE_REQUEST_BYTES) * ANSWER_BYTES, PIPELINE_BYTES);
-    if (allowed > answers->allowed)
-        answers->allowed = allowed;
+    if (begins) {
+        answers->allowed >>= 1;
+        most = requests->asked > ONE_REQUEST_BYTES ? (requests->asked - ONE_REQUEST_BYTES) * ANSWER_BYTES : 0;
+    }
+    if (answers->allowed < most)
+        answers->allowed = least(most, PIPELINE_BYTES);
 }
 
 /* How much of a turn is captured. */
@@ -204,13 +204,16 @@ static __always_inline void plan_http1(struct capture *capture, struct conversat
         direction->asks = has_no_body(head, direction->asks);
     if (conversation->turn != capture->kind) {
         direction->asked = 0;
-        other->allowed >>= 1;
+        if (other->asks)
+            allow_answers(direction, other, begins);
+        else
+            direction->allowed = 0;
         begins = 1;
     }
     if (begins)
         direction->captured = 0;
     if (direction->asks)
-        allow_answers(direction, other, bytes);
+        direction->asked += bytes;
     most = most_of_turn(direction);
     capture->keep = direction->captured < most ? most - direction->captured : EDGE_BYTES;
     capture->keep = least(capture->keep, bytes);

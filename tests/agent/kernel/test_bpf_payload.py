@@ -244,14 +244,35 @@ def test_answers_of_any_size_are_captured_up_to_a_bound(watch: Watch, tmp_path: 
     assert most <= found[1][EventKind.WRITE] <= most + 2 * EDGE_BYTES * 200
 
 
+def written_of_answers(watch: Watch, folder: Path, parts: list[bytes]) -> list[int]:
+    """Of turns that a client begins, how much of the server's was captured as it was written."""
+    turns = [["server" if number % 2 else "client", len(part), 1 << 20, 1 << 20] for number, part in enumerate(parts)]
+    return [turn[EventKind.WRITE] for turn in captured_of_turns(watch, folder, b"".join(parts), turns)[1::2]]
+
+
+def test_of_answers_to_requests_that_are_sent_while_others_wait_all_is_captured(watch: Watch, tmp_path: Path) -> None:
+    """That a turn of answers begins within one shows that, however few requests were sent before it."""
+    one, answer = requests_without_body(1), response(50_000)
+    parts = [one * 3, answer + answer[:30_000]]
+    for _ in range(4):
+        parts += [one, answer[30_000:] + answer[:30_000]]
+    first, *others = written_of_answers(watch, tmp_path, parts)
+    assert first == TURN_BYTES + EDGE_BYTES
+    assert others == [len(answer)] * 4
+
+
+def test_of_answers_to_a_request_with_a_body_no_more_is_captured(watch: Watch, tmp_path: Path) -> None:
+    """Whatever was before."""
+    parts = [requests_without_body(200), response(100) * 200, request(10), response(500_000)]
+    assert written_of_answers(watch, tmp_path, parts) == [len(parts[1]), TURN_BYTES + EDGE_BYTES]
+
+
 def test_what_is_left_of_a_pipeline_halves_with_each_turn(watch: Watch, tmp_path: Path) -> None:
-    """As where a client whose buffer was full writes the last of many requests."""
+    """As where an answer happens to begin the turn although others wait."""
     pipeline, last = requests_without_body(2_000), requests_without_body(1)
     answers = response(400_000)
     parts = [pipeline, response(10), *[last, answers] * 7]
-    turns = [["server" if number % 2 else "client", len(part), 1 << 20, 1 << 20] for number, part in enumerate(parts)]
-    found = captured_of_turns(watch, tmp_path, b"".join(parts), turns)
-    written = [turn[EventKind.WRITE] for turn in found[3::2]]
+    _, *written = written_of_answers(watch, tmp_path, parts)
     assert written == [
         min(max(PIPELINE_BYTES >> halved, TURN_BYTES) + EDGE_BYTES, len(answers)) for halved in range(1, 8)
     ]
