@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import os
 
 import pytest
@@ -34,3 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and (reason := reason_to_skip()):
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_unconfigure() -> None:
+    """Give up Hypothesis's callback of the garbage collector, which it leaves behind.
+
+    The interpreter gives up such a callback after everything else, and with it what can be reached from it: by the
+    loader of Hypothesis's modules the session, its fixtures, and the classes that they are annotated with. DuckDB's
+    binding, which is looked at before, would say of all its parts that they were leaked.
+    """
+    gc.callbacks[:] = [
+        callback for callback in gc.callbacks if not getattr(callback, "__module__", "").startswith("hypothesis.")
+    ]
