@@ -10,10 +10,11 @@ import pytest
 from tests.e2e.http.account import check, merged
 from tests.e2e.http.calls import LARGE, Call, asked_calls, calls, many_calls
 from tests.e2e.http.certificates import Certificates
-from tests.e2e.http.client import python_client, wrk
+from tests.e2e.http.client import python_client, run, wrk
 from tests.e2e.http.conftest import Check
 from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import python_command, started
+from tests.e2e.http.tools import tool
 from tests.e2e.http.watching import Watcher
 
 pytestmark = pytest.mark.kernel
@@ -23,9 +24,9 @@ DEPTH = 4
 """Requests at once, of which some have bodies: their responses are fewer bytes than what is captured of any turn."""
 THOUSANDS = 2_000
 """Requests at once: they and their responses are fewer bytes than what is captured of a turn of a pipeline."""
-IN_ONE_WRITE = 1_200
+IN_ONE_WRITE = 500
 """Requests that a new connection's buffer has room for."""
-LARGEST = 2_048
+LARGEST = 20_480
 MOST_OF_TURN = 1 << 20
 """PIPELINE_BYTES of bpf/payload.c."""
 SERVERS = ["nginx", "nginx-tls", "streams", "streams-tls"]
@@ -72,7 +73,7 @@ def test_more_at_once_than_is_captured(tmp_path: Path, certificates: Certificate
     """What comes after the bytes of a turn that are captured cannot be told; the next turn is told whole."""
     turns = [
         calls_of(IN_ONE_WRITE, sizes, number * IN_ONE_WRITE)
-        for number, sizes in enumerate([(0, 1), (2047, 2048), (1, 0), (0, 1)])
+        for number, sizes in enumerate([(0, 1), (LARGEST,), (1, 0), (0, 1)])
     ]
     made = [call for turn in turns for call in turn]
     with nginx(tmp_path, certificates) as servers:
@@ -92,10 +93,11 @@ def test_more_at_once_than_is_captured(tmp_path: Path, certificates: Certificate
     begin, end = IN_ONE_WRITE, 2 * IN_ONE_WRITE
     beyond = [number for number in numbers if begin <= number < end]
     assert beyond == list(range(begin, begin + len(beyond)))
-    assert MOST_OF_TURN // 2 < len(beyond) * (LARGEST + 250) < len(range(begin, end)) * LARGEST
+    assert MOST_OF_TURN // LARGEST // 2 < len(beyond) < IN_ONE_WRITE
     assert [number for number in numbers if not begin <= number < end] == [*range(begin), *range(end, len(made))]
 
 
+@pytest.mark.parametrize("listener", ["plain", "tls"])
 def test_ten_thousand_exchanges(listener: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
     with nginx(tmp_path, certificates) as servers:
         compare(servers[listener], python_client("streams_client", "16"), many_calls())
@@ -108,9 +110,29 @@ def test_every_size_by_wrk(listener: str, tmp_path: Path, certificates: Certific
         compare(servers[listener], wrk(depth=1), asked_calls())
 
 
+@pytest.mark.parametrize("depth", [16, 500])
 @pytest.mark.parametrize("listener", ["plain", "tls"])
 def test_ten_thousand_exchanges_of_wrk(
-    listener: str, tmp_path: Path, certificates: Certificates, compare: Check
+    listener: str, depth: int, tmp_path: Path, certificates: Certificates, compare: Check
 ) -> None:
     with nginx(tmp_path, certificates) as servers:
-        compare(servers[listener], wrk(depth=16), many_calls())
+        compare(servers[listener], wrk(depth), many_calls())
+
+
+@pytest.mark.parametrize("depth", [10, 100])
+def test_ten_thousand_exchanges_of_h2load(
+    depth: int, tmp_path: Path, certificates: Certificates, watcher: Watcher
+) -> None:
+    """It sends more as soon as some are answered, so that there are always as many under way."""
+    made = many_calls()
+    targets = tmp_path / "targets"
+    targets.write_text("".join(f"{call.target}\n" for call in made))
+    with nginx(tmp_path / "nginx", certificates) as servers:
+        server = servers["plain"]
+        since_ns = time.monotonic_ns()
+        counts = ["-n", str(len(made)), "-c", "1", "-m", str(depth)]
+        said = run([tool("h2load"), "--h1", *counts, "-i", targets, "-B", server.base])
+        account = server.account(len(made))
+        assert f"{len(made)} succeeded, 0 failed, 0 errored, 0 timeout" in said
+        assert {one.path for one in account} == {call.target for call in made}
+        watcher.check(server.port, since_ns, account)
