@@ -28,7 +28,7 @@ from tests.e2e.http.client import Client, curl, gnutls_cli, node_client, own, py
 from tests.e2e.http.nghttp import nghttp
 from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import Server, node_command, python_command, started
-from tests.e2e.http.servers.grpc_server import SERVICE
+from tests.e2e.http.servers.echo import SERVICE
 from tests.e2e.http.tools import build_go
 from tests.e2e.programs import PROGRAMS, program, read_line
 

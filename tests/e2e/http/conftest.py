@@ -12,7 +12,7 @@ from tests.e2e.http.calls import Call
 from tests.e2e.http.certificates import Certificates, make_certificates
 from tests.e2e.http.client import Client
 from tests.e2e.http.server import Server
-from tests.e2e.http.tools import build_go
+from tests.e2e.http.tools import build_go, build_go_grpc
 from tests.e2e.http.watching import Watcher, watching
 
 SIMPLE = Call("GET", "/bytes/1/0")
@@ -27,6 +27,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="session", params=[False, True], ids=["symbols", "stripped"])
 def go_program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_go(tmp_path_factory.mktemp("go"), stripped=request.param)
+
+
+@pytest.fixture(scope="session")
+def go_grpc_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_go_grpc(tmp_path_factory.mktemp("go-grpc"))
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,18 @@ class Observed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """In which direction at which end bytes were moved."""
+
+    role: str
+    port: int
+    """The server's."""
+    operation: str
+    """"read" or "write"."""
+    tls: bool
+
+
 class Watcher:
     """The exchanges that the running agent has told of."""
 
@@ -84,6 +96,7 @@ class Watcher:
         self._exchanges: list[Observed] = []
         self._closed: Counter[frozenset[int]] = Counter()
         """Closes by the two ports of a connection."""
+        self._moved: Counter[Moved] = Counter()
         self._checked: list[tuple[int, int, int, Sequence[Expected]]] = []
         """Port, times since and until, and the exchanges that each end was found to have."""
 
@@ -91,6 +104,11 @@ class Watcher:
         """The exchanges on a server's port that began at or after a time, as told so far."""
         self._read()
         return [one for one in self._exchanges if one.port == port and one.start_ns >= since_ns]
+
+    def moved(self, port: int) -> Counter[Moved]:
+        """Bytes of packages, without their headers, on connections to a server's port, as told so far."""
+        self._read()
+        return Counter({moved: size for moved, size in self._moved.items() if moved.port == port})
 
     def check(self, port: int, since_ns: int, expected: Sequence[Expected]) -> list[Observed]:
         """Fail unless the agent tells exactly these exchanges, from each end; what it tells."""
@@ -163,10 +181,22 @@ class Watcher:
 
     def _read_batch(self, messages: Sequence[bytes]) -> None:
         for connection, message in _of_connections(messages):
-            closes = sum(log.HasField("close") for log in message.kernelLogs)
-            if closes:
-                self._closed[frozenset((_port(connection.local), _port(connection.remote)))] += closes
+            for log in message.kernelLogs:
+                self._read_log(connection, log)
+            if message.HasField("quality"):
+                # What was moved after the last call.
+                self._moved[_moved(connection, "write")] += message.quality.lateWrite.l4Metrics.totalPackageSize
+                self._moved[_moved(connection, "read")] += message.quality.lateRead.l2Metrics.totalPackageSize
         self._exchanges += read_exchanges(messages)
+
+    def _read_log(self, connection: wire.AccessLogConnection, log: wire.AccessLogKernelLog) -> None:
+        operation = log.WhichOneof("operation")
+        if operation == "close":
+            self._closed[frozenset((_port(connection.local), _port(connection.remote)))] += 1
+        elif operation == "write":
+            self._moved[_moved(connection, operation)] += log.write.l4Metrics.totalPackageSize
+        elif operation == "read":
+            self._moved[_moved(connection, operation)] += log.read.l2Metrics.totalPackageSize
 
 
 def _of_connections(
@@ -194,12 +224,22 @@ def _port(address: wire.ConnectionAddress) -> int:
     return address.kubernetes.port if address.HasField("kubernetes") else address.ip.port
 
 
-def _observed(connection: wire.AccessLogConnection, http: wire.AccessLogHTTPProtocol) -> Observed:
+def _role_and_port(connection: wire.AccessLogConnection) -> tuple[str, int]:
+    """The role of the end that tells, and the server's port."""
     role = common_pb2.DetectPoint.Name(connection.role)
+    return role, _port(connection.local if role == "server" else connection.remote)
+
+
+def _moved(connection: wire.AccessLogConnection, operation: str) -> Moved:
+    return Moved(*_role_and_port(connection), operation, connection.tlsMode == wire.TLS)
+
+
+def _observed(connection: wire.AccessLogConnection, http: wire.AccessLogHTTPProtocol) -> Observed:
+    role, port = _role_and_port(connection)
     request, response = http.request, http.response
     return Observed(
         role=role,
-        port=_port(connection.local if role == "server" else connection.remote),
+        port=port,
         method=request.methodName or METHODS[request.method],
         path=request.path,
         status=response.statusCode,

@@ -1,7 +1,4 @@
-"""gRPC's own client: the calls of test_grpc.py on one channel, as many at once as there are.
-
-grpc_client    {"address", "ca", "calls": [[path, [request sizes], [response sizes asked for], status], ...]}
-"""
+"""gRPC's own client: the calls of test_grpc.py (messages.py) on one channel, a hundred at once."""
 
 import json
 import sys
@@ -12,7 +9,9 @@ from typing import Any
 
 import grpc
 
-from tests.e2e.http.servers.grpc_server import MESSAGE_HEAD, SERVICE, UNLIMITED
+from tests.e2e.http.clients.messages import account, messages
+from tests.e2e.http.servers.echo import kind_and_status, on_the_wire
+from tests.e2e.http.servers.grpc_server import UNLIMITED
 
 MADE_AT_ONCE = 100
 """gRPC writes what several calls have to say in one system call, each header from a buffer for each of its parts."""
@@ -20,20 +19,20 @@ MADE_AT_ONCE = 100
 
 def call(channel: grpc.Channel, path: str, requests: list[bytes]) -> tuple[int, int]:
     """(bytes of the responses with their heads, status)."""
-    kind = path.removeprefix(SERVICE).partition(".")[0]
+    kind, _ = kind_and_status(path)
     received = 0
     try:
-        answers: Any
+        responses: Any
         if kind == "unary":
-            answers = [channel.unary_unary(path)(requests[0])]
+            responses = [channel.unary_unary(path)(requests[0])]
         elif kind == "upload":
-            answers = [channel.stream_unary(path)(iter(requests))]
+            responses = [channel.stream_unary(path)(iter(requests))]
         elif kind == "download":
-            answers = channel.unary_stream(path)(requests[0])
+            responses = channel.unary_stream(path)(requests[0])
         else:
-            answers = channel.stream_stream(path)(iter(requests))
-        for answer in answers:
-            received += MESSAGE_HEAD + len(answer)
+            responses = channel.stream_stream(path)(iter(requests))
+        for response in responses:
+            received += on_the_wire([response])
     except grpc.RpcError as error:
         return received, error.code().value[0]
     return received, 0
@@ -41,20 +40,9 @@ def call(channel: grpc.Channel, path: str, requests: list[bytes]) -> tuple[int, 
 
 def run(channel: grpc.Channel, calls: Iterable[list[Any]], *, tls: bool) -> None:
     def one(path: str, sizes: list[int], wanted: list[int]) -> str:
-        requests = [want.to_bytes(8).ljust(size, b"y") for size, want in zip(sizes, wanted, strict=True)]
+        requests = messages(sizes, wanted)
         received, status = call(channel, path, requests)
-        return json.dumps(
-            {
-                "method": "POST",
-                "path": path,
-                "status": 200,
-                "request_body_bytes": sum(MESSAGE_HEAD + len(request) for request in requests),
-                "response_body_bytes": received,
-                "version": 2,
-                "tls": tls,
-                "grpc_status": status,
-            }
-        )
+        return account(path, requests, received, status, tls=tls)
 
     with futures.ThreadPoolExecutor(MADE_AT_ONCE) as pool:
         for line in pool.map(lambda arguments: one(*arguments), calls):

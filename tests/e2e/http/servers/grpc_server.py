@@ -1,10 +1,6 @@
-"""gRPC's own server: every kind of call, by the method's name.
+"""gRPC's own server: every kind of call of echo.py.
 
-    grpc_server LOG [CERTIFICATE KEY]
-
-The method's name says what to do: /pyrover.test.Echo/KIND.STATUS.N, where KIND is unary, upload (a stream of
-requests), download (a stream of responses) or both. Each message of a request asks for an answer of as many bytes as
-its first 8 say.
+grpc_server LOG [CERTIFICATE KEY]
 """
 
 import signal
@@ -16,14 +12,10 @@ from pathlib import Path
 
 import grpc
 
-from tests.e2e.http.servers.answers import BODY, Log, ready
+from tests.e2e.http.servers.answers import Log, ready
+from tests.e2e.http.servers.echo import answers, kind_and_status, on_the_wire
 
-MESSAGE_HEAD = 5
-"""Bytes before each message: whether it is compressed, and its length."""
-DOWNLOADED = 7
-"""Messages of a stream of responses."""
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-SERVICE = "/pyrover.test.Echo/"
 STATUSES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -36,34 +28,24 @@ class Echo(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         path: str = handler_call_details.method
-        kind, status, _ = path.removeprefix(SERVICE).split(".")
+        kind, status = kind_and_status(path)
 
         def respond(requests: Iterable[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            received = sent = 0
-            sizes = []
-            for request in requests:
-                received += MESSAGE_HEAD + len(request)
-                sizes.append(int.from_bytes(request[:8]))
-            if kind == "download":
-                sizes *= DOWNLOADED
-            elif kind == "upload":
-                sizes = [sum(sizes)]
-            if status == "0":
-                for size in sizes:
-                    yield BODY[:size]
-                    sent += MESSAGE_HEAD + size
+            received = list(requests)
+            sent = answers(kind, received) if status == 0 else []
+            yield from sent
             self._log.write(
                 method="POST",
                 path=path,
                 status=200,
-                request_body_bytes=received,
-                response_body_bytes=sent,
+                request_body_bytes=on_the_wire(received),
+                response_body_bytes=on_the_wire(sent),
                 version=2,
                 tls=self._tls,
-                grpc_status=int(status),
+                grpc_status=status,
             )
-            if status != "0":
-                context.abort(STATUSES[int(status)], "as told")
+            if status != 0:
+                context.abort(STATUSES[status], "as told")
 
         return _handler(kind, respond)
 
