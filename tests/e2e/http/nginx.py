@@ -14,6 +14,7 @@ from tests.e2e.http.account import Expected
 from tests.e2e.http.calls import CHUNKED_SIZES, SIZES
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.server import Server, wait_until
+from tests.e2e.http.servers.echo import SERVICE
 from tests.e2e.http.tools import tool
 from tests.e2e.programs import PATIENCE, finish, program
 
@@ -91,6 +92,7 @@ SERVER = r"""
       proxy_set_header Connection "";
       proxy_pass http://application/;
     }}
+    location {service} {{ grpc_pass grpc://application; }}
   }}
 """
 LISTENERS = {
@@ -120,7 +122,9 @@ def nginx(folder: Path, certificates: Certificates, upstream: int = 9) -> Iterat
         ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
         logs = {name: folder / f"{name}.log" for name in LISTENERS}
         servers = [
-            SERVER.format(port=ports[name], options=options, directives=directives, log=logs[name], folder=folder)
+            SERVER.format(
+                port=ports[name], options=options, directives=directives, log=logs[name], folder=folder, service=SERVICE
+            )
             for name, (options, directives) in LISTENERS.items()
         ]
         configuration = folder / "nginx.conf"
@@ -166,7 +170,7 @@ def read_log(text: str) -> list[Expected]:
 
 def _exchange(said: dict[str, Any]) -> Expected:
     version = int(said["protocol"].removeprefix("HTTP/")[0])
-    request_body = 0 if not said["coding"] else None
+    request_body = None if said["coding"] or version == 2 else 0
     if said["content_length"]:
         request_body = int(said["content_length"])
     response_body = said["body_sent"]

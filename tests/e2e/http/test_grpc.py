@@ -5,14 +5,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.http.account import Expected, merged, read_account
+from tests.e2e.http.account import Expected, check, merged, read_account
 from tests.e2e.http.calls import FEW, MANY
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import run
+from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import Server, python_command, started
 from tests.e2e.http.servers.echo import SERVICE
 from tests.e2e.http.watching import Moved, Watcher
@@ -139,6 +141,26 @@ def test_every_kind_of_call_over_tls(pair: tuple[str, str], compare_over_tls: Co
 @pytest.mark.parametrize("pair", SECURE_PAIRS[1:], ids="-".join)
 def test_ten_thousand_calls_over_tls(pair: tuple[str, str], compare_over_tls: Compare) -> None:
     compare_over_tls(pair, MANY)
+
+
+def test_a_proxy_that_ends_tls(
+    programs: Programs, tmp_path: Path, certificates: Certificates, watcher: Watcher
+) -> None:
+    """nginx in front of a server without TLS: each call is told on both legs, with its status."""
+    made, command = make_calls(FEW, repeats=False), programs("grpclib", "client")
+    with (
+        started(programs("grpcio", "server"), tmp_path / "behind.log", None) as behind,
+        nginx(tmp_path / "nginx", certificates, behind.port) as servers,
+    ):
+        front = servers["tls"]
+        watcher.wait_for_tls(front.port, lambda: client(command, front, made[:1]))
+        before, before_behind, since_ns = front.said(), behind.said(), time.monotonic_ns()
+        said = client(command, front, made)
+        in_front = merged(front.account(FEW, before), said, ("nginx", "the client"))
+        behind_it = behind.account(FEW, before_behind)
+        check(in_front, [replace(one, tls=True) for one in behind_it], ("nginx", "the server behind it"))
+        watcher.check(front.port, since_ns, in_front)
+        watcher.check(behind.port, since_ns, behind_it)
 
 
 def test_a_tls_library_without_any_names(tmp_path: Path, certificates: Certificates, watcher: Watcher) -> None:
