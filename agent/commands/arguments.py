@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from agent import config_level
-from agent.config import Configuration, load_configuration
+from agent.config import Configuration
 from agent.config_durations import Duration
+from agent.config_loading import load_configuration
 
 
 def duration(text: str) -> Duration:

@@ -4,7 +4,8 @@ import logging
 import time
 from typing import Final
 
-from agent.config import Backend, ConfigurationError
+from agent.config import Backend
+from agent.config_reading import ConfigurationError
 from agent.export.transport import GrpcTransport
 from common.grpc.failover import FailoverClient
 from common.grpc.security import Security

@@ -15,7 +15,7 @@ from typing import Any, Final
 from agent.commands.arguments import configuration
 from agent.commands.capture import fail
 from agent.commands.missing import PLAIN_WIDTH, listed, width_of
-from agent.config import ConfigurationError
+from agent.config_reading import ConfigurationError
 from agent.conntrack.examination import examine_conntrack
 from agent.kernel.btf import VMLINUX, Btf, BtfError
 from agent.kernel.headers import MACHINES

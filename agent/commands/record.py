@@ -23,7 +23,8 @@ from agent.commands.capture import (
 from agent.commands.limits import limit_to_loading, limit_to_running
 from agent.commands.live import format_counts
 from agent.commands.missing import width_of
-from agent.config import Configuration, ConfigurationError
+from agent.config import Configuration
+from agent.config_reading import ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.procfs import ProcHost
 from agent.discovery.recorded import RecordingHost

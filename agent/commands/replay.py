@@ -11,7 +11,8 @@ from typing import BinaryIO
 from agent.commands import arguments as shared
 from agent.commands.capture import Stop, fail
 from agent.commands.credentials import Credentials
-from agent.config import Configuration, ConfigurationError
+from agent.config import Configuration
+from agent.config_reading import ConfigurationError
 from agent.discovery.recorded import RecordedHost
 from agent.events.recording import MomentKind, RecordingError, RecordingReader
 from agent.export.accounting import Ledger

@@ -33,7 +33,8 @@ from agent.commands.processes_only import NOTHING_TO_DO, ProcessesOnly
 from agent.commands.reporting import open_reporter, reported
 from agent.commands.spool import open_spool
 from agent.commands.telemetry import measured_programs, open_status
-from agent.config import Configuration, ConfigurationError
+from agent.config import Configuration
+from agent.config_reading import ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.exclusion import Exclusion
 from agent.discovery.kubernetes.names import PodNames

@@ -3,7 +3,8 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from agent.config import Configuration, ConfigurationError
+from agent.config import Configuration
+from agent.config_reading import ConfigurationError
 from agent.export.spool import Spool, SpoolError
 
 

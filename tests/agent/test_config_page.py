@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ENVIRONMENT, KEYS, load_configuration
+from agent.config import ENVIRONMENT, KEYS
+from agent.config_loading import load_configuration
 from agent.config_page import PAGE, render
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import config
-from agent.config import ENVIRONMENT, Backend, Configuration, Core, load_configuration
+from agent import config, config_loading
+from agent.config import ENVIRONMENT, Backend, Configuration, Core
 from agent.config_discovery import ANALYZERS
+from agent.config_loading import load_configuration
 from agent.config_upstream import ANALYZER_VARIABLES, IGNORED, ignored_variable
 
 FILE = Path(__file__).with_name("rover.yaml")
@@ -18,7 +19,7 @@ VARIABLES = sorted(set(re.findall(r"\$\{(ROVER_\w+)", FILE.read_text())))
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, config.__name__)
+    caplog.set_level(logging.WARNING, config_loading.__name__)
     return caplog
 
 
@@ -99,7 +100,7 @@ def test_a_variable_of_an_analyzer_sets_its_part(variable: str) -> None:
 def test_a_variable_of_an_analyzer_that_cannot_be_used_is_named() -> None:
     variable = "ROVER_PROCESS_DISCOVERY_KUBERNETES_ANALYZER_K8S_SERVICE_NAME"
     with pytest.raises(
-        config.ConfigurationError, match=rf"^environment variable {variable}: .*\[2\].service_name: Not a"
+        config_loading.ConfigurationError, match=rf"^environment variable {variable}: .*\[2\].service_name: Not a"
     ):
         load_configuration(None, {variable: "{{.Nothing}}"})
 

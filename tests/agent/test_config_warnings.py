@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
-from agent.config import Configuration, load_configuration
+from agent import config_loading
+from agent.config import Configuration
+from agent.config_loading import load_configuration
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, config.__name__)
+    caplog.set_level(logging.WARNING, config_loading.__name__)
     return caplog
 
 

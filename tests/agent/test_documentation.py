@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Configuration, load_configuration
+from agent.config import Configuration
+from agent.config_loading import load_configuration
 from agent.discovery.naming import Naming
 from agent.protocols.http1_losses import Loss as Http1Loss
 from agent.protocols.http2_losses import Loss as Http2Loss

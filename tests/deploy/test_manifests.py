@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from agent.config import ENVIRONMENT, load_configuration
+from agent.config import ENVIRONMENT
+from agent.config_loading import load_configuration
 from agent.kernel.loader import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from agent.kernel.tracefs import USUAL_PLACES

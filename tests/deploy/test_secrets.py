@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from agent.commands.credentials import Credentials as AgentCredentials
-from agent.config import load_configuration
+from agent.config_loading import load_configuration
 from agent.export.assembler import Batch
 from agent.export.transport import Outcome
 from backend.server.access_logs import AccessLogService

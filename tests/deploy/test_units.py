@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import load_configuration
+from agent.config_loading import load_configuration
 from agent.kernel.loader import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from agent.kernel.tracefs import USUAL_PLACES

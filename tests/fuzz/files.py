@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from agent import config as agent_config
-from agent.config import load_configuration
+from agent.config_loading import ConfigurationError, load_configuration
 from agent.discovery import cgroups, procfs, socket_table
 from agent.discovery.container_names import ContainerNames
 from agent.discovery.procfs import ProcHost
@@ -88,7 +87,7 @@ TARGETS = (
     Target(
         "agent-configuration",
         file(lambda path: load_configuration(path, {"A": "b"})),
-        (agent_config.ConfigurationError,),
+        (ConfigurationError,),
         (
             b"core:\n  backend:\n    addr: a:1\n    authentication: ${A:}\naccess_log:\n  flush:\n    period: 5s\n",
             b"discovery:\n  service_rules:\n    - command_line: '^a(?P<b>.)'\n      service: '{b}'\n      port: 80\n",

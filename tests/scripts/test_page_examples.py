@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import load_configuration
+from agent.config_loading import load_configuration
 from backend.alarms.loading import load as load_alarms
 from backend.dashboards.loading import load_dashboards
 from backend.entities.addresses.table import read_names

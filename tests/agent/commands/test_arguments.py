@@ -5,7 +5,8 @@ import pytest
 
 from agent.cli import main
 from agent.commands import arguments as shared
-from agent.config import Configuration, ConfigurationError
+from agent.config import Configuration
+from agent.config_reading import ConfigurationError
 
 
 def _parse(*arguments: str) -> Configuration:

@@ -12,7 +12,8 @@ import pytest
 
 from agent.commands import credentials as module
 from agent.commands.credentials import Credentials
-from agent.config import Backend, ConfigurationError
+from agent.config import Backend
+from agent.config_reading import ConfigurationError
 from agent.export.assembler import Batch
 from agent.export.transport import GrpcTransport, Outcome
 from common.secret_files import CHECK_SECONDS

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from agent.commands.spool import open_spool
-from agent.config import Configuration, ConfigurationError, Spool
+from agent.config import Configuration, Spool
+from agent.config_reading import ConfigurationError
 
 
 def test_there_is_none_unless_a_folder_is_named() -> None:

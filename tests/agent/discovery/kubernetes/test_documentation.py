@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import load_configuration
 from agent.config_discovery import ANALYZERS
+from agent.config_loading import load_configuration
 from agent.discovery.kubernetes.book import PodBook
 from agent.discovery.kubernetes.expressions import FUNCTIONS
 from agent.discovery.kubernetes.members import MEMBERS, Kind

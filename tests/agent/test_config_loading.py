@@ -5,7 +5,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import ENVIRONMENT, Configuration, ConfigurationError, load_configuration
+from agent.config import ENVIRONMENT, Configuration
+from agent.config_loading import ConfigurationError, load_configuration
 from agent.config_upstream import ANALYZER_VARIABLES
 
 ALIASES = "".join(
