@@ -1,6 +1,6 @@
 """Several batches of logs as one, so that what follows costs per flush and not per batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.ingest.batch import LogBatch, LogKind
+from backend.ingest.columns import JoinedColumns, PlacedColumns, columns_at
 from backend.ingest.decode import SCHEMA
 
 T = TypeVar("T")
@@ -40,7 +41,8 @@ def merged(batches: Sequence[LogBatch]) -> LogBatch:
     kind = np.concatenate([batch.kind for batch in batches])
     columns = _columns(batches)
     if len(texts) > 1:
-        _number_texts(columns, kind, _numbered(texts, said), _first([len(batch.texts) for batch in batches], lengths))
+        first = _first([len(batch.texts) for batch in batches], lengths)
+        columns = RenumberedTexts(columns, kind, _numbered(texts, said), first)
     return LogBatch(
         connections=list(connections),
         connection=_numbered(connections, named)[
@@ -70,33 +72,89 @@ def _first(numbers: Sequence[int], lengths: Sequence[int]) -> NDArray[np.int64]:
     return np.repeat(np.cumsum([0, *numbers[:-1]]), lengths)
 
 
-def _columns(batches: Sequence[LogBatch]) -> dict[str, NDArray[np.int64]]:
+def _columns(batches: Sequence[LogBatch]) -> Mapping[str, NDArray[np.int64]]:
+    parts = [batch.columns for batch in batches if isinstance(batch.columns, PlacedColumns)]
+    if len(parts) == len(batches) and all(part.places is parts[0].places for part in parts):
+        return JoinedColumns(parts)
     columns: dict[str, NDArray[np.int64]] = {}
     made: dict[tuple[int, ...], NDArray[np.int64]] = {}
     absent = {len(batch): np.zeros(len(batch), np.int64) for batch in batches}
     for name in dict.fromkeys(name for batch in batches for name in batch.columns):
-        parts = [batch.columns.get(name, absent[len(batch)]) for batch in batches]
-        key = tuple(map(id, parts))
+        of_name = [batch.columns.get(name, absent[len(batch)]) for batch in batches]
+        key = tuple(map(id, of_name))
         if key not in made:
-            made[key] = np.concatenate(parts)
+            made[key] = np.concatenate(of_name)
         columns[name] = made[key]
     return columns
 
 
-def _number_texts(
-    columns: dict[str, NDArray[np.int64]], kind: NDArray[np.int8], numbers: NDArray[np.int64], first: NDArray[np.int64]
-) -> None:
-    """Put numbers of the texts of all in the place of numbers of the texts of a batch.
+class RenumberedTexts(Mapping[str, NDArray[np.int64]]):
+    """Columns with numbers of the texts of all in the place of numbers of the texts of a batch.
 
     Args:
-        columns: of all.
-        kind: per log.
-        numbers: of the texts of all, for the texts of one batch after the other.
-        first: per log, where those of its batch begin.
+        columns: Of all.
+        kind: Per log.
+        numbers: Of the texts of all, for the texts of one batch after the other.
+        first: Per log, where those of its batch begin.
     """
-    for name, of in _TEXTS.items():
-        if name in columns:
-            rows = np.flatnonzero(kind == of)
+
+    __slots__ = ("_columns", "_first", "_kind", "_made", "_numbers")
+
+    def __init__(
+        self,
+        columns: Mapping[str, NDArray[np.int64]],
+        kind: NDArray[np.int8],
+        numbers: NDArray[np.int64],
+        first: NDArray[np.int64],
+    ) -> None:
+        self._columns = columns
+        self._kind = kind
+        self._numbers = numbers
+        self._first = first
+        self._made: dict[str, NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __getitem__(self, name: str) -> NDArray[np.int64]:
+        if name not in _TEXTS:
+            return self._columns[name]
+        if name not in self._made:
             # A copy: other columns may be the same array.
-            columns[name] = columns[name].copy()
-            columns[name][rows] = numbers[first[rows] + columns[name][rows]]
+            self._made[name] = self._renumbered(name, self._columns[name].copy(), self._kind, self._first)
+        return self._made[name]
+
+    def at(self, names: Iterable[str], logs: NDArray[np.intp]) -> dict[str, NDArray[np.int64]]:
+        """Some columns of some logs, whose numbers are sorted."""
+        found = columns_at(self._columns, names, logs)
+        kind, first = self._kind[logs], self._first[logs]
+        return {
+            name: self._renumbered(name, column.copy(), kind, first) if name in _TEXTS else column
+            for name, column in found.items()
+        }
+
+    def _renumbered(
+        self, name: str, column: NDArray[np.int64], kind: NDArray[np.int8], first: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        rows = np.flatnonzero(kind == _TEXTS[name])
+        column[rows] = self._numbers[first[rows] + column[rows]]
+        return column
+
+
+def rows_of(batch: LogBatch, logs: NDArray[np.intp], names: Iterable[str]) -> LogBatch:
+    """Some logs of a batch, whose numbers are sorted, with some columns; those that there are not are left out."""
+    return LogBatch(
+        connections=batch.connections,
+        connection=batch.connection[logs],
+        kind=batch.kind[logs],
+        minute=batch.minute[logs],
+        duration_ns=batch.duration_ns[logs],
+        columns=columns_at(batch.columns, names, logs),
+        texts=batch.texts,
+    )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from backend.ingest.batch import START, Connection, LogBatch, LogKind, Node
 from backend.ingest.carry import spread, survey
+from backend.ingest.columns import PlacedColumns
 from backend.ingest.counts import Counts, LogLoss, MessageLoss
 from backend.ingest.decode import AGENT_REPORT, CONNECTION, NODE, SCHEMA, TOO_MANY_LOGS, VALID, Decoded, decode
 from backend.ingest.framing import Frames
@@ -116,14 +117,13 @@ class LogStream:
             return None
         part = parts[0] if len(parts) == 1 else _joined(parts)
         connections, connection = _used(connections, part.connection)
-        columns = list(part.values)
         return LogBatch(
             connections=connections,
             connection=connection,
             kind=part.kind,
             minute=part.minute,
             duration_ns=part.duration_ns,
-            columns={name: columns[place] for name, place in _PLACES.items()},
+            columns=PlacedColumns(part.values, _PLACES),
             texts=self._interner.texts(texts),
         )
 

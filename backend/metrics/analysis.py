@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.entities.resolution import Resolver
-from backend.ingest.batch import LogBatch, LogKind
+from backend.ingest.batch import START, LogBatch, LogKind
+from backend.ingest.decode import SCHEMA
 from backend.ingest.distinct import distinct, distinct_pairs, numbered
-from backend.ingest.merging import merged
+from backend.ingest.merging import merged, rows_of
 from backend.metrics.devices import DEVICES, devices
 from backend.metrics.exchanges import LongExchanges, Methods, derive
 from backend.metrics.known_flows import CAUSES, KnownFlows
@@ -20,6 +21,8 @@ from backend.storage.interface import Flush
 
 LARGEST = 2**53
 """Values from here on are no measurement: 104 days in ns, 9 PB in bytes."""
+
+_OF_EXCHANGES = tuple(name for name in SCHEMA.columns if name.startswith("http."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +109,19 @@ class _Analysis:
         chosen = np.flatnonzero(self._valid & (self._batch.kind == kind))
         if not len(chosen):
             return
-        taken = self._columns(kind, chosen, columns)
+        of_kind = rows_of(self._batch, chosen, _read(kind, columns))
+        taken = self._columns(of_kind, kind, columns)
         flow = self._flow[chosen]
         # The wire has unsigned numbers that do not fit; they arrive negative.
         if any(values.min() < 0 or values.max() >= LARGEST for values in taken.values()):
             fits = np.all([(values >= 0) & (values < LARGEST) for values in taken.values()], axis=0)
             self._count("value", len(fits) - int(fits.sum()))
-            chosen, flow = chosen[fits], flow[fits]
+            of_kind, flow = rows_of(of_kind, np.flatnonzero(fits), of_kind.columns), flow[fits]
             taken = {column: values[fits] for column, values in taken.items()}
-        minute = self._batch.minute[chosen]
-        self._seen.append((flow, minute))
-        if kind is LogKind.HTTP and len(chosen):
-            flow = self._served(flow, chosen)
-        self._logs[kind] = EventLogs(flow, minute, taken)
+        self._seen.append((flow, of_kind.minute))
+        if kind is LogKind.HTTP and len(of_kind):
+            flow = self._served(flow, of_kind)
+        self._logs[kind] = EventLogs(flow, of_kind.minute, taken)
 
     def flush(self, writer: str, program: Program) -> Flush:
         """The metrics of what was taken, and who was seen when."""
@@ -161,22 +164,22 @@ class _Analysis:
             kind: EventLogs(places[logs.flow], logs.minute, logs.columns, texts) for kind, logs in self._logs.items()
         }, numbers
 
-    def _columns(self, kind: LogKind, chosen: NDArray[np.intp], columns: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-        """The columns that metrics need, of the logs chosen."""
-        batch, known = self._batch, dict[str, NDArray[np.int64]]()
+    def _columns(self, logs: LogBatch, kind: LogKind, columns: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """The columns that metrics need, of the logs of a kind."""
+        known, rows = dict[str, NDArray[np.int64]](), np.arange(len(logs))
         if kind is LogKind.HTTP:
-            known |= derive(batch, chosen, self._long_exchanges)
+            known |= derive(logs, rows, self._long_exchanges)
             self.untimed += int((known[HTTP_CALL] > known[HTTP_TIMED]).sum())
         for column in columns:
             if column == DURATION:
-                known[column] = batch.duration_ns[chosen]
+                known[column] = logs.duration_ns
             elif column == HTTP_METHOD:
-                methods = Methods(batch, chosen)
+                methods = Methods(logs, rows)
                 known[column] = self._numbered(methods.names(), methods.numbers)
-            elif DEVICES.get(column) in batch.columns:
-                known[column] = self._numbered(*devices(batch, chosen, column))
-            elif column in batch.columns:
-                known[column] = batch.columns[column][chosen]
+            elif DEVICES.get(column) in logs.columns:
+                known[column] = self._numbered(*devices(logs, rows, column))
+            elif column in logs.columns:
+                known[column] = logs.columns[column]
         return known
 
     def _numbered(self, texts: Sequence[str], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -186,14 +189,13 @@ class _Analysis:
         own = self._texts
         return np.array([own.setdefault(text, len(own)) for text in texts], np.int64)[numbers]
 
-    def _served(self, flow: NDArray[np.int32], chosen: NDArray[np.intp]) -> NDArray[np.int32]:
+    def _served(self, flow: NDArray[np.int32], logs: LogBatch) -> NDArray[np.int32]:
         """The flows of HTTP logs with the endpoints that they are of."""
-        batch, methods = self._batch, Methods(self._batch, chosen)
+        methods = Methods(logs, np.arange(len(logs)))
         # One number for each method, path and caller that there is: few, whatever the number of logs.
-        texts = batch.texts
-        path = batch.columns["http.request.path"][chosen]
-        callers = batch.columns.get("http.callerEndpoint")
-        caller = np.zeros(len(chosen), np.int64) if callers is None else callers[chosen]
+        texts = logs.texts
+        path = logs.columns["http.request.path"]
+        caller = logs.columns.get("http.callerEndpoint", np.zeros(len(logs), np.int64))
         pairs, pair = numbered(caller * len(texts) + path, len(texts) ** 2)
         triples, call = numbered(pair * methods.limit + methods.numbers, len(pairs) * methods.limit)
         calls = []
@@ -212,6 +214,14 @@ class _Analysis:
     def _count(self, cause: str, number: int) -> None:
         if number:
             self.dropped[cause] = self.dropped.get(cause, 0) + number
+
+
+def _read(kind: LogKind, columns: Sequence[str]) -> list[str]:
+    """What is read of the logs of a kind, for metrics that need some columns."""
+    read = dict.fromkeys([*columns, *(DEVICES[column] for column in columns if column in DEVICES)])
+    if kind is LogKind.HTTP:
+        read |= dict.fromkeys((START, *_OF_EXCHANGES))
+    return list(read)
 
 
 def _resolved(batch: LogBatch, flows: KnownFlows) -> NDArray[np.int32]:

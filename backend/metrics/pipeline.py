@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
+from backend.ingest.columns import bytes_of
 from backend.ingest.sink import Overloaded
 from backend.metrics.analysis import Minutes, analyse
 from backend.metrics.exchanges import LongExchanges
@@ -379,7 +380,5 @@ class Pipeline:
 
 
 def _size(batch: LogBatch) -> int:
-    # Columns of different kinds of logs may be the same array.
-    distinct = {id(column): column.nbytes for column in batch.columns.values()}
     own = batch.connection.nbytes + batch.kind.nbytes + batch.minute.nbytes + batch.duration_ns.nbytes
-    return sum(distinct.values()) + own
+    return bytes_of(batch.columns) + own

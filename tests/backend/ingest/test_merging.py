@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.ingest.batch import Address, Connection, DetectPoint, LogBatch, LogKind
-from backend.ingest.merging import merged
-from tests.backend.oal.batches import HTTP, NODE, batches
+from backend.ingest.columns import PlacedColumns
+from backend.ingest.merging import merged, rows_of
+from tests.backend.oal.batches import COLUMNS, HTTP, NODE, batches
 
+PLACES = {name: place for place, name in enumerate([*COLUMNS, *HTTP])}
 TEXTS = {"http.request.methodName", "http.request.path", "http.request.host", "http.callerEndpoint"}
 
 Row = tuple[Connection, int, int, int, dict[str, int | str]]
@@ -25,6 +29,25 @@ def rows(batch: LogBatch, names: list[str]) -> list[Row]:
         connection = batch.connections[int(batch.connection[index])]
         found.append((connection, kind, int(batch.minute[index]), int(batch.duration_ns[index]), values))
     return found
+
+
+def placed(batch: LogBatch, names: list[str]) -> LogBatch:
+    """The same with columns of a table."""
+    table = np.array([batch.columns.get(name, np.zeros(len(batch))) for name in names], np.int64)
+    return replace(batch, columns=PlacedColumns(table.reshape(len(names), len(batch)), PLACES))
+
+
+@settings(max_examples=60, deadline=None)
+@given(given_batches=st.lists(batches(), max_size=4), data=st.data())
+def test_logs_of_tables_say_the_same_whichever_are_taken(given_batches: list[LogBatch], data: st.DataObject) -> None:
+    names = list(PLACES)
+    together = merged([placed(batch, names) for batch in given_batches])
+    expected = [row for batch in given_batches for row in rows(batch, names)]
+    assert rows(together, names) == expected
+    chosen = sorted(data.draw(st.sets(st.sampled_from(range(len(together)))) if len(together) else st.just(set())))
+    for whole in (together, merged(given_batches)):
+        taken = rows_of(whole, np.array(chosen, np.intp), [*names, "not there"])
+        assert rows(taken, names) == [expected[number] for number in chosen]
 
 
 @settings(max_examples=60, deadline=None)
