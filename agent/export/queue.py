@@ -33,6 +33,8 @@ class _Entry:
     spooled: Spooled | None
     since: float = field(default_factory=time.monotonic)
     """Monotonic seconds at which it came into this queue."""
+    doubts: int = 0
+    is_taken: bool = False
 
     @property
     def place(self) -> int | None:
@@ -58,7 +60,8 @@ class BatchQueue:
         self._limits = limits
         self._spool = spool
         self._entries: deque[_Entry] = deque()
-        self._is_first_taken = False
+        self._taken: dict[str, _Entry] = {}
+        """By the id of the batch."""
         self.logs = 0
         self.size = 0
         self._memory_logs = 0
@@ -79,38 +82,56 @@ class BatchQueue:
             self._add(_Entry(batch.logs, spooled.size, None, spooled))
         self._make_room()
 
+    @property
+    def taken(self) -> int:
+        """How many batches are taken."""
+        return len(self._taken)
+
     def take(self) -> Batch | None:
-        """The oldest batch, which stays in the queue until it is settled; None when there is none."""
-        while self._entries:
-            entry = self._entries[0]
+        """The oldest batch that is not taken, which stays in the queue until it is settled; None when there is none.
+
+        While others are taken, there is none either when what is in memory would be more than may be.
+        """
+        while (entry := next((entry for entry in self._entries if not entry.is_taken), None)) is not None:
             if entry.batch is None and entry.spooled is not None and self._spool is not None:
+                if self._taken and self._memory_size + self._loaded_size + entry.size > self._limits.size:
+                    return None
                 entry.batch = self._spool.load(entry.spooled)
             if entry.batch is not None:
-                self._is_first_taken = True
+                entry.is_taken = True
+                self._taken[entry.batch.id] = entry
                 return entry.batch
             self._lose(entry, Loss.SPOOL_DAMAGED)
         return None
 
-    def put_back(self) -> None:
-        """The batch that was taken waits again."""
-        self._is_first_taken = False
-        entry = self._entries[0]
+    def put_back(self, batch: Batch) -> None:
+        """A batch that was taken waits again, at its place."""
+        entry = self._release(batch)
         if entry.spooled is not None:
             entry.batch = None
 
-    def settle(self, lost: Loss | None = None) -> None:
-        """The batch that was taken is delivered, or lost by a cause."""
-        self._is_first_taken = False
-        entry = self._entries[0]
+    def settle(self, batch: Batch, lost: Loss | None = None) -> None:
+        """A batch that was taken is delivered, or lost by a cause."""
+        entry = self._release(batch)
         if lost is not None:
             self._lose(entry, lost)
             return
         self._ledger.deliver(entry.logs, entry.place)
         self._remove(entry)
 
+    def doubt(self, batch: Batch) -> int:
+        """Note an error that may be the fault of a batch that was taken; how many there were by now."""
+        entry = self._taken[batch.id]
+        entry.doubts += 1
+        return entry.doubts
+
+    def waiting_since(self, batch: Batch) -> float:
+        """Monotonic seconds at which a batch that was taken came into this queue."""
+        return self._taken[batch.id].since
+
     def give_up(self) -> None:
         """Nothing is sent any more: what is in memory alone is lost, and the spool keeps the rest."""
-        self._is_first_taken = False
+        self._taken.clear()
         for entry in list(self._entries):
             if entry.spooled is None:
                 self._lose(entry, Loss.SHUTDOWN)
@@ -126,14 +147,19 @@ class BatchQueue:
         )
 
     @property
-    def waiting_since(self) -> float:
-        """Monotonic seconds at which the batch that was taken came into this queue."""
-        return self._entries[0].since
-
-    @property
     def spooled_size(self) -> int:
         """Bytes that wait in the spool."""
         return self.size - self._memory_size
+
+    @property
+    def _loaded_size(self) -> int:
+        """Bytes of batches of the spool that are taken, and so in memory as well."""
+        return sum(entry.size for entry in self._taken.values() if entry.spooled is not None)
+
+    def _release(self, batch: Batch) -> _Entry:
+        entry = self._taken.pop(batch.id)
+        entry.is_taken = False
+        return entry
 
     def _make_room(self) -> None:
         while self.spooled_size > self._limits.spool_bytes and self._give_up_oldest(Loss.SPOOL_FULL):
@@ -144,10 +170,9 @@ class BatchQueue:
             pass
 
     def _give_up_oldest(self, cause: Loss) -> bool:
-        """Lose the oldest batch of those that are too many; False when it is under way, and nothing else is left."""
-        for number, entry in enumerate(self._entries):
-            is_taken = number == 0 and self._is_first_taken
-            if not is_taken and (entry.spooled is not None) == (cause is Loss.SPOOL_FULL):
+        """Lose the oldest batch of those that are too many; False when nothing is left but what is under way."""
+        for entry in self._entries:
+            if not entry.is_taken and (entry.spooled is not None) == (cause is Loss.SPOOL_FULL):
                 self._lose(entry, cause)
                 return True
         return False

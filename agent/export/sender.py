@@ -31,6 +31,10 @@ class SenderLimits:
     """Errors that may be the batch's own fault before that counts as a refusal."""
     denied_seconds: float = 600.0
     """How long a batch is kept while the backend does not take the agent's token or certificate (Denial)."""
+    under_way: int = 4
+    """Batches that may be on their way at the same time, where the backend is slow."""
+    late_seconds: float = 0.5
+    """Age of the oldest attempt from which on further batches are sent beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,12 @@ class QueueFill:
 
 
 class Sender:
-    """A bounded queue and the thread that empties it, oldest batch first, one at a time."""
+    """A bounded queue and the threads that empty it, oldest batch first.
+
+    One batch is sent at a time as long as answers come soon. While the oldest one is late, up to `under_way` batches
+    are on their way, each over a connection of its own; they may be answered in any order. When an attempt has failed,
+    nothing is sent beside others until one succeeds: one thread sends what failed again, and waits before it does.
+    """
 
     def __init__(
         self, transport: Transport, ledger: Ledger, limits: SenderLimits | None = None, spool: Spool | None = None
@@ -54,30 +63,45 @@ class Sender:
         """Begin with what the spool has from before.
 
         Args:
-            transport: How a batch is sent.
+            transport: How a batch is sent; its twins are made when they are needed.
             ledger: Where its outcome is booked; with a spool, the ledger of it.
             limits: Bounds and times.
             spool: Keeps batches until they are answered, for the next agent when this one is killed.
         """
-        self._transport = transport
         self._limits = limits or SenderLimits()
         bounds = QueueLimits(self._limits.logs, self._limits.size, self._limits.spool_bytes)
         self._queue = BatchQueue(ledger, bounds, spool)
         self._denial = Denial(self._limits.denied_seconds)
         self._stop_at: float | None = None
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._is_over = False
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._spare = threading.Condition(lock)
+        """What the threads that help wait for."""
+        self._threads = [threading.Thread(target=self._run, name="sender", daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._help, name=f"sender-{number}", daemon=True)
+            for number in range(1, self._limits.under_way)
+        ]
+        self._transports = [transport]
+        self._begun: dict[str, float] = {}
+        """Monotonic seconds, by the id of a batch that is under way."""
+        self._pauses = 0
+        """Since an attempt succeeded, or a batch was given up."""
+        self._owes_pause = False
         self._problem = ""
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, batch: Batch) -> None:
         """Queue a batch. When there is no room the oldest ones that are not under way are lost."""
         with self._changed:
             self._queue.put(batch)
             self._changed.notify_all()
+            self._call_for_help()
 
     def wait_for_room(self, batch: Batch, seconds: float) -> bool:
         """Wait for room for a batch; one that never fits waits for an empty queue. False when there is none yet."""
@@ -89,11 +113,16 @@ class Sender:
         with self._changed:
             self._stop_at = time.monotonic() + seconds
             self._changed.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join(seconds)
-        while self._thread.is_alive():
-            self._transport.cancel()
-            self._thread.join(0.1)
+        first, *_ = self._threads
+        if first.ident is not None:
+            first.join(seconds)
+        while any(thread.is_alive() for thread in self._threads):
+            with self._changed:
+                self._spare.notify_all()
+                for transport in self._transports:
+                    transport.cancel()
+            for thread in self._threads:
+                thread.join(0.1)
         with self._changed:
             self._queue.give_up()
 
@@ -116,61 +145,104 @@ class Sender:
             return self._problem
 
     def _run(self) -> None:
-        attempts = doubts = 0
-        previous = ""
+        """Send one batch after the other."""
         while (batch := self._next()) is not None:
-            if batch.id != previous:
-                attempts = doubts = 0
-            previous = batch.id
-            attempt = self._transport.send(batch, self._timeout())
-            attempts += 1
-            doubts += attempt.outcome is Outcome.DOUBTFUL  # not those in which nobody was there to take it
-            if self._settle(attempt, doubts):
-                self._pause(attempts)
+            self._send(self._transports[0], batch)
+        with self._changed:
+            self._is_over = True
+            self._spare.notify_all()
+
+    def _help(self) -> None:
+        """Send batches beside others, while those are late."""
+        transport: Transport | None = None
+        while (batch := self._next_beside_others()) is not None:
+            if transport is None:
+                transport = self._transports[0].twin()
+                with self._changed:
+                    self._transports.append(transport)
+            self._send(transport, batch)
+
+    def _send(self, transport: Transport, batch: Batch) -> None:
+        attempt = transport.send(batch, self._timeout())
+        with self._changed:
+            del self._begun[batch.id]
+            self._settle(batch, attempt)
+            self._changed.notify_all()
+            self._call_for_help()
 
     def _next(self) -> Batch | None:
-        """The oldest batch, once there is one; None when it is time to end."""
+        """The oldest batch that is not under way, once there is one; None when it is time to end."""
         with self._changed:
             while not self._overdue():
-                batch = self._queue.take()
-                if batch is not None or self._stop_at is not None:
-                    return batch
-                self._changed.wait()
+                if self._owes_pause:
+                    self._owes_pause = False
+                    self._pause()
+                elif (batch := self._queue.take()) is not None:
+                    return self._begin(batch)
+                elif self._stop_at is None:
+                    self._changed.wait()
+                elif self._begun:
+                    # What is under way may have to be sent again.
+                    self._changed.wait(self._stop_at - time.monotonic())
+                else:
+                    return None
             return None
 
-    def _settle(self, attempt: Attempt, doubts: int) -> bool:
-        """Book the outcome of an attempt, with so many doubtful ones. True when the batch is to be sent again."""
+    def _next_beside_others(self) -> Batch | None:
+        """The same while the oldest attempt is late, and none has failed."""
+        with self._changed:
+            while not self._is_over and not self._overdue():
+                wait = None
+                if self._begun and not self._problem and len(self._queue) > self._queue.taken:
+                    wait = min(self._begun.values()) + self._limits.late_seconds - time.monotonic()
+                    if wait <= 0 and (batch := self._queue.take()) is not None:
+                        return self._begin(batch)
+                self._spare.wait(None if wait is None or wait <= 0 else wait)
+            return None
+
+    def _begin(self, batch: Batch) -> Batch:
+        self._begun[batch.id] = time.monotonic()
+        self._call_for_help()
+        return batch
+
+    def _call_for_help(self) -> None:
+        """Let those who help look again, if there is anything for them."""
+        if self._begun and len(self._queue) > self._queue.taken and not self._problem:
+            self._spare.notify_all()
+
+    def _settle(self, batch: Batch, attempt: Attempt) -> None:
+        """Book the outcome of an attempt."""
         now = time.monotonic()
         self._denial.note(attempt, now)
-        with self._changed:
-            self._problem = attempt.detail
-            match attempt.outcome:
-                case Outcome.DELIVERED:
-                    again, lost = False, None
-                case Outcome.RETRY:
-                    again, lost = True, None
-                case Outcome.DOUBTFUL:
-                    again, lost = doubts < self._limits.doubtful_attempts, Loss.REFUSED
-                case Outcome.DENIED:
-                    again, lost = self._denial.keeps(self._queue.waiting_since, now), Loss.DENIED
-                case Outcome.REFUSED:
-                    again, lost = False, Loss.REFUSED
-            if again:
-                self._queue.put_back()
-            else:
-                self._queue.settle(lost)
-                self._changed.notify_all()
-            return again
+        self._problem = attempt.detail
+        match attempt.outcome:
+            case Outcome.DELIVERED:
+                again, lost = False, None
+            case Outcome.RETRY:
+                again, lost = True, None
+            case Outcome.DOUBTFUL:  # not those in which nobody was there to take it
+                again, lost = self._queue.doubt(batch) < self._limits.doubtful_attempts, Loss.REFUSED
+            case Outcome.DENIED:
+                again, lost = self._denial.keeps(self._queue.waiting_since(batch), now), Loss.DENIED
+            case Outcome.REFUSED:
+                again, lost = False, Loss.REFUSED
+        if again:
+            self._queue.put_back(batch)
+            self._owes_pause = True
+        else:
+            self._queue.settle(batch, lost)
+            self._pauses = 0
+            self._owes_pause = False
 
-    def _pause(self, attempts: int) -> None:
+    def _pause(self) -> None:
         """Wait before the next attempt: exponential back-off with full jitter; the order to end cuts it short."""
-        longest = min(self._limits.longest_pause, self._limits.first_pause * 2.0 ** min(attempts - 1, 32))
+        longest = min(self._limits.longest_pause, self._limits.first_pause * 2.0 ** min(self._pauses, 32))
+        self._pauses += 1
         pause = random.uniform(0, longest)  # noqa: S311 - spreads agents in time, keeps no secret
-        with self._changed:
-            if self._stop_at is None:
-                self._changed.wait_for(lambda: self._stop_at is not None, pause)
-            else:
-                self._changed.wait_for(self._overdue, min(pause, self._limits.first_pause))
+        if self._stop_at is None:
+            self._changed.wait_for(lambda: self._stop_at is not None, pause)
+        else:
+            self._changed.wait_for(self._overdue, min(pause, self._limits.first_pause))
 
     def _timeout(self) -> float:
         with self._changed:

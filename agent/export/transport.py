@@ -45,8 +45,12 @@ class Transport(Protocol):
         """Give up the attempt that is under way, from another thread; it then ends as Outcome.RETRY."""
         ...
 
+    def twin(self) -> "Transport":
+        """Another one to the same backends, for another thread; closed together with this one."""
+        ...
+
     def close(self) -> None:
-        """Release the connection."""
+        """Release the connections."""
         ...
 
 
@@ -83,9 +87,13 @@ class GrpcTransport:
     def __init__(self, addresses: str, security: Security | None = None, authentication: str = "") -> None:
         if authentication and not (authentication.isascii() and authentication.isprintable()):
             raise ValueError("the authentication must be printable ASCII")
-        self.backends = FailoverClient(addresses, "pyrover-agent", security)
+        metadata = (("authentication", authentication),) if authentication else ()
+        self._begin(FailoverClient(addresses, "pyrover-agent", security), metadata)
+
+    def _begin(self, backends: FailoverClient, metadata: tuple[tuple[str, str], ...]) -> None:
+        self.backends = backends
         """For its figures."""
-        self._metadata = (("authentication", authentication),) if authentication else ()
+        self._metadata = metadata
         self._refused = ""
         """The batch that a backend refused."""
         self._asked = 0
@@ -120,8 +128,14 @@ class GrpcTransport:
         """Give up the attempt that is under way."""
         self.backends.interrupt()
 
+    def twin(self) -> "GrpcTransport":
+        """Another one, as Transport.twin; what a backend refuses it is asked for anew."""
+        made = object.__new__(GrpcTransport)
+        made._begin(self.backends.twin(), self._metadata)
+        return made
+
     def close(self) -> None:
-        """Close all connections; not while an attempt is under way."""
+        """Close all connections, also those of twins; not while an attempt is under way."""
         self.backends.close()
 
 

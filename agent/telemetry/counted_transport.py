@@ -27,38 +27,53 @@ class Deliveries:
     size: int
 
 
+class _Counts:
+    """What a transport and its twins have done."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.attempts: Counter[str] = Counter({outcome.name.lower(): 0 for outcome in Outcome})
+        self.seconds = 0.0
+        self.size = 0
+
+
 class CountedTransport:
     """Passes everything on to another transport."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._lock = threading.Lock()
-        self._attempts: Counter[str] = Counter({outcome.name.lower(): 0 for outcome in Outcome})
-        self._seconds = 0.0
-        self._size = 0
+        self._counts = _Counts()
 
     def send(self, batch: Batch, timeout: float) -> Attempt:
         """Send and wait for the answer, at most `timeout` seconds."""
         begin = time.monotonic()
         attempt = self._transport.send(batch, timeout)
-        with self._lock:
-            self._attempts[attempt.outcome.name.lower()] += 1
-            self._seconds += time.monotonic() - begin
+        counts = self._counts
+        with counts.lock:
+            counts.attempts[attempt.outcome.name.lower()] += 1
+            counts.seconds += time.monotonic() - begin
             if attempt.outcome is Outcome.DELIVERED:
-                self._size += batch.size
+                counts.size += batch.size
         return attempt
 
     def cancel(self) -> None:
         """Give up the attempt that is under way."""
         self._transport.cancel()
 
+    def twin(self) -> "CountedTransport":
+        """As Transport.twin; what it does is counted here."""
+        made = CountedTransport(self._transport.twin())
+        made._counts = self._counts
+        return made
+
     def close(self) -> None:
-        """Release the connection."""
+        """Release the connections."""
         self._transport.close()
 
     @property
     def deliveries(self) -> Deliveries:
         """What was done so far, of one moment. For any thread."""
-        with self._lock:
-            delivered = self._attempts[Outcome.DELIVERED.name.lower()]
-            return Deliveries(dict(self._attempts), self._seconds, delivered, self._size)
+        counts = self._counts
+        with counts.lock:
+            delivered = counts.attempts[Outcome.DELIVERED.name.lower()]
+            return Deliveries(dict(counts.attempts), counts.seconds, delivered, counts.size)

@@ -19,7 +19,7 @@ from tests.delivery.backends import Incarnation, SimulatedBackend
 from tests.delivery.faults import Crash, Faults, FaultyOs, FaultyPath
 from tests.delivery.streams import stream_of
 
-DOUBTS = SenderLimits().doubtful_attempts
+DOUBTS, UNDER_WAY = SenderLimits().doubtful_attempts, SenderLimits().under_way
 
 
 @dataclass
@@ -69,6 +69,8 @@ class SimulatedAgent:
         self._workload = workload
         self._to_capture = to_capture
         self._limits = QueueLimits(logs=12, size=1_000, spool_bytes=faults.chance.choice((700, 4_000, 1 << 20)))
+        self._haste = faults.chance.choice((0.0, 0.2, 0.8))
+        """How likely it is that a batch is sent beside others."""
         self.calls: set[asyncio.Task[None]] = set()
         self._uncertain = 0
         self.captured = 0
@@ -105,35 +107,40 @@ class SimulatedAgent:
 
     async def _work(self, spool: Spool) -> None:
         queue = BatchQueue(spool.ledger, self._limits, spool)
-        attempts = doubts = 0
-        previous = ""
+        chance, loop = self._faults.chance, asyncio.get_running_loop()
+        under_way: dict[asyncio.Task[Outcome], Batch] = {}
+        failures, paused_until = 0, 0.0
         while self._to_capture or len(queue):
-            if self._to_capture and (not len(queue) or self._faults.chance.random() < 0.6):
+            if self._to_capture and (not len(queue) or chance.random() < 0.6):
+                # Also while some are under way: the queue may have to give up what is behind them.
                 self._capture(spool, queue)
-                await asyncio.sleep(self._faults.chance.uniform(0.0, 3.0))
+                await asyncio.sleep(chance.uniform(0.0, 3.0))
                 continue
-            batch = queue.take()
-            if batch is None:
+            may_send = not under_way or (len(under_way) < UNDER_WAY and chance.random() < self._haste)
+            if loop.time() >= paused_until and may_send and (batch := queue.take()) is not None:
+                under_way[asyncio.ensure_future(self._send(batch, chance.uniform(0.5, 20.0)))] = batch
                 continue
-            if batch.id != previous:
-                attempts = doubts = 0
-            attempts += 1
-            previous = batch.id
-            sending = asyncio.ensure_future(self._send(batch, self._faults.chance.uniform(0.5, 20.0)))
-            while self._to_capture and self._faults.chance.random() < 0.3:
-                # While it is under way, more comes: the queue may have to give up what is behind it.
-                self._capture(spool, queue)
-                await asyncio.sleep(self._faults.chance.uniform(0.0, 1.0))
-            outcome = await sending
-            self._faults.crash()
-            if outcome is Outcome.DOUBTFUL:
-                doubts += 1
-                outcome = Outcome.RETRY if doubts < DOUBTS else Outcome.REFUSED
-            if outcome is Outcome.RETRY:
-                queue.put_back()
-                await asyncio.sleep(self._faults.chance.uniform(0.0, min(15.0, 0.5 * 2**attempts)))
-            else:
-                queue.settle(None if outcome is Outcome.DELIVERED else Loss.REFUSED)
+            if not under_way:
+                await asyncio.sleep(max(0.0, paused_until - loop.time()))
+                continue
+            await asyncio.wait(under_way, timeout=chance.uniform(0.0, 2.0), return_when=asyncio.FIRST_COMPLETED)
+            for sent in [sending for sending in under_way if sending.done()]:
+                self._faults.crash()
+                if self._settle(queue, under_way.pop(sent), sent.result()):
+                    failures = 0
+                else:
+                    failures += 1
+                    paused_until = loop.time() + chance.uniform(0.0, min(15.0, 0.5 * 2**failures))
+
+    def _settle(self, queue: BatchQueue, batch: Batch, outcome: Outcome) -> bool:
+        """Book what has become of an attempt; False when the batch waits again."""
+        if outcome is Outcome.DOUBTFUL:
+            outcome = Outcome.RETRY if queue.doubt(batch) < DOUBTS else Outcome.REFUSED
+        if outcome is Outcome.RETRY:
+            queue.put_back(batch)
+            return False
+        queue.settle(batch, None if outcome is Outcome.DELIVERED else Loss.REFUSED)
+        return True
 
     def _capture(self, spool: Spool, queue: BatchQueue) -> None:
         self._to_capture -= 1

@@ -166,6 +166,22 @@ def test_certificates_and_token_are_replaced_while_batches_are_sent(files: Files
     assert {*taken, *more} <= set(collector.accepted)
 
 
+def test_twins_have_what_is_new(files: Files) -> None:
+    """One of before, and one that is made later."""
+    collector = Collector()
+    with collector.serve(credentials=files.asked_for(1)) as port:
+        credentials = Credentials(files.backend(port))
+        transport = credentials.open_transport()
+        before = transport.twin()
+        files.write(1)
+        renew(credentials)
+        for each in (before, transport.twin(), before.twin(), transport):
+            assert each.send(Batch([b"x"], 1), SECONDS).outcome is Outcome.DELIVERED
+        assert sum(transport.backends.connections.values()) == 4
+        transport.close()
+    assert [each["authentication"] for each in collector.metadata] == ["token 1"] * 4
+
+
 def test_a_server_that_is_replaced_first_waits_for_the_agent(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.0)
     collector = Collector()

@@ -32,7 +32,7 @@ def test_batches_are_in_the_spool_and_not_in_memory(tmp_path: Path) -> None:
         taken = queue.take()
         assert taken is not None
         assert (list(taken.messages), taken.id) == ([b"x" * 10], batches[0].id)
-        queue.put_back()
+        queue.put_back(taken)
         assert all(entry.batch is None for entry in queue._entries)
 
 
@@ -41,15 +41,17 @@ def test_a_full_spool_gives_up_the_oldest_that_is_not_under_way(tmp_path: Path) 
         queue = BatchQueue(spool.ledger, LIMITS, spool)
         batches = [Batch([b"x" * (250 - OVERHEAD)], number) for number in range(1, 7)]
         put(queue, spool.ledger, batches[0])
-        assert queue.take() is not None
+        first = queue.take()
+        assert first is not None
         put(queue, spool.ledger, *batches[1:])
         assert spool.ledger.balance().lost == {"spool_full": 2 + 3}
         assert (len(queue), queue.size) == (4, 1_000)
         assert len(list(tmp_path.glob("*.batch"))) == 4
-        delivered = []
+        queue.settle(first)
+        delivered = [first.id]
         while (batch := queue.take()) is not None:
             delivered.append(batch.id)
-            queue.settle()
+            queue.settle(batch)
         assert delivered == [batch.id for batch in (batches[0], *batches[3:])]
         assert list(tmp_path.glob("*.batch")) == []
         assert spool.ledger.balance().waiting == queue.logs == queue.size == 0
@@ -77,7 +79,7 @@ def test_what_the_disk_does_not_take_waits_in_memory_within_its_bounds(
         sizes = []
         while (batch := queue.take()) is not None:
             sizes.append(batch.logs)
-            queue.settle()
+            queue.settle(batch)
         assert sizes == [1, 30, 30, 30, 2]
 
 

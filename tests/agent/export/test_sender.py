@@ -30,11 +30,13 @@ class FakeTransport:
         self.go = threading.Event()
         self.go.set()
         self._cancelled = threading.Event()
+        self._lock = threading.Lock()
 
     def send(self, batch: Batch, timeout: float) -> Attempt:
         assert timeout >= 0
-        number = len(self.sent)
-        self.sent.append(batch)
+        with self._lock:
+            number = len(self.sent)
+            self.sent.append(batch)
         self.arrived.release()
         while not self.go.wait(0.01):
             if self._cancelled.is_set():
@@ -46,6 +48,9 @@ class FakeTransport:
 
     def cancel(self) -> None:
         self._cancelled.set()
+
+    def twin(self) -> "FakeTransport":
+        return self
 
     def close(self) -> None:
         """Nothing to release."""

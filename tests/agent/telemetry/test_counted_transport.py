@@ -23,6 +23,9 @@ class Scripted:
     def cancel(self) -> None:
         self.seen.append("cancel")
 
+    def twin(self) -> "Scripted":
+        return Scripted([Outcome.DELIVERED])
+
     def close(self) -> None:
         self.seen.append("close")
 
@@ -42,6 +45,16 @@ def test_attempts_are_counted_by_what_became_of_them() -> None:
     assert deliveries.attempts == {"delivered": 2, "retry": 2, "doubtful": 1, "denied": 1, "refused": 1}
     assert (deliveries.batches, deliveries.size) == (2, batch(10).size + batch(7).size)
     assert inner.seen == [(f"batch of {size}", 3.0) for size in sizes]
+
+
+def test_what_twins_do_is_counted_with_the_rest() -> None:
+    counted = CountedTransport(Scripted([Outcome.RETRY]))
+    twin = counted.twin()
+    for each in (counted, twin, twin.twin()):
+        each.send(batch(10), 1.0)
+    assert twin.deliveries == counted.deliveries
+    assert counted.deliveries.attempts == {"delivered": 2, "retry": 1, "doubtful": 0, "denied": 0, "refused": 0}
+    assert (counted.deliveries.batches, counted.deliveries.size) == (2, 2 * batch(10).size)
 
 
 def test_time_is_added_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,3 +217,30 @@ def test_whatever_they_answer_a_server_is_left_when_and_only_when_it_failed(answ
 def test_lists_that_cannot_be_used(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FailoverClient(text, "tests")
+
+
+def test_twins_begin_where_the_client_is_and_share_figures_metadata_and_their_end() -> None:
+    servers = failing(14), failing()
+    with ExitStack() as stack:
+        client, (first, second) = opened(stack, *servers)
+        assert calls(client, 1) == [(first, Status.UNAVAILABLE)]
+        twin = client.twin()
+        client.metadata = (("token", "new"),)
+        assert calls(twin, 2) == [(second, Status.OK)] * 2
+        assert twin.metadata == client.metadata
+        assert (twin.failures, twin.moves) == (client.failures, client.moves) == ({first: 1}, 1)
+        assert calls(client, 1) == [(second, Status.OK)]
+        assert twin.connections == client.connections == {first: 1, second: 2}
+    # The client's end was that of the twin's connection: else the server would not be at its end.
+    assert [len(server.connections) for server in servers] == [1, 2]
+
+
+def test_a_twin_is_interrupted_by_itself_and_moves_by_itself() -> None:
+    servers = failing(14, 14), failing()
+    with ExitStack() as stack:
+        client, (first, second) = opened(stack, *servers)
+        twin = client.twin()
+        client.interrupt()
+        assert calls(twin, 1) == [(first, Status.UNAVAILABLE)]
+        assert (twin.address, client.address) == (second, first)
+        assert (client.failures, client.moves) == ({first: 1}, 1)
