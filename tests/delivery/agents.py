@@ -111,10 +111,10 @@ class SimulatedAgent:
         under_way: dict[asyncio.Task[Outcome], Batch] = {}
         failures, paused_until = 0, 0.0
         while self._to_capture or len(queue):
-            if self._to_capture and (not len(queue) or chance.random() < 0.6):
+            if self._to_capture and (not len(queue) or chance.random() < 0.7):
                 # Also while some are under way: the queue may have to give up what is behind them.
                 self._capture(spool, queue)
-                await asyncio.sleep(chance.uniform(0.0, 3.0))
+                await asyncio.sleep(chance.choice((0.0, 0.0, chance.uniform(0.0, 3.0), chance.uniform(0.0, 40.0))))
                 continue
             may_send = not under_way or (len(under_way) < UNDER_WAY and chance.random() < self._haste)
             if loop.time() >= paused_until and may_send and (batch := queue.take()) is not None:
