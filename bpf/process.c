@@ -10,12 +10,15 @@
 static __always_inline int exit_process(struct task_struct *task)
 {
     u64 pid_tgid = bpf_get_current_pid_tgid();
+    struct transfer *transfer = transfers.lookup(&pid_tgid);
     struct signal_struct *group = NULL;
     struct event event = {};
     int live_threads = 0;
     u32 process = pid_tgid >> 32;
 
     calls.delete(&pid_tgid);
+    if (transfer)
+        give_sent_back(transfer);
     transfers.delete(&pid_tgid);
     sending_contexts.delete(&pid_tgid);
     forget_tls_thread(pid_tgid);

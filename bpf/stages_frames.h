@@ -115,7 +115,7 @@ static __always_inline struct transfer *own_write(const struct sock *sk, u64 pid
 {
     struct transfer *transfer = transfers.lookup(&pid_tgid);
 
-    if (!transfer || transfer->kind != EVENT_WRITE || transfer->sk != sk)
+    if (!transfer || transfer->kind != EVENT_WRITE || transfer->sk != sk || transfer->is_told)
         return NULL;
 #ifdef HOOK_send
     /* Outside of sendmsg a package of this socket can only be sent by softirq, which happens to run here. */

@@ -35,6 +35,32 @@ static __always_inline void take_sent(struct stages *stages, struct watched *wat
         stages->interface = sent->interface;
 }
 
+/* What was sent within a write that ends without an event, for the next one to tell: one that finds no room may have sent what
+ * was there before, and so may one whose thread is killed. */
+static __always_inline void give_sent_back(struct transfer *transfer)
+{
+    const struct stages *stages = &transfer->stages;
+    struct watched *watched;
+    struct sent *sent;
+
+    *(volatile u64 *)&transfer->is_told = 1;
+    watched = transfer->kind == EVENT_WRITE && stages->packages ? watched_of(transfer->sk) : NULL;
+    if (!watched)
+        return;
+    sent = &watched->sent;
+    add(&sent->packages, stages->packages);
+    add(&sent->package_bytes, stages->package_bytes);
+    add(&sent->neighbours, stages->neighbours);
+    add(&sent->netfilters, stages->netfilters);
+    add(&sent->queued, stages->queued);
+    add(&sent->l3_ns, stages->l3_ns);
+    add(&sent->l2_ns, stages->l2_ns);
+    add(&sent->ready_ns, stages->l2_ready_ns);
+    add(&sent->device_ns, stages->l2_device_ns);
+    if (stages->interface)
+        sent->interface = stages->interface;
+}
+
 static __always_inline void take_received(struct stages *stages, struct watched *watched)
 {
     struct received *received = &watched->received;

@@ -65,8 +65,10 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
 }
 
 /* The event of a transfer, complete but for bytes and a peer that is named in user memory. */
-static __always_inline void describe_transfer(struct event *event, const struct transfer *transfer, u64 pid_tgid)
+static __always_inline void describe_transfer(struct event *event, struct transfer *transfer, u64 pid_tgid)
 {
+    /* Softirq may send on this socket, in this thread, before the transfer is gone. */
+    *(volatile u64 *)&transfer->is_told = 1;
     event->start_ns = transfer->start_ns;
     event->end_ns = bpf_ktime_get_ns();
     event->bytes = 0;

@@ -37,6 +37,8 @@ static __always_inline int exit_transfer(long result)
     if (result > 0) {
         transfer->messages = 1;
         end_transfer(transfer, pid_tgid, result, SUBPROGRAM(walk_transfer));
+    } else {
+        give_sent_back(transfer);
     }
     transfers.delete(&pid_tgid);
     return 0;

@@ -79,8 +79,10 @@ static __always_inline int exit_messages(long messages)
 
     if (!transfer)
         return 0;
-    if (messages <= 0 || transfer->peer != PEER_AT_HEADERS)
+    if (messages <= 0 || transfer->peer != PEER_AT_HEADERS) {
+        give_sent_back(transfer);
         goto done;
+    }
     bpf_probe_read_kernel(&remote_port, sizeof(remote_port), &transfer->sk->__sk_common.skc_dport);
     if (transfer->protocol == PROTOCOL_UDP && !remote_port)
         end_messages_of_peers(transfer, pid_tgid, messages);

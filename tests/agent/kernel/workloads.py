@@ -379,6 +379,32 @@ def converse(path: str, turns: list[list[Any]]) -> dict[str, Any]:
     return {"client": describe(client), "server": describe(server)}
 
 
+def fill(size: int, part: int) -> dict[str, Any]:
+    """Send bytes without waiting for room, over and over where there is none, while another thread reads them."""
+    client, server = tcp_pair("127.0.0.1")
+
+    def receive() -> None:
+        while server.recv(1 << 20):
+            pass
+
+    reader = threading.Thread(target=receive)
+    reader.start()
+    client.setblocking(False)  # noqa: FBT003 # the name of the method says it
+    sent = refused = 0
+    data = bytes(part)
+    while sent < size:
+        try:
+            sent += client.send(data[: size - sent])
+        except BlockingIOError:
+            refused += 1
+    ends = {"client": describe(client), "server": describe(server)}
+    client.shutdown(socket.SHUT_WR)
+    reader.join()
+    client.close()
+    server.close()
+    return {**ends, "refused": refused, "sent": sent}
+
+
 def read_before_it_is_sent(path: str) -> dict[str, Any]:
     """Send half of the bytes of a file and read them; then begin to read the rest, and send it when a line comes.
 
