@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from agent.kernel.bpf_syscall import keys, map_information
+from agent.kernel.bpf_maps import keys, map_information
 
 _PIDFD_GETFD: Final = 438  # on every architecture, see pidfd_getfd(2)
 _HASHES: Final = frozenset((1, 5, 9, 10))

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 from agent.kernel.plan import AttachMode, examine_kernel
 from agent.kernel.source import KernelSource
 from agent.kernel.stage_hooks import STAGE_HOOKS
@@ -86,13 +86,13 @@ def nanoseconds(program: Path, size: int, calls: int) -> float:
 
 def inside(source: KernelSource) -> int:
     """Nanoseconds that the kernel has counted inside the programs."""
-    return sum(bpf_syscall.program_information(descriptor).run_ns for descriptor in source.loaded.programs.values())
+    return sum(bpf_programs.program_information(descriptor).run_ns for descriptor in source.loaded.programs.values())
 
 
 @contextmanager
 def statistics_on() -> Iterator[None]:
     """Let the kernel time every program."""
-    descriptor = bpf_syscall.enable_statistics()
+    descriptor = bpf_programs.enable_statistics()
     try:
         yield
     finally:

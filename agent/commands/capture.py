@@ -17,7 +17,7 @@ from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.container_names import ContainerNames
 from agent.events.source import EventSource, IsNew
-from agent.kernel.loader import Options
+from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher

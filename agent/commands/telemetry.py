@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.config import Configuration
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 from agent.kernel.capability_sets import call_with_only
 from agent.kernel.privileges import BPF
 from agent.telemetry.http_server import StatusServer
@@ -51,7 +51,7 @@ def measured_programs(configuration: Configuration) -> Iterator[None]:
         yield
         return
     try:
-        descriptor = bpf_syscall.enable_statistics()
+        descriptor = bpf_programs.enable_statistics()
     except OSError as error:
         raise ValueError(
             f"telemetry.program_statistics: the kernel does not measure programs: {error.strerror};"

@@ -10,7 +10,7 @@ from typing import Final
 from agent.kernel.hook import Cost, Hook, SourceKind, Stage
 from agent.kernel.hooks import HOOKS
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
-from agent.kernel.stage_hooks import STAGE_FIELDS, Point
+from agent.kernel.stage_fields import STAGE_FIELDS, Point
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "hooks.md"
 

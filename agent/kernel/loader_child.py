@@ -27,16 +27,16 @@ DESCRIPTORS_PER_MESSAGE = 250  # the kernel's limit is 253 (SCM_MAX_FD)
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from agent.kernel import bpf_syscall, headers, return_probes, subprograms, tracefs  # noqa: E402 # the path above comes first
+from agent.kernel import bpf_maps, bpf_programs, headers, return_probes, subprograms, tracefs  # noqa: E402 # the path above comes first
 from agent.kernel.btf import Btf, BtfError  # noqa: E402 # same
 from agent.kernel.objects import CompiledObject, Function, ObjectFolder, digest  # noqa: E402 # same
 
 PROGRAM_TYPES = {
-    "kprobe": bpf_syscall.TYPE_KPROBE,
-    "tracepoint": bpf_syscall.TYPE_TRACEPOINT,
-    "raw_tracepoint": bpf_syscall.TYPE_RAW_TRACEPOINT,
-    "uprobe": bpf_syscall.TYPE_KPROBE,
-    "fentry": bpf_syscall.TYPE_TRACING,
+    "kprobe": bpf_programs.TYPE_KPROBE,
+    "tracepoint": bpf_programs.TYPE_TRACEPOINT,
+    "raw_tracepoint": bpf_programs.TYPE_RAW_TRACEPOINT,
+    "uprobe": bpf_programs.TYPE_KPROBE,
+    "fentry": bpf_programs.TYPE_TRACING,
 }
 
 
@@ -175,7 +175,7 @@ def compile_text(
     for number in range(bcc.lib.bpf_num_tables(bpf.module)):
         name = name_of(bpf.module, number).decode()
         descriptor = bcc.lib.bpf_table_fd_id(bpf.module, number)
-        maps[name] = dataclasses.replace(bpf_syscall.map_information(descriptor), name=name)  # the kernel cuts it off
+        maps[name] = dataclasses.replace(bpf_maps.map_information(descriptor), name=name)  # the kernel cuts it off
         descriptors[descriptor] = name
     functions = {name: Function.of(bpf.dump_func(name.encode()), descriptors) for name in names}
     return CompiledObject(maps, functions)
@@ -193,18 +193,18 @@ def load_programs(
     refused: list[Any] = []
     descriptors: list[int] = []
     called = {name: compiled.functions[name].bound_to(maps) for name in subprograms.SUBPROGRAMS}
-    types = bpf_syscall.load_types(subprograms.describe())
+    types = bpf_programs.load_types(subprograms.describe())
     for number, program in enumerate(request["programs"]):
         linked = subprograms.link(compiled.functions[program["name"]].bound_to(maps), called)
         try:
-            loaded = bpf_syscall.load_program(
+            loaded = bpf_programs.load_program(
                 PROGRAM_TYPES[program["kind"]],
                 program["name"],
                 linked.instructions,
                 function_id=program["function"],
                 at_return=program["at_return"],
-                attach_type=bpf_syscall.ATTACH_UPROBE_MULTI if program["kind"] == "uprobe" else 0,
-                functions=bpf_syscall.Functions(types, linked.functions) if linked.functions else None,
+                attach_type=bpf_programs.ATTACH_UPROBE_MULTI if program["kind"] == "uprobe" else 0,
+                functions=bpf_programs.Functions(types, linked.functions) if linked.functions else None,
             )
         except OSError as error:
             reason = f"the kernel did not load {program['name']}: {error.strerror}"

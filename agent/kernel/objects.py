@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
-from agent.kernel import bpf_syscall
-from agent.kernel.bpf_syscall import MapInformation
+from agent.kernel import bpf_maps, bpf_programs
+from agent.kernel.bpf_maps import MapInformation
 
 KEPT: Final = 32
 """Objects in a folder at most; the oldest go."""
@@ -55,10 +55,10 @@ class Function:
         """
         code = bytearray(instructions)
         maps = []
-        for at in range(0, len(code), bpf_syscall.INSTRUCTION_BYTES):
+        for at in range(0, len(code), bpf_programs.INSTRUCTION_BYTES):
             if code[at] == _WIDE_LOAD and code[at + 1] >> 4 == _OF_A_MAP:
                 (descriptor,) = _IMMEDIATE.unpack_from(code, at + _IMMEDIATE_AT)
-                maps.append((at // bpf_syscall.INSTRUCTION_BYTES, names[descriptor]))
+                maps.append((at // bpf_programs.INSTRUCTION_BYTES, names[descriptor]))
                 _IMMEDIATE.pack_into(code, at + _IMMEDIATE_AT, 0)
         return cls(base64.b64encode(code).decode(), tuple(maps))
 
@@ -66,7 +66,7 @@ class Function:
         """The instructions with the descriptors of these maps."""
         code = bytearray(base64.b64decode(self.instructions))
         for position, name in self.maps:
-            _IMMEDIATE.pack_into(code, position * bpf_syscall.INSTRUCTION_BYTES + _IMMEDIATE_AT, descriptors[name])
+            _IMMEDIATE.pack_into(code, position * bpf_programs.INSTRUCTION_BYTES + _IMMEDIATE_AT, descriptors[name])
         return bytes(code)
 
 
@@ -84,7 +84,7 @@ class CompiledObject:
             OSError: The kernel refused.
         """
         return {
-            name: bpf_syscall.create_map(replace(shape, entries=entries.get(name, shape.entries)))
+            name: bpf_maps.create_map(replace(shape, entries=entries.get(name, shape.entries)))
             for name, shape in self.maps.items()
         }
 

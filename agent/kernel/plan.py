@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 from agent.kernel.btf import VMLINUX, Btf, BtfError, Function
 from agent.kernel.hook import FUNCTION_KINDS, Attachment, Hook, Source, SourceKind
 from agent.kernel.hooks import HOOKS
@@ -215,7 +215,7 @@ def _examine_btf(hooks: tuple[Hook, ...]) -> tuple[str, Mapping[str, Function], 
     if _FENTRY_EXAMPLE not in functions:
         return f"the kernel's BTF does not know {_FENTRY_EXAMPLE}", {}, arguments
     try:
-        bpf_syscall.try_fentry(functions[_FENTRY_EXAMPLE].type_id)
+        bpf_programs.try_fentry(functions[_FENTRY_EXAMPLE].type_id)
     except OSError as error:
         return f"the kernel refuses fentry programs ({error.strerror})", {}, arguments
     return "", functions, arguments

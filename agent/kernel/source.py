@@ -10,8 +10,9 @@ from typing import Final, Self, TypeVar
 from agent.events.fragments import Fragment
 from agent.events.layout import Events
 from agent.events.source import IsNew, nobody_is_new
-from agent.kernel import bpf_syscall
-from agent.kernel.loader import Loaded, Options, load
+from agent.kernel import bpf_maps, bpf_programs
+from agent.kernel.loader import Loaded, load
+from agent.kernel.loader_options import Options
 from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.pacing import Pacer
 from agent.kernel.payload_ring import PayloadRing
@@ -32,11 +33,11 @@ class KernelSource:
         """Take over what the loader handed over; prefer `open`."""
         self._loaded = loaded
         self._counters = loaded.maps["counters"]
-        self._cpus = bpf_syscall.possible_cpus()
+        self._cpus = bpf_maps.possible_cpus()
         events = loaded.maps["events"]
         payloads = loaded.maps["payloads"]
-        self._ring: Ring | None = Ring.map(events, bpf_syscall.map_information(events).entries)
-        self._payload: PayloadRing | None = PayloadRing.map(payloads, bpf_syscall.map_information(payloads).entries)
+        self._ring: Ring | None = Ring.map(events, bpf_maps.map_information(events).entries)
+        self._payload: PayloadRing | None = PayloadRing.map(payloads, bpf_maps.map_information(payloads).entries)
         self._pacer: Pacer | None = Pacer(self._ring, self._payload)
         self.coverage = coverage
         """Which hook is served by what, and what is lost."""
@@ -104,11 +105,11 @@ class KernelSource:
         Raises:
             OSError: The filter is full.
         """
-        bpf_syscall.update(self._loaded.maps["excluded_processes"], _key(process), _PRESENT)
+        bpf_maps.update(self._loaded.maps["excluded_processes"], _key(process), _PRESENT)
 
     def include(self, process: int) -> None:
         """Watch a process again that was excluded; nothing happens when it was not."""
-        bpf_syscall.delete(self._loaded.maps["excluded_processes"], _key(process))
+        bpf_maps.delete(self._loaded.maps["excluded_processes"], _key(process))
 
     def choose(self, process: int) -> None:
         """Watch one more process, where only chosen ones are.
@@ -119,7 +120,7 @@ class KernelSource:
         """
         if "chosen_processes" not in self._loaded.maps:
             raise ValueError("every process is watched: open with only_processes to choose some")
-        bpf_syscall.update(self._loaded.maps["chosen_processes"], _key(process), _PRESENT)
+        bpf_maps.update(self._loaded.maps["chosen_processes"], _key(process), _PRESENT)
 
     def take(self) -> Events:
         """Every event that has arrived since the last call, in order of arrival; empty when there is none."""
@@ -139,7 +140,7 @@ class KernelSource:
             socket: The kernel's struct sock, as a fragment names it.
         """
         with suppress(OSError):
-            bpf_syscall.update(self._loaded.maps["muted_sockets"], socket.to_bytes(8, sys.byteorder), _PRESENT)
+            bpf_maps.update(self._loaded.maps["muted_sockets"], socket.to_bytes(8, sys.byteorder), _PRESENT)
 
     def wait(self, seconds: float, is_new: IsNew = nobody_is_new) -> bool:
         """Block until events are to be taken or `seconds` have passed. False when the source is closed.
@@ -156,7 +157,7 @@ class KernelSource:
         """Events lost before they could be taken, by cause, since the start."""
         lost = self._read_counters(LOST)
         lost[PROGRAM_SKIPPED] = sum(
-            bpf_syscall.program_information(descriptor).skipped
+            bpf_programs.program_information(descriptor).skipped
             for program, descriptor in self._loaded.programs.items()
             if not program.seen_twice
         )
@@ -182,7 +183,7 @@ class KernelSource:
 
     def _read_counters(self, names: tuple[str, ...]) -> dict[str, int]:
         self._open(self._ring)
-        return {name: bpf_syscall.lookup_sum(self._counters, COUNTERS.index(name), self._cpus) for name in names}
+        return {name: bpf_maps.lookup_sum(self._counters, COUNTERS.index(name), self._cpus) for name in names}
 
 
 def _key(process: int) -> bytes:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 
 PMU: Final = Path("/sys/bus/event_source/devices/uprobe")
 
@@ -64,8 +64,8 @@ class Uprobes:
         """Attach a program to some places in a file, or to none of them.
 
         Args:
-            program: Descriptor of a program of type `bpf_syscall.TYPE_KPROBE`, loaded to be attached by
-                `bpf_syscall.ATTACH_UPROBE_MULTI`.
+            program: Descriptor of a program of type `bpf_programs.TYPE_KPROBE`, loaded to be attached by
+                `bpf_programs.ATTACH_UPROBE_MULTI`.
             path: Of the file; links are followed, also those of /proc to files that have been deleted.
             places: Where; at least one.
             at_return: Whether the program runs when the functions that begin there return.
@@ -107,8 +107,8 @@ class Uprobes:
         )
         event = perf_event_open(attributes, _EVERY_PROCESS, _ANY_CPU)
         try:
-            return bpf_syscall.create_link(
-                program, event, bpf_syscall.ATTACH_PERF_EVENT, place.cookie.to_bytes(8, "little")
+            return bpf_programs.create_link(
+                program, event, bpf_programs.ATTACH_PERF_EVENT, place.cookie.to_bytes(8, "little")
             )
         finally:
             os.close(event)  # the link keeps it
@@ -136,7 +136,7 @@ def _attach_multi(program: int, path: bytes, places: Sequence[Place], *, at_retu
         _MULTI_AT_RETURN if at_return else 0,
         0,
     )
-    return bpf_syscall.create_link(program, 0, bpf_syscall.ATTACH_UPROBE_MULTI, more)
+    return bpf_programs.create_link(program, 0, bpf_programs.ATTACH_UPROBE_MULTI, more)
 
 
 def perf_event_open(attributes: bytes, process: int, processor: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.export.accounting import Loss
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 from agent.telemetry import families
 from agent.telemetry.causes import Causes
 from agent.telemetry.exposition import Reading, Series
@@ -70,7 +70,7 @@ def _read_programs(parts: Parts) -> Iterator[Reading]:
     runs: list[Series] = []
     skipped: list[Series] = []
     for program, descriptor in parts.source.loaded.programs.items():
-        information = bpf_syscall.program_information(descriptor)
+        information = bpf_programs.program_information(descriptor)
         labels = program.name, program.kind.value
         seconds.append((labels, information.run_ns / 1e9))
         runs.append((labels, information.runs))

@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_maps
 
 _KEY: Final = struct.Struct("=QIxxxx")
 """struct tls_key of bpf/tls.h: the goroutine, the process."""
@@ -34,12 +34,12 @@ class AbandonedCalls:
         Raises:
             OSError: The kernel refused.
         """
-        calls = [(key, _KEY.unpack(key)[1]) for key in bpf_syscall.keys(self._go_calls)]
+        calls = [(key, _KEY.unpack(key)[1]) for key in bpf_maps.keys(self._go_calls)]
         # Looked at after the keys were read, so that a process that has just begun is never taken for one that ended.
         ended = {process for process in {process for _, process in calls} if not self._runs(process)}
         abandoned = {key for key, process in calls if process in ended}
         for key in abandoned:
-            bpf_syscall.delete(self._go_calls, key)
+            bpf_maps.delete(self._go_calls, key)
         return len(abandoned)
 
     def _runs(self, process: int) -> bool:

@@ -18,7 +18,7 @@ from agent.config import Configuration
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EVENT, Events
 from agent.export.accounting import Ledger
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from backend.entities.resolution import Resolver
@@ -143,7 +143,7 @@ def kernel_name(source: KernelSource) -> str:
 def verified(source: KernelSource) -> Costs:
     """Instructions that the verifier looked at, of each program, by its function."""
     return {
-        str(program.name): bpf_syscall.program_information(descriptor).verified
+        str(program.name): bpf_programs.program_information(descriptor).verified
         for program, descriptor in source.loaded.programs.items()
     }
 

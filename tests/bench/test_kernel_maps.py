@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.kernel.bpf_syscall import MapInformation, create_map, delete, update
+from agent.kernel.bpf_maps import MapInformation, create_map, delete, update
 from bench.kernel_maps import map_entries
 from tests.descriptors import open_files
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.kernel.loader import OBJECTS
+from agent.kernel.loader_options import OBJECTS
 from tests.e2e.programs import PATIENCE, ROOT, program
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.kernel.loader import OBJECTS
+from agent.kernel.loader_options import OBJECTS
 from agent.kernel.privileges import CAPABILITIES, PARANOIA
 from tests.agent.export.collector import Collector
 from tests.agent.wire_totals import totals_by_service

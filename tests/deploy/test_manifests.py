@@ -9,7 +9,7 @@ import pytest
 
 from agent.config import ENVIRONMENT
 from agent.config_loading import load_configuration
-from agent.kernel.loader import OBJECTS
+from agent.kernel.loader_options import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from agent.kernel.tracefs import USUAL_PLACES
 from agent.telemetry.messages import RepeatFilter

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.kernel.loader import OBJECTS
+from agent.kernel.loader_options import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from deploy.seccomp.calls import CALLS, GROUPS
 from deploy.seccomp.render import PROFILE, UNIT, profile, unit

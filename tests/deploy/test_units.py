@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.config_loading import load_configuration
-from agent.kernel.loader import OBJECTS
+from agent.kernel.loader_options import OBJECTS
 from agent.kernel.privileges import CAPABILITIES
 from agent.kernel.tracefs import USUAL_PLACES
 from backend.server.loading import load

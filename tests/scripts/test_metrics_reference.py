@@ -6,7 +6,7 @@ import pytest
 
 from agent.kernel.hook import Stage
 from agent.kernel.hooks import HOOKS
-from agent.kernel.stage_hooks import STAGE_FIELDS
+from agent.kernel.stage_fields import STAGE_FIELDS
 from backend.ingest.batch import LogKind
 from backend.oal.definitions import Definition
 from backend.oal.loader import load, load_texts

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from agent.events.layout import EventFlag, EventKind, Events
-from agent.kernel import bpf_syscall
-from agent.kernel.loader import Options
+from agent.kernel import bpf_maps
+from agent.kernel.loader_options import Options
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
 from tests.vm.hosts import Exchange, Host
@@ -27,7 +27,7 @@ KEPT_PER_SOCKET = ("watched_sockets", "connecting", "connect_first", "transfers"
 def held(source: KernelSource) -> dict[str, int]:
     """Entries of every map that grows, by name."""
     return {
-        name: sum(1 for _ in bpf_syscall.keys(descriptor))
+        name: sum(1 for _ in bpf_maps.keys(descriptor))
         for name, descriptor in source.loaded.maps.items()
         if name not in {"events", "payloads", "counters", "chosen_processes", "excluded_processes"}
     }
@@ -75,14 +75,14 @@ def test_listeners_that_have_ended_take_no_room(story: Story, hosts: tuple[Host,
     listeners = story.source.loaded.maps["listeners"]
     with Exchange(hosts[0], version) as exchange:
         story.source.choose(exchange.process)
-        before = set(bpf_syscall.keys(listeners))
+        before = set(bpf_maps.keys(listeners))
         port = exchange.do("listen", host=hosts[0].address(version), name="first")["port"]
-        assert {struct.unpack("=II", key)[1] for key in set(bpf_syscall.keys(listeners)) - before} == {port}
+        assert {struct.unpack("=II", key)[1] for key in set(bpf_maps.keys(listeners)) - before} == {port}
         for _ in range(20):
             exchange.do("listen", host=hosts[0].address(version), name="next")
             exchange.do("close", name="next")
         exchange.do("close", name="first")
-        assert set(bpf_syscall.keys(listeners)) == before
+        assert set(bpf_maps.keys(listeners)) == before
 
 
 def next_events(source: KernelSource) -> Events:

@@ -8,7 +8,8 @@ from agent.events.layout import EventKind
 from agent.export.metrics import READ_METRICS, WRITE_METRICS
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
-from agent.kernel.stage_hooks import STAGE_FIELDS, STAGE_HOOKS
+from agent.kernel.stage_fields import STAGE_FIELDS
+from agent.kernel.stage_hooks import STAGE_HOOKS
 from tests.vm.hosts import Exchange, Host
 from tests.vm.watching import RECEIVED, SENT, Story
 

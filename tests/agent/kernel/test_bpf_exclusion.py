@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from agent.events.layout import EventKind
-from agent.kernel import bpf_syscall
-from agent.kernel.loader import Options
+from agent.kernel import bpf_maps
+from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import PATIENCE_SECONDS, Watch, open_source
 
@@ -24,7 +24,7 @@ def source() -> Iterator[KernelSource]:
 
 
 def _is_excluded(source: KernelSource, process: int) -> bool:
-    return bpf_syscall.lookup(source.loaded.maps["excluded_processes"], process.to_bytes(4, "little"), 1) is not None
+    return bpf_maps.lookup(source.loaded.maps["excluded_processes"], process.to_bytes(4, "little"), 1) is not None
 
 
 def test_excluded_processes_are_forgotten_when_they_end(source: KernelSource) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from agent.events.layout import EventKind, SystemCall
-from agent.kernel.loader import PROGRAMS_FOLDER, Options
+from agent.kernel.loader import PROGRAMS_FOLDER
+from agent.kernel.loader_options import Options
 from agent.kernel.losses import COUNTERS, INCOMPLETE
 from agent.kernel.ring import RECORD
 from agent.kernel.source import KernelSource

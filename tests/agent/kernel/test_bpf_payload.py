@@ -11,8 +11,8 @@ import pytest
 
 from agent.events.fragments import ConversationProtocol, Fragment, FragmentFlag
 from agent.events.layout import EventKind
-from agent.kernel import bpf_syscall
-from agent.kernel.loader import Options
+from agent.kernel import bpf_maps
+from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import ATTACH, PATIENCE_SECONDS, Watch
 
@@ -488,7 +488,7 @@ def test_a_muted_connection_is_captured_no_more(watch: Watch, tmp_path: Path) ->
 
 def value_of(table: int, key: int) -> bytes | None:
     """What a map behind a descriptor has under a number."""
-    return bpf_syscall.lookup(table, struct.pack("=Q", key), bpf_syscall.map_information(table).value_bytes)
+    return bpf_maps.lookup(table, struct.pack("=Q", key), bpf_maps.map_information(table).value_bytes)
 
 
 @pytest.mark.parametrize("reuses", [False, True])
@@ -516,9 +516,9 @@ def test_a_call_whose_socket_is_gone_at_its_exit_is_counted(watch: Watch, tmp_pa
         assert known is not None
         key = struct.pack("=Q", socket)
         if reuses:  # the inode is the first field of struct watched
-            bpf_syscall.update(maps["watched_sockets"], key, struct.pack("=Q", 1) + known[8:])
+            bpf_maps.update(maps["watched_sockets"], key, struct.pack("=Q", 1) + known[8:])
         else:
-            bpf_syscall.delete(maps["watched_sockets"], key)
+            bpf_maps.delete(maps["watched_sockets"], key)
         child.stdin.write("on\n")
         child.stdin.flush()
         assert child.stdout.read()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.kernel import bpf_syscall, loader
+from agent.kernel import bpf_maps, bpf_programs, loader
 from agent.kernel.hooks import HOOKS
-from agent.kernel.loader import LoaderError, Options, find_interpreter, load
+from agent.kernel.loader import LoaderError, find_interpreter, load
+from agent.kernel.loader_options import Options
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from tests.agent.kernel.watching import ATTACH, open_source
 from tests.descriptors import open_files
@@ -50,9 +51,9 @@ def test_everything_that_was_asked_for_is_handed_over(plan: Plan) -> None:
     assert loaded.refused == {}
     assert loaded.messages == ""
     assert "BTF" in loaded.structs_from
-    assert bpf_syscall.map_information(loaded.maps["events"]).entries == 1 << 16
-    assert bpf_syscall.map_information(loaded.maps["transfers"]).entries == 77
-    names = {bpf_syscall.program_information(descriptor).name for descriptor in loaded.programs.values()}
+    assert bpf_maps.map_information(loaded.maps["events"]).entries == 1 << 16
+    assert bpf_maps.map_information(loaded.maps["transfers"]).entries == 77
+    names = {bpf_programs.program_information(descriptor).name for descriptor in loaded.programs.values()}
     assert {name.partition("__")[0] for name in names} == set(handlers)
     loaded.close()
     assert open_files() - before == set()

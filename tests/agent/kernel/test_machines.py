@@ -16,7 +16,8 @@ from agent.events.layout import c_layout_assertions
 from agent.kernel import bpf_syscall, headers, tracefs, uprobes
 from agent.kernel.btf import VMLINUX
 from agent.kernel.hooks import HOOKS
-from agent.kernel.loader import PROGRAMS_FOLDER, SOURCES, LoaderError, Options, find_interpreter
+from agent.kernel.loader import PROGRAMS_FOLDER, SOURCES, LoaderError, find_interpreter
+from agent.kernel.loader_options import Options
 from agent.kernel.subprograms import SUBPROGRAMS
 from agent.kernel.wrappers import render_programs, render_text
 from tests.e2e.programs import ROOT

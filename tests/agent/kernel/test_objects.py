@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kernel.bpf_syscall import MapInformation
+from agent.kernel.bpf_maps import MapInformation
 from agent.kernel.objects import KEPT, CompiledObject, Function, ObjectFolder, digest
 
 MAPS = {7: "events", 9: "counters"}

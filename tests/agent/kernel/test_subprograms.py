@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_programs
 from agent.kernel.btf import Btf
-from agent.kernel.loader import PROGRAMS_FOLDER, SOURCES, Options
+from agent.kernel.loader import PROGRAMS_FOLDER, SOURCES
+from agent.kernel.loader_options import Options
 from agent.kernel.objects import ObjectFolder
 from agent.kernel.source import KernelSource
 from agent.kernel.subprograms import SUBPROGRAMS, defines, describe, link
@@ -102,10 +103,10 @@ def test_the_description_names_them() -> None:
 
 def load(program: bytes, subprogram: bytes) -> int:
     linked = link(program, dict.fromkeys(SUBPROGRAMS, subprogram))
-    types = bpf_syscall.load_types(describe())
+    types = bpf_programs.load_types(describe())
     try:
-        functions = bpf_syscall.Functions(types, linked.functions)
-        return bpf_syscall.load_program(bpf_syscall.TYPE_KPROBE, "linked", linked.instructions, functions=functions)
+        functions = bpf_programs.Functions(types, linked.functions)
+        return bpf_programs.load_program(bpf_programs.TYPE_KPROBE, "linked", linked.instructions, functions=functions)
     finally:
         os.close(types)
 
@@ -120,7 +121,7 @@ def test_the_kernel_looks_at_a_subprogram_once() -> None:
     program = (instruction(MOVE, 1, 7) + call(NUMBERS["walk_go"])) * 100 + instruction(MOVE, 0, 0) + RETURN
     descriptor = load(program, subprogram)
     try:
-        assert bpf_syscall.program_information(descriptor).verified == (len(program) + len(subprogram)) / 8
+        assert bpf_programs.program_information(descriptor).verified == (len(program) + len(subprogram)) / 8
     finally:
         os.close(descriptor)
 
@@ -135,7 +136,7 @@ def test_the_kernel_lets_a_subprogram_follow_no_argument() -> None:
 @pytest.mark.kernel
 def test_no_description_but_a_proper_one_is_loaded() -> None:
     with pytest.raises(OSError, match=r"Invalid argument"):
-        bpf_syscall.load_types(describe()[:-1])
+        bpf_programs.load_types(describe()[:-1])
 
 
 def test_loops_are_found() -> None:
@@ -166,7 +167,7 @@ def test_loops_are_such_that_old_kernels_take_them(tmp_path: Path) -> None:
 def test_programs_are_far_from_what_the_verifier_refuses() -> None:
     with KernelSource.open(attach=ATTACH, only_processes=()) as source:
         verified = {
-            program.name: bpf_syscall.program_information(descriptor).verified
+            program.name: bpf_programs.program_information(descriptor).verified
             for program, descriptor in source.loaded.programs.items()
         }
     assert {name: count for name, count in verified.items() if count > VERIFIED} == {}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.kernel import bpf_syscall, uprobes
-from agent.kernel.bpf_syscall import ATTACH_UPROBE_MULTI, TYPE_KPROBE
+from agent.kernel import bpf_programs, uprobes
+from agent.kernel.bpf_programs import ATTACH_UPROBE_MULTI, TYPE_KPROBE
 from agent.kernel.uprobes import PMU, Place, Uprobes
 from agent.tls.libraries import examine
 from tests.agent.tls.building import FAKE_LIBRARY, compile_c
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kernel
 if not PMU.exists():
     pytest.skip("this kernel has no uprobes", allow_module_level=True)
 
-RETURN_ZERO = bpf_syscall._RETURN_ZERO
+RETURN_ZERO = bpf_programs._RETURN_ZERO
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def attach_type(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def program(attach_type: int) -> Iterator[int]:
-    descriptor = bpf_syscall.load_program(TYPE_KPROBE, "counted", RETURN_ZERO, attach_type=attach_type)
+    descriptor = bpf_programs.load_program(TYPE_KPROBE, "counted", RETURN_ZERO, attach_type=attach_type)
     yield descriptor
     os.close(descriptor)
 
@@ -51,7 +51,7 @@ def attaching(attach_type: int, program: int) -> Uprobes:
 
 @pytest.fixture
 def statistics() -> Iterator[None]:
-    descriptor = bpf_syscall.enable_statistics()
+    descriptor = bpf_programs.enable_statistics()
     yield
     os.close(descriptor)
 
@@ -61,7 +61,7 @@ def offsets(library: Path) -> dict[str, int]:
 
 
 def runs(program: int) -> int:
-    return bpf_syscall.program_information(program).runs
+    return bpf_programs.program_information(program).runs
 
 
 @pytest.mark.usefixtures("statistics")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.kernel.loader import Options
+from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.events.layout import EventKind
-from agent.kernel import bpf_syscall
+from agent.kernel import bpf_maps
 from tests.agent.tls.conftest import Certificate
 from tests.agent.tls.test_openssl import check_connections
 from tests.agent.tls.watching import Run, TlsWatch, until
@@ -100,7 +100,7 @@ def test_calls_of_a_program_that_was_killed_within_them_are_forgotten(
     tls: TlsWatch, certificate: Certificate, go_program: Path
 ) -> None:
     def calls_of(process: int) -> list[bytes]:
-        keys = bpf_syscall.keys(tls.source.loaded.maps["go_calls"])
+        keys = bpf_maps.keys(tls.source.loaded.maps["go_calls"])
         return [key for key in keys if struct.unpack_from("=QI", key)[1] == process]
 
     with running(tls, go_program, certificate, (CLIENTS, 1_000_000, 100)) as child:

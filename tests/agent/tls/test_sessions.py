@@ -15,7 +15,7 @@ import pytest
 
 from agent.events.fragments import ConversationProtocol
 from agent.events.layout import EventKind
-from agent.kernel.loader import Options
+from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from agent.tls.watcher import TlsWatcher
 from tests.agent.kernel.watching import ATTACH
