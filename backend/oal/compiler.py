@@ -6,8 +6,8 @@ Evaluation has three stages, so that nothing is done per log and metric:
    (backend/oal/events.py);
 2. per source and event type, one group-by of those few rows by entity and minute makes the sums of each metric
    (backend/oal/groups.py);
-3. the sums stay side by side, as a block (backend/storage/blocks.py). What is kept by label, or is of several event
-   types, becomes rows of MetricSchema and MeasureSchema, a metric without data none.
+3. the sums stay side by side, as blocks (backend/storage/blocks.py). What is of several event types, or is kept by a
+   label that is text, becomes rows of MetricSchema and MeasureSchema, a metric without data none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -127,7 +127,9 @@ class Program:
                 second = group.aggregate(first[kind].sums, described)
                 blocks += group.blocks(second, described)
                 metrics += group.shared(second, described)
-                metrics += group.spread(first[kind].spreads, described, self.labels)
+                spread = list(group.spread(first[kind].spreads, described, self.labels))
+                blocks += [each for each in spread if isinstance(each, Block)]
+                metrics += [each for each in spread if not isinstance(each, Block)]
                 measures += group.measures(second, described)
         evaluated = Evaluated(pl.concat(metrics), pl.concat(measures), blocks)
         return _merged(evaluated) if self._overlapping else evaluated

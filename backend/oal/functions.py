@@ -67,9 +67,11 @@ EXTREMES = frozenset({Function.MAX, Function.MIN, Function.MAX_DOUBLE, Function.
 """Functions that are stored as measures."""
 BUCKETED = frozenset({Function.PERCENTILE, Function.INDEXED_PERCENTILE})
 """Functions that are stored by bucket."""
+NUMBERED = BUCKETED | {Function.HISTOGRAM}
+"""Functions whose labels are whole numbers."""
 BY_LABEL = frozenset({Function.LABEL_COUNT, Function.LABEL_AVG})
 """Functions whose labels come from the logs, and so are limited in number."""
-LABELLED = BUCKETED | BY_LABEL | {Function.HISTOGRAM}
+LABELLED = NUMBERED | BY_LABEL
 """Functions that are stored with a row for each label."""
 VALUED = EXTREMES | {Function.SUM, Function.LONG_AVG, Function.DOUBLE_AVG, Function.LABEL_AVG}
 """Functions whose value has the unit of what they add up."""

@@ -12,7 +12,7 @@ from backend.oal.conditions import matches
 from backend.oal.definitions import Definition
 from backend.oal.events import Event
 from backend.oal.flows import NO_ENTITY, DescribedFlows, FlowColumns
-from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, Function
+from backend.oal.functions import BUCKETED, BY_LABEL, EXTREMES, LABELLED, NUMBERED, Function
 from backend.oal.labels import Labels
 from backend.oal.sources import Source
 from backend.oal.terms import Columns, as_text
@@ -225,12 +225,20 @@ class Group:
 
     def spread(
         self, spreads: Mapping[object, pl.DataFrame], flows: DescribedFlows, labels: Labels
-    ) -> Iterator[pl.DataFrame]:
-        """Columns of MetricSchema, one row per metric that is stored by label, its label, entity and minute."""
+    ) -> Iterator[Block | pl.DataFrame]:
+        """Metrics that are stored by label, with a row per label, entity and minute.
+
+        Those whose labels are numbers are blocks, if they are of this event type alone; others columns of MetricSchema.
+        """
         for spread in self._spreads:
             definition = spread.definition
             rows = self._counted(spreads[spread.key], flows, spread.predicates)
             found = rows.group_by(*KEYS, "label").agg(pl.col("summation").sum(), pl.col("count").sum())
+            if definition.function in NUMBERED and len(definition.events) == 1:
+                yield Block(
+                    (Place(definition.name, 0, NO_COUNT, 0),), flows.entities[self._entity], found.drop("count")
+                )
+                continue
             found = found.with_columns(pl.col("label").cast(pl.String), self._ids(found, flows))
             if definition.function in BY_LABEL:
                 found = labels.admit(definition.name, found, definition.arguments.maximum_labels)

@@ -17,7 +17,7 @@ from backend.storage.entity_ids import EntityIds
 NO_COUNT = -1
 """Place.counted of a metric that has none."""
 KEYS = ("entity", "minute")
-"""Columns of Block.sums before those of values."""
+LABEL = "label"
 
 
 class Place(NamedTuple):
@@ -40,21 +40,30 @@ class Block:
     """Those that have sums are among them."""
     sums: pl.DataFrame
     """One row per entity and minute. Columns: entity (pl.Int32, a number of `entities`), minute (pl.Int32), and
-    values (pl.Int64, of any names)."""
+    values (pl.Int64, of any names). Where a metric has values by label, label (pl.Int64) is another one, whose decimal
+    text is the label, and there is a row for each of an entity and minute."""
 
     @property
-    def values(self) -> list[NDArray[np.int64]]:
-        """The columns of values."""
-        return [self.sums[name].to_numpy() for name in self.sums.columns[len(KEYS) :]]
+    def is_labelled(self) -> bool:
+        """Whether there is a column of labels."""
+        return LABEL in self.sums.columns
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns of values."""
+        return [name for name in self.sums.columns if name not in {*KEYS, LABEL}]
 
     def rows(self) -> pl.DataFrame:
         """The same as columns of MetricSchema."""
-        found = expand(self.places, self.values)
+        found = expand(self.places, [self.sums[name].to_numpy() for name in self.columns])
         metrics = pl.Series([place.metric for place in self.places], dtype=pl.String).gather(found.place)
+        labels = pl.repeat("", len(metrics), dtype=pl.String, eager=True)
+        if self.is_labelled:
+            labels = self.sums[LABEL].cast(pl.String).gather(found.row)
         return pl.DataFrame(
             {
                 "metric": metrics,
-                "label": pl.repeat("", len(metrics), dtype=pl.String, eager=True),
+                "label": labels,
                 "entity": self.entities.gather(self.sums["entity"].gather(found.row)),
                 "minute": self.sums["minute"].gather(found.row),
                 "summation": found.summation,

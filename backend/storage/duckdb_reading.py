@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backend.storage.duckdb_blocks import NO_LABEL, Columns, InBlocks, places_of, read_blocks
+from backend.storage.duckdb_blocks import NO_LABEL, Columns, InBlocks, read_blocks
+from backend.storage.duckdb_layouts import layout_of
 from backend.storage.duckdb_merging import rolled_to
 from backend.storage.duckdb_read_names import NamesView
 from backend.storage.duckdb_rows import METRICS, SCHEMAS, RowTables
@@ -76,9 +77,9 @@ def read_rows(
     found: list[Columns] = [cursor.execute(statement, parameters).fetchnumpy()]
     if layouts:
         label = names.numbers(cursor, [NO_LABEL])[NO_LABEL]
-        places = {number: places_of(text) for number, text in names.texts(cursor, layouts).items()}
+        known = {number: layout_of(text) for number, text in names.texts(cursor, layouts).items()}
         chosen = None if entities is None else list(entities.values())
-        more = read_blocks(cursor, InBlocks(places, metrics, label, chosen, *question.minutes))
+        more = read_blocks(cursor, InBlocks(known, metrics, label, chosen, *question.minutes))
         minute = np.asarray(more["minute"], np.int32)
         found.append({**more, "minute": minute - minute % np.int32(question.precision)})
     columns = {name: np.concatenate([part[name] for part in found]) for name in SCHEMAS[tables.name]}

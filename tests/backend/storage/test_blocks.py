@@ -23,6 +23,16 @@ def test_a_block_has_a_row_for_each_metric_and_entity_that_has_logs() -> None:
     assert rows.rows() == ROWS
 
 
+def test_the_labels_of_a_block_are_its_numbers_as_text() -> None:
+    labelled = SUMS.with_columns(pl.Series("label", [5, -10, 1567], pl.Int64))
+    block = Block(PLACES, EntityIds(["a", "b", "nobody"]), labelled)
+    assert (block.is_labelled, block.columns) == (True, ["s", "t", "logs"])
+    labels = ["5", "-10", "5", "-10", "-10", "1567"]
+    # "rare" has no value in the first row.
+    assert block.rows().schema == MetricSchema
+    assert block.rows().rows() == [(row[0], label, *row[2:]) for row, label in zip(ROWS, labels, strict=True)]
+
+
 def test_a_block_without_rows_or_metrics_has_none() -> None:
     for block in (Block(PLACES, EntityIds(["a"]), SUMS.clear()), Block((), EntityIds(["a", "b"]), SUMS)):
         assert block.rows().schema == MetricSchema

@@ -5,7 +5,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from backend.storage import duckdb_blocks
+from backend.storage import duckdb_block_sums
 from backend.storage.blocks import NO_COUNT, Block, Place
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.duckdb_statements import SCHEMA_VERSION
@@ -83,7 +83,7 @@ def test_sums_that_do_not_fit_are_shown_as_the_largest(tmp_path: Path, largest: 
 
 
 def test_many_blocks_are_added_up_a_part_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb_blocks, "ADDED_AT_ONCE", 25)
+    monkeypatch.setattr(duckdb_block_sums, "ADDED_AT_ONCE", 25)
     storage = DuckdbStorage(tmp_path / "file.duckdb")
     for writer in range(40):
         storage.write(Flush(f"{writer}", NOTHING, blocks=[block(*((number, 7, writer, 1) for number in range(10)))]))
