@@ -14,8 +14,9 @@ from typing import Final
 import yaml
 
 from backend.server.application_file import SELECTOR
-from backend.server.declarations import SETTINGS, Setting
+from backend.server.declarations import SETTINGS
 from backend.server.loading import STANDARD
+from backend.server.setting import Setting
 from backend.server.upstream import IGNORED_KEYS, IGNORED_MODULES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"

@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from backend.server.application_file import ApplicationFile, Given
-from backend.server.declarations import ADDRESSES, BY_PATH, PREFIX, SETTINGS
+from backend.server.declarations import ADDRESSES, BY_PATH, SETTINGS
 from backend.server.nearest import unknown
+from backend.server.setting import PREFIX
 from backend.server.settings import Settings, SettingsError
 from common.yaml_file import YamlFileError, read_mapping
 
