@@ -3,8 +3,8 @@
     .venv/bin/python -m bench.agent_looks [--rates 2000,10000] [--seconds 10]
 
 Events arrive at a rate in a ring of plain memory: a byte over UDP, written and read, on twenty connections. Each look
-takes them and makes logs of them, glances in between look for new processes as agent/kernel/pacing.py has them, and
-each second there is a flush to bytes. Times are of the processor. `looks` is how many milliseconds lie between two.
+takes them and makes logs of them, after a glance for new processes as agent/kernel/pacing.py has it, and each second
+there is a flush to bytes. Times are of the processor. `looks` is how many milliseconds lie between two.
 """
 
 import argparse
@@ -17,10 +17,9 @@ import numpy as np
 
 from agent.config import AccessLog, Configuration, Flush
 from agent.config_durations import Duration
-from agent.events.kinds import kind_table
 from agent.events.layout import EVENT, EventKind, Events, SystemCall
 from agent.export.accounting import Ledger
-from agent.kernel.pacing import GLANCE_NS
+from agent.kernel.pacing import NAMED_KINDS
 from agent.kernel.ring import RECORD, Ring
 from agent.kernel.source import RING_BYTES
 from agent.pipeline import Pipeline
@@ -28,10 +27,9 @@ from bench.agent_export import Host
 from bench.report import Report
 
 CONNECTIONS = 20
-LOOKS = (10, 20, 50, 100, 200)
-GLANCE = GLANCE_NS // 1_000_000
+LOOKS = (10, 20, 50, 100, 200, 500)
+"""Milliseconds, each a part of a second."""
 REPETITIONS = 5
-KINDS = kind_table((EventKind.READ, EventKind.WRITE))
 
 
 def make_events(count: int, rate: int) -> Events:
@@ -84,11 +82,9 @@ def run(events: Events, rate: int, look: int) -> float:
     pipeline.start(0)
     memory, spent = Memory(), 0.0
 
-    def glance() -> None:
-        for process, command in memory.ring.glance(KINDS):
-            pipeline.processes.is_new(process, command)
-
     def step(now_ns: int) -> None:
+        for process, command in memory.ring.glance(NAMED_KINDS):
+            pipeline.processes.is_new(process, command)
         pipeline.step(memory.ring.take(), now_ns)
 
     def measured(work: Callable[[], None]) -> None:
@@ -97,10 +93,10 @@ def run(events: Events, rate: int, look: int) -> float:
         work()
         spent += time.process_time() - began
 
-    portion = rate * GLANCE // 1000
+    portion = rate * look // 1000
     for number, first in enumerate(range(0, len(events), portion), 1):
         memory.write(events[first : first + portion])
-        measured(glance if number * GLANCE % look else partial(step, number * GLANCE_NS))
+        measured(partial(step, number * look * 1_000_000))
     measured(partial(pipeline.flush, len(events) * 1_000_000_000 // rate))
     if pipeline.events != len(events):
         raise AssertionError(f"{pipeline.events} of {len(events)} events were taken")

@@ -100,6 +100,9 @@ enum event_kind {
     EVENT_QUALITY = 12,
 };
 
+/* Of these the process is read from /proc: the others are of connections that are known, or end. */
+#define NAMING_EVENTS (1 << EVENT_CONNECT | 1 << EVENT_ACCEPT | 1 << EVENT_READ | 1 << EVENT_WRITE | 1 << EVENT_LISTEN)
+
 enum system_call {
     CALL_NONE = 0,
     CALL_READ = 1,

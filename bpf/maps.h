@@ -123,17 +123,22 @@ static __always_inline void describe_task(struct event *event, u64 pid_tgid)
     bpf_get_current_comm(&event->command, sizeof(event->command));
 }
 
-/* Sends one event. User space polls on a timer, so nobody is woken: a wake-up costs more than the event. */
-static __always_inline void send_event(const struct event *event)
+static __always_inline void send_with(const struct event *event, u64 flags)
 {
     struct event *record = events.ringbuf_reserve(sizeof(struct event));
 
     if (record) {
         __builtin_memcpy(record, event, sizeof(*record));
-        events.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+        events.ringbuf_submit(record, flags);
     } else {
         count(LOST_RING_FULL, 1);
     }
+}
+
+/* Sends one event, which wakes user space only where that asked for it: see wakeups.h. */
+static __always_inline void send_event(const struct event *event)
+{
+    send_with(event, wakeup_for(event, 1));
 }
 
 static __always_inline void remember_call(u64 pid_tgid, struct call *call)

@@ -54,6 +54,7 @@ static __always_inline void fill_fragment(struct fragment *fragment, u8 *bytes, 
         length = 0;
     }
     describe_fragment(fragment, capture, length, flags);
+    note_payload(sizeof(*fragment) + room);
 }
 
 static __always_inline void send_small(const struct capture *capture, u8 flags)
@@ -131,6 +132,7 @@ static __always_inline void send_gathered(struct capture *capture, u8 flags)
     if (record) {
         gather(record->bytes, capture);
         describe_fragment(&record->about, capture, capture->gathered, flags);
+        note_payload(sizeof(*record));
         payloads.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
     } else {
         count(INCOMPLETE_PAYLOAD_FULL, 1);

@@ -22,6 +22,7 @@ static __always_inline int exit_process(struct task_struct *task)
     transfers.delete(&pid_tgid);
     sending_contexts.delete(&pid_tgid);
     forget_tls_thread(pid_tgid);
+    forget_task(pid_tgid);
     bpf_probe_read_kernel(&group, sizeof(group), &task->signal);
     bpf_probe_read_kernel(&live_threads, sizeof(live_threads), &group->live);
     if (live_threads)

@@ -198,7 +198,7 @@ static __always_inline void report_quality(struct watched *watched, struct sock 
     }
     describe_watched(event, watched, sk, EVENT_QUALITY);
     describe_quality(&event->quality, watched, sk);
-    events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+    events.ringbuf_submit(event, wakeup_for(event, 1));
 }
 
 /* After the transfer's own event. */
@@ -223,7 +223,7 @@ static __always_inline void report_left(struct watched *watched, struct sock *sk
         take_sent(&event->stages, watched);
     else
         take_received(&event->stages, watched);
-    events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+    events.ringbuf_submit(event, wakeup_for(event, 1));
 }
 
 /* Its packages are all sent, and it receives no more. */

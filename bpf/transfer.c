@@ -126,6 +126,6 @@ static __always_inline void end_transfer(struct transfer *transfer, u64 pid_tgid
             read_header(event, (void *)transfer->address);
     }
     describe_stages(event, transfer->sk, transfer->messages);
-    events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+    events.ringbuf_submit(event, wakeup_for(event, 1));
     report_trouble(transfer->sk);
 }

@@ -34,6 +34,7 @@ static __always_inline void end_message_sum(struct transfer *transfer, u64 pid_t
 static __always_inline void end_messages_apart(struct transfer *transfer, struct event *event, long messages)
 {
     const struct mmsghdr *headers = (const void *)transfer->address;
+    u64 flags = wakeup_for(event, messages); /* once: in the loop it would be verified with each turn */
 
     for (int i = 0; i < MESSAGES_APART; i++) {
         u32 length = 0;
@@ -47,7 +48,7 @@ static __always_inline void end_messages_apart(struct transfer *transfer, struct
         event->bytes = length;
         event->remote_port = 0;
         read_header(event, &headers[i].msg_hdr);
-        send_event(event);
+        send_with(event, flags);
         __builtin_memset(&event->stages, 0, sizeof(event->stages)); /* told with the first message */
     }
     if (messages > MESSAGES_APART)

@@ -22,7 +22,7 @@ from agent.kernel.source import KernelSource
 from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
 
-STEP_SECONDS = 0.1
+STEP_SECONDS = 0.2
 """The longest pause between two looks at the ring."""
 
 

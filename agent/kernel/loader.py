@@ -30,6 +30,7 @@ SOURCES: Final = (
     "events.h",
     "payload.h",
     "tls.h",
+    "wakeups.h",
     "maps.h",
     "sockets.h",
     "stages.h",
@@ -152,7 +153,7 @@ def load(plan: Plan, options: Options) -> Loaded:
             "functions": [program.name for program in compiled],
             "programs": [_describe(program, functions) for program in programs],
             "return_probes": return_probes.group if return_probes else "",
-            "maps": ["counters", *entries],
+            "maps": ["counters", "sleeper", *entries],
             "btf": str(VMLINUX),
         }
         report, descriptors = _run_child(find_interpreter(), request, options.seconds)

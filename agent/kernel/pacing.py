@@ -1,8 +1,8 @@
 """When the rings are looked at: seldom, as far as nothing is lost by that.
 
-A look has work that does not depend on how many events it finds. So few events wait for others, and the rings are only
-glanced at meanwhile: whether they are filling, and whether something comes from a process that is new. That one is read
-from /proc while it is there.
+A look has work that does not depend on how many events it finds. So few events wait for others, and the reader sleeps
+meanwhile. The programs in the kernel wake it when a ring is filling, or when something comes from a task that they have
+not seen: its process is read from /proc while it is there.
 """
 
 import time
@@ -12,28 +12,34 @@ from agent.events.kinds import kind_table
 from agent.events.layout import EventKind
 from agent.events.source import IsNew
 from agent.kernel.payload_ring import PayloadRing
-from agent.kernel.ring import Ring
+from agent.kernel.ring import RECORD, Ring
+from agent.kernel.wakeups import Wakeups
 
-GLANCE_NS: Final = 10_000_000
-"""How far two glances are apart. The programs wake nobody: a wake-up costs more than an event."""
-
-LOOK_NS: Final = 100_000_000
+LOOK_NS: Final = 200_000_000
 """How long an event waits for others."""
 
-HURRY_SHARE: Final = 1 / 16
-"""A ring of which so much is taken is looked at at once: what fills it in 10 ms is taken before it is lost."""
+NEW_NS: Final = 10_000_000
+"""How far two looks for the sake of new processes are apart at least, and two wake-ups for the sake of new tasks."""
 
-_NAMED: Final = kind_table((EventKind.CONNECT, EventKind.ACCEPT, EventKind.READ, EventKind.WRITE, EventKind.LISTEN))
-"""Events that need the name of their process. The others are of connections that are known, or end."""
+HURRY_SHARE: Final = 1 / 8
+"""A ring of which so much is taken is looked at at once: what fills it in 100 ms is taken before it is lost."""
+
+NAMED_KINDS: Final = kind_table(
+    (EventKind.CONNECT, EventKind.ACCEPT, EventKind.READ, EventKind.WRITE, EventKind.LISTEN)
+)
+"""Events that need the name of their process. The others are of connections that are known, or end: NAMING_EVENTS."""
 
 
 class Pacer:
     """Waits until the rings are to be looked at."""
 
-    def __init__(self, events: Ring, payload: PayloadRing) -> None:
+    def __init__(self, events: Ring, payload: PayloadRing, wakeups: Wakeups) -> None:
         """Begin with a look that is due as soon as there is something."""
         self._events = events
         self._payload = payload
+        self._wakeups = wakeups
+        self._most_events = max(int(events.size * HURRY_SHARE) // RECORD.itemsize, 1)
+        self._most_payload = int(payload.size * HURRY_SHARE)
         self._looked_ns = -LOOK_NS
 
     def wait(self, seconds: float, is_new: IsNew) -> None:
@@ -45,19 +51,36 @@ class Pacer:
         """
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + int(seconds * 1e9)
-        while now_ns < deadline_ns and not self._is_due(now_ns, is_new):
-            time.sleep(min(GLANCE_NS, deadline_ns - now_ns) / 1e9)
+        rests_until_ns, found_new = 0, False
+        while now_ns < deadline_ns and not self._is_due(now_ns):
+            wants_tasks = not found_new and now_ns >= rests_until_ns
+            self._wakeups.ask(*self._left(), new_tasks=wants_tasks)
+            # What comes from here on wakes; what came before is looked for.
+            found_new = found_new or any(is_new(*task) for task in self._events.glance(NAMED_KINDS))
+            until_ns = self._looked_ns + NEW_NS if found_new else self._next_look_ns(now_ns)
+            if not wants_tasks and not found_new:
+                until_ns = min(until_ns, rests_until_ns)
+            if until_ns <= now_ns or min(self._left()) <= 0:
+                break
+            is_woken = self._wakeups.sleep((min(until_ns, deadline_ns) - now_ns) / 1e9)
             now_ns = time.monotonic_ns()
+            if is_woken and wants_tasks:
+                rests_until_ns = now_ns + NEW_NS
         self._looked_ns = now_ns
 
-    def _is_due(self, now_ns: int, is_new: IsNew) -> bool:
-        events, payload = self._events, self._payload
-        waiting = events.waiting()
-        if waiting > events.size * HURRY_SHARE or payload.waiting() > payload.size * HURRY_SHARE:
-            return True
-        since_ns = now_ns - self._looked_ns
-        if not waiting or since_ns < GLANCE_NS:
-            return False
-        if since_ns >= LOOK_NS:
-            return True
-        return any(is_new(process, command) for process, command in events.glance(_NAMED))
+    def _next_look_ns(self, now_ns: int) -> int:
+        """When to look at what comes from now on, if nothing wakes before."""
+        next_ns = self._looked_ns + LOOK_NS
+        return next_ns if next_ns > now_ns else now_ns + LOOK_NS
+
+    def _is_due(self, now_ns: int) -> bool:
+        """Whether something has waited for long enough, or a ring is filling."""
+        waiting = self._events.waiting()
+        return (waiting > 0 and now_ns - self._looked_ns >= LOOK_NS) or min(self._left()) <= 0
+
+    def _left(self) -> tuple[int, int]:
+        """Events, and bytes of payload, that may still come before that is a reason to look."""
+        return (
+            self._most_events - self._events.waiting() // RECORD.itemsize,
+            self._most_payload - self._payload.waiting(),
+        )

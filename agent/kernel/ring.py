@@ -37,6 +37,9 @@ DISCARDED: Final = 1 << 30
 _BUSY: Final = np.uint32(BUSY)
 _DISCARDED: Final = np.uint32(DISCARDED)
 
+_NOTHING: Final[Events] = np.empty(0, EVENT)
+"""No event."""
+
 RingMemory = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]
 """How far the reader has come, how far the writers have, and the data area twice in a row."""
 
@@ -118,6 +121,8 @@ class Ring(RingReader):
             RingError: A record has another length than an event.
         """
         start = int(self._consumed[0])
+        if start == int(self._produced[0]):
+            return _NOTHING
         records, lengths = self._complete(start)
         # A header without the busy bit says that the payload is complete. A lock's acquire keeps the processor from
         # having read the payload before the header (arm64 may).
@@ -125,7 +130,7 @@ class Ring(RingReader):
             discarded = (lengths & _DISCARDED) != 0
             if np.any((lengths & ~_DISCARDED)[~discarded] != EVENT.itemsize):
                 raise RingError("a record in the ring is not an event: another program writes to it")
-            events = records["event"][~discarded] if discarded.any() else records["event"].copy()
+            events = _without_headers(records[~discarded] if discarded.any() else records)
         with self._barrier:  # and the payload is read before its place is given back
             self._consumed[0] = start + len(records) * RECORD.itemsize
         return events
@@ -140,6 +145,8 @@ class Ring(RingReader):
             Distinct process ids and task names (NUL padded).
         """
         start = max(self._glanced, int(self._consumed[0]))
+        if start == int(self._produced[0]):
+            return set()
         records, lengths = self._complete(start)
         self._glanced = start + len(records) * RECORD.itemsize
         with self._barrier:  # see take
@@ -156,3 +163,10 @@ class Ring(RingReader):
         if busy.size:
             return records[: busy[0]], lengths[: busy[0]]
         return records, lengths
+
+
+def _without_headers(records: NDArray[np.void]) -> Events:
+    """A copy of the events of records, made of plain bytes: numpy copies fields one by one."""
+    rows = records.view(np.uint8).reshape(len(records), RECORD.itemsize)
+    events: Events = rows[:, _HEADER_BYTES:].copy().view(EVENT).reshape(len(records))
+    return events

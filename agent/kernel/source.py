@@ -18,6 +18,7 @@ from agent.kernel.pacing import Pacer
 from agent.kernel.payload_ring import PayloadRing
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from agent.kernel.ring import Ring
+from agent.kernel.wakeups import KernelWakeups
 
 RING_BYTES: Final = 4 << 20
 """Default size of the ring: room for 17,476 events, which is what 350,000 a second leave within 50 ms."""
@@ -38,7 +39,8 @@ class KernelSource:
         payloads = loaded.maps["payloads"]
         self._ring: Ring | None = Ring.map(events, bpf_maps.map_information(events).entries)
         self._payload: PayloadRing | None = PayloadRing.map(payloads, bpf_maps.map_information(payloads).entries)
-        self._pacer: Pacer | None = Pacer(self._ring, self._payload)
+        self._wakeups = KernelWakeups(events, loaded.maps["sleeper"])
+        self._pacer: Pacer | None = Pacer(self._ring, self._payload, self._wakeups)
         self.coverage = coverage
         """Which hook is served by what, and what is lost."""
 
@@ -173,6 +175,7 @@ class KernelSource:
         """Detach and release everything. Events not taken are gone."""
         if self._ring is not None:
             self._ring = self._payload = self._pacer = None
+            self._wakeups.close()
             self._loaded.close()
 
     @staticmethod

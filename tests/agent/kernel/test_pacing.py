@@ -1,75 +1,121 @@
-"""agent/kernel/pacing.py on rings in plain memory and with a clock of its own: which looks are had, and when."""
+"""agent/kernel/pacing.py on rings in plain memory, programs that wake as bpf/wakeups.h does, and a clock of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.events.fragments import FRAGMENT
 from agent.events.layout import EventKind
 from agent.events.source import nobody_is_new
 from agent.kernel import pacing
-from agent.kernel.pacing import GLANCE_NS, HURRY_SHARE, LOOK_NS, Pacer
+from agent.kernel.pacing import HURRY_SHARE, LOOK_NS, NAMED_KINDS, NEW_NS, Pacer
 from agent.kernel.ring import RECORD
 from tests.agent.kernel.ring_memory import PayloadMemory, RingMemory
 from tests.agent.protocols.payload import READ, fragment
 
 RING_BYTES = 1 << 16
 ROOM = RING_BYTES // RECORD.itemsize
-HURRY = int(RING_BYTES * HURRY_SHARE) // RECORD.itemsize + 1
+HURRY = int(RING_BYTES * HURRY_SHARE) // RECORD.itemsize
 """Events that are not left to wait."""
-GLANCE, LOOK = GLANCE_NS // 1_000_000, LOOK_NS // 1_000_000
+NEW, LOOK = NEW_NS // 1_000_000, LOOK_NS // 1_000_000
 FOR_EVER = 1_000_000
 """Times are in milliseconds."""
 
 
-@dataclass
-class Clock:
-    """Time that passes by sleeping only, while things happen when they are to."""
+class Programs:
+    """The programs of the kernel: they write into both rings, and wake who sleeps. Time passes by sleeping only.
 
-    now_ns: int = 10**15
-    plan: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
-    glances: int = 0
+    Attributes:
+        now_ns: The time.
+        plan: What happens when.
+        sleeps: How often the reader slept.
+        woken: How often it was woken.
+    """
+
+    def __init__(self) -> None:
+        self.now_ns = 10**15
+        self.plan: list[tuple[float, Callable[[], object]]] = []
+        self.sleeps = self.woken = 0
+        self.events = RingMemory(RING_BYTES)
+        self.payload = PayloadMemory(RING_BYTES, 0)
+        self._events_left = self._payload_left = 0
+        self._is_asked = self._wakes_for_tasks = self._is_woken = False
+        self._seen: dict[int, bytes] = {}
 
     def monotonic_ns(self) -> int:
         return self.now_ns
 
-    def sleep(self, seconds: float) -> None:
-        self.glances += 1
-        self.now_ns += round(seconds * 1e9)
-        while self.plan and self.plan[0][0] <= self.now_ns:
-            self.plan.pop(0)[1]()
+    def write(self, number: int, thread: int, kind: EventKind, command: bytes, process: int) -> None:
+        assert self.events.write(number, kind=kind, command=command, process=process)
+        is_new = bool(NAMED_KINDS[kind]) and self._seen.get(thread) != command
+        if NAMED_KINDS[kind]:
+            self._seen[thread] = command
+        self._events_left -= 1
+        if self._is_asked and ((is_new and self._wakes_for_tasks) or self._events_left <= 0 or self._payload_left <= 0):
+            self._is_asked, self._is_woken = False, True
+
+    def write_payload(self, size: int) -> None:
+        assert self.payload.write(fragment(READ, b"x" * size), size) is not None
+        self._payload_left -= FRAGMENT.itemsize + size
+
+    def ask(self, events: int, payload_bytes: int, *, new_tasks: bool) -> None:
+        assert events > 0
+        assert payload_bytes > 0
+        self._is_asked = True
+        self._events_left, self._payload_left, self._wakes_for_tasks = events, payload_bytes, new_tasks
+
+    def sleep(self, seconds: float) -> bool:
+        assert seconds > 0
+        self.sleeps += 1
+        end_ns = self.now_ns + round(seconds * 1e9)
+        while not self._is_woken and self.plan and self.plan[0][0] <= end_ns:
+            moment_ns, happens = self.plan.pop(0)
+            self.now_ns = max(self.now_ns, round(moment_ns))
+            happens()
+        woken, self._is_woken = self._is_woken, False
+        self.woken += woken
+        if not woken:
+            self.now_ns = end_ns
+        return woken
 
 
 class Kernel:
-    """Both rings, what is written into them, and a pacer that waits for it."""
+    """The programs, and a pacer that waits for what they write."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock = Clock()
-        monkeypatch.setattr(pacing, "time", self.clock)
-        self.events = RingMemory(RING_BYTES)
-        self.payload = PayloadMemory(RING_BYTES, 0)
-        self.pacer = Pacer(self.events.ring, self.payload.ring)
+        self.programs = Programs()
+        monkeypatch.setattr(pacing, "time", self.programs)
+        self.events, self.payload = self.programs.events, self.programs.payload
+        self.pacer = Pacer(self.events.ring, self.payload.ring, self.programs)
         self.known: set[tuple[int, bytes]] = set()
         self.asked: list[tuple[int, bytes]] = []
-        self.began_ns = self.clock.now_ns
+        self.began_ns = self.programs.now_ns
 
     @property
     def now(self) -> float:
         """Since the beginning."""
-        return (self.clock.now_ns - self.began_ns) / 1e6
+        return (self.programs.now_ns - self.began_ns) / 1e6
 
     def is_new(self, process: int, command: bytes) -> bool:
         self.asked.append((process, command.rstrip(b"\0")))
         return (process, command.rstrip(b"\0")) not in self.known
 
     def at(self, moment: float, happens: Callable[[], object]) -> None:
-        self.clock.plan.append((self.began_ns + moment * 1e6, happens))
+        self.programs.plan.append((self.began_ns + moment * 1e6, happens))
 
-    def event(self, number: int = 0, **fields: object) -> None:
-        assert self.events.write(number, **fields)
+    def event(
+        self,
+        number: int = 0,
+        *,
+        kind: EventKind = READ,
+        process: int = 1,
+        command: bytes = b"",
+        thread: int | None = None,
+    ) -> None:
+        self.programs.write(number, process if thread is None else thread, kind, command, process)
 
     def look(self, longest: float = FOR_EVER, *, new: bool = False) -> float:
         """The moment of the next look, which takes everything."""
@@ -86,20 +132,27 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 def test_at_rest_nothing_is_looked_at(kernel: Kernel) -> None:
     assert kernel.look(3000) == 3000
-    assert kernel.clock.glances == 3000 / GLANCE
+    assert kernel.programs.sleeps == 3000 / LOOK
+    assert kernel.programs.woken == 0
 
 
-def test_what_comes_after_a_rest_is_looked_at_with_the_next_glance(kernel: Kernel) -> None:
+def test_what_comes_after_a_rest_is_looked_at_when_a_look_is_due(kernel: Kernel) -> None:
+    kernel.event()
+    kernel.look()
     kernel.at(1000.1, kernel.event)
-    assert kernel.look() == 1010
+    assert kernel.look() == 1000 + LOOK
 
 
 def test_few_events_wait_for_others(kernel: Kernel) -> None:
+    kernel.event()
+    kernel.look()
     for number in range(100):
-        kernel.at(number * 10 + 5, kernel.event)
-    looks = [kernel.look() for _ in range(10)]
-    assert looks == [GLANCE + number * LOOK for number in range(10)]
+        kernel.at(number * 10 + 5, partial(kernel.event, thread=1))
+    woken = kernel.programs.woken
+    looks = [kernel.look() for _ in range(5)]
+    assert looks == [LOOK + number * LOOK for number in range(5)]
     assert kernel.events.lost == 0
+    assert kernel.programs.woken == woken
 
 
 def test_a_wait_that_is_over_sooner_is_a_look(kernel: Kernel) -> None:
@@ -117,27 +170,32 @@ def test_a_ring_that_fills_is_not_left_to_wait(kernel: Kernel) -> None:
     for _ in range(HURRY - 1):
         kernel.event()
     kernel.at(34, kernel.event)
-    assert kernel.look() == 40
+    assert kernel.look() == 34
+    assert kernel.programs.woken == 1
+    sleeps = kernel.programs.sleeps
     for _ in range(HURRY):
         kernel.event()
-    assert kernel.look() == 40  # at once: not even a glance goes by
+    assert kernel.look() == 34  # at once
+    assert kernel.programs.sleeps == sleeps
 
 
 def test_captured_bytes_that_fill_their_ring_are_not_left_to_wait(kernel: Kernel) -> None:
     kernel.event()
     kernel.look()
-    kernel.event()
-    one = fragment(READ, b"x" * 1000)
     for _ in range(int(RING_BYTES * HURRY_SHARE) // 1088):
-        kernel.payload.write(one, 1000)
-    kernel.at(50, lambda: kernel.payload.write(one, 1000))
-    assert kernel.look() == 50
+        kernel.programs.write_payload(1000)
+    kernel.at(40, lambda: kernel.programs.write_payload(1000))
+    kernel.at(50, kernel.event)
+    assert kernel.look() == 50  # with the event that they belong to
 
 
 def test_captured_bytes_alone_wait_for_their_events(kernel: Kernel) -> None:
-    kernel.payload.write(fragment(READ, b"x"), 128)
+    kernel.event()
+    kernel.look()
+    kernel.programs.write_payload(128)
     kernel.at(500, kernel.event)
-    assert kernel.look() == 500
+    assert kernel.look() == 600  # not woken: the end of the third pause
+    assert kernel.programs.sleeps == 3
 
 
 @pytest.mark.parametrize(
@@ -145,15 +203,24 @@ def test_captured_bytes_alone_wait_for_their_events(kernel: Kernel) -> None:
 )
 def test_a_process_that_is_new_is_not_left_to_end(kernel: Kernel, kind: EventKind) -> None:
     kernel.known = {(7, b"curl")}
-    kernel.event()
+    kernel.event(process=7, command=b"curl")
     kernel.look(0)
     for number in range(3):
         kernel.at(10 + 10 * number, lambda: kernel.event(process=7, command=b"curl"))
     kernel.at(45, lambda: kernel.event(kind=kind, process=8, command=b"curl"))
-    kernel.at(55, lambda: kernel.event(kind=kind, process=9, command=b"curl"))
-    assert kernel.look(new=True) == 50
-    assert kernel.asked == [(7, b"curl"), (7, b"curl"), (7, b"curl"), (8, b"curl")]  # each event was glanced at once
-    assert kernel.look(new=True) == 60
+    kernel.at(47, lambda: kernel.event(kind=kind, process=9, command=b"curl"))
+    assert kernel.look(new=True) == 45
+    assert kernel.asked.count((8, b"curl")) == 1
+    assert len(kernel.asked) == len(set(kernel.asked))  # who has several events is asked for once
+    assert kernel.look(new=True) == 45 + NEW  # at most so often
+    assert kernel.programs.woken == 2
+
+
+def test_a_process_that_is_new_before_the_wait_is_not_left_to_end(kernel: Kernel) -> None:
+    kernel.event()
+    kernel.look()
+    kernel.event(process=8)
+    assert kernel.look(new=True) == NEW
 
 
 def test_a_task_name_that_is_new_is_not_left_to_end(kernel: Kernel) -> None:
@@ -163,6 +230,18 @@ def test_a_task_name_that_is_new_is_not_left_to_end(kernel: Kernel) -> None:
     kernel.at(20, lambda: kernel.event(process=7, command=b"sh"))
     kernel.at(30, lambda: kernel.event(process=7, command=b"wget"))
     assert kernel.look(new=True) == 30
+
+
+def test_threads_that_come_and_go_wake_no_more_often_than_new_processes_may(kernel: Kernel) -> None:
+    kernel.known = {(1, b"")}
+    kernel.event()
+    kernel.look(0)
+    moments = range(5, 115, 5)
+    for moment in moments:
+        kernel.at(moment, partial(kernel.event, thread=100 + moment))
+    assert kernel.look(114, new=True) == 114
+    assert kernel.programs.woken == len(moments[:: (NEW + 5) // 5])  # the next one after each pause
+    assert kernel.programs.sleeps == 2 * kernel.programs.woken
 
 
 @pytest.mark.parametrize(
@@ -178,8 +257,8 @@ def test_nobody_is_named_for_what_ends_or_goes_on(kernel: Kernel, kind: EventKin
 
 
 def bursts() -> st.SearchStrategy[list[tuple[int, int]]]:
-    """Time until the next burst, and its events: never more than the ring has room for within a glance."""
-    return st.lists(st.tuples(st.integers(GLANCE, 300), st.integers(1, ROOM - 2 * HURRY)), max_size=30)
+    """Time until the next burst, and its events: never more than the ring has room for beside those that may wait."""
+    return st.lists(st.tuples(st.integers(1, 500), st.integers(1, ROOM - HURRY)), max_size=30)
 
 
 @given(bursts=bursts(), known=st.sets(st.integers(1, 5)))
@@ -191,8 +270,9 @@ def test_nothing_waits_long_and_nothing_is_lost(bursts: list[tuple[int, int]], k
 
         def burst(moment: float, events: int) -> None:
             for _ in range(events):
-                kernel.event(len(arrived), process=len(arrived) % 5 + 1)
-                arrived.append((moment, len(arrived) % 5 + 1))
+                process = len(arrived) % 5 + 1
+                kernel.event(len(arrived), process=process)
+                arrived.append((moment, process))
 
         moment = 0
         for pause, events in bursts:
@@ -208,7 +288,7 @@ def test_nothing_waits_long_and_nothing_is_lost(bursts: list[tuple[int, int]], k
             assert found == list(range(taken, taken + len(found)))
             for began, process in (arrived[number] for number in found):
                 is_known = (process, b"") in kernel.known
-                assert kernel.now - began <= (LOOK if is_known else 2 * GLANCE)
+                assert kernel.now - began <= (LOOK if is_known else NEW)
             fresh = {(arrived[number][1], b"") for number in found} - kernel.known
             reasons += bool(fresh)
             kernel.known |= fresh

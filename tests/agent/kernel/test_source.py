@@ -3,6 +3,8 @@
 import inspect
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ from agent.events.layout import EVENT, EventKind
 from agent.events.source import EventSource
 from agent.kernel import pacing
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
-from agent.kernel.pacing import GLANCE_NS
+from agent.kernel.pacing import NEW_NS
 from agent.kernel.plan import UNAVAILABLE
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import NO_STAGES, open_source
@@ -50,32 +52,32 @@ def test_waits_are_paced(monkeypatch: pytest.MonkeyPatch) -> None:
         to_itself.bind(("127.0.0.1", 0))
         to_itself.connect(to_itself.getsockname())
         asked: list[tuple[int, str]] = []
+        has_asked = threading.Event()
 
         def is_new(process: int, command: bytes) -> bool:
             asked.append((process, command.rstrip(b"\0").decode()))
+            has_asked.set()
             return len(asked) == 2  # the second time
 
         def send() -> None:
             to_itself.send(b"x")
             to_itself.recv(1)
 
+        def send_when_asked() -> None:
+            assert has_asked.wait(60)
+            send()
+
+        clock = [10**15]
+        monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic_ns=lambda: clock[0]))
         source.wait(0)
         source.take()
         asked.clear()
-        slept: list[float] = []
-
-        def sleep(seconds: float) -> None:
-            slept.append(seconds)
-            clock[0] += round(seconds * 1e9)
-            if len(slept) == 2:
-                send()
-
-        clock = [10**15]
-        monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic_ns=lambda: clock[0], sleep=sleep))
-        source.wait(0)
+        has_asked.clear()
+        clock[0] += NEW_NS  # and stands still from here on, so that no look is ever due
         send()
-        assert source.wait(60, is_new)
-        assert slept == [GLANCE_NS / 1e9] * 2
+        with ThreadPoolExecutor(1) as another:
+            another.submit(send_when_asked)
+            assert source.wait(60, is_new)
         assert asked == [(os.getpid(), Path("/proc/self/comm").read_text().rstrip("\n"))] * 2
         assert source.take()["kind"].tolist() == [EventKind.WRITE, EventKind.READ] * 2
         assert not len(source.take())
