@@ -10,28 +10,9 @@ from backend.dashboards.document import Document
 from backend.dashboards.model import Content, DashboardError, Kind, Line, Scope, Widget
 from backend.query.catalog import Catalog
 from backend.query.errors import QueryError
+from backend.query.mqe import syntax
 from backend.query.mqe.entities import RANKED
 from backend.query.mqe.parser import parse
-from backend.query.mqe.syntax import (
-    AggregateLabelsExpression,
-    AggregationExpression,
-    BaselineExpression,
-    BinaryExpression,
-    Choice,
-    ChoiceExpression,
-    Expression,
-    MathematicsExpression,
-    MetricExpression,
-    MqeError,
-    RelabelExpression,
-    RoundExpression,
-    ScalarExpression,
-    SortLabelValuesExpression,
-    SortValuesExpression,
-    TopExpression,
-    TopOfExpression,
-    TrendExpression,
-)
 
 METRICS_OF = {
     Scope.SERVICE: "K8SService",
@@ -115,7 +96,7 @@ def _is_known(line: Line, catalog: Catalog) -> bool:
             catalog.metric(metric.name)
     except QueryError:
         return False
-    except MqeError:
+    except syntax.MqeError:
         return True  # check() says what is wrong with it
     return True
 
@@ -131,7 +112,7 @@ class _Wrong(Exception):  # noqa: N818 - never seen outside
 def _check_line(scope: Scope, widget: Widget, line: Line, catalog: Catalog) -> None:
     try:
         expression = parse(line.expression)
-    except MqeError as error:
+    except syntax.MqeError as error:
         raise _Wrong("expression", f"{line.expression!r} is no expression: {error}") from None
     for metric, ranked in _metrics(expression):
         _check_metric(scope, metric, catalog, ranked=ranked)
@@ -141,7 +122,7 @@ def _check_line(scope: Scope, widget: Widget, line: Line, catalog: Catalog) -> N
         raise _Wrong("expression", f"{line.expression!r} gives {shape.value}, which is no {widget.kind.value}: {hint}")
 
 
-def _check_metric(scope: Scope, metric: MetricExpression, catalog: Catalog, *, ranked: bool) -> None:
+def _check_metric(scope: Scope, metric: syntax.MetricExpression, catalog: Catalog, *, ranked: bool) -> None:
     try:
         of = catalog.metric(metric.name).scope
     except QueryError as error:
@@ -180,48 +161,48 @@ def _check_stages(widget: Widget, file: str, document: Document, place: str) -> 
         before.add(line.name)
 
 
-def _metrics(expression: Expression) -> Iterator[tuple[MetricExpression, bool]]:
+def _metrics(expression: syntax.Expression) -> Iterator[tuple[syntax.MetricExpression, bool]]:
     """The metrics of an expression, and whether they are ranked."""
     match expression:
-        case MetricExpression():
+        case syntax.MetricExpression():
             yield expression, False
-        case TopExpression():
+        case syntax.TopExpression():
             yield expression.metric, True
-        case TrendExpression() | BaselineExpression():
+        case syntax.TrendExpression() | syntax.BaselineExpression():
             yield expression.metric, False
-        case BinaryExpression():
+        case syntax.BinaryExpression():
             yield from _metrics(expression.left)
             yield from _metrics(expression.right)
-        case ChoiceExpression() | TopOfExpression():
+        case syntax.ChoiceExpression() | syntax.TopOfExpression():
             for operand in expression.operands:
                 yield from _metrics(operand)
-        case ScalarExpression():
+        case syntax.ScalarExpression():
             return
         case _:
             yield from _metrics(expression.operand)
 
 
-def shape_of(expression: Expression) -> Shape:
+def shape_of(expression: syntax.Expression) -> Shape:
     """What an expression gives."""
     match expression:
-        case ScalarExpression() | AggregationExpression():
+        case syntax.ScalarExpression() | syntax.AggregationExpression():
             return Shape.ONE
-        case MetricExpression() | TrendExpression() | BaselineExpression():
+        case syntax.MetricExpression() | syntax.TrendExpression() | syntax.BaselineExpression():
             return Shape.SERIES
-        case TopExpression() | TopOfExpression():
+        case syntax.TopExpression() | syntax.TopOfExpression():
             return Shape.LIST
-        case BinaryExpression():
+        case syntax.BinaryExpression():
             left, right = shape_of(expression.left), shape_of(expression.right)
             return right if left is Shape.ONE else left
-        case ChoiceExpression():
-            return Shape.ONE if expression.choice is Choice.IS_PRESENT else shape_of(expression.operands[0])
+        case syntax.ChoiceExpression():
+            return Shape.ONE if expression.choice is syntax.Choice.IS_PRESENT else shape_of(expression.operands[0])
         case (
-            MathematicsExpression()
-            | RoundExpression()
-            | RelabelExpression()
-            | AggregateLabelsExpression()
-            | SortValuesExpression()
-            | SortLabelValuesExpression()
+            syntax.MathematicsExpression()
+            | syntax.RoundExpression()
+            | syntax.RelabelExpression()
+            | syntax.AggregateLabelsExpression()
+            | syntax.SortValuesExpression()
+            | syntax.SortLabelValuesExpression()
         ):
             return shape_of(expression.operand)
         case _:

@@ -167,6 +167,15 @@ class Exchange:
 
 
 @contextlib.contextmanager
+def churning(sender: Exchange, receiver: Exchange, host: str, port: int, count: int) -> Iterator[None]:
+    """Make connections, one after the other, while the block runs; at its end each of them was made and served."""
+    receiver.begin("serve", count=count)
+    sender.begin("churn", host=host, port=port, count=count)
+    yield
+    assert sender.end() == receiver.end() == {}
+
+
+@contextlib.contextmanager
 def two_hosts() -> Iterator[tuple[Host, Host]]:
     """A client's and a server's namespace, joined, with addresses of both families."""
     suffix = os.getpid()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent.events.layout import EventKind
-from tests.vm.hosts import Exchange, Host
+from tests.vm.hosts import Exchange, Host, churning
 from tests.vm.watching import Story
 
 pytestmark = [
@@ -41,16 +41,14 @@ def test_connections_while_a_processor_comes_and_goes(story: Story, hosts: tuple
         for exchange in (sender, receiver):
             story.source.choose(exchange.process)
         port = receiver.do("listen", host=server.address(4))["port"]
-        receiver.begin("serve", count=CONNECTIONS)
-        sender.begin("churn", host=server.address(4), port=port, count=CONNECTIONS)
-        try:
-            for third, is_online in ((1, "0"), (2, "1")):
-                sockets = 2 * CONNECTIONS * third // 3
-                story.until(partial(are_closed, sockets), f"the close of {sockets} sockets")
-                SECOND.write_text(is_online)
-        finally:
-            SECOND.write_text("1")
-        story.until(partial(are_gone, 2 * CONNECTIONS), "the end of every socket")
-        assert sender.end() == receiver.end() == {}
+        with churning(sender, receiver, server.address(4), port, CONNECTIONS):
+            try:
+                for third, is_online in ((1, "0"), (2, "1")):
+                    sockets = 2 * CONNECTIONS * third // 3
+                    story.until(partial(are_closed, sockets), f"the close of {sockets} sockets")
+                    SECOND.write_text(is_online)
+            finally:
+                SECOND.write_text("1")
+            story.until(partial(are_gone, 2 * CONNECTIONS), "the end of every socket")
         assert told(EventKind.CONNECT) == told(EventKind.ACCEPT) == CONNECTIONS
         assert told(EventKind.CLOSE) == 2 * CONNECTIONS

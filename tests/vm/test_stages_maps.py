@@ -12,7 +12,7 @@ from agent.kernel import bpf_maps
 from agent.kernel.loader_options import Options
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
-from tests.vm.hosts import Exchange, Host
+from tests.vm.hosts import Exchange, Host, churning
 from tests.vm.watching import SENT, Story
 
 pytestmark = pytest.mark.kernel
@@ -50,14 +50,12 @@ def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host])
             source.choose(exchange.process)
         port = receiver.do("listen", host=server.address(4))["port"]
         before, charged = held(source), memory(source)
-        receiver.begin("serve", count=CONNECTIONS)
-        sender.begin("churn", host=server.address(4), port=port, count=CONNECTIONS)
-        opened = ended = 0
-        while ended < 2 * CONNECTIONS:
-            events = next_events(source)
-            opened += int(np.isin(events["kind"], (EventKind.CONNECT, EventKind.ACCEPT)).sum())
-            ended += int((events["kind"] == EventKind.QUALITY).sum())
-        assert sender.end() == receiver.end() == {}
+        with churning(sender, receiver, server.address(4), port, CONNECTIONS):
+            opened = ended = 0
+            while ended < 2 * CONNECTIONS:
+                events = next_events(source)
+                opened += int(np.isin(events["kind"], (EventKind.CONNECT, EventKind.ACCEPT)).sum())
+                ended += int((events["kind"] == EventKind.QUALITY).sum())
         after = held(source)
         assert opened == ended == 2 * CONNECTIONS
         assert {name: after[name] for name in KEPT_PER_SOCKET} == {name: before[name] for name in KEPT_PER_SOCKET}

@@ -5,39 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.query.mqe import functions
+from backend.query.mqe import functions, syntax
 from backend.query.mqe.duration import Duration
 from backend.query.mqe.needs import baseline_spans, needs, trend_span
 from backend.query.mqe.operators import combine
 from backend.query.mqe.reader import LabelledValues, MetricReader, ReadingError, Top, UnknownMetricReadingError
 from backend.query.mqe.results import Point, Result, ResultType, Series, finite, single
-from backend.query.mqe.syntax import (
-    AggregateLabelsExpression,
-    AggregationExpression,
-    BaselineExpression,
-    BinaryExpression,
-    Choice,
-    ChoiceExpression,
-    Expression,
-    LabelCondition,
-    Labels,
-    MathematicsExpression,
-    MetricExpression,
-    MqeError,
-    RelabelExpression,
-    RoundExpression,
-    ScalarExpression,
-    SortLabelValuesExpression,
-    SortValuesExpression,
-    TopExpression,
-    TopOfExpression,
-    Trend,
-    TrendExpression,
-    UnknownMetricError,
-)
 
 
-def evaluate(expression: Expression, reader: MetricReader, duration: Duration) -> Result:
+def evaluate(expression: syntax.Expression, reader: MetricReader, duration: Duration) -> Result:
     """What an expression gives for a span of time. Blocks as the reader does.
 
     Raises:
@@ -54,7 +30,7 @@ class _Evaluator:
         self._duration = duration
         self._known: dict[tuple[str, Duration], Sequence[LabelledValues]] = {}
 
-    def evaluate(self, expression: Expression) -> Result:
+    def evaluate(self, expression: syntax.Expression) -> Result:
         """What a whole expression gives."""
         wanted: dict[Duration, list[str]] = {}
         for name, duration in dict.fromkeys(needs(expression, self._duration)):
@@ -78,40 +54,40 @@ class _Evaluator:
             return False
         return True
 
-    def _result(self, expression: Expression) -> Result:  # noqa: C901, PLR0911, PLR0912 - one case per kind of expression
+    def _result(self, expression: syntax.Expression) -> Result:  # noqa: C901, PLR0911, PLR0912 - one case per kind of expression
         match expression:
-            case ScalarExpression(value):
+            case syntax.ScalarExpression(value):
                 return single(value)
-            case MetricExpression():
+            case syntax.MetricExpression():
                 return self._metric(expression)
-            case BinaryExpression(operator, left, right, position):
+            case syntax.BinaryExpression(operator, left, right, position):
                 return combine(operator, self._result(left), self._result(right), position)
-            case AggregationExpression(aggregation, operand, position):
+            case syntax.AggregationExpression(aggregation, operand, position):
                 return functions.aggregate(self._result(operand), aggregation, position)
-            case MathematicsExpression(function, operand):
+            case syntax.MathematicsExpression(function, operand):
                 return functions.calculate(self._result(operand), function)
-            case RoundExpression(operand, places):
+            case syntax.RoundExpression(operand, places):
                 return functions.round_values(self._result(operand), places)
-            case TrendExpression():
+            case syntax.TrendExpression():
                 return self._trend(expression)
-            case ChoiceExpression():
+            case syntax.ChoiceExpression():
                 return self._choice(expression)
-            case TopExpression():
+            case syntax.TopExpression():
                 return self._top(expression)
-            case TopOfExpression():
+            case syntax.TopOfExpression():
                 return self._top_of(expression)
-            case RelabelExpression(operand):
+            case syntax.RelabelExpression(operand):
                 return functions.relabel(self._result(operand), expression)
-            case AggregateLabelsExpression(operand):
+            case syntax.AggregateLabelsExpression(operand):
                 return functions.aggregate_labels(self._result(operand), expression)
-            case SortValuesExpression(operand):
+            case syntax.SortValuesExpression(operand):
                 return functions.sort_values(self._result(operand), expression)
-            case SortLabelValuesExpression(operand):
+            case syntax.SortLabelValuesExpression(operand):
                 return functions.sort_label_values(self._result(operand), expression)
-            case BaselineExpression():
+            case syntax.BaselineExpression():
                 return self._baseline(expression)
 
-    def _read(self, metric: MetricExpression, duration: Duration) -> list[LabelledValues]:
+    def _read(self, metric: syntax.MetricExpression, duration: Duration) -> list[LabelledValues]:
         key = (metric.name, duration)
         if key not in self._known:
             try:
@@ -121,14 +97,14 @@ class _Evaluator:
                 raise _placed(error, metric) from None
         return _selected(self._known[key], metric)
 
-    def _metric(self, metric: MetricExpression) -> Result:
+    def _metric(self, metric: syntax.MetricExpression) -> Result:
         points = self._duration.buckets
         series = tuple(Series(one.labels, one.values, points) for one in self._read(metric, self._duration))
         return Result(ResultType.TIME_SERIES_VALUES, series)
 
-    def _trend(self, expression: TrendExpression) -> Result:
+    def _trend(self, expression: syntax.TrendExpression) -> Result:
         look_back = expression.range
-        seconds = look_back * self._duration.step.value if expression.trend is Trend.RATE else 1
+        seconds = look_back * self._duration.step.value if expression.trend is syntax.Trend.RATE else 1
         points = self._duration.buckets
         with np.errstate(over="ignore"):
             series = tuple(
@@ -137,25 +113,25 @@ class _Evaluator:
             )
         return Result(ResultType.TIME_SERIES_VALUES, series)
 
-    def _choice(self, expression: ChoiceExpression) -> Result:
+    def _choice(self, expression: syntax.ChoiceExpression) -> Result:
         first: Result | None = None
-        unknown: UnknownMetricError | None = None
+        unknown: syntax.UnknownMetricError | None = None
         for operand in expression.operands:
             try:
                 result = self._result(operand)
-            except UnknownMetricError as error:
+            except syntax.UnknownMetricError as error:
                 unknown = unknown or error
                 continue
             if result.has_values:
-                return result if expression.choice is Choice.VIEW_AS_SEQ else single(1, truth=True)
+                return result if expression.choice is syntax.Choice.VIEW_AS_SEQ else single(1, truth=True)
             first = first or result
-        if expression.choice is Choice.IS_PRESENT:
+        if expression.choice is syntax.Choice.IS_PRESENT:
             return single(0, truth=True)
         if first is None and unknown is not None:
             raise unknown
         return first or single(np.nan)
 
-    def _top(self, expression: TopExpression) -> Result:
+    def _top(self, expression: syntax.TopExpression) -> Result:
         metric = expression.metric
         asked = Top(metric.name, metric.labels, expression.limit, expression.order, expression.conditions)
         try:
@@ -166,15 +142,15 @@ class _Evaluator:
         values = np.array([value for _, value in found], dtype=np.float64)
         return Result(ResultType.SORTED_LIST, (Series((), values, tuple(owner for owner, _ in found)),))
 
-    def _top_of(self, expression: TopOfExpression) -> Result:
+    def _top_of(self, expression: syntax.TopOfExpression) -> Result:
         lists = [series for operand in expression.operands for series in self._top(operand).series]
         points: tuple[Point, ...] = tuple(point for series in lists for point in series.points)
         together = Series((), np.concatenate([series.values for series in lists]), points)
         return Result(ResultType.SORTED_LIST, (functions.ordered(together, expression.order, expression.limit),))
 
-    def _baseline(self, expression: BaselineExpression) -> Result:
+    def _baseline(self, expression: syntax.BaselineExpression) -> Result:
         """What the same time of the cycles before makes likely."""
-        before: dict[Labels, list[LabelledValues]] = {}
+        before: dict[syntax.Labels, list[LabelledValues]] = {}
         for span in baseline_spans(self._duration):
             for one in self._read(expression.metric, span):
                 before.setdefault(one.labels, []).append(one)
@@ -189,24 +165,26 @@ class _Evaluator:
         return Result(ResultType.TIME_SERIES_VALUES, series)
 
 
-def _placed(error: ReadingError, metric: MetricExpression) -> MqeError:
-    kind = UnknownMetricError if isinstance(error, UnknownMetricReadingError) else MqeError
+def _placed(error: ReadingError, metric: syntax.MetricExpression) -> syntax.MqeError:
+    kind = syntax.UnknownMetricError if isinstance(error, UnknownMetricReadingError) else syntax.MqeError
     return kind(metric.position, str(error))
 
 
-def _selected(series: Sequence[LabelledValues], metric: MetricExpression) -> list[LabelledValues]:
+def _selected(series: Sequence[LabelledValues], metric: syntax.MetricExpression) -> list[LabelledValues]:
     """The series that have the labels asked for, in the order that their values are asked for in."""
     chosen = list(series)
     # Sorting by the last label first leaves the order of the first on top.
     for condition in reversed(metric.labels):
         if chosen and not any(condition.name in dict(one.labels) for one in series):
-            raise MqeError(metric.position, f"{metric.name} has no label {condition.name!r}: {_labels_of(series)}")
+            raise syntax.MqeError(
+                metric.position, f"{metric.name} has no label {condition.name!r}: {_labels_of(series)}"
+            )
         chosen = [one for one in chosen if dict(one.labels).get(condition.name) in condition.values]
         chosen.sort(key=lambda one, asked=condition: _place(one, asked))  # type: ignore[misc] # mypy cannot infer defaults
     return chosen
 
 
-def _place(one: LabelledValues, condition: LabelCondition) -> int:
+def _place(one: LabelledValues, condition: syntax.LabelCondition) -> int:
     return condition.values.index(dict(one.labels)[condition.name])
 
 

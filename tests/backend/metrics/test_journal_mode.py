@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -300,20 +301,24 @@ async def test_a_full_journal_stores_before_it_answers(tmp_path: Path) -> None:
     assert counter(pipeline, "journal_logs_total") == 0
 
 
+async def beside_the_journal(
+    storage: Gate, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> asyncio.Task[None]:
+    """A batch of 5 that waits for the store, since it cannot be written to the journal; one of 3 is in there."""
+    await ahead(storage, pipeline)
+    await pipeline.submit(batch(3))
+    monkeypatch.setattr(Journal, "append", Mock(side_effect=error))
+    waiting = asyncio.ensure_future(pipeline.submit(batch(5)))
+    await entered(storage)
+    return waiting
+
+
 async def test_a_batch_that_cannot_be_journaled_is_stored_with_its_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Remembering()
     async with running(storage, tmp_path, **GATHERING) as pipeline:
-        await ahead(storage, pipeline)
-        await pipeline.submit(batch(3))
-
-        def fail(*_: object) -> None:
-            raise TypeError("not to be written")
-
-        monkeypatch.setattr(Journal, "append", fail)
-        waiting = asyncio.ensure_future(pipeline.submit(batch(5)))
-        await entered(storage)
+        waiting = await beside_the_journal(storage, pipeline, monkeypatch, TypeError("not to be written"))
         assert not waiting.done()
         storage.open.set()
         await waiting
@@ -327,15 +332,7 @@ async def test_what_was_not_journaled_is_refused_when_the_store_fails_at_the_end
 ) -> None:
     storage = Remembering()
     async with running(storage, tmp_path, **GATHERING) as pipeline:
-        await ahead(storage, pipeline)
-        await pipeline.submit(batch(3))
-
-        def fail(*_: object) -> None:
-            raise JournalError("the disk is full: make room")
-
-        monkeypatch.setattr(Journal, "append", fail)
-        waiting = asyncio.ensure_future(pipeline.submit(batch(5)))
-        await entered(storage)
+        waiting = await beside_the_journal(storage, pipeline, monkeypatch, JournalError("the disk is full: make room"))
         storage.failures = 1_000
     with pytest.raises(StorageError, match="the disk is full"):
         await waiting
@@ -411,6 +408,7 @@ def test_which_stores_it_is_for() -> None:
 FILL_THE_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
+from unittest.mock import Mock
 sys.path.insert(0, sys.argv[2])
 from tests.backend.metrics.test_journal_mode import GATHERING, Remembering, ahead, running
 from tests.backend.metrics.test_pipeline import batch, counter, total

@@ -24,6 +24,19 @@ LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the 
 DEFAULT_WINDOW = 65_535
 
 
+class Endless:
+    """A body without an end, in pieces of so many bytes; counts those that were taken of it."""
+
+    def __init__(self, size: int) -> None:
+        self.taken = 0
+        self._piece = bytes(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.taken += 1
+            yield self._piece
+
+
 @pytest.mark.parametrize("body", [(), (b"",), (BODY,), (BODY, b"", LARGE)], ids=["nothing", "empty", "small", "large"])
 def test_a_body_arrives_as_it_is_and_the_connection_is_kept(body: tuple[bytes, ...]) -> None:
     peers = Peers(greeted(Peer.serve))
@@ -73,13 +86,7 @@ def test_whatever_the_windows_are_the_server_gets_the_bytes_that_were_sent(
 
 
 def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up() -> None:
-    taken = 0
-
-    def body() -> Iterator[bytes]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield bytes(16_384)
+    body = Endless(16_384)
 
     def play(peer: Peer) -> None:
         peer.grant = False
@@ -87,24 +94,18 @@ def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up() ->
 
     peers = Peers(greeted(play))
     with peers.listen() as port, client(port) as opened:
-        answer = call(opened, body(), timeout=ENOUGH)
+        answer = call(opened, body, timeout=ENOUGH)
     assert answer.status is Status.DEADLINE_EXCEEDED
     assert answer.message == f"{ENOUGH:g} s are over while waiting for 127.0.0.1:{port} to take the whole request"
     (peer,) = peers.connections
     assert len(peer.requests[1].body) == DEFAULT_WINDOW
-    assert taken == DEFAULT_WINDOW // 16_384 + 1  # the last one in part
+    assert body.taken == DEFAULT_WINDOW // 16_384 + 1  # the last one in part
     (reset,) = (event for event in peer.events if isinstance(event, StreamReset))
     assert reset.error_code == ErrorCodes.CANCEL
 
 
 def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up() -> None:
-    taken = 0
-
-    def body() -> Iterator[bytes]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield bytes(BURST)
+    body = Endless(BURST)
 
     over = threading.Event()
 
@@ -116,21 +117,15 @@ def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up() ->
         over.wait(30)
 
     with Peers(greeted(play)).listen() as port, client(port) as opened:
-        assert call(opened, body(), timeout=ENOUGH).status is Status.DEADLINE_EXCEEDED
+        assert call(opened, body, timeout=ENOUGH).status is Status.DEADLINE_EXCEEDED
         over.set()
     # What the kernel takes for a connection, and a burst.
     sizes = [int(Path(f"/proc/sys/net/ipv4/tcp_{name}").read_text().split()[2]) for name in ("wmem", "rmem")]
-    assert taken <= sum(sizes) / BURST + 2
+    assert body.taken <= sum(sizes) / BURST + 2
 
 
 def test_a_refusal_ends_the_sending() -> None:
-    taken = 0
-
-    def body() -> Iterator[bytes]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield bytes(16_384)
+    body = Endless(16_384)
 
     def play(peer: Peer) -> None:
         stream = peer.request(whole=False)
@@ -144,9 +139,9 @@ def test_a_refusal_ends_the_sending() -> None:
 
     peers = Peers(greeted(play))
     with peers.listen() as port, client(port) as opened:
-        answer = call(opened, body())
+        answer = call(opened, body)
         assert (answer.status, answer.message) == (Status.INVALID_ARGUMENT, "too much")
-        assert taken <= DEFAULT_WINDOW // 16_384 * 2
+        assert body.taken <= DEFAULT_WINDOW // 16_384 * 2
         assert call(opened).status is Status.OK
     (peer,) = peers.connections
     assert bytes(peer.requests[3].body) == BODY
