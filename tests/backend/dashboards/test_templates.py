@@ -104,7 +104,7 @@ async def test_the_client_lists_and_disables_those_of_files(tmp_path: Path) -> N
             data: dict[str, Any] = body["data"]
             return data
 
-        names = [f"pyrover-{dashboard.name}" for dashboard in standard_dashboards()]
+        names = sorted(f"pyrover-{dashboard.name}" for dashboard in standard_dashboards())
         assert [one["id"] for one in (await ask(listed))["getAllTemplates"]] == names
         changed = {"id": "pyrover-service", "status": True, "message": None}
         assert await ask(disable) == {"disableTemplate": changed}
