@@ -57,7 +57,7 @@ class SimulatedAgent:
         folder: Path,
         faults: Faults,
         system: FaultyOs,
-        backend: SimulatedBackend,
+        backends: Sequence[SimulatedBackend],
         workload: Workload,
         *,
         to_capture: int,
@@ -65,7 +65,8 @@ class SimulatedAgent:
         self._os = system
         self._folder = FaultyPath.of(folder, faults)
         self._faults = faults
-        self._backend = backend
+        self._backends = backends
+        self._at = 0
         self._workload = workload
         self._to_capture = to_capture
         self._limits = QueueLimits(logs=12, size=1_000, spool_bytes=faults.chance.choice((700, 4_000, 1 << 20)))
@@ -152,19 +153,26 @@ class SimulatedAgent:
         queue.put(batch)
 
     async def _send(self, batch: Batch, patience: float) -> Outcome:
-        """One attempt, on a connection of its own."""
-        backend = self._backend.current
+        """One attempt, on a connection of its own; when it fails, the next one goes to the next backend."""
+        at = self._at
+        outcome = await self._send_to(self._backends[at], batch, patience)
+        if outcome is not Outcome.DELIVERED and at == self._at:
+            self._at = (at + 1) % len(self._backends)
+        return outcome
+
+    async def _send_to(self, to: SimulatedBackend, batch: Batch, patience: float) -> Outcome:
+        backend = to.current
         if backend is None or self._faults.strikes():
             await asyncio.sleep(self._faults.chance.uniform(0.0, 1.0))
             return Outcome.RETRY  # refused, or nobody there
         body = list(frame_messages(batch.messages, self._faults.chance.choice((1, 100, 65_536))))
         if self._faults.strikes():
             # Bytes that were under way elsewhere arrive after all, whenever that is.
-            self._stray(backend, batch, body, patience)
+            self._stray(batch, body, patience)
         cut = self._faults.chance.randrange(len(body)) if self._faults.strikes(3.0) else None
         answer: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         lost = self._faults.strikes(3.0)
-        call = asyncio.ensure_future(self._call(backend, batch, body, patience, cut=cut, answer=answer))
+        call = asyncio.ensure_future(self._call(to, backend, batch, body, patience, cut=cut, answer=answer))
         self.calls.add(call)
         call.add_done_callback(self.calls.discard)
         await asyncio.wait({answer, backend.died}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -172,12 +180,13 @@ class SimulatedAgent:
             return Outcome.RETRY
         return Outcome.DELIVERED if answer.result() is Status.OK else _OUTCOMES.get(answer.result(), Outcome.REFUSED)
 
-    def _stray(self, backend: Incarnation, batch: Batch, body: Sequence[bytes], patience: float) -> None:
+    def _stray(self, batch: Batch, body: Sequence[bytes], patience: float) -> None:
         async def arrive() -> None:
             await asyncio.sleep(self._faults.chance.uniform(0.0, 60.0))
-            later = self._backend.current or backend
-            ignored: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
-            await self._call(later, batch, body, patience, cut=None, answer=ignored)
+            to = self._faults.chance.choice(self._backends)
+            if to.current is not None:
+                ignored: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+                await self._call(to, to.current, batch, body, patience, cut=None, answer=ignored)
 
         task = asyncio.ensure_future(arrive())
         self.calls.add(task)
@@ -185,6 +194,7 @@ class SimulatedAgent:
 
     async def _call(
         self,
+        to: SimulatedBackend,
         backend: Incarnation,
         batch: Batch,
         body: Sequence[bytes],
@@ -217,7 +227,7 @@ class SimulatedAgent:
             if message["type"] == "http.response.trailers":
                 status = Status(int(dict(message["headers"])[b"grpc-status"]))
                 if status is Status.OK:
-                    self._backend.acknowledged.add(batch.id)
+                    to.acknowledged.add(batch.id)
                 if not answer.done():
                     answer.set_result(status)
 

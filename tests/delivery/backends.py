@@ -23,6 +23,7 @@ from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import Flush, Storage, StorageError
 from backend.storage.memory import MemoryStorage
 from tests.delivery.faults import Crash, Faults, FaultyFile, FaultyStore
+from tests.delivery.stepped import SteppedWork
 from tests.delivery.virtual_loop import InlineExecutor
 
 METRICS = load_texts({"x": "writes = from(K8SService.*).cpm();"})
@@ -30,7 +31,13 @@ JOURNAL_BYTES = 200_000
 
 
 class Medium(Protocol):
-    """Where a store is, whoever has it open."""
+    """Where a store is, whoever has it open.
+
+    Attributes:
+        is_stepped: Whether other things can happen while it does something.
+    """
+
+    is_stepped: bool
 
     def open(self) -> Storage:
         """Open it, after whoever had it before has died or closed it."""
@@ -39,6 +46,8 @@ class Medium(Protocol):
 
 class InMemory:
     """A store that outlives its process by definition."""
+
+    is_stepped = False
 
     class _Store(MemoryStorage):
         def __init__(self) -> None:
@@ -52,7 +61,7 @@ class InMemory:
         def has_written(self, writer: str) -> bool:
             return writer in self._writers
 
-    def __init__(self, _folder: Path) -> None:
+    def __init__(self, _folder: Path, _faults: Faults, _loop: asyncio.AbstractEventLoop) -> None:
         self._store = self._Store()
 
     def open(self) -> Storage:
@@ -63,7 +72,9 @@ class InMemory:
 class InDuckdb:
     """A file. Who dies leaves it as it is then, its log beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    is_stepped = False
+
+    def __init__(self, folder: Path, _faults: Faults, _loop: asyncio.AbstractEventLoop) -> None:
         self._folder = folder
         self._numbers = itertools.count()
         self._current: Path | None = None
@@ -82,8 +93,11 @@ class InDuckdb:
 class Incarnation:
     """One process of the backend. When it is dead, nothing that it waits for ever happens."""
 
-    def __init__(self, faults: Faults, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, faults: Faults, loop: asyncio.AbstractEventLoop, *, is_stepped: bool) -> None:
         self.is_dead = False
+        self._loop = loop
+        self._is_stepped = is_stepped
+        self._works: list[SteppedWork] = []
         self.died = loop.create_future()
         self._faults = faults
         # What waits for these is kept as it is: to let go of it would be to let it go on.
@@ -105,9 +119,29 @@ class Incarnation:
         if not self.is_dead:
             self.is_dead = True
             self.application = None
+            while self._works:
+                self._works.pop().go_on(Crash())
             self.died.set_result(None)
 
     def _work(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
+        if self._is_stepped and not self.is_dead:
+            self._works.append(SteppedWork(work))
+            self._go_on(future, self._works[-1])
+        else:
+            self._finish(future, work)
+
+    def _go_on(self, future: asyncio.Future[Any], work: SteppedWork) -> None:
+        if self.is_dead:
+            self._unanswered.append(future)
+        elif work.go_on():
+            self._works.remove(work)
+            self._finish(future, work.outcome)
+        else:
+            chance = self._faults.chance
+            stall = self._faults.strikes(0.5)
+            self._loop.call_later(chance.uniform(0.0, 40.0 if stall else 0.1), self._go_on, future, work)
+
+    def _finish(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
         if self.is_dead:
             self._unanswered.append(future)
             return
@@ -127,12 +161,20 @@ class Incarnation:
 class SimulatedBackend:
     """A backend that dies and comes back.
 
+    Args:
+        folder: Its own, which must not exist.
+        faults: What goes wrong.
+        medium: Where it stores.
+        starting: Lets one start at a time.
+
     Attributes:
         acknowledged: Ids of batches that were answered with OK, whether or not the answer arrived.
         deaths: How often it has died.
     """
 
-    def __init__(self, folder: Path, faults: Faults, medium: Medium) -> None:
+    def __init__(self, folder: Path, faults: Faults, medium: Medium, starting: asyncio.Lock) -> None:
+        folder.mkdir()
+        self._starting = starting
         self._folder = folder
         self._faults = faults
         self._medium = medium
@@ -143,7 +185,8 @@ class SimulatedBackend:
         self.current: Incarnation | None = None
         self.acknowledged: set[str] = set()
         self.deaths = 0
-        self._writes_ahead = faults.chance.random() < 0.6
+        # As a backend with ClickHouse: where others write to the same store, it has no journal.
+        self._writes_ahead = faults.chance.random() < 0.6 and not medium.is_stepped
 
     async def live(self) -> None:
         """Run until cancelled, again and again."""
@@ -155,7 +198,7 @@ class SimulatedBackend:
 
     async def _live_once(self) -> None:
         loop = asyncio.get_running_loop()
-        incarnation = Incarnation(self._faults, loop)
+        incarnation = Incarnation(self._faults, loop, is_stepped=self._medium.is_stepped)
         self._lived.append(incarnation)
         # A machine's clock may be anywhere after a start.
         self._clock += self._faults.chance.choice((0.0, 0.0, 60.0, 7200.0, 90_000.0))
@@ -176,21 +219,22 @@ class SimulatedBackend:
         store = cast("Storage", FaultyStore(self._medium.open(), self._faults))
         telemetry = Telemetry()
         began = loop.time()
-        with (
-            mock.patch.object(pipeline, "ThreadPoolExecutor", incarnation.executor),
-            mock.patch.object(journal_mode, "ThreadPoolExecutor", incarnation.executor),
-        ):
-            incarnation.pipeline = Pipeline(
-                store,
-                METRICS,
-                settings=PipelineSettings(maximum_rows=chance.choice((40, 1_000)), attempts=2),
-                telemetry=telemetry,
-                ahead=self._write_ahead(store, telemetry.registry),
-                clock=lambda: self._clock + loop.time() - began,
-            )
-            # Its executors are made before it waits for anything.
-            starting = asyncio.ensure_future(incarnation.pipeline.start())
-            await asyncio.sleep(0)
+        incarnation.pipeline = Pipeline(
+            store,
+            METRICS,
+            settings=PipelineSettings(maximum_rows=chance.choice((40, 1_000)), attempts=2),
+            telemetry=telemetry,
+            ahead=self._write_ahead(store, telemetry.registry),
+            clock=lambda: self._clock + loop.time() - began,
+        )
+        async with self._starting:
+            with (
+                mock.patch.object(storing, "ThreadPoolExecutor", incarnation.executor),
+                mock.patch.object(journal_mode, "ThreadPoolExecutor", incarnation.executor),
+            ):
+                # Its executors are made before it waits for anything.
+                starting = asyncio.ensure_future(incarnation.pipeline.start())
+                await asyncio.sleep(0)
         await starting
         service = AccessLogService(incarnation.pipeline, Budget(1 << 20))
         incarnation.application = GrpcApplication({PATH: service.collect})

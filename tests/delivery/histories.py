@@ -11,13 +11,15 @@ from collections import Counter
 
 from tests.delivery.simulation import MEDIA, History, simulate
 
+HELP = "by default every tenth is of DuckDB, and three in ten are of two backends that share a store"
+
 
 def main() -> None:
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000, help="how many histories (default: 1000)")
     parser.add_argument("--seed", type=int, default=1, help="of the first one; the next has the next number")
-    parser.add_argument("--store", choices=(*MEDIA, "both"), default="both", help="every tenth is of DuckDB by default")
+    parser.add_argument("--store", choices=(*MEDIA, "all"), default="all", help=HELP)
     arguments = parser.parse_args()
     began = time.perf_counter()
     totals: Counter[str] = Counter()
@@ -25,8 +27,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     for seed in range(arguments.seed, arguments.seed + arguments.count):
         medium = arguments.store
-        if medium == "both":
-            medium = "memory" if seed % 10 else "duckdb"
+        if medium == "all":
+            medium = {0: "duckdb", 3: "shared", 6: "shared", 9: "shared"}.get(seed % 10, "memory")
         totals.update(_figures(simulate(seed, medium)))
         if interrupts:
             break

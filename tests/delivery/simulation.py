@@ -1,4 +1,4 @@
-"""One history: agents, a network, a backend and their disks, all of which fail for a while, and then no more.
+"""One history: agents, a network, backends and their disks, all of which fail for a while, and then no more.
 
 When it is over, all that was captured must be delivered or lost by a cause, nothing acknowledged missing, and nothing
 counted twice.
@@ -10,7 +10,7 @@ import logging
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +24,17 @@ from backend.entities.ids import service_id
 from backend.metrics import journal
 from backend.storage.interface import Storage
 from tests.delivery.agents import SimulatedAgent, Workload
-from tests.delivery.backends import InDuckdb, InMemory, SimulatedBackend
+from tests.delivery.backends import InDuckdb, InMemory, Medium, SimulatedBackend
 from tests.delivery.faults import Faults, FaultyFile, FaultyOs
+from tests.delivery.shared_store import InShared
 from tests.delivery.virtual_loop import Stuck, VirtualLoop
 
-MEDIA = {"memory": InMemory, "duckdb": InDuckdb}
+MEDIA: Mapping[str, Callable[[Path, Faults, VirtualLoop], Medium]] = {
+    "memory": InMemory,
+    "duckdb": InDuckdb,
+    "shared": InShared,
+}
+BACKENDS = {"memory": 1, "duckdb": 1, "shared": 2}
 LONGEST = 100_000.0
 """Seconds of its own time after which a history that is not over is a failure."""
 FAULTS_END = 300.0
@@ -81,8 +87,9 @@ async def _disturb(simulated: "Simulation", faults: Faults) -> None:
     while (left := FAULTS_END - simulated.loop.time()) > 0:
         await asyncio.sleep(min(faults.chance.uniform(0.0, 40.0), left))
         faults.disk_full = faults.strikes(5.0)
-        if simulated.backend.current is not None and faults.strikes(10.0):
-            simulated.kill_backend()
+        for number, backend in enumerate(simulated.backends):
+            if backend.current is not None and faults.strikes(10.0):
+                simulated.kill_backend(number)
     await simulated.recover()
 
 
@@ -92,7 +99,7 @@ def simulation(faults: Faults, medium: str, batches: Iterable[int]) -> Iterator[
 
     Args:
         faults: What goes wrong.
-        medium: Where the backend stores; a key of MEDIA.
+        medium: Where backends store; a key of MEDIA. Several of them share a medium that can be shared.
         batches: Of each agent, how many it has to capture at first.
     """
     disabled = logging.root.manager.disable
@@ -106,7 +113,11 @@ def simulation(faults: Faults, medium: str, batches: Iterable[int]) -> Iterator[
             stack.enter_context(mock.patch.object(journal, "FileIO", kind))
             for module in (journal, ledger_file, spool):
                 stack.enter_context(mock.patch.object(module, "os", made.system))
-            yield made
+            try:
+                yield made
+            finally:
+                for number in range(len(made.backends)):
+                    made.kill_backend(number)
     finally:
         _end(loop)
         while FaultyFile.opened:
@@ -115,26 +126,30 @@ def simulation(faults: Faults, medium: str, batches: Iterable[int]) -> Iterator[
 
 
 class Simulation:
-    """Agents, a network, a backend and their disks; made by `simulation`."""
+    """Agents, a network, backends and their disks; made by `simulation`."""
 
     def __init__(self, loop: VirtualLoop, faults: Faults, medium: str, folder: Path, batches: Iterable[int]) -> None:
         self.loop = loop
         self.system = FaultyOs(faults)
         self._faults = faults
         self._workload = Workload()
-        self.backend = SimulatedBackend(folder, faults, MEDIA[medium](folder))
+        where, starting = MEDIA[medium](folder, faults, loop), asyncio.Lock()
+        self.backends = [
+            SimulatedBackend(folder / f"backend-{number}", faults, where, starting)
+            for number in range(BACKENDS[medium])
+        ]
         self._agents = [
             SimulatedAgent(
-                folder / f"spool-{number}", faults, self.system, self.backend, self._workload, to_capture=count
+                folder / f"spool-{number}", faults, self.system, self.backends, self._workload, to_capture=count
             )
             for number, count in enumerate(batches)
         ]
-        self._backend_lives: asyncio.Task[None]
+        self._backends_live: list[asyncio.Task[None]]
         self._agents_live: list[asyncio.Task[None]]
 
     def start(self) -> None:
         """Have all of them live."""
-        self._backend_lives = self.loop.create_task(self.backend.live())
+        self._backends_live = [self.loop.create_task(backend.live()) for backend in self.backends]
         self._agents_live = [self.loop.create_task(agent.live()) for agent in self._agents]
 
     def capture(self, number: int, batches: int) -> None:
@@ -145,44 +160,48 @@ class Simulation:
             self._agents_live[number].result()
             self._agents_live[number] = self.loop.create_task(agent.live())
 
-    def kill_backend(self) -> None:
-        """End it as by kill -9, if it is there."""
-        if self.backend.current is not None:
-            self.backend.current.die()
+    def kill_backend(self, number: int = 0) -> None:
+        """End one as by kill -9, if it is there."""
+        if (current := self.backends[number].current) is not None:
+            current.die()
 
     def pass_time(self, seconds: float) -> None:
         """Let things happen. Raises what one of them failed with."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
-        for task in (self._backend_lives, *self._agents_live):
+        for task in (*self._backends_live, *self._agents_live):
             if task.done():
                 task.result()
 
     async def recover(self) -> None:
         """End all faults, and wait until what failed while starting is started again."""
         self._faults.active = self._faults.disk_full = False
-        while self.backend.current is None or self.backend.current.is_dead:  # noqa: ASYNC110 - time is virtual
-            await asyncio.sleep(1.0)
+        for backend in self.backends:
+            while backend.current is None or backend.current.is_dead:  # noqa: ASYNC110 - time is virtual
+                await asyncio.sleep(1.0)
 
     async def settle(self, *others: asyncio.Future[None]) -> History:
         """Let all agents and others come to their end; what happened, checked."""
         everything = asyncio.gather(*self._agents_live, *others)
-        await asyncio.wait({self._backend_lives, everything}, return_when=asyncio.FIRST_COMPLETED)
-        if self._backend_lives.done():
-            self._backend_lives.result()
+        await asyncio.wait({*self._backends_live, everything}, return_when=asyncio.FIRST_COMPLETED)
+        for living in self._backends_live:
+            if living.done():
+                living.result()
         await everything
         # Calls of before may still arrive; those that a dead process had begun to answer never end.
         late = [asyncio.ensure_future(asyncio.sleep(0)), *(call for agent in self._agents for call in agent.calls)]
         await asyncio.wait(late, timeout=300.0)
-        return self._checked(await self.backend.finish())
+        stores = [await backend.finish() for backend in self.backends]
+        return self._checked(stores[0])
 
     def _checked(self, store: Storage) -> History:
         rows = store.metrics(["writes"], [], 0, LAST)
         counted = dict(rows.group_by("entity").agg(pl.col("summation").sum()).iter_rows())
         history, workload = History(), self._workload
+        acknowledged = set[str]().union(*(backend.acknowledged for backend in self.backends))
         for batch, logs in workload.logs.items():
             stored = counted.pop(service_id(workload.services[batch]), 0)
             assert stored in {0, logs}, f"{stored} of {logs} logs of a batch count"
-            assert stored or batch not in self.backend.acknowledged, "a batch was acknowledged and is missing"
+            assert stored or batch not in acknowledged, "a batch was acknowledged and is missing"
             history.stored += stored
         assert not counted, "something counts that nobody has captured"
         for agent in self._agents:
@@ -193,8 +212,8 @@ class Simulation:
             history.delivered += balance.delivered
             history.lost.update(balance.lost)
             history.agent_deaths += agent.deaths
-        history.backend_deaths = self.backend.deaths
-        history.acknowledged = len(self.backend.acknowledged)
+        history.backend_deaths = sum(backend.deaths for backend in self.backends)
+        history.acknowledged = len(acknowledged)
         _check_sums(history)
         return history
 

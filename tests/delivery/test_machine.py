@@ -16,13 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from backend.ingest.batch import LogBatch
 from backend.metrics.pipeline import Pipeline
 from tests.delivery.faults import PlannedFaults
-from tests.delivery.simulation import Simulation, simulation
+from tests.delivery.simulation import BACKENDS, Simulation, simulation
 
 AGENTS = 2
 
 
 class Delivery(RuleBasedStateMachine):
     """What agents capture, what fails when, and how time passes; at the end every promise must be kept."""
+
+    medium = "memory"
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +35,7 @@ class Delivery(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 1 << 16))
     def begin(self, seed: int) -> None:
         self._faults = PlannedFaults(random.Random(seed))
-        self._simulated = self._stack.enter_context(simulation(self._faults, "memory", [0] * AGENTS))
+        self._simulated = self._stack.enter_context(simulation(self._faults, self.medium, [0] * AGENTS))
         self._simulated.start()
 
     @rule(agent=st.integers(0, AGENTS - 1), batches=st.integers(1, 5))
@@ -48,9 +50,9 @@ class Delivery(RuleBasedStateMachine):
     def the_disk_of_agents(self, *, full: bool) -> None:
         self._faults.disk_full = full
 
-    @rule()
-    def kill_the_backend(self) -> None:
-        self._simulated.kill_backend()
+    @rule(number=st.integers(0, 1))
+    def kill_a_backend(self, number: int) -> None:
+        self._simulated.kill_backend(number % BACKENDS[self.medium])
 
     @rule(seconds=st.integers(1, 40))
     def pass_time(self, seconds: int) -> None:
@@ -63,16 +65,23 @@ class Delivery(RuleBasedStateMachine):
             loop.run_until_complete(self._simulated.settle())
 
 
-def test_whatever_happens_every_promise_is_kept() -> None:
+class SharedDelivery(Delivery):
+    """The same with two backends that share a store."""
+
+    medium = "shared"
+
+
+@pytest.mark.parametrize("machine", [Delivery, SharedDelivery])
+def test_whatever_happens_every_promise_is_kept(machine: type[Delivery]) -> None:
     search = settings(max_examples=20, stateful_step_count=20, suppress_health_check=list(HealthCheck))
-    run_state_machine_as_test(Delivery, settings=search)
+    run_state_machine_as_test(machine, settings=search)
 
 
-def goes_wrong_once(passed_over: int) -> bool:
+def goes_wrong_once(passed_over: int, medium: str = "memory") -> bool:
     """Whether so many steps of a short history can be passed over before something goes wrong in it."""
     faults = PlannedFaults(random.Random(1))
     faults.plan(passed_over)
-    with simulation(faults, "memory", [3]) as simulated:
+    with simulation(faults, medium, [3]) as simulated:
         simulated.start()
         simulated.pass_time(60.0)
         simulated.loop.run_until_complete(simulated.recover())
@@ -80,8 +89,9 @@ def goes_wrong_once(passed_over: int) -> bool:
     return faults.have_struck
 
 
-def test_whichever_step_goes_wrong_every_promise_is_kept() -> None:
-    steps = next(number for number in itertools.count() if not goes_wrong_once(number))
+@pytest.mark.parametrize("medium", ["memory", "shared"])
+def test_whichever_step_goes_wrong_every_promise_is_kept(medium: str) -> None:
+    steps = next(number for number in itertools.count() if not goes_wrong_once(number, medium))
     assert steps > 50
 
 
