@@ -22,12 +22,21 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration in YAML; see docs/agent-configuration.md"
     )
-    parser.add_argument("--flush-period", type=duration, metavar="TIME", help="send logs this often (default 5s)")
+    parser.add_argument(
+        "--flush-period",
+        type=duration,
+        metavar="TIME",
+        help="make and send logs this often, such as 500ms (default: 5s)",
+    )
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """Declare where logs go."""
-    parser.add_argument("--backend", metavar="HOST:PORT[,...]", help="where access logs go (default localhost:11800)")
+    parser.add_argument(
+        "--backend",
+        metavar="HOST:PORT[,...]",
+        help="where access logs go; of several the first that answers (default: localhost:11800)",
+    )
 
 
 def add_kernel(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +44,14 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attach",
         choices=("auto", "fentry", "kprobe", "tracepoint"),
-        help="kind of kernel hooks (default auto: the best that this kernel offers)",
+        help="kind of kernel hooks (default: auto, the best that this kernel offers)",
     )
-    parser.add_argument("--ring-bytes", type=int, metavar="BYTES", help="size of the kernel's event ring")
+    parser.add_argument(
+        "--ring-bytes",
+        type=int,
+        metavar="BYTES",
+        help="size of the kernel's ring of events, a power of two (default: 4194304)",
+    )
 
 
 def configuration(arguments: argparse.Namespace) -> Configuration:

@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attach",
         choices=[mode.value for mode in AttachMode],
-        help="plan with this kind of source only (default: the best that the kernel offers)",
+        help="kind of kernel hooks to plan with (default: auto, the best that this kernel offers)",
     )
 
 

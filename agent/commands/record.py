@@ -39,7 +39,9 @@ from agent.pipeline import Pipeline
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("file", type=Path, metavar="FILE", help="where to write the recording; replaced if it exists")
-    parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
+    parser.add_argument(
+        "--for", dest="duration", type=shared.duration, metavar="TIME", help="end after this time, such as 30s or 5m"
+    )
     shared.add_configuration(parser)
     shared.add_kernel(parser)
 

@@ -65,10 +65,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shared.add_configuration(parser)
     shared.add_backend(parser)
     shared.add_kernel(parser)
-    parser.add_argument("--for", dest="duration", type=shared.duration, metavar="TIME", help="end by itself after TIME")
-    parser.add_argument("--live", action="store_true", help="keep a line with the current figures")
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="write the final figures to FILE, as JSON")
-    parser.add_argument("--log-format", choices=("text", "json"), help="form of the messages (default: text)")
+    parser.add_argument(
+        "--for", dest="duration", type=shared.duration, metavar="TIME", help="end after this time, such as 30s or 5m"
+    )
+    parser.add_argument("--live", action="store_true", help="show what is going on in one line, renewed each second")
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="FILE",
+        help="at the end write what was captured, delivered and lost to FILE, as JSON",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        help="messages as lines of text or as a JSON object a line (default: text)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

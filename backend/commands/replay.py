@@ -14,7 +14,9 @@ from protos.recording import RecordingError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, help="a recording of access logs")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a recording of access logs, such as of 'pyrover-agent replay --output'"
+    )
     parser.add_argument("--to", required=True, metavar="HOST:PORT", help="where a backend takes access logs")
     parser.add_argument(
         "--rate",

@@ -40,7 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--http-port", type=int, metavar="PORT", help="the console and its API (default: 12800; 0: any free port)"
     )
-    parser.add_argument("--data", metavar="DIR", help="folder of the store; made if it does not exist")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of the store, made if it does not exist (default: /var/lib/pyrover for root, else"
+        " ~/.local/share/pyrover)",
+    )
     parser.add_argument(
         "--ready-fd",
         type=int,

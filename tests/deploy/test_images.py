@@ -21,7 +21,10 @@ from tests.e2e.programs import ROOT
 IMAGES = DEPLOY / "images"
 PROGRAMS = ("agent", "backend")
 
-needs_images = pytest.mark.skipif(not os.environ.get("PYROVER_TEST_IMAGES"), reason="PYROVER_TEST_IMAGES is not set")
+needs_images = pytest.mark.skipif(
+    not os.environ.get("PYROVER_TEST_IMAGES"),
+    reason="takes minutes: PYROVER_TEST_IMAGES=1 builds the image, as root, with mmdebstrap and a network",
+)
 
 
 def steps(program: str) -> list[tuple[str, str]]:
