@@ -229,7 +229,7 @@ class SimulatedBackend:
         )
         async with self._starting:
             with (
-                mock.patch.object(storing, "ThreadPoolExecutor", incarnation.executor),
+                mock.patch.object(pipeline, "ThreadPoolExecutor", incarnation.executor),
                 mock.patch.object(journal_mode, "ThreadPoolExecutor", incarnation.executor),
             ):
                 # Its executors are made before it waits for anything.
