@@ -150,16 +150,12 @@ def _number_interfaces(
 class _Encoded:
     """Serialised rows, one after the other."""
 
-    __slots__ = ("_data", "_places")
+    __slots__ = ("data", "places")
 
     def __init__(self, data: memoryview, ends: NDArray[np.int64]) -> None:
-        self._data = data
-        self._places = [0, *ends.tolist()]
-
-    def __getitem__(self, rows: tuple[int, int]) -> memoryview:
-        """Those from the first row to the one before the last."""
-        first, last = rows
-        return self._data[self._places[first] : self._places[last]]
+        self.data = data
+        self.places = [0, *ends.tolist()]
+        """Where each row begins, and where the last one ends."""
 
 
 def _messages(
@@ -170,20 +166,30 @@ def _messages(
     head: Callable[[View], bytes],
 ) -> Iterator[_Message]:
     """Messages of every connection; logs that are too many for one go on in further ones."""
+    told, ends = protocol_logs.data, protocol_logs.places
+    logs, places = kernel_logs.data, kernel_logs.places
     for connection in connections:
         prefix = head(views[connection.view])
-        parts: list[tuple[int, int, bytes | memoryview, int]] = [
-            (*rows, protocol_logs[index, index + 1], 1) for index, rows in connection.exchanges
-        ]
         if connection.has_plain:
-            parts.insert(0, (*connection.plain, connection.quality, 0))
-        for part in parts:
-            first, last, suffix, exchanges = part
-            for start in range(first, last, MESSAGE_LOGS) or (first,):
-                end = min(start + MESSAGE_LOGS, last)
-                yield b"".join((prefix, kernel_logs[start, end], suffix)), end - start + exchanges, bool(prefix)
-                # The receiver goes on with the connection it was told last.
-                prefix, suffix, exchanges = b"", b"", 0
+            yield from _parts(prefix, kernel_logs, connection.plain, connection.quality)
+            # The receiver goes on with the connection it was told last.
+            prefix = b""
+        for index, (first, last) in connection.exchanges:
+            end = last if last - first <= MESSAGE_LOGS else first + MESSAGE_LOGS
+            exchange = told[ends[index] : ends[index + 1]]
+            yield b"".join((prefix, logs[places[first] : places[end]], exchange)), end - first + 1, bool(prefix)
+            prefix = b""
+            if end < last:
+                yield from _parts(b"", kernel_logs, (end, last), b"")
+
+
+def _parts(prefix: bytes, kernel_logs: _Encoded, rows: tuple[int, int], suffix: bytes) -> Iterator[_Message]:
+    """Messages with these logs and one suffix."""
+    (first, last), data, places = rows, kernel_logs.data, kernel_logs.places
+    for start in range(first, last, MESSAGE_LOGS) or (first,):
+        end = min(start + MESSAGE_LOGS, last)
+        yield b"".join((prefix, data[places[start] : places[end]], suffix)), end - start, bool(prefix)
+        prefix, suffix = b"", b""
 
 
 def _streams(node: Callable[[], bytes], messages: Iterator[_Message]) -> Iterator[Batch]:

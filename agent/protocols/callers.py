@@ -20,24 +20,30 @@ class Callers:
     """The requests that threads are serving."""
 
     def __init__(self) -> None:
-        # By process and thread; of each its requests by identity, the latest one last.
-        self._serving: OrderedDict[tuple[int, int], dict[int, Exchange]] = OrderedDict()
+        # By process and thread: a request or, where there are several, all by identity, the latest one last.
+        self._serving: OrderedDict[tuple[int, int], Exchange | dict[int, Exchange]] = OrderedDict()
         self.ambiguous = 0
         """Calls of threads that served several requests at that moment."""
 
     def serve(self, process: int, thread: int, exchange: Exchange) -> None:
         """A thread has read the head of a request."""
-        served = self._serving.setdefault((process, thread), {})
+        served = self._serving.setdefault((process, thread), exchange)
+        if served is exchange:
+            if len(self._serving) > SERVING_THREADS:
+                self._serving.popitem(last=False)
+            return
+        if isinstance(served, Exchange):
+            served = self._serving[process, thread] = {id(served): served}
         served[id(exchange)] = exchange
         if len(served) > SERVED_AT_ONCE:
             del served[next(iter(served))]
-        if len(self._serving) > SERVING_THREADS:
-            self._serving.popitem(last=False)
 
     def served(self, process: int, thread: int, exchange: Exchange) -> None:
         """The response to a request that this thread had read is complete."""
         served = self._serving.get((process, thread))
-        if served is not None:
+        if served is exchange:
+            del self._serving[process, thread]
+        elif isinstance(served, dict):
             served.pop(id(exchange), None)
             if not served:
                 del self._serving[process, thread]
@@ -47,6 +53,8 @@ class Callers:
         served = self._serving.get((process, thread))
         if served is None:
             return ""
+        if isinstance(served, Exchange):
+            return served.endpoint
         if len(served) > 1:
             self.ambiguous += 1
             return ""

@@ -6,7 +6,7 @@ from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind, Role
 from agent.protocols.callers import Callers
-from agent.protocols.exchange import Exchange, Flow, Parser
+from agent.protocols.exchange import Exchange, Flow, Parser, Piece
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http2 import Http2Parser
 from agent.protocols.streams import Stream, ThreadPiece
@@ -37,6 +37,7 @@ class Conversation:
         "_writes",
         "is_over",
         "is_shared",
+        "is_waiting",
         "protocol",
         "requests",
         "session",
@@ -73,6 +74,8 @@ class Conversation:
         self.protocol = ConversationProtocol.HTTP2 if is_http2 else ConversationProtocol.HTTP1
         """What it is read as at the moment."""
         self._parser: Parser = _parser(fragment, losses, room)
+        self.is_waiting = False
+        """Whether calls wait for what is missing before them."""
         self.is_over = False
         """Whether no more of its bytes are wanted."""
         self._served: dict[int, tuple[int, Exchange]] = {}
@@ -86,24 +89,29 @@ class Conversation:
         """Whether an exchange has begun and not ended."""
         return self._parser.is_busy
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether calls wait for what is missing before them."""
-        return bool(self._reads.early or self._writes.early)
-
     def take(self, fragment: Fragment, look: int) -> list[Exchange]:
         """The exchanges that end with a fragment. `look` numbers the looks at the ring."""
-        if fragment.thread != self._thread:
+        thread = fragment.thread
+        if thread != self._thread:
             self.is_shared = True
         if fragment.kind == _KIND_OF_READS:
-            return self._feed(self._flow_of_reads, self._reads.add(fragment, look))
-        return self._feed(self._flow_of_writes, self._writes.add(fragment, look))
+            flow, stream = self._flow_of_reads, self._reads
+        else:
+            flow, stream = self._flow_of_writes, self._writes
+        piece = stream.whole(fragment)
+        if piece is not None:
+            return self._read(flow, thread, piece)
+        told = self._feed(flow, stream.add(fragment, look))
+        self.is_waiting = bool(self._reads.early or self._writes.early)
+        return told
 
     def settle(self, look: int) -> list[Exchange]:
         """Give up what is missing before calls that came before `look`; the exchanges that end with that."""
-        return self._feed(self._flow_of_reads, self._reads.settle(look)) + self._feed(
+        told = self._feed(self._flow_of_reads, self._reads.settle(look)) + self._feed(
             self._flow_of_writes, self._writes.settle(look)
         )
+        self.is_waiting = bool(self._reads.early or self._writes.early)
+        return told
 
     def slices(self, now_ns: int) -> list[Exchange]:
         """What is due by now: parts of exchanges that go on for long."""
@@ -122,27 +130,26 @@ class Conversation:
             self._parser.forget()
 
     def _feed(self, flow: Flow, pieces: list[ThreadPiece]) -> list[Exchange]:
-        told: list[Exchange] = []
+        return [exchange for thread, piece in pieces for exchange in self._read(flow, thread, piece)]
+
+    def _read(self, flow: Flow, thread: int, piece: Piece) -> list[Exchange]:
         if self.is_over:
-            return told
-        for thread, piece in pieces:
-            parser = self._parser
-            ended = parser.feed(flow, piece)
-            if ended:
-                told += self._told(ended)
+            return []
+        parser = self._parser
+        told = parser.feed(flow, piece)
+        if told and self._served:
+            self._answered(told)
+        if parser.begun:
             for exchange in parser.begun:
                 self._begun(thread, exchange)
-            if parser.ended is not None:
-                told += self._upgrade()
-                self.is_over = self._parser.ended is not None
-                if self.is_over:
-                    break
-        if self._served:
-            # Some requests are never told, because something of them was lost: they must not be served forever.
-            if not self._parser.is_busy:
-                self._forget_served(0)
-            elif len(self._served) > SERVED:
+            if len(self._served) > SERVED:
                 self._forget_served(SERVED)
+        elif self._served and not parser.is_busy:
+            # Some requests are never told, because something of them was lost: they must not be served forever.
+            self._forget_served(0)
+        if parser.ended is not None:
+            told = told + self._upgrade()
+            self.is_over = self._parser.ended is not None
         return told
 
     def _begun(self, thread: int, exchange: Exchange) -> None:
@@ -162,12 +169,14 @@ class Conversation:
             thread, exchange = self._served.pop(next(iter(self._served)))
             self._callers.served(self.view.process.pid, thread, exchange)
 
+    def _answered(self, exchanges: list[Exchange]) -> None:
+        for exchange in exchanges:
+            served = self._served.pop(id(exchange), None)
+            if served is not None:
+                self._callers.served(self.view.process.pid, *served)
+
     def _told(self, exchanges: list[Exchange]) -> list[Exchange]:
-        if self._served:
-            for exchange in exchanges:
-                served = self._served.pop(id(exchange), None)
-                if served is not None:
-                    self._callers.served(self.view.process.pid, *served)
+        self._answered(exchanges)
         return exchanges
 
     def _upgrade(self) -> list[Exchange]:

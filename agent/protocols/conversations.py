@@ -41,13 +41,14 @@ class Told(Struct, frozen=True, gc=False):
     is_tls: bool
 
 
-def _moment(fragment: Fragment) -> int:
-    """When the first byte was on its way, or there: what answers something never comes before it.
+def _in_order(fragments: Sequence[Fragment]) -> Iterable[Fragment]:
+    """By when the first byte was on its way, or there: what answers something never comes before it.
 
     Fragments arrive as calls leave the kernel. A thread may have read the answer to what another one wrote before that
     one has left.
     """
-    return fragment.start_ns if fragment.kind == _WRITE else fragment.end_ns
+    moments = [one.start_ns if one.kind == _WRITE else one.end_ns for one in fragments]
+    return map(fragments.__getitem__, sorted(range(len(fragments)), key=moments.__getitem__))
 
 
 class Conversations:
@@ -92,7 +93,7 @@ class Conversations:
         orphans, self._orphans = self._orphans, []
         for look, fragment in orphans:
             self._take(fragment, look, told)
-        for fragment in sorted(fragments, key=_moment):
+        for fragment in _in_order(fragments):
             self._take(fragment, self._look, told)
         for key, conversation in list(self._waiting.items()):
             self._collect(conversation, conversation.settle(self._look), told)
@@ -153,13 +154,14 @@ class Conversations:
         if protocol not in _READ:
             return
         key = (view.number, session)
-        conversations = self._conversations
-        if key in conversations:
-            conversations.move_to_end(key)
-            conversation = conversations[key]
-        else:
+        conversation = self._conversations.get(key)
+        if conversation is None:
             conversation = self._open(key, view, fragment)
-        self._collect(conversation, conversation.take(fragment, look), told)
+        else:
+            self._conversations.move_to_end(key)
+        exchanges = conversation.take(fragment, look)
+        if exchanges or conversation.is_over or view.protocol_read is not conversation.protocol:
+            self._collect(conversation, exchanges, told)
         if conversation.is_waiting:
             self._waiting[key] = conversation
 

@@ -41,6 +41,8 @@ class Http1Parser:
         self._responses = ResponseReader(self._calls, joined=joined)
         self.ended: Ended | None = None
         """See Parser."""
+        self.begun = self._calls.begun
+        """See Parser."""
         self._last_flow: Flow | None = None
         self.rest: list[tuple[Flow, Piece]] = []
         """With Ended.UPGRADED what was fed and is HTTP/2 already, each stream in its order."""
@@ -49,11 +51,6 @@ class Http1Parser:
     def is_busy(self) -> bool:
         """See Parser. A part of a request's head counts, a response without a request does not."""
         return self._calls.is_busy or self._requests.has_begun
-
-    @property
-    def begun(self) -> list[Exchange]:
-        """See Parser."""
-        return self._calls.begun
 
     @property
     def upgraded_request(self) -> Exchange | None:
@@ -65,8 +62,8 @@ class Http1Parser:
         if self.ended is not None:
             return []
         calls = self._calls
-        if calls.begun:
-            calls.begun = []
+        if self.begun:
+            self.begun.clear()
         begins_turn = flow is not self._last_flow
         self._last_flow = flow
         requests, responses = self._requests, self._responses
@@ -83,7 +80,7 @@ class Http1Parser:
             self._read_held()
         if calls.ended is not None:
             self._leave()
-        return calls.take_told()
+        return self._take_told() if calls.told else []
 
     def slices(self, now_ns: int) -> list[Exchange]:
         """See Parser."""
@@ -99,11 +96,15 @@ class Http1Parser:
             reader.end()
         self._calls.end()
         self._leave()
-        return self._calls.take_told()
+        return self._take_told()
 
     def forget(self) -> None:
         """Nothing of this connection will be read any more, or told."""
         self._calls.drop()
+
+    def _take_told(self) -> list[Exchange]:
+        told, self._calls.told = self._calls.told, []
+        return told
 
     def _read_held(self) -> None:
         """Read of one stream what waited for the other one, as long as that makes a difference."""

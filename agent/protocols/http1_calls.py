@@ -82,7 +82,7 @@ class Calls:
         self.losses = losses
         self.limits = limits
         self._room = room
-        self._taken = 0  # of its places
+        self._places = limits.waiting_requests
         self.ended: Ended | None = None
         self.upgraded: Exchange | None = None
         self.waiting: deque[Call] = deque()
@@ -101,7 +101,8 @@ class Calls:
         """Whether the next request is the first one since responses came, as far as no byte was missed before it."""
         self.missed_response_ns = 0
         """The same of responses, or of parts of them."""
-        self._told: list[Exchange] = []
+        self.told: list[Exchange] = []
+        """Those that have ended, for who asks to take."""
         self._is_doubtful = joined
         self._known = 0  # of `waiting`, how many are before anything was missed
         self._pipelines = False
@@ -110,16 +111,11 @@ class Calls:
         self._overlaps = False  # it began while others of an earlier turn were not
         self._unproven: list[Exchange] | None = None  # told when their turn has proved itself
         self._last_request_ns = 0
-        self._failures = 0
+        self.failures = 0
+        """Turns that began with no message since one did."""
+        self.is_understood = False
+        """Whether any message ever began where one was looked for."""
         self._failed_calls = 0
-        self._is_understood = False
-
-    def take_told(self) -> list[Exchange]:
-        """The exchanges that ended since this was last asked."""
-        told = self._told
-        if told:
-            self._told = []
-        return told
 
     @property
     def counts_turns(self) -> bool:
@@ -132,8 +128,7 @@ class Calls:
         return self._is_doubtful and self._takes_turns and not self._overlaps
 
     def _begin_turn(self) -> None:
-        """A request has begun that is the first one since responses came."""
-        self.turn_begins = False
+        """A request has begun, the first one since responses came, on a connection that pipelines or may do so."""
         if self._known:
             self._overlaps = True
         if self._is_doubtful:
@@ -158,30 +153,34 @@ class Calls:
     def begin(self, call: Call) -> None:
         """A request has begun."""
         if self.turn_begins:
-            self._begin_turn()
+            self.turn_begins = False
+            if self._is_doubtful or self._has_pipelined or self.waiting or self.answering is not None:
+                self._begin_turn()
         answered_ns = self.last_response_ns
         call.is_ambiguous = answered_ns < self._last_request_ns or answered_ns < self.skipped_ns
         self._last_request_ns = call.first_ns
         self.sending = call
-        self.waiting.append(call)
+        waiting = self.waiting
+        waiting.append(call)
         self.begun.append(call.exchange)
-        if len(self.waiting) > self.limits.waiting_requests + self._taken and not self._take_places():
-            self.waiting.popleft()
+        if len(waiting) > self._places and not self._take_places():
+            waiting.popleft()
             self.losses[Loss.REQUESTS_WAITING] += 1
             self.doubt()
 
     def _take_places(self) -> bool:
         """Whether the shared places have some for more requests to wait."""
-        limits, places = self.limits, self.limits.waiting_requests
-        if self._room is None or self._taken + 2 * places > limits.most_waiting or not self._room.take(places):
+        more = self.limits.waiting_requests
+        if self._room is None or self._places + more > self.limits.most_waiting or not self._room.take(more):
             return False
-        self._taken += places
+        self._places += more
         return True
 
     def _give_places_back(self) -> None:
-        if self._room is not None and self._taken:
-            self._room.give_back(self._taken)
-            self._taken = 0
+        taken = self._places - self.limits.waiting_requests
+        if self._room is not None and taken:
+            self._room.give_back(taken)
+            self._places -= taken
 
     def doubt(self) -> None:
         """The order of a stream is lost: from now on times decide."""
@@ -198,7 +197,7 @@ class Calls:
     def _prove(self) -> None:
         """Tell what waited for its turn to prove itself."""
         if self._unproven is not None:
-            self._told += self._unproven
+            self.told += self._unproven
             self._unproven = None
 
     def _distrust(self) -> None:
@@ -250,7 +249,7 @@ class Calls:
     def answer(self, call: Call, status: int, first_ns: int) -> None:
         """The final response to the first of `waiting` has begun."""
         self.waiting.popleft()
-        if self._taken and not self.waiting:
+        if self._places > self.limits.waiting_requests and not self.waiting:
             self._give_places_back()
         if self._known:
             self._known -= 1
@@ -287,14 +286,14 @@ class Calls:
 
     def understood(self) -> None:
         """A message began where one was looked for."""
-        self._is_understood = True
-        self._failures = 0
+        self.is_understood = True
+        self.failures = 0
 
     def failed(self, *, begins_turn: bool) -> None:
         """A call began with neither a request nor a response where one was looked for."""
-        self._failures += begins_turn
-        self._failed_calls += not self._is_understood
-        if self._failures >= self.limits.failures or self._failed_calls >= self.limits.failed_calls:
+        self.failures += begins_turn
+        self._failed_calls += not self.is_understood
+        if self.failures >= self.limits.failures or self._failed_calls >= self.limits.failed_calls:
             self.give_up()
 
     def give_up(self) -> None:
@@ -369,6 +368,6 @@ class Calls:
         if call.slices:
             call.exchange.slice = call.slices + 1
         if self._unproven is None:
-            self._told.append(call.exchange)
+            self.told.append(call.exchange)
         else:
             self._unproven.append(call.exchange)

@@ -103,8 +103,12 @@ class MessageReader(ABC):
         self._call_ns = piece.call_ns
         if self.held:
             self._hold(piece, begins_call=begins_call)
-        else:
-            self._read(piece, begins_call=begins_call, begins_turn=begins_turn)
+            return
+        at = 0
+        if self._body is None and not self._is_lost and not self._head:
+            at = self._read_small(piece)
+        if at < piece.size:
+            self._read(piece, at, begins_call=begins_call, begins_turn=begins_turn)
 
     def read_held(self, *, as_lost: bool = False) -> None:
         """Read what was held, from the next beginning of a message when it is lost."""
@@ -114,7 +118,7 @@ class MessageReader(ABC):
             if self.held:
                 self._hold(piece, begins_call=begins_call)
             else:
-                self._read(piece, begins_call=begins_call and not as_lost, begins_turn=False)
+                self._read(piece, 0, begins_call=begins_call and not as_lost, begins_turn=False)
             as_lost = False
 
     def lose(self, cause: Loss, piece: Piece) -> None:
@@ -136,9 +140,17 @@ class MessageReader(ABC):
         self._head = bytearray()
         self._body = None
 
-    def _read(self, piece: Piece, *, begins_call: bool, begins_turn: bool) -> None:
+    def _read_small(self, piece: Piece) -> int:
+        """Read the message that a piece begins with, if it is there with its head, as most are; where it ends."""
+        data = piece.data
+        if not data or data[0] in _LINE_ENDS or not self.may_begin(piece.first_ns):
+            return 0
+        end = end_of_head(data, 0)
+        return self._take_head(data[:end], piece, piece, end) if end > 0 else 0
+
+    def _read(self, piece: Piece, at: int, *, begins_call: bool, begins_turn: bool) -> None:
+        """Read a piece from `at` on."""
         data, size, calls = piece.data, piece.size, self.calls
-        at = 0
         while at < size:
             if calls.ended is not None:
                 self._hold_from(piece, at, begins_call=begins_call)

@@ -61,7 +61,8 @@ class RequestReader(MessageReader):
             self.lose(Loss.REQUEST_HEAD_MALFORMED, last)
             calls.failed(begins_turn=True)
             return 0
-        calls.understood()
+        if calls.failures or not calls.is_understood:
+            calls.understood()
         method, path, host, trace, length, self.announces_trailers, expects_continue, upgrade = parsed
         if length == NOT_UNDERSTOOD:
             self.lose(Loss.REQUEST_BODY_NOT_UNDERSTOOD, last)
@@ -122,7 +123,8 @@ class ResponseReader(MessageReader):
             self.lose(Loss.RESPONSE_HEAD_MALFORMED, last)
             calls.failed(begins_turn=True)
             return 0
-        calls.understood()
+        if calls.failures or not calls.is_understood:
+            calls.understood()
         call = calls.match(first.first_ns)
         if call is None:
             self._is_lost = True

@@ -83,13 +83,16 @@ class Stream:
         """Calls that wait for what is missing before them."""
         self._partial: dict[tuple[int, int], list[Fragment]] = {}
 
+    def whole(self, fragment: Fragment) -> Piece | None:
+        """Take a fragment if it is all of a call whose turn has come, as nearly every one is."""
+        start_ns, end_ns, _, _, _, position, size, _, _, _, length, kind, _, _, _, data = fragment
+        if position != self._expected or length != size or not size or self.early or self._partial:
+            return None
+        self._expected = (position + size) % self._modulus
+        return Piece(start_ns if kind == _WRITE else end_ns, end_ns, start_ns, size, data)
+
     def add(self, fragment: Fragment, look: int) -> list[ThreadPiece]:
-        """Take a fragment; the pieces that are next in the stream. `look` numbers the looks at the ring."""
-        start_ns, end_ns, _, _, _, position, size, _, _, thread, length, kind, _, _, _, data = fragment
-        if position == self._expected and length == size and size and not self.early and not self._partial:
-            # Nearly every call: it is captured whole, and its turn has come.
-            self._expected = (position + size) % self._modulus
-            return [(thread, Piece(start_ns if kind == _WRITE else end_ns, end_ns, start_ns, size, data))]
+        """Take any fragment; the pieces that are next in the stream. `look` numbers the looks at the ring."""
         call = self._completed(fragment, look)
         if call is None:
             return []

@@ -68,7 +68,7 @@ def check_kept(parser: Http1Parser) -> None:
     """What is kept of a connection has bounds."""
     calls = parser._calls
     assert len(calls.waiting) <= LIMITS.waiting_requests
-    assert not calls._told
+    assert not calls.told
     for reader in (parser._requests, parser._responses):
         check_reader_kept(reader)
     if parser.ended is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from agent.connections.logs import LOG, Logs
@@ -129,6 +130,16 @@ def claimed_by(logs: Logs, item: Told) -> Iterator[int]:
             yield from sorted(behind, key=lambda row: (starts[row], row))[:1]
 
 
+def drawn_out(item: Told, apart: int) -> Told:
+    """An exchange with more time between everything in it."""
+    times = ("first_ns", "last_ns", "first_call_ns", "last_call_ns")
+    sides = {
+        name: replace(side, **{time: getattr(side, time) * apart for time in times})
+        for name, side in (("request", item.exchange.request), ("response", item.exchange.response))
+    }
+    return replace(item, exchange=replace(item.exchange, **sides))
+
+
 TIMES = st.integers(1, 40)
 TRANSFERS = st.sampled_from([K.READ, K.WRITE])
 SIDES = st.one_of(st.builds(Half), st.builds(lambda at, length: half(at, at + length), TIMES, st.integers(0, 9)))
@@ -137,7 +148,9 @@ SIDES = st.one_of(st.builds(Half), st.builds(lambda at, length: half(at, at + le
 @given(
     rows=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([K.READ, K.WRITE, K.CLOSE]), TIMES), max_size=20),
     exchanges=st.lists(st.builds(told, st.integers(0, 2), SIDES, SIDES, TRANSFERS, is_tls=st.booleans()), max_size=9),
+    apart=st.sampled_from([1, 1 << 30, 1 << 57]),
 )
-def test_claims_are_those_of_a_loop(rows: list[tuple[int, EventKind, int]], exchanges: list[Told]) -> None:
-    logs = logs_of(*rows)
+def test_claims_are_those_of_a_loop(rows: list[tuple[int, EventKind, int]], exchanges: list[Told], apart: int) -> None:
+    logs = logs_of(*((view, kind, start * apart) for view, kind, start in rows))
+    exchanges = [drawn_out(item, apart) for item in exchanges]
     assert claim_logs(logs, exchanges).tolist() == one_by_one(logs, exchanges)
