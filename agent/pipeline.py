@@ -67,7 +67,7 @@ class Pipeline:
         host: Host,
         ledger: Ledger,
         deliver: Callable[[Batch], None],
-        mute: Callable[[int], None] = lambda _socket: None,
+        mute: Callable[[int, int], None] = lambda _socket, _inode: None,
         pods: PodNames | None = None,
         exclude: Callable[[ProcessFacts], bool] = lambda _process: False,
         report: Report = _no_report,
@@ -81,7 +81,7 @@ class Pipeline:
             host: Answers questions about processes and sockets.
             ledger: Where captured logs are booked.
             deliver: Takes each finished batch.
-            mute: Tells the kernel that no more bytes of a socket are wanted.
+            mute: Tells the kernel that no more bytes of a socket, of this inode, are wanted.
             pods: What processes are called, where this host is a node of a cluster.
             exclude: Tells the kernel that no more events of a process are wanted; says whether that is so now.
             report: Is asked at each flush for what the agent tells of itself.

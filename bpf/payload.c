@@ -311,20 +311,30 @@ static __always_inline u32 stream_position(const struct sock *sk, u8 kind)
     return position;
 }
 
+/* Whether user space wants no more of a connection, or of a TLS session; asked until it does not. */
+static __always_inline int is_muted(u64 key, u64 inode)
+{
+    u64 *muted = muted_sockets.lookup(&key);
+    int is_this;
+
+    if (!muted)
+        return 0;
+    is_this = *muted == inode;
+    muted_sockets.delete(&key);
+    return is_this;
+}
+
 /* Ends the conversation of a socket of which user space wants no more; what it is taken for now. At the entry of a call: at its
  * exit the verifier would follow all that comes after this twice. */
 static __always_inline u8 heed_mute(const struct sock *sk)
 {
-    u64 socket = (u64)sk;
     struct watched *watched = watched_of(sk);
 
     if (!watched)
         return CONVERSATION_OTHER;
     if (watched->conversation.protocol && watched->conversation.protocol < CONVERSATION_TLS &&
-        muted_sockets.lookup(&socket)) {
+        is_muted((u64)sk, watched->inode))
         watched->conversation.protocol = CONVERSATION_OTHER;
-        muted_sockets.delete(&socket);
-    }
     return watched->conversation.protocol;
 }
 

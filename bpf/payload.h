@@ -118,8 +118,8 @@ struct capture {
 
 BPF_RINGBUF_OUTPUT(payloads, SIZED_AT_LOAD);
 
-/* struct sock * -> present when user space wants no more of this connection's bytes; for those of a TLS session the sum
- * of that and the session's address in its process. */
-BPF_HASH(muted_sockets, u64, u8, SIZED_AT_LOAD);
+/* struct sock * -> the inode of the connection of which user space wants no more bytes: another one may have that struct sock
+ * by the time that user space says so. For those of a TLS session the sum of that and the session's address in its process. */
+BPF_HASH(muted_sockets, u64, u64, SIZED_AT_LOAD);
 
 #endif

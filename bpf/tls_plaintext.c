@@ -73,15 +73,12 @@ static __always_inline void capture_plaintext(struct capture *capture, const str
 {
     struct conversation *conversation = &session->conversation;
     struct direction *direction = &conversation->directions[call->kind & 1];
-    u64 muted = session->socket.socket + call->session;
-
     capture->position = direction->position;
     direction->position += bytes;
     if (conversation->protocol >= CONVERSATION_TLS)
         return;
-    if (muted_sockets.lookup(&muted)) {
+    if (is_muted(session->socket.socket + call->session, session->socket.inode)) {
         conversation->protocol = CONVERSATION_OTHER;
-        muted_sockets.delete(&muted);
         return;
     }
     describe_tls_call(capture, call, session);

@@ -33,7 +33,7 @@ class EventSource(Protocol):
         """
         ...
 
-    def mute(self, socket: int) -> None:
+    def mute(self, socket: int, inode: int) -> None:
         """Capture no more of the bytes of a connection, as a fragment names it."""
         ...
 

@@ -135,14 +135,16 @@ class KernelSource:
         """
         return self._open(self._payload).take()
 
-    def mute(self, socket: int) -> None:
+    def mute(self, socket: int, inode: int) -> None:
         """Capture no more of the bytes of a connection. Where too many wait to be told so, it goes on.
 
         Args:
-            socket: The kernel's struct sock, as a fragment names it.
+            socket: The kernel's struct sock, as a fragment names it; for a TLS session, plus that.
+            inode: Of the connection, as a fragment names it: the struct sock may be another one's by now.
         """
+        key, value = (number.to_bytes(8, sys.byteorder) for number in (socket, inode))
         with suppress(OSError):
-            bpf_maps.update(self._loaded.maps["muted_sockets"], socket.to_bytes(8, sys.byteorder), _PRESENT)
+            bpf_maps.update(self._loaded.maps["muted_sockets"], key, value)
 
     def wait(self, seconds: float, is_new: IsNew = nobody_is_new) -> bool:
         """Block until events are to be taken or `seconds` have passed. False when the source is closed.

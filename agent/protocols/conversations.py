@@ -54,14 +54,14 @@ def _in_order(fragments: Sequence[Fragment]) -> Iterable[Fragment]:
 class Conversations:
     """Turns fragments of payload into exchanges of connection views."""
 
-    def __init__(self, table: ViewTable, capacity: int, mute: Callable[[int], None]) -> None:
+    def __init__(self, table: ViewTable, capacity: int, mute: Callable[[int, int], None]) -> None:
         """Begin with none.
 
         Args:
             table: The connections.
             capacity: Conversations at most; of more the one that said nothing for longest is given up.
-            mute: Tells the kernel that no more bytes of a socket are wanted; of a TLS session, of the sum of its socket
-                and its own number.
+            mute: Tells the kernel that no more bytes of a socket are wanted, or, of a TLS session, of the sum of its
+                socket and its own number; and the inode, without which it could be a later connection's.
         """
         self._table = table
         self._capacity = capacity
@@ -181,7 +181,7 @@ class Conversations:
             told += [Told(view, exchange, requests, is_tls) for exchange in exchanges]
         view.protocol_read = conversation.protocol
         if conversation.is_over:
-            self._mute((conversation.socket + conversation.session) % (1 << 64))
+            self._mute((conversation.socket + conversation.session) % (1 << 64), view.inode)
 
     def _end(self, view: View, told: list[Told]) -> None:
         for conversation in list(self._of(view)):

@@ -459,7 +459,9 @@ def test_detection_goes_on_for_a_few_calls(watch: Watch, tmp_path: Path) -> None
     assert b"".join(one.data for one in written) == request(100)
 
 
-def test_a_muted_connection_is_captured_no_more(watch: Watch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_muted_connection_is_captured_no_more(watch: Watch, tmp_path: Path, *, is_late: bool) -> None:
+    """But one that has the struct sock of an earlier one is, where that is muted too late."""
     data = request(10, "/a") + request(10, "/b")
     path = tmp_path / "stream"
     path.write_bytes(data)
@@ -476,14 +478,18 @@ def test_a_muted_connection_is_captured_no_more(watch: Watch, tmp_path: Path) ->
         assert child.stdout.readline() == "part\n"
         first = [one for one in watch.source.take_payload() if one.process == child.pid]
         assert {one.kind for one in first} == {EventKind.READ, EventKind.WRITE}
-        for socket in {one.socket for one in first}:
-            watch.source.mute(socket)
+        for one in first:
+            watch.source.mute(one.socket, one.inode - is_late)
         child.stdin.write("on\n")
         child.stdin.flush()
         child.stdout.read()
         child.wait()
     assert len(watch.until_exit(child.pid)) > 4
-    assert [one for one in watch.source.take_payload() if one.process == child.pid] == []
+    rest = [one.data for one in watch.source.take_payload() if one.process == child.pid and one.length]
+    assert rest == ([data[half:]] * 2 if is_late else [])
+    # No mute waits for whoever is next.
+    muted = watch.source.loaded.maps["muted_sockets"]
+    assert [value_of(muted, one.socket) for one in first] == [None] * len(first)
 
 
 def value_of(table: int, key: int) -> bytes | None:

@@ -25,9 +25,10 @@ class Talk:
     def __init__(self, capacity: int = 100) -> None:
         self.world = World()
         self.world.host.processes[100] = facts(100)
-        self.muted: list[int] = []
+        self.muted: list[tuple[int, int]] = []
+        """Socket and inode of each."""
         self.now_ns = 10_000
-        self.conversations = Conversations(self.world.table, capacity, self.muted.append)
+        self.conversations = Conversations(self.world.table, capacity, lambda *one: self.muted.append(one))
 
     def server(self, inode: int = 1) -> View:
         (view,) = self.world.track(event(K.ACCEPT, inode=inode, local=("127.0.0.1", 80))).views.values()
@@ -294,7 +295,7 @@ def test_what_is_no_http_any_more_is_muted() -> None:
     opened = fragment(WRITE, b"HTTP/1.1 200 OK\r\n\r\n", at=2000)
     (told,) = talk.hears(fragment(READ, connect), opened)
     assert (told.exchange.method, told.exchange.status) == ("CONNECT", 200)
-    assert talk.muted == [opened.socket]
+    assert talk.muted == [(opened.socket, opened.inode)]
     assert talk.hears(fragment(READ, REQUEST, position=len(connect), at=3000)) == []
 
 

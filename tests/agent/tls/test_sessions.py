@@ -465,10 +465,10 @@ def test_a_session_is_muted_apart_from_its_socket(tls: TlsWatch, fake: FakeLibra
     session = fake.session(ends[0])
     in_a_thread(lambda: fake.write(session, GET))
     (fragment,) = [one for one in tls.source.take_payload() if one.session == session.address]
-    tls.source.mute(fragment.socket)
+    tls.source.mute(fragment.socket, fragment.inode)
     _, calls = tls.here(lambda: fake.write(session, GET))
     assert len(calls) == 1
-    tls.source.mute(fragment.socket + fragment.session)
+    tls.source.mute(fragment.socket + fragment.session, fragment.inode)
     _, calls = tls.here(lambda: fake.write(session, GET))
     assert calls == []
 
