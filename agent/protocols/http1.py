@@ -9,7 +9,8 @@ usual methods. Losses are counted by the causes of `agent/protocols/http1_losses
 from collections import Counter
 
 from agent.protocols.exchange import REQUESTS, Ended, Exchange, Flow, Piece
-from agent.protocols.http1_calls import Calls, Limits
+from agent.protocols.http1_calls import Calls
+from agent.protocols.http1_limits import Limits
 from agent.protocols.http1_streams import RequestReader, ResponseReader
 from agent.protocols.waiting_room import WaitingRoom
 

@@ -12,67 +12,15 @@ this.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.protocols.exchange import Ended, Exchange
+from agent.protocols.http1_call import Call
+from agent.protocols.http1_limits import Limits
 from agent.protocols.http1_losses import Loss
-from agent.protocols.message_body import Body
 from agent.protocols.slicing import SLICE_NS, take_slice
-from agent.protocols.waiting_room import WaitingRoom
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is kept of a connection, and how long it is tried to understand it."""
-
-    head_bytes: int = 65_536
-    """Of one head."""
-    waiting_requests: int = 1024
-    """Requests without a response that any connection has place for. That many places at a time are taken of those
-    that all connections share."""
-    most_waiting: int = 8_192
-    """Requests without a response at most."""
-    held_bytes: int = 65_536
-    """Of a stream, while what has to be known first is due in the other one."""
-    held_pieces: int = 1_024
-    """The same in pieces. A thread that has written a request may be kept from leaving its call while another one reads
-    the answer: 5 MiB by TLS are 320 calls, of up to three pieces each."""
-    failures: int = 4
-    """Turns of the streams that begin with neither a request nor a response, until the connection is given up."""
-    failed_calls: int = 1024
-    """Calls that begin with neither, until a connection of which nothing was ever understood is given up."""
-
-
-class Call(Struct, eq=False, gc=False):
-    """A request, and what has come of its response."""
-
-    exchange: Exchange
-    first_ns: int
-    """`Piece.first_ns` of the request's first byte."""
-    upgrade: str = ""
-    """The protocols that the request offers to go on with, in lower case."""
-    may_switch: bool = False
-    """Whether what follows the request may be another protocol, depending on the response."""
-    expects_continue: bool = False
-    """The request's body is only sent when an interim response asks for it."""
-    body: Body | None = None
-    """The request's."""
-    is_ambiguous: bool = False
-    """It began while an earlier request seemed to wait for its response."""
-    request_ended: bool = False
-    response_ended: bool = False
-    response_ns: int = 0
-    """`Piece.first_ns` of the first byte of the final response."""
-    slices: int = 0
-    sliced_ns: int = 0
-
-    @property
-    def is_estimated(self) -> bool:
-        """Whether the end of the request may have passed unseen."""
-        return self.body is not None and self.body.is_estimated
+from agent.protocols.waiting_room import Places, WaitingRoom
 
 
 class Calls:
@@ -81,8 +29,7 @@ class Calls:
     def __init__(self, losses: Counter[str], limits: Limits, room: WaitingRoom | None, *, joined: bool) -> None:
         self.losses = losses
         self.limits = limits
-        self._room = room
-        self._places = limits.waiting_requests
+        self._places = Places(room, limits.waiting_requests, limits.most_waiting)
         self.ended: Ended | None = None
         self.upgraded: Exchange | None = None
         self.waiting: deque[Call] = deque()
@@ -163,24 +110,10 @@ class Calls:
         waiting = self.waiting
         waiting.append(call)
         self.begun.append(call.exchange)
-        if len(waiting) > self._places and not self._take_places():
+        if len(waiting) > self._places.count and not self._places.take():
             waiting.popleft()
             self.losses[Loss.REQUESTS_WAITING] += 1
             self.doubt()
-
-    def _take_places(self) -> bool:
-        """Whether the shared places have some for more requests to wait."""
-        more = self.limits.waiting_requests
-        if self._room is None or self._places + more > self.limits.most_waiting or not self._room.take(more):
-            return False
-        self._places += more
-        return True
-
-    def _give_places_back(self) -> None:
-        taken = self._places - self.limits.waiting_requests
-        if self._room is not None and taken:
-            self._room.give_back(taken)
-            self._places -= taken
 
     def doubt(self) -> None:
         """The order of a stream is lost: from now on times decide."""
@@ -249,8 +182,8 @@ class Calls:
     def answer(self, call: Call, status: int, first_ns: int) -> None:
         """The final response to the first of `waiting` has begun."""
         self.waiting.popleft()
-        if self._places > self.limits.waiting_requests and not self.waiting:
-            self._give_places_back()
+        if self._places.are_shared and not self.waiting:
+            self._places.give_back()
         if self._known:
             self._known -= 1
             if not self._known and self.skipped_ns >= call.first_ns:
@@ -321,7 +254,7 @@ class Calls:
     def drop(self) -> None:
         """Forget what is under way."""
         self._distrust()
-        self._give_places_back()
+        self._places.give_back()
         self.waiting.clear()
         self.sending = self.answering = None
 

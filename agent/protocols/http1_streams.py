@@ -1,7 +1,8 @@
 """The two streams of an HTTP/1 connection: what their messages are, and what ends them."""
 
 from agent.protocols.exchange import Ended, Exchange, Half, Piece, Version
-from agent.protocols.http1_calls import Call, Calls
+from agent.protocols.http1_call import Call
+from agent.protocols.http1_calls import Calls
 from agent.protocols.http1_head import (
     NOT_UNDERSTOOD,
     REQUEST_FOUND,

@@ -8,7 +8,7 @@ from collections import Counter
 
 from agent.protocols.exchange import Exchange, Flow
 from agent.protocols.http1 import Http1Parser
-from agent.protocols.http1_calls import Limits
+from agent.protocols.http1_limits import Limits
 from agent.protocols.http1_messages import MessageReader
 from agent.protocols.slicing import SLICE_NS
 from tests.fuzz.mutations import cut, interleaved, mutated, pieces, with_gaps

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from agent.protocols.exchange import Exchange, Flow, Piece
 from agent.protocols.http1 import Http1Parser
-from agent.protocols.http1_calls import Limits
+from agent.protocols.http1_limits import Limits
 from agent.protocols.waiting_room import WaitingRoom
 
 SECOND = 1_000_000_000

@@ -1,7 +1,7 @@
 """What is told, and what is not, of connections of which bytes are missing."""
 
 from agent.protocols.exchange import Ended
-from agent.protocols.http1_calls import Limits
+from agent.protocols.http1_limits import Limits
 from agent.protocols.http1_losses import Loss
 from agent.protocols.waiting_room import WaitingRoom
 from tests.agent.protocols.http1_playing import Play, Told
