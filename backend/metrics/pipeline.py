@@ -12,26 +12,21 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
-from backend.ingest.columns import bytes_of
 from backend.ingest.sink import Overloaded
-from backend.metrics.analysis import Minutes, analyse
-from backend.metrics.exchanges import LongExchanges
+from backend.metrics.analysing import Analyser
 from backend.metrics.journal_mode import WriteAhead, part_of, within
-from backend.metrics.known_flows import KnownFlows
-from backend.metrics.streams import without
-from backend.metrics.telemetry import LabelsCollector, Telemetry
-from backend.metrics.waiting import Waiting
+from backend.metrics.telemetry import Telemetry
+from backend.metrics.waiting import Waiting, WaitingBatches
 from backend.metrics.windows import minute_of
 from backend.oal.apdex import ApdexThresholds
 from backend.oal.compiler import Program
-from backend.oal.labels import Labels
 from backend.oal.loader import Metrics
-from backend.storage.interface import FOREVER, Flush, Retention, Storage, StorageError, StoredElsewhereError
+from backend.storage.interface import FOREVER, Retention, Storage, StorageError, StoredElsewhereError
 
 T = TypeVar("T")
 
@@ -72,7 +67,6 @@ class Pipeline:
 
     Attributes:
         telemetry: its counters.
-        metrics: what it computes.
         wake: set when a batch comes.
         stopping: set when it is to end.
     """
@@ -102,23 +96,23 @@ class Pipeline:
             clock: Unix time in seconds.
         """
         self.telemetry = telemetry or Telemetry()
-        self.metrics = metrics
         self._storage = storage
         self._settings = settings or PipelineSettings()
-        self._resolver = resolver or Resolver()
-        self._long_exchanges = LongExchanges()
-        self._flows = KnownFlows(self._resolver)
-        self._labels = Labels()
-        self.telemetry.registry.register(LabelsCollector(self._labels))
-        self._thresholds = thresholds or ApdexThresholds()
-        self._program = self.compile()
+        self._analyser = Analyser(
+            metrics,
+            retention=self._settings.retention,
+            future=self._settings.future,
+            zeros_are_values=self._settings.zeros_are_values,
+            thresholds=thresholds,
+            resolver=resolver,
+            telemetry=self.telemetry,
+            clock=clock,
+        )
         self._ahead = ahead
         self._clock = clock
         self._writers = f"{uuid.uuid4().hex}-"
         self._flush_number = 0
-        self._waiting: list[Waiting] = []
-        self._held_rows = 0
-        self._held_bytes = 0
+        self._waiting = WaitingBatches(self._settings.maximum_rows, self._settings.maximum_bytes, self.telemetry)
         self._accepting = False
         self.wake = asyncio.Event()
         self.stopping = asyncio.Event()
@@ -126,30 +120,18 @@ class Pipeline:
         self._worker: ThreadPoolExecutor | None = None
         self._maintained = -1
 
-    def compile(self, metrics: Metrics | None = None, thresholds: ApdexThresholds | None = None) -> Program:
-        """A program as `replace` takes it. Blocks and changes nothing.
+    @property
+    def metrics(self) -> Metrics:
+        """What it computes."""
+        return self._analyser.metrics
 
-        Args:
-            metrics: what to compute; None for what is computed now.
-            thresholds: what apdex() takes; None for what it takes now.
-        """
-        return Program(
-            (metrics or self.metrics).definitions,
-            zeros_are_values=self._settings.zeros_are_values,
-            thresholds=thresholds or self._thresholds,
-            labels=self._labels,
-        )
+    def compile(self, metrics: Metrics | None = None, thresholds: ApdexThresholds | None = None) -> Program:
+        """A program as `replace` takes it; as Analyser.compile."""
+        return self._analyser.compile(metrics, thresholds)
 
     def replace(self, program: Program, metrics: Metrics | None = None) -> None:
-        """Compute by another program from the next flush on; one that is being analysed keeps the old to its end.
-
-        Args:
-            program: as `compile` makes it.
-            metrics: what it was made of; None when these are the same as before.
-        """
-        self.metrics = metrics or self.metrics
-        self._thresholds = program.thresholds
-        self._program = program
+        """Compute by another program from the next flush on; as Analyser.replace."""
+        self._analyser.replace(program, metrics)
 
     async def start(self) -> None:
         """Store what is journaled from before, and begin to accept batches.
@@ -197,45 +179,22 @@ class Pipeline:
             StorageError: (from the awaitable) the batch could not be stored.
             AnalysisError: (from the awaitable) the batch cannot be analysed; sending it again does not help.
         """
-        done = asyncio.get_running_loop().create_future()
-        rows, size = len(batch), _size(batch)
         if not self._accepting:
             raise Overloaded("the analysis is not running: send again later")
-        if self._held_rows and (
-            self._held_rows + rows > self._settings.maximum_rows
-            or self._held_bytes + size > self._settings.maximum_bytes
-        ):
-            self.telemetry.refused.inc(rows)
-            raise Overloaded(f"{self._held_rows} logs wait to be stored: send again later")
-        if not rows:
-            done.set_result(None)
-            return done
-        self.telemetry.rows.inc(rows)
-        self._hold(rows, size)
-        self._waiting.append(Waiting(batch, size, done))
+        done = self._waiting.add(batch)
         self.wake.set()
         return done
 
-    def _hold(self, rows: int, size: int) -> None:
-        self._held_rows += rows
-        self._held_bytes += size
-        self.telemetry.held.set(self._held_rows)
-
     def take(self, rows: float = math.inf, size: float = math.inf) -> list[Waiting]:
         """What has come, up to the batch with which it is so many logs or bytes; it is the caller's from now on."""
-        number = 0
-        while number < len(self._waiting) and rows > 0 and size > 0:
-            rows -= len(self._waiting[number].batch)
-            size -= self._waiting[number].bytes
-            number += 1
-        taken, self._waiting = self._waiting[:number], self._waiting[number:]
+        taken = self._waiting.take(rows, size)
         if self._waiting:
             self.wake.set()
         return taken
 
     def put_back(self, taken: Sequence[Waiting]) -> None:
         """Undo `take`."""
-        self._waiting = [*taken, *self._waiting]
+        self._waiting.put_back(taken)
 
     async def _run(self) -> None:
         while self._accepting or self._waiting:
@@ -299,17 +258,13 @@ class Pipeline:
 
     def release(self, taken: Sequence[Waiting]) -> None:
         """Settle these, and hold them no longer."""
-        for waiting in taken:
-            waiting.is_settled = True
-            if waiting.is_held:
-                waiting.is_held = False
-                self._hold(-len(waiting.batch), -waiting.bytes)
+        self._waiting.release(taken)
 
     async def _store(self, batches: Sequence[LogBatch], writer: str) -> None:
         unstored = await self._until_done(lambda: self._unstored(batches, writer))
         if not unstored:
             return
-        flush = await self._in_worker(lambda: self._analyse(unstored, writer))
+        flush = await self._in_worker(lambda: self._analyser.analyse(unstored, writer))
         await self._until_done(lambda: self._storage.write(flush))
 
     def _unstored(self, batches: Sequence[LogBatch], writer: str) -> list[LogBatch]:
@@ -336,31 +291,6 @@ class Pipeline:
                 delay *= 2
         return await self._in_worker(work)
 
-    def _analyse(self, batches: Sequence[LogBatch], writer: str) -> Flush:
-        now = minute_of(self._clock())
-        retention, future = self._settings.retention, self._settings.future
-        minutes = Minutes(
-            None if retention is None else now - retention.minutes,
-            None if future is None else now + future,
-        )
-        forgotten = self._flows.forgotten
-        analysed = analyse(
-            batches,
-            self._resolver,
-            self._program,
-            writer,
-            minutes,
-            long_exchanges=self._long_exchanges,
-            flows=self._flows,
-        )
-        self.telemetry.forgotten.inc(self._flows.forgotten - forgotten)
-        self.telemetry.abandoned.inc(analysed.abandoned)
-        self.telemetry.untimed.inc(analysed.untimed)
-        for cause, number in analysed.dropped.items():
-            self.telemetry.dropped.labels(cause).inc(number)
-        flush = without(analysed.flush, self.metrics.disabled)
-        return replace(flush, batches=[batch.identifier for batch in batches if batch.identifier])
-
     async def maintain(self) -> None:
         """Tidy up the store if it is time."""
         now = minute_of(self._clock())
@@ -377,8 +307,3 @@ class Pipeline:
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-
-def _size(batch: LogBatch) -> int:
-    own = batch.connection.nbytes + batch.kind.nbytes + batch.minute.nbytes + batch.duration_ns.nbytes
-    return bytes_of(batch.columns) + own

@@ -170,6 +170,7 @@ class DuckdbStorage(RowReading[RowTables]):
         """Merge the rows of closed minutes, hours and days, and forget what is too old, an hour at a time."""
         is_due = self._forgotten is None or now_minute >= self._forgotten + _FORGET_EVERY
         with self._write_lock:
+            is_as_remembered = False
             try:
                 with self._transaction() as cursor:
                     rolled = merge(cursor, closed_minute, self._names)
@@ -177,8 +178,12 @@ class DuckdbStorage(RowReading[RowTables]):
                         cursor.execute(statement, {"before": closed_minute - _REMEMBERED})
                     if is_due:
                         forget(cursor, now_minute, retention, rolled)
+                is_as_remembered = not is_due
             finally:
-                self._forget()
+                if is_as_remembered:
+                    self._names.keep()
+                else:
+                    self._forget()
                 if is_due:
                     # Nobody writes until this is done.
                     self._read_names.forget()

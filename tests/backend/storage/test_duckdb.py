@@ -2,14 +2,16 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 
+from backend.storage import duckdb_names
 from backend.storage.duckdb import DuckdbStorage
-from backend.storage.duckdb_statements import SCHEMA_VERSION
+from backend.storage.duckdb_statements import SCHEMA_VERSION, Statement
 from backend.storage.interface import FOREVER, Flush, MetricSchema, Precision, Retention, StorageError
 
 LAST = 2**31 - 1
@@ -140,6 +142,47 @@ def test_writers_and_names_are_forgotten_in_time(tmp_path: Path) -> None:
     assert rows_of(storage, "names") == 7
     storage.maintain(1500, 5000, KEPT)
     assert rows_of(storage, "names") == rows_of(storage, "metrics_minutes") == 0
+    storage.close()
+
+
+def test_what_is_remembered_of_names_holds_until_names_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[int] = []
+    find_names = duckdb_names.find_names
+
+    def find(cursor: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> dict[str, int]:
+        looked_up.append(len(texts))
+        return find_names(cursor, texts)
+
+    monkeypatch.setattr(duckdb_names, "find_names", find)
+    storage = DuckdbStorage(tmp_path / "file.duckdb")
+    storage.maintain(100, 100, FOREVER)  # the first one forgets
+    for minute, is_forgetting in ((101, False), (102, False), (160, True), (161, False)):
+        looked_up.clear()
+        storage.write(flush(f"writer {minute}", rows=5, minute=minute))
+        # 5 entities, a metric and the empty label.
+        assert sum(looked_up) == (0 if minute in {102, 160} else 7), minute
+        storage.maintain(minute, minute, FOREVER)
+        assert (len(storage._names) == 0) is is_forgetting
+    assert len(storage.metrics(["a"], [], 0, LAST)) == 4 * 5
+    storage.close()
+
+
+def test_nothing_is_remembered_of_names_when_closing_minutes_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = DuckdbStorage(tmp_path / "file.duckdb")
+    storage.maintain(100, 100, FOREVER)
+    storage.write(flush("writer", rows=5, minute=100))
+    assert len(storage._names) == 7
+    with monkeypatch.context() as patched:
+        patched.setattr(Statement, "FORGET_WRITERS", "SELECT no_such_column")
+        with pytest.raises(StorageError, match="no_such_column"):
+            storage.maintain(101, 101, FOREVER)
+    assert len(storage._names) == 0
+    storage.write(flush("another", rows=5, minute=100))
+    assert storage.metrics(["a"], [], 0, LAST)["count"].sum() == 2 * 5
     storage.close()
 
 
