@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.export.encoder import Block, Column, MessageEncoder, encode_varint, packed
 from agent.export.exchange_rows import NO_GRPC_STATUS, Exchanges, Texts
-from agent.protocols.exchange import TraceContext
+from agent.protocols.exchange import TraceContext, TraceProvider
 from protos.ebpf import accesslog_pb2 as wire
 
 _Value = TypeVar("_Value")
@@ -34,6 +34,8 @@ _OF_RESPONSE: Final = {
     "http.response.sizeOfBodyBytes": "body_bytes",
 }
 """Wire path: name in EXCHANGE, in HALF."""
+_ONE_BYTE: Final = 0x7F
+"""The largest number whose varint has one byte."""
 _TIMES: Final = ("http.startTime.offset.offset", "http.endTime.offset.offset")
 _PATH, _HOST, _METHOD_NAME = "http.request.path", "http.request.host", "http.request.methodName"
 _CALLER, _TRACE, _GRPC_STATUS = "http.callerEndpoint", "http.request.trace", "http.response.grpcStatus"
@@ -57,7 +59,13 @@ def _tag_of(path: str) -> bytes:
     return encode_varint(message.fields_by_name[name].number << 3 | 2)  # length-delimited
 
 
-_TAGS: Final = {path: _tag_of(path) for path in _TEXTS}
+_TAGS: Final = {path: _tag_of(path) for path in (*_TEXTS, _TRACE)}
+_TRACE_ID, _SEGMENT_ID, _SPAN_ID = (_tag_of(f"{_TRACE}.{name}") for name in ("traceId", "traceSegmentId", "spanId"))
+_PROVIDERS: Final = tuple(
+    wire.AccessLogTraceInfo(provider=provider.value).SerializeToString()  # type: ignore[arg-type] # the enum's values
+    for provider in sorted(TraceProvider)
+)
+"""By number."""
 
 
 def encode_protocol_logs(exchanges: Exchanges, texts: Texts) -> tuple[memoryview, NDArray[np.int64]]:
@@ -125,17 +133,16 @@ def _spread(block: Block, rows: NDArray[np.intp]) -> Block:
 
 
 def _text(tag: bytes, value: str) -> bytes:
-    encoded = value.encode()
-    return tag + encode_varint(len(encoded)) + encoded
+    return _sized(tag, value.encode()) if value else b""
+
+
+def _sized(tag: bytes, encoded: bytes) -> bytes:
+    size = len(encoded)
+    return b"%b%c%b" % (tag, size, encoded) if size <= _ONE_BYTE else tag + encode_varint(size) + encoded
 
 
 def _trace(trace: TraceContext | None) -> bytes:
     if trace is None:
         return b""
-    traced = wire.AccessLogTraceInfo(
-        provider=trace.provider.value,  # type: ignore[arg-type] # the enum's values
-        traceId=trace.trace_id,
-        traceSegmentId=trace.segment_id,
-        spanId=trace.span_id,
-    )
-    return wire.AccessLogHTTPProtocolRequest(trace=traced).SerializeToString()
+    ids = _text(_TRACE_ID, trace.trace_id) + _text(_SEGMENT_ID, trace.segment_id) + _text(_SPAN_ID, trace.span_id)
+    return _sized(_TAGS[_TRACE], _PROVIDERS[trace.provider] + ids)
