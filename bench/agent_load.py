@@ -1,14 +1,15 @@
 """What an event costs the agent from the ring to the wire, and when it begins to lose events.
 
-    sudo .venv/bin/python -m bench.agent_load [--seconds 10] [--load small] [--without-http] [--rates 2000,200000]
+    sudo .venv/bin/python -m bench.agent_load [--seconds 10] [--load small] [--without-http] [--rates 0,2000]
 
 The whole agent runs against a real kernel and a real backend on this machine, under writes and reads at an offered
 rate: of one byte over UDP, of 16,384 bytes over TCP, or of HTTP/1. Without HTTP neither bytes nor stages are captured,
-only system calls. CPU is that of the agent's process (user and system) by its own account in /proc, for each event that
-it took meanwhile, of whatever process; what the programs cost inside the observed system calls is measured by
-bench/kernel_cost.py. The load begins when the agent has come to rest, as it looks at every program of the machine
-first (bench/agent_size.py and bench/tls_cost.py measure that). Every process of the machine is watched, so nothing else
-should run meanwhile. Load, agent and backend share the processors.
+only system calls. At a rate of 0 there is no load: what an agent costs where nothing happens. CPU is that of the
+agent's threads (user and system), for each second, and for each event that it took meanwhile, of whatever process; what
+the programs cost inside the observed system calls is measured by bench/kernel_cost.py. The load begins when the agent
+has come to rest, as it looks at every program of the machine first (bench/agent_size.py and bench/tls_cost.py measure
+that). Every process of the machine is watched, so nothing else should run meanwhile. Load, agent and backend share the
+processors.
 """
 
 import argparse
@@ -27,13 +28,14 @@ import psutil
 
 from bench.nginx_overhead import WITHOUT_HTTP
 from bench.report import Report
+from bench.threads import Activity
 from tests.e2e.programs import PATIENCE, PROGRAMS, Backend, backend, program, read_line
 
 REST = 0.03
 """Of a core: an agent that takes less has come to rest."""
 REST_SECONDS = 20.0
 """How long that is waited for: on a machine where others work there is no rest."""
-RATES = "2000,10000,50000,100000,200000"
+RATES = "0,2000,10000,50000,100000,200000"
 LOAD = """
 import socket, sys, time
 load, rate, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -74,17 +76,25 @@ class Row:
     offered: int
     events: int
     seconds: float
-    cpu_seconds: float
+    """Of the load."""
+    measured_seconds: float
+    """With the last flush."""
+    activity: Activity
     lost: dict[str, int]
     resident_bytes: int
 
     def figures(self) -> dict[str, float]:
         """As columns of the table."""
-        microseconds = self.cpu_seconds / self.events * 1e6
+        microseconds = self.activity.running_ns / 1000
+        of_events = {
+            "CPU us/event": microseconds / max(self.events, 1),
+            "events/s/core": self.events * 1e6 / microseconds,
+        }
         return {
             "taken/s": self.events / self.seconds,
-            "CPU us/event": microseconds,
-            "events/s/core": 1e6 / microseconds,
+            **(of_events if self.offered else {}),
+            "CPU ms/s": microseconds / 1000 / self.measured_seconds,
+            "wake-ups/s": self.activity.waits / self.measured_seconds,
             "MB": self.resident_bytes / 1e6,
         }
 
@@ -121,18 +131,21 @@ def measure(store: Backend, load: str, rate: int, seconds: float, settings: Mapp
             read_line(agent.stderr.fileno(), "the agent")
             watched = psutil.Process(agent.pid)
             await_rest(watched)
-            events, before, began = taken(address), watched.cpu_times(), time.monotonic()
-            subprocess.run([sys.executable, "-c", LOAD, load, str(rate), str(seconds)], check=True)
+            events, before, began = taken(address), Activity.of(agent.pid), time.monotonic()
+            if rate:
+                subprocess.run([sys.executable, "-c", LOAD, load, str(rate), str(seconds)], check=True)
+            else:
+                time.sleep(seconds)
             passed = time.monotonic() - began
             time.sleep(2)  # the last flush
-            after, resident = watched.cpu_times(), watched.memory_info().rss
+            activity, resident = Activity.of(agent.pid) - before, watched.memory_info().rss
+            measured = time.monotonic() - began
             events = taken(address) - events
             agent.terminate()
             agent.wait(60)
         figures = json.loads(report.read_text())
-    cpu = after.user + after.system - before.user - before.system
     lost = {cause: count for cause, count in figures["losses"].items() if count}
-    return Row(rate, events, passed, cpu, lost, resident)
+    return Row(rate, events, passed, measured, activity, lost, resident)
 
 
 def main() -> int:
@@ -141,7 +154,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="length of each load (default: %(default)s)")
     parser.add_argument("--load", choices=LOADS, default="small", help="(default: %(default)s)")
     parser.add_argument("--without-http", action="store_true", help="system calls alone")
-    parser.add_argument("--rates", default=RATES, help="events a second (default: %(default)s)")
+    parser.add_argument("--rates", default=RATES, help="events a second; 0: none (default: %(default)s)")
     options = parser.parse_args()
     load = f"{LOADS[options.load]}{', without HTTP' if options.without_http else ''}"
     report = Report("agent_load", f"{load}, {options.seconds:g} s a rate, once at rest")
@@ -150,7 +163,7 @@ def main() -> int:
             print(f"{rate:,} events/s offered", file=sys.stderr, flush=True)
             row = measure(store, options.load, rate, options.seconds, WITHOUT_HTTP if options.without_http else {})
             lost = ", ".join(f"{cause} {count:,}" for cause, count in row.lost.items()) or "nothing"
-            report.row(f"{rate:,}/s offered", row.figures(), f"lost: {lost}")
+            report.row(f"{rate:,}/s offered" if rate else "at rest", row.figures(), f"lost: {lost}")
     print(report.finish())
     return 0
 
