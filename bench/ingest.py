@@ -16,7 +16,8 @@ CPU is user plus system time of the server's process, memory its resident set an
 
 With --stages there is no server: flushes of 40,000 messages are decoded in blocks as the server reads them, analysed
 and written within this process, on one core. It says the processor time of each stage for a message, which on a busy
-machine says more than what a server can take there.
+machine says more than what a server can take there, and by how much the resident set has grown within each stage, from
+the first flush to the last: what is remembered of instances, and what the allocator keeps.
 """
 
 import argparse
@@ -64,7 +65,7 @@ KINDS = {1: ("write",), 2: ("write", "read"), 5: ("connect", "write", "read", "c
 """Kernel logs of a message, by the number of its logs; the fifth is an HTTP exchange."""
 STREAM_MESSAGES = 20_000
 FLUSH_MESSAGES, FLUSHES, FIRST_FLUSHES = 40_000, 8, 3
-"""With --stages: messages of a flush, flushes that are measured, and those before them, which fill caches."""
+"""With --stages: messages of a flush, flushes that are measured, and at least those before them, which fill caches."""
 
 
 def message(number: int, logs: int, boot_seconds: int | None) -> bytes:
@@ -215,14 +216,21 @@ def measure(logs: int, entities: int, seconds: float, environment: dict[str, str
     )
 
 
+def resident() -> float:
+    """Megabytes that this process has resident."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
 def stages(logs: int, entities: int) -> str:
-    """Microseconds of the processor that a message takes, by stage: medians of flushes."""
+    """Microseconds of the processor that a message takes, by stage, medians of flushes; and megabytes that it adds."""
     used: dict[str, list[float]] = {"decode": [], "analyse": [], "write": []}
+    grown = dict.fromkeys(used, 0.0)
 
     def timed(stage: str, work: Callable[[], T]) -> T:
-        began = time.process_time()
+        before, began = resident(), time.process_time()
         made = work()
         used[stage].append((time.process_time() - began) / FLUSH_MESSAGES * 1e6)
+        grown[stage] += resident() - before
         return made
 
     stream = LogStream(Interner())
@@ -240,7 +248,8 @@ def stages(logs: int, entities: int) -> str:
         return batches
 
     with tempfile.TemporaryDirectory() as folder, closing(DuckdbStorage(Path(folder) / "store.duckdb")) as storage:
-        for number in range(FIRST_FLUSHES + FLUSHES):
+        first = max(FIRST_FLUSHES, 1 + entities // FLUSH_MESSAGES)
+        for number in range(first + FLUSHES):
             sizes = [block] * (FLUSH_MESSAGES // block) + [FLUSH_MESSAGES % block]
             blocks = [Frames.of(list(itertools.islice(following, size))) for size in sizes]
             batches = timed("decode", functools.partial(decode, blocks))
@@ -248,8 +257,9 @@ def stages(logs: int, entities: int) -> str:
                 "analyse", functools.partial(analyse, batches, resolver, program, f"{number}", flows=flows)
             )
             timed("write", functools.partial(storage.write, analysed.flush))
-    medians = [statistics.median(of_stage[FIRST_FLUSHES:]) for of_stage in used.values()]
-    return f"| {logs} | {entities:,} | {' | '.join(f'{each:.2f} us' for each in (*medians, sum(medians)))} |"
+    medians = [statistics.median(of_stage[first:]) for of_stage in used.values()]
+    took = " | ".join(f"{each:.2f} us" for each in (*medians, sum(medians)))
+    return f"| {logs} | {entities:,} | {took} | {', '.join(f'{each:.0f}' for each in grown.values())} MB |"
 
 
 def main() -> None:
@@ -263,7 +273,8 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {SENDER_CORE})
     if options.stages:
-        print("| logs | instances | decode | analyse | write | together |\n|---|---|---|---|---|---|")
+        print("| logs | instances | decode | analyse | write | together | memory: decode, analyse, write |")
+        print("|---|---|---|---|---|---|---|")
         for logs, entities in itertools.product(options.logs, options.entities):
             print(stages(logs, entities), flush=True)
         return
