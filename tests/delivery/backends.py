@@ -28,6 +28,8 @@ from tests.delivery.virtual_loop import InlineExecutor
 
 METRICS = load_texts({"x": "writes = from(K8SService.*).cpm();"})
 JOURNAL_BYTES = 200_000
+STEPPED = 0.3
+"""Part of what a store is asked for that other things can happen in the middle of."""
 
 
 class Medium(Protocol):
@@ -124,7 +126,8 @@ class Incarnation:
             self.died.set_result(None)
 
     def _work(self, future: asyncio.Future[Any], work: Callable[[], Any]) -> None:
-        if self._is_stepped and not self.is_dead:
+        # Threads that take turns are slow: what is as well done at once is.
+        if self._is_stepped and not self.is_dead and self._faults.chance.random() < STEPPED:
             self._works.append(SteppedWork(work))
             self._go_on(future, self._works[-1])
         else:

@@ -63,8 +63,10 @@ class SteppedWork:
             raise self._end
 
 
-def pause() -> None:
-    """Stop the work that calls this, until it is told to go on. Does nothing outside of one."""
+def pause() -> bool:
+    """Stop the work that calls this, until it is told to go on; False outside of one, where nothing can happen."""
     work: SteppedWork | None = getattr(_current, "work", None)
-    if work is not None:
-        work._stop()
+    if work is None:
+        return False
+    work._stop()
+    return True
