@@ -22,8 +22,8 @@ NEW_NS: Final = 10_000_000
 """How far two looks for the sake of new processes are apart at least, and two wake-ups for the sake of new tasks."""
 
 HURRY_SHARE: Final = 1 / 8
-"""A ring of which so much is taken is looked at at once. The rest of the default ring holds 15,000 events: what 350,000 a
-second leave in the 44 ms until the reader has a processor."""
+"""A ring of which so much is taken is looked at at once. The rest of the default ring has room for 15,000 events: for
+350,000 a second during the 44 ms until the reader gets a processor."""
 
 NAMED_KINDS: Final = kind_table(
     (EventKind.CONNECT, EventKind.ACCEPT, EventKind.READ, EventKind.WRITE, EventKind.LISTEN)
