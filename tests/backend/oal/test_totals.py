@@ -8,7 +8,7 @@ from backend.oal.totals import Chosen, Groups, Merge, Totals
 
 WHOLE = st.integers(-(2**53), 2**53)
 FLAGS = st.booleans() | st.none()
-ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2), WHOLE, WHOLE | st.none(), FLAGS, FLAGS))
+ROWS = st.lists(st.tuples(st.integers(-1, 3), st.integers(-2, 2), WHOLE, WHOLE | st.none(), FLAGS, FLAGS))
 SCHEMA = {
     **dict.fromkeys(["number", "minute"], pl.Int32),
     **dict.fromkeys(["whole", "sparse"], pl.Int64),
@@ -28,12 +28,18 @@ def test_totals_are_those_of_polars(rows: list[tuple[int | bool | None, ...]], l
         totals.name(("least",), pl.col("sparse"), Merge.LEAST): pl.col("sparse").min(),
         totals.name(("greatest",), pl.col("sparse"), Merge.GREATEST): pl.col("sparse").max(),
         totals.name(("chosen",), Chosen("whole")): pl.col("whole").sum(),
+        totals.name(("counted",), Chosen(None)): pl.len(),
+        totals.name(("counted flags",), Chosen(None, ("flag",))): pl.col("flag").sum(),
+        totals.name(("sparse numbers",), Chosen("sparse", ("other",))): pl.col("sparse").filter("other").sum(),
         totals.name(("flagged",), Chosen("whole", ("flag",))): pl.col("whole").filter("flag").sum(),
         totals.name(("both",), Chosen("whole", ("flag", "other"))): pl.col("whole").filter("flag", "other").sum(),
         totals.name(("nothing",), pl.lit(0, pl.Int64)): pl.lit(0),
     }
-    expected = frame.group_by("number", "minute").agg(
-        merged.cast(pl.Int64).alias(name) for name, merged in asked.items()
+    # A number below 0 is that of no group.
+    expected = (
+        frame.filter(pl.col("number") >= 0)
+        .group_by("number", "minute")
+        .agg(merged.cast(pl.Int64).alias(name) for name, merged in asked.items())
     )
     groups = Groups(frame["number"].to_numpy(), frame["minute"].to_numpy(), limit)
     found = pl.DataFrame(totals.by_group(frame.to_dict(), groups, "number"))
