@@ -16,8 +16,7 @@ CPU is user plus system time of the server's process, memory its resident set an
 
 With --stages there is no server: flushes of 40,000 messages are decoded in blocks as the server reads them, analysed
 and written within this process, on one core. It says the processor time of each stage for a message, which on a busy
-machine says more than what a server can take there, and by how much the resident set has grown within each stage, from
-the first flush to the last: what is remembered of instances, and what the allocator keeps.
+machine says more than what a server can take there, and the resident set before the first flush and after the last.
 """
 
 import argparse
@@ -222,15 +221,13 @@ def resident() -> float:
 
 
 def stages(logs: int, entities: int) -> str:
-    """Microseconds of the processor that a message takes, by stage, medians of flushes; and megabytes that it adds."""
+    """Microseconds of the processor that a message takes, by stage, medians of flushes; and megabytes resident."""
     used: dict[str, list[float]] = {"decode": [], "analyse": [], "write": []}
-    grown = dict.fromkeys(used, 0.0)
 
     def timed(stage: str, work: Callable[[], T]) -> T:
-        before, began = resident(), time.process_time()
+        began = time.process_time()
         made = work()
         used[stage].append((time.process_time() - began) / FLUSH_MESSAGES * 1e6)
-        grown[stage] += resident() - before
         return made
 
     stream = LogStream(Interner())
@@ -248,7 +245,7 @@ def stages(logs: int, entities: int) -> str:
         return batches
 
     with tempfile.TemporaryDirectory() as folder, closing(DuckdbStorage(Path(folder) / "store.duckdb")) as storage:
-        first = max(FIRST_FLUSHES, 1 + entities // FLUSH_MESSAGES)
+        before, first = resident(), max(FIRST_FLUSHES, 1 + entities // FLUSH_MESSAGES)
         for number in range(first + FLUSHES):
             sizes = [block] * (FLUSH_MESSAGES // block) + [FLUSH_MESSAGES % block]
             blocks = [Frames.of(list(itertools.islice(following, size))) for size in sizes]
@@ -259,7 +256,7 @@ def stages(logs: int, entities: int) -> str:
             timed("write", functools.partial(storage.write, analysed.flush))
     medians = [statistics.median(of_stage[first:]) for of_stage in used.values()]
     took = " | ".join(f"{each:.2f} us" for each in (*medians, sum(medians)))
-    return f"| {logs} | {entities:,} | {took} | {', '.join(f'{each:.0f}' for each in grown.values())} MB |"
+    return f"| {logs} | {entities:,} | {took} | {before:.0f}, {resident():.0f} MB |"
 
 
 def main() -> None:
@@ -273,7 +270,7 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {SENDER_CORE})
     if options.stages:
-        print("| logs | instances | decode | analyse | write | together | memory: decode, analyse, write |")
+        print("| logs | instances | decode | analyse | write | together | memory: start, end |")
         print("|---|---|---|---|---|---|---|")
         for logs, entities in itertools.product(options.logs, options.entities):
             print(stages(logs, entities), flush=True)
