@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -12,9 +13,10 @@ from urllib.parse import urlsplit
 
 from tests.e2e.http.account import Expected, read_account
 from tests.e2e.http.calls import Call, as_json
+from tests.e2e.http.downloads import boring_curl
 from tests.e2e.http.server import HERE, Server, node_command, python_command
 from tests.e2e.http.tools import tool
-from tests.e2e.programs import PATIENCE, program, read_line
+from tests.e2e.programs import PATIENCE, ROOT, program, read_line
 from tests.e2e.waiting import where_they_wait
 
 Client = Callable[[Server, Sequence[Call]], list[Expected]]
@@ -41,6 +43,12 @@ def own(command: Sequence[str | Path]) -> Client:
 def python_client(module: str, *arguments: str) -> Client:
     """A module of clients/."""
     return own(python_command(f"clients.{module}", *arguments))
+
+
+def boring_client(kind: str) -> Client:
+    """clients/boring_client.py, which finds libcurl with BoringSSL in a folder of downloads."""
+    where = f"PYTHONPATH={os.pathsep.join((str(ROOT), str(boring_curl())))}"
+    return own(["env", where, *python_command("clients.boring_client", kind)])
 
 
 def node_client(version: int) -> Client:

@@ -19,6 +19,7 @@ from tests.e2e.http.tools import tool
 from tests.e2e.programs import PATIENCE, finish, program
 
 WORKERS = 2
+SWITCHED = 101
 INTERIM_BYTES = len(b"HTTP/1.1 100 Continue\r\n\r\n")
 TEXT = "".join(f"line {number} of a text that compresses\n" for number in range(1000))
 
@@ -93,6 +94,12 @@ SERVER = r"""
       proxy_pass http://application/;
     }}
     location {service} {{ grpc_pass grpc://application; }}
+    location /socket/ {{
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection upgrade;
+      proxy_pass http://application;
+    }}
   }}
 """
 LISTENERS = {
@@ -173,15 +180,15 @@ def _exchange(said: dict[str, Any]) -> Expected:
     request_body = None if said["coding"] or version == 2 else 0
     if said["content_length"]:
         request_body = int(said["content_length"])
-    response_body = said["body_sent"]
+    response_body = 0 if said["status"] == SWITCHED else said["body_sent"]  # what follows that is no body
     if said["expect"]:
         response_body -= INTERIM_BYTES  # nginx takes all for the body that is not the final response's head
     response_headers = said["sent"] - response_body
     request_headers = None if request_body is None else said["request_length"] - request_body
     if said["response_coding"] == "chunked" and said["method"] != "HEAD":
         response_body = None  # nginx counts the framing of chunks; the client says what is in them
-    if version == 2:
-        request_headers = response_headers = None  # nginx counts what frames are made of
+    if version == 2 or said["status"] == SWITCHED:
+        request_headers = response_headers = None  # nginx counts what frames are made of, and what is no HTTP
     return Expected(
         method=said["method"],
         path=said["target"].partition("?")[0],

@@ -1,45 +1,21 @@
 """TLS libraries that the machine's own programs do not have: OpenSSL 1.1.1 in Node.js 16, BoringSSL in curl_cffi."""
 
-import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from agent.tls.libraries import examine
-from tests.e2e.http.account import Expected, read_account
-from tests.e2e.http.calls import Call, as_json, calls, many_calls
+from tests.e2e.http.calls import calls, many_calls
 from tests.e2e.http.certificates import Certificates
-from tests.e2e.http.client import Client, curl, own
+from tests.e2e.http.client import boring_client, curl, own
 from tests.e2e.http.conftest import Check
-from tests.e2e.http.downloads import boring_curl, old_node
-from tests.e2e.http.server import HERE, Server, python_command, started
-from tests.e2e.programs import PATIENCE, ROOT
+from tests.e2e.http.downloads import old_node
+from tests.e2e.http.server import HERE, python_command, started
 
 pytestmark = pytest.mark.kernel
 
 CLIENT, SERVER = HERE / "clients" / "client.mjs", HERE / "servers" / "server.mjs"
-
-
-def boring_client(kind: str) -> Client:
-    """clients/boring_client.py."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(boring_curl())))}
-
-    def client(server: Server, made: Sequence[Call]) -> list[Expected]:
-        done = subprocess.run(
-            python_command("clients.boring_client", kind),
-            input=as_json(server.base, made, server.authority),
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-            env=environment,
-            cwd=ROOT,
-        )
-        assert done.returncode == 0, done.stderr.decode()[-2000:]
-        return read_account(done.stdout.decode())
-
-    return client
 
 
 def test_node_16_has_openssl_1_1_1() -> None:

@@ -33,7 +33,24 @@ class Application:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
-            return
+        elif scope["type"] == "websocket":
+            await self._echo(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _echo(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Send each message back, until the peer leaves."""
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "bytes": message["bytes"]})
+        said = {"path": scope["path"], "tls": scope["scheme"] == "wss"}
+        if scope["http_version"] == "2":  # RFC 8441: a stream, whose body is what is sent
+            self._log.write(method="CONNECT", status=200, version=2, **said)
+        else:
+            self._log.write(method="GET", status=101, version=1, request_body_bytes=0, response_body_bytes=0, **said)
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         request_body, more = 0, True
         while more:
             message = await receive()
@@ -88,6 +105,7 @@ async def main() -> None:
         uvicorn.Config(
             application,
             http=kind.partition("-")[2],  # type: ignore[arg-type] # h11 or httptools
+            ws="wsproto" if kind == "uvicorn-h11" else "websockets-sansio",
             ssl_certfile=certificate,
             ssl_keyfile=key,
             log_level="warning",
