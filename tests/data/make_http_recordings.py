@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,18 +24,20 @@ from tests.data.make_recording import keep_only
 from tests.e2e.http.account import Expected, merged, read_account
 from tests.e2e.http.calls import LARGE, Call, calls
 from tests.e2e.http.certificates import Certificates, make_certificates
-from tests.e2e.http.client import Client, curl, gnutls_cli, node_client, own, python_client, run, wrk
-from tests.e2e.http.nghttp import nghttp
+from tests.e2e.http.client import Client, boring_client, curl, gnutls_cli, node_client, own, python_client, run, wrk
+from tests.e2e.http.downloads import old_node
+from tests.e2e.http.nghttp import h2load, nghttp
 from tests.e2e.http.nginx import nginx
-from tests.e2e.http.server import Server, node_command, python_command, started
-from tests.e2e.http.servers.echo import SERVICE
-from tests.e2e.http.tools import build_go
+from tests.e2e.http.server import HERE, Server, node_command, python_command, started
+from tests.e2e.http.servers.echo import KINDS, SERVICE
+from tests.e2e.http.tools import build_go, build_go_grpc
 from tests.e2e.programs import PROGRAMS, program, read_line
 
 FOLDER = Path(__file__).resolve().parent / "http"
 MADE = [call for call in calls() if str(LARGE) not in call.target and call.body_bytes < LARGE]
 WITHOUT_BODY = [call for call in MADE if not call.body_bytes]
 ASKED = [call for call in MADE if call.method == "GET"]
+SUCCEEDING = [call for call in ASKED if "/status/" not in call.target]
 
 
 @contextmanager
@@ -62,13 +64,15 @@ def keep_port(whole: Path, kept: Path, port: int) -> None:
 
 def wait_for_tls(whole: Path, server: Server, exchange: Callable[[], object]) -> None:
     """Make exchanges until the plain text of both ends is recorded: files are looked at in the background."""
+    since_ns = time.monotonic_ns()
     for _ in range(100):
         exchange()
         time.sleep(1)
         processes: set[int] = set()
         with whole.open("rb") as file, suppress(RecordingError):  # it is not at its end yet
             for moment in RecordingReader(file).moments():
-                processes.update(fragment.process for fragment in moment.fragments if fragment.session)
+                if moment.now_ns > since_ns:
+                    processes.update(fragment.process for fragment in moment.fragments if fragment.session)
         if server.process.pid in _family(processes) and len(processes) > 1:
             return
     raise SystemExit(f"nothing is seen of the TLS of {server.log.parent.name}")
@@ -80,80 +84,178 @@ def _family(processes: set[int]) -> set[int]:
     return processes | parents
 
 
-def make(name: str, server: Server, client: Client, made: Sequence[Call], whole: Path) -> None:
-    """Record what a client asks of a server that runs already, and write what both say."""
-    with recording(whole):
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A recording under way of all that is made one after the other, and what is to be cut out of it."""
+
+    whole: Path
+    ports: dict[str, int] = field(default_factory=dict)
+    """Of the server of each pair, by its name."""
+
+    def make(self, name: str, server: Server, client: Client, made: Sequence[Call]) -> None:
+        """Record what a client asks of a server that runs already, and write what both say."""
         if server.authority:
-            wait_for_tls(whole, server, lambda: client(server, made[:1]))
+            wait_for_tls(self.whole, server, lambda: client(server, made[:1]))
         before, since_ns = server.said(), time.monotonic_ns()
         said = client(server, made)
         expected = merged(server.account(len(made), before), said, ("the server", "the client"))
         time.sleep(1)  # the agent reads about a process when it takes its first events
-    keep_port(whole, FOLDER / f"{name}.events", server.port)
-    account = {"port": server.port, "since_ns": since_ns, "exchanges": [asdict(one) for one in expected]}
-    (FOLDER / f"{name}.json").write_text(json.dumps(account, separators=(",", ":")) + "\n")
+        account = {"port": server.port, "since_ns": since_ns, "exchanges": [asdict(one) for one in expected]}
+        (FOLDER / f"{name}.json").write_text(json.dumps(account, separators=(",", ":")) + "\n")
+        self.ports[name] = server.port
+
+    def cut(self) -> None:
+        """Keep what concerns each pair, when the agent has ended."""
+        for name, port in self.ports.items():
+            keep_port(self.whole, FOLDER / f"{name}.events", port)
+            print(f"{name}: {(FOLDER / f'{name}.events').stat().st_size:,} bytes", flush=True)
 
 
-def grpc_client(server: Server, made: Sequence[Call]) -> list[Expected]:
-    """gRPC's client; what is asked for is told by the calls' targets."""
-    address = f"localhost:{server.port}" if server.authority else f"127.0.0.1:{server.port}"
-    asked = [[call.target, [call.body_bytes], [8]] for call in made]
-    given = {"address": address, "ca": server.authority, "calls": asked}
-    return read_account(run(python_command("clients.grpc_client"), json.dumps(given).encode()))
+def grpc_client(command: Sequence[str | Path]) -> Client:
+    """A client of gRPC; what is asked for is told by the calls' targets."""
+
+    def client(server: Server, made: Sequence[Call]) -> list[Expected]:
+        address = f"localhost:{server.port}" if server.authority else f"127.0.0.1:{server.port}"
+        asked = [[call.target, [call.body_bytes], [8]] for call in made]
+        given = {"address": address, "ca": server.authority, "calls": asked}
+        return read_account(run(command, json.dumps(given).encode()))
+
+    return client
 
 
 GRPC = [Call("POST", f"{SERVICE}unary.0.{number}", 8 + number) for number in range(23)]
 
-Recorder = Callable[[Path, Certificates], None]
+ONE_OF_EACH = [Call("POST", f"{SERVICE}{kind}.0.{number}", 8 + number) for number, kind in enumerate(KINDS * 5)]
+SOCKETS = [Call("GET", f"/socket/{number}") for number in range(2)]
+FEW_MESSAGES = "20"
+
+Recorder = Callable[[Session, Path, Certificates], None]
 
 
-def _program(
-    name: str, command: Sequence[str | Path], client: Client, *, secure: bool, made: Sequence[Call] = MADE
-) -> Recorder:
-    def record(folder: Path, certificates: Certificates) -> None:
-        with started(command, folder / "log", certificates if secure else None) as server:
-            make(name, server, client, made, folder / "whole")
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A server of this project with a client."""
 
-    return record
+    command: Sequence[str | Path]
+    client: Client
+    tls: Sequence[str] | None = None
+    """What the server is told before its certificate; None without TLS."""
+    made: Sequence[Call] = field(default_factory=lambda: MADE)
+
+    def record(self, name: str, session: Session, folder: Path, certificates: Certificates) -> None:
+        secrets = None if self.tls is None else certificates
+        with started(self.command, folder / "log", secrets, *(self.tls or ())) as server:
+            session.make(name, server, self.client, self.made)
 
 
 def _nginx(name: str, listener: str, client: Callable[[Path], Client], made: Sequence[Call] = MADE) -> Recorder:
-    def record(folder: Path, certificates: Certificates) -> None:
+    def record(session: Session, folder: Path, certificates: Certificates) -> None:
         with nginx(folder, certificates) as servers:
-            make(name, servers[listener], client(folder), made, folder / "whole")
+            session.make(name, servers[listener], client(folder), made)
 
     return record
+
+
+def h2load_client(server: Server, made: Sequence[Call]) -> list[Expected]:
+    """h2load, which says of no single exchange what it was."""
+    h2load(server, made, connections=1, streams=100)
+    return [Expected(method=call.method, path=call.target.partition("?")[0]) for call in made]
+
+
+def python_pairs(folder: Path) -> dict[str, Pair]:
+    """Servers in Python."""
+    asgi, client = partial(python_command, "servers.asgi_server"), python_client
+    threading, streams = python_command("servers.threading_server"), python_command("servers.streams_server")
+    h11, httptools, hypercorn = asgi("uvicorn-h11"), asgi("uvicorn-httptools"), asgi("hypercorn")
+    keep, asked_once = client("blocking_client", "keep"), client("streams_client", "1")
+    http1, http2 = curl("http1.1", files=folder), curl("http2", "parallel", files=folder)
+    sockets = client("websocket_client", "asyncio", FEW_MESSAGES)
+    streams_of_http2 = own(node_command("clients/websocket.mjs", FEW_MESSAGES))
+    return {
+        "http-server-and-http-client": Pair(threading, keep),
+        "http-server-and-http-client-tls": Pair(threading, keep, ("openssl",)),
+        "http-server-and-urllib": Pair(threading, client("blocking_client", "urllib")),
+        "http-server-and-curl-1.0": Pair(threading, curl("http1.0", files=folder)),
+        "http-server-and-gnutls-tls": Pair(threading, client("blocking_client", "gnutls"), ("gnutls",)),
+        "streams-and-curl": Pair(streams, http1),
+        "streams-and-curl-tls": Pair(streams, http1, ()),
+        "streams-and-streams": Pair(streams, client("streams_client", "4", "7")),
+        "streams-and-streams-tls": Pair(streams, client("streams_client", "4", "7"), ()),
+        "uvicorn-and-streams": Pair(httptools, asked_once),
+        "uvicorn-and-streams-tls": Pair(httptools, asked_once, ()),
+        "uvicorn-and-http-client": Pair(h11, keep),
+        "uvicorn-and-http-client-tls": Pair(h11, keep, ()),
+        "uvicorn-and-boring-tls": Pair(h11, boring_client("http1"), ()),
+        "uvicorn-and-websockets": Pair(httptools, sockets, None, SOCKETS),
+        "uvicorn-and-websockets-tls": Pair(httptools, sockets, (), SOCKETS),
+        "hypercorn-and-curl": Pair(hypercorn, http1),
+        "hypercorn-and-curl-h2c": Pair(hypercorn, curl("http2-prior-knowledge", files=folder, apart=True)),
+        "hypercorn-and-curl-h2-tls": Pair(hypercorn, http2, ()),
+        "hypercorn-and-nghttp-upgrade": Pair(hypercorn, nghttp("--upgrade"), None, ASKED),
+        "hypercorn-and-boring-h2-tls": Pair(hypercorn, boring_client("http2"), ()),
+        "hypercorn-and-node-websockets-h2-tls": Pair(hypercorn, streams_of_http2, (), SOCKETS),
+    }
+
+
+def other_pairs(folder: Path) -> dict[str, Pair]:
+    """Servers in JavaScript and Go, and those of gRPC."""
+    node, old = partial(node_command, "servers/server.mjs"), old_node()
+    go, go_grpc = build_go(folder, stripped=False), build_go_grpc(folder)
+    grpcio, grpclib = python_command("servers.grpc_server"), python_command("servers.grpclib_server")
+    http1, http2 = curl("http1.1", files=folder), curl("http2", files=folder)
+    go_1, go_2 = own([go, "client", "http1"]), own([go, "client", "http2"])
+    old_server, old_client = [old, HERE / "servers" / "server.mjs"], [old, HERE / "clients" / "client.mjs"]
+    by_grpclib, by_go = grpc_client(python_command("clients.grpclib_client")), grpc_client([go_grpc, "client"])
+    return {
+        "node-and-node": Pair(node("http"), node_client(1)),
+        "node-and-node-tls": Pair(node("https"), node_client(1), ()),
+        "node-and-node-h2c": Pair(node("h2c"), node_client(2)),
+        "node-and-node-h2-tls": Pair(node("h2"), node_client(2), ()),
+        "node-and-curl-tls": Pair(node("https"), http1, ()),
+        "node-and-curl-h2-tls": Pair(node("h2"), http2, ()),
+        "node-16-and-node-16-tls": Pair([*old_server, "https"], own([*old_client, "http1"]), ()),
+        "node-16-and-node-16-h2-tls": Pair([*old_server, "h2"], own([*old_client, "http2"]), ()),
+        "go-and-go": Pair([go, "server", "http"], go_1),
+        "go-and-go-tls": Pair([go, "server", "https"], go_1, ()),
+        "go-and-go-h2c": Pair([go, "server", "h2c"], go_2),
+        "go-and-go-h2-tls": Pair([go, "server", "h2"], go_2, ()),
+        "go-and-curl-tls": Pair([go, "server", "https"], http1, ()),
+        "go-and-curl-h2-tls": Pair([go, "server", "h2"], http2, ()),
+        "grpc-and-grpc": Pair(grpcio, grpc_client(python_command("clients.grpc_client")), None, GRPC),
+        "grpclib-and-grpclib": Pair(grpclib, by_grpclib, None, ONE_OF_EACH),
+        "grpclib-and-grpclib-tls": Pair(grpclib, by_grpclib, (), ONE_OF_EACH),
+        "grpclib-and-grpc-go-tls": Pair(grpclib, by_go, (), ONE_OF_EACH),
+        "grpc-go-and-grpc-go": Pair([go_grpc, "server"], by_go, None, ONE_OF_EACH),
+        "grpc-go-and-grpc-go-tls": Pair([go_grpc, "server"], by_go, (), ONE_OF_EACH),
+        "grpc-go-and-grpclib-tls": Pair([go_grpc, "server"], by_grpclib, (), ONE_OF_EACH),
+    }
+
+
+def nginx_recorders() -> dict[str, Recorder]:
+    """nginx, by one of its listeners."""
+    http1, parallel = partial(curl, "http1.1"), partial(curl, "http2", "parallel")
+    clients: dict[str, tuple[str, Callable[[Path], Client], Sequence[Call]]] = {
+        "gnutls": ("tls", lambda _: gnutls_cli(), WITHOUT_BODY),
+        "curl": ("plain", lambda files: http1(files=files), MADE),
+        "curl-written": ("written", lambda files: http1(files=files), MADE),
+        "curl-tls": ("tls", lambda files: http1(files=files), MADE),
+        "curl-h2c": ("h2c", lambda files: curl("http2-prior-knowledge", files=files, apart=True), MADE),
+        "curl-h2-tls": ("tls", lambda files: parallel(files=files), MADE),
+        "streams": ("plain", lambda _: python_client("streams_client", "4"), MADE),
+        "wrk": ("plain", lambda _: wrk(depth=4), ASKED[: len(ASKED) // 4 * 4]),
+        "wrk-tls": ("tls", lambda _: wrk(depth=4), ASKED[: len(ASKED) // 4 * 4]),
+        "nghttp": ("h2c", lambda _: nghttp(), ASKED),
+        "nghttp-tls": ("tls", lambda _: nghttp(), ASKED),
+        "h2load": ("h2c", lambda _: h2load_client, SUCCEEDING),
+        "h2load-tls": ("tls", lambda _: h2load_client, SUCCEEDING),
+    }
+    return {f"nginx-and-{name}": _nginx(f"nginx-and-{name}", *how) for name, how in clients.items()}
 
 
 def recorders(folder: Path) -> dict[str, Recorder]:
     """What is recorded, by name."""
-    go = build_go(folder, stripped=False)
-    asgi, node = partial(python_command, "servers.asgi_server"), partial(node_command, "servers/server.mjs")
-    threading, streams = python_command("servers.threading_server"), python_command("servers.streams_server")
-    grpc = python_command("servers.grpc_server")
-    once, over_h2c = curl("http1.1", files=folder), curl("http2-prior-knowledge", files=folder, apart=True)
-    servers: dict[str, tuple[Sequence[str | Path], Client, bool]] = {
-        "http-server-and-http-client": (threading, python_client("blocking_client", "keep"), False),
-        "streams-and-curl": (streams, once, False),
-        "streams-and-curl-tls": (streams, once, True),
-        "uvicorn-and-streams": (asgi("uvicorn-httptools"), python_client("streams_client", "1"), False),
-        "hypercorn-and-curl-h2c": (asgi("hypercorn"), over_h2c, False),
-        "node-and-node": (node("http"), node_client(1), False),
-        "node-and-node-h2-tls": (node("h2"), node_client(2), True),
-        "go-and-go": ([go, "server", "http"], own([go, "client", "http1"]), False),
-        "go-and-go-h2-tls": ([go, "server", "h2"], own([go, "client", "http2"]), True),
-    }
-    return {
-        **{name: _program(name, command, client, secure=secure) for name, (command, client, secure) in servers.items()},
-        "grpc-and-grpc": _program("grpc-and-grpc", grpc, grpc_client, secure=False, made=GRPC),
-        "nginx-and-gnutls": _nginx("nginx-and-gnutls", "tls", lambda _: gnutls_cli(), WITHOUT_BODY),
-        "nginx-and-curl": _nginx("nginx-and-curl", "plain", lambda files: curl("http1.1", files=files)),
-        "nginx-and-curl-h2-tls": _nginx(
-            "nginx-and-curl-h2-tls", "tls", lambda files: curl("http2", "parallel", files=files)
-        ),
-        "nginx-and-wrk": _nginx("nginx-and-wrk", "plain", lambda _: wrk(depth=4), ASKED[: len(ASKED) // 4 * 4]),
-        "nginx-and-nghttp": _nginx("nginx-and-nghttp", "h2c", lambda _: nghttp(), ASKED),
-    }
+    pairs = {**python_pairs(folder), **other_pairs(folder)}
+    return {**{name: partial(pair.record, name) for name, pair in pairs.items()}, **nginx_recorders()}
 
 
 def main() -> None:
@@ -163,10 +265,13 @@ def main() -> None:
         folder = Path(name)
         certificates = make_certificates(folder)
         known = recorders(folder)
-        for wanted in sys.argv[1:] or known:
-            (folder / wanted).mkdir()
-            known[wanted](folder / wanted, certificates)
-            print(f"{wanted}: {(FOLDER / f'{wanted}.events').stat().st_size:,} bytes", flush=True)
+        session = Session(folder / "whole")
+        with recording(session.whole):
+            for wanted in sys.argv[1:] or known:
+                (folder / wanted).mkdir()
+                known[wanted](session, folder / wanted, certificates)
+                print(f"{wanted}: made", flush=True)
+        session.cut()
 
 
 if __name__ == "__main__":
