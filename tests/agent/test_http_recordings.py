@@ -30,7 +30,7 @@ def replayed(name: str) -> tuple[list[bytes], Ledger]:
 
 
 def test_every_pair_is_there() -> None:
-    assert len(NAMES) == 37
+    assert len(NAMES) == 56
 
 
 @pytest.mark.parametrize("name", NAMES)

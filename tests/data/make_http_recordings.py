@@ -180,7 +180,7 @@ def python_pairs(folder: Path) -> dict[str, Pair]:
         "streams-and-curl": Pair(streams, http1),
         "streams-and-curl-tls": Pair(streams, http1, ()),
         "streams-and-streams": Pair(streams, client("streams_client", "4", "7")),
-        "streams-and-streams-tls": Pair(streams, client("streams_client", "4", "7"), ()),
+        "streams-and-streams-tls": Pair(streams, client("streams_client", "4"), ()),
         "uvicorn-and-streams": Pair(httptools, asked_once),
         "uvicorn-and-streams-tls": Pair(httptools, asked_once, ()),
         "uvicorn-and-http-client": Pair(h11, keep),
