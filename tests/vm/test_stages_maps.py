@@ -62,9 +62,10 @@ def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host])
         assert memory(source) == charged
     # Threads and listeners go with their processes.
     finish(source, sender.process, receiver.process)
-    gone = held(source)
-    assert gone["sending_contexts"] <= before["sending_contexts"]
-    assert gone["listeners"] <= before["listeners"]
+    assert held(source)["listeners"] <= before["listeners"]
+    # Whatever else ran on a processor may have sent for them: its context stays as long as its thread.
+    contexts = [int.from_bytes(key, "little") for key in bpf_maps.keys(source.loaded.maps["sending_contexts"])]
+    assert not {key >> 32 for key in contexts} & {sender.process, receiver.process}
 
 
 @pytest.mark.parametrize("version", [4, 6])
