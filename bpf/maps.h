@@ -47,8 +47,8 @@ struct transfer {
     u32 conversation; /* enum conversation_protocol of the socket at entry */
     /* Of a write: see stages_send.c. */
     u64 send_ns;            /* when this thread entered the protocol's sendmsg */
-    u64 send_depth;         /* how often it is inside */
-    u64 is_told;            /* what it has sent is on its way; what is sent from now on is not its own */
+    u32 send_depth;         /* how often it is inside */
+    u32 is_told;            /* what it has sent is on its way; what is sent from now on is not its own */
     struct stages stages;   /* of the packages that it sends */
     struct capture capture; /* see payload.c; its buffers are set at entry, the rest at exit */
 };

@@ -43,7 +43,7 @@ static __always_inline void give_sent_back(struct transfer *transfer)
     struct watched *watched;
     struct sent *sent;
 
-    *(volatile u64 *)&transfer->is_told = 1;
+    *(volatile u32 *)&transfer->is_told = 1;
     watched = transfer->kind == EVENT_WRITE && stages->packages ? watched_of(transfer->sk) : NULL;
     if (!watched)
         return;

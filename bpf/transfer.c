@@ -68,7 +68,7 @@ static __always_inline int begin_transfer(int descriptor, u8 kind, u8 system_cal
 static __always_inline void describe_transfer(struct event *event, struct transfer *transfer, u64 pid_tgid)
 {
     /* Softirq may send on this socket, in this thread, before the transfer is gone. */
-    *(volatile u64 *)&transfer->is_told = 1;
+    *(volatile u32 *)&transfer->is_told = 1;
     event->start_ns = transfer->start_ns;
     event->end_ns = bpf_ktime_get_ns();
     event->bytes = 0;
