@@ -4,7 +4,8 @@
  *        line) or HTTP/2 (its preface, a frame); DETECTION_CALLS calls in vain end it. From then on:
  *        HTTP/1: up to TURN_BYTES from the beginning of a message, or since the other side had its turn; after that
  *          the first and the last EDGE_BYTES of each call, where chunks begin and bodies end. Of requests that have no
- *          body, and so are heads alone, and of the answers to many of them, up to PIPELINE_BYTES.
+ *          body, and so are heads alone, and of the answers to many of them, up to PIPELINE_BYTES. Where the connection becomes
+ *          something else, turns are no reason to capture more.
  *        HTTP/2: everything but the payload of DATA frames over DATA_BYTES. Its frames are walked from header to header.
  *        Of a call at most TURNS * STEPS steps are taken: over a buffer, over a frame's header, over its payload. What is
  *        cut off is counted, and user space sees that it is missing.
@@ -170,6 +171,18 @@ static __always_inline u64 has_no_body(const u8 *head, u64 before)
     return head[0] == 'P' && head[1] != 'T' ? 0 : before;
 }
 
+/* Whether what comes after a message that begins so need not be HTTP any more: CONNECT and its success, or 101. User space hears
+ * of it when much of that may have come; `before` is of the message before. */
+static __always_inline u8 switches_protocol(const u8 *head, u8 before)
+{
+    u32 first;
+
+    if (begins_response(head))
+        return (before && head[9] == '2') || (head[9] == '1' && head[10] == '0' && head[11] == '1');
+    __builtin_memcpy(&first, head, sizeof(first)); /* letter by letter the compiler computes with addresses instead */
+    return first == ('C' | 'O' << 8 | 'N' << 16 | 'N' << 24);
+}
+
 /* A turn of answers begins: how much of it may be heads. A large answer to a single request is no reason to capture more. A
  * turn that begins within an answer shows that requests are sent before others are answered: then those of the last turn alone
  * say little, and neither do those of a turn that happens to begin with an answer. */
@@ -200,21 +213,23 @@ static __always_inline void plan_http1(struct capture *capture, struct conversat
     u64 bytes = capture->call_bytes;
     u64 most;
 
-    if (begins)
+    if (begins) {
         direction->asks = has_no_body(head, direction->asks);
+        conversation->switches = switches_protocol(head, conversation->switches);
+    }
     if (conversation->turn != capture->kind) {
         direction->asked = 0;
         if (other->asks)
             allow_answers(direction, other, begins);
         else
             direction->allowed = 0;
-        begins = 1;
+        begins |= !conversation->switches;
     }
     if (begins)
         direction->captured = 0;
     if (direction->asks)
         direction->asked += bytes;
-    most = most_of_turn(direction);
+    most = conversation->switches ? TURN_BYTES : most_of_turn(direction);
     capture->keep = direction->captured < most ? most - direction->captured : EDGE_BYTES;
     capture->keep = least(capture->keep, bytes);
     capture->tail = bytes - least(EDGE_BYTES, bytes - capture->keep);

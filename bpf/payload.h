@@ -83,7 +83,8 @@ struct conversation {
     u8 protocol; /* enum conversation_protocol */
     u8 attempts; /* calls that were looked at in vain */
     u8 turn;     /* kind of the last call */
-    u8 unused[5];
+    u8 switches; /* HTTP/1: the last message that a call began with makes the connection something else */
+    u8 unused[4];
     struct direction directions[2]; /* by the last bit of the kind of call: EVENT_READ, EVENT_WRITE */
 };
 

@@ -278,6 +278,36 @@ def test_what_is_left_of_a_pipeline_halves_with_each_turn(watch: Watch, tmp_path
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+        (b"CONNECT example.com:443 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ],
+    ids=["upgrade", "tunnel"],
+)
+def test_what_a_connection_becomes_has_the_bound_once(
+    watch: Watch, tmp_path: Path, asked: bytes, answered: bytes
+) -> None:
+    """Not with each turn, of which a websocket has thousands."""
+    frame_bytes = 10_000
+    parts = [asked, answered, *[b"\x82" * frame_bytes] * 20]
+    turns = [["server" if number % 2 else "client", len(part), 1 << 20, 1 << 20] for number, part in enumerate(parts)]
+    written = [turn[EventKind.WRITE] for turn in captured_of_turns(watch, tmp_path, b"".join(parts), turns)]
+    for first, found in ((asked, written[::2]), (answered, written[1::2])):
+        whole, rest = divmod(TURN_BYTES - len(first), frame_bytes)
+        others = 10 - whole - 1
+        assert found == [len(first), *[frame_bytes] * whole, rest + EDGE_BYTES, *[2 * EDGE_BYTES] * others]
+
+
+def test_after_a_refused_tunnel_each_turn_has_the_bound_anew(watch: Watch, tmp_path: Path) -> None:
+    refused = b"HTTP/1.1 407 Who are you\r\nContent-Length: 20000\r\n\r\n"
+    parts = [b"CONNECT example.com:443 HTTP/1.1\r\n\r\n", refused, *[b"\x82" * 20_000] * 6]
+    turns = [["server" if number % 2 else "client", len(part), 1 << 20, 1 << 20] for number, part in enumerate(parts)]
+    found = captured_of_turns(watch, tmp_path, b"".join(parts), turns)
+    assert [turn[EventKind.WRITE] for turn in found] == [len(part) for part in parts]
+
+
 @pytest.mark.parametrize("way", ["SENDFILE", "SENDMMSG"])
 def test_calls_without_buffers_are_counted(watch: Watch, tmp_path: Path, way: str) -> None:
     data = request(9_000)
