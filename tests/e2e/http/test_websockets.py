@@ -1,14 +1,19 @@
 """Websockets: the exchange that leads to one is told, once, and none of what its messages hold."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.http.account import check, merged
 from tests.e2e.http.calls import Call
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import own, python_client
 from tests.e2e.http.conftest import Check
+from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import node_command, python_command, started
+from tests.e2e.http.watching import Watcher
 
 pytestmark = pytest.mark.kernel
 
@@ -44,3 +49,23 @@ def test_streams_of_http2(is_secure: bool, tmp_path: Path, certificates: Certifi
         expected = compare(running, client, MADE)
     assert {(one.method, one.status) for one in expected} == {("CONNECT", 200)}
     assert all(one.request_body_bytes and one.response_body_bytes for one in expected)
+
+
+@pytest.mark.parametrize("listener", ["plain", "tls"])
+def test_a_proxy(listener: str, tmp_path: Path, certificates: Certificates, watcher: Watcher) -> None:
+    """nginx between the ends of a websocket: both legs are told."""
+    client = python_client("websocket_client", "asyncio", str(MESSAGES))
+    with (
+        started(python_command("servers.asgi_server", "uvicorn-h11"), tmp_path / "behind.log", None) as behind,
+        nginx(tmp_path / "nginx", certificates, behind.port) as servers,
+    ):
+        front = servers[listener]
+        if front.authority:
+            watcher.wait_for_tls(front.port, lambda: client(front, MADE[:1]))
+        before, before_behind, since_ns = front.said(), behind.said(), time.monotonic_ns()
+        said = client(front, MADE)
+        in_front = merged(front.account(len(MADE), before), said, ("nginx", "the client"))
+        behind_it = behind.account(len(MADE), before_behind)
+        check([replace(one, tls=False) for one in in_front], behind_it, ("nginx", "the server behind it"))
+        watcher.check(front.port, since_ns, in_front)
+        watcher.check(behind.port, since_ns, behind_it)
