@@ -245,7 +245,11 @@ static __always_inline int plan(struct capture *capture, struct conversation *co
 
     if (bytes)
         bpf_probe_read_user(&head, bytes, (const void *)capture->segment);
-    found = protocol_of(head, bytes);
+    capture->found = protocol_of(head, bytes);
+    /* What follows reads the head and the finding again, from memory that the verifier does not track. So it goes on from one
+     * state, and not from one for each way in which something may be found, which would be three times the work. */
+    asm volatile("" ::: "memory");
+    found = capture->found;
     detect(conversation, found);
     capture->protocol = conversation->protocol;
     if (capture->protocol == CONVERSATION_HTTP1)

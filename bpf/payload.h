@@ -100,7 +100,8 @@ struct capture {
     u64 call_bytes;
     u8 kind;
     u8 protocol;
-    u16 unused;
+    u8 found; /* enum conversation_protocol of its first bytes */
+    u8 unused;
     u32 gathered;       /* of the bytes that are pending, how many have been copied */
     u64 vector;         /* user pointer to the next struct iovec */
     u64 segment;        /* user pointer to the next byte of the current buffer */
