@@ -97,7 +97,7 @@ async def test_dashboards_are_those_that_count_now(tmp_path: Path) -> None:
         first = await console.get("/console/dashboards")
         assert first.headers["content-type"] == "application/json"
         assert [one["name"] for one in first.json()["dashboards"]] == [one.name for one in standard_dashboards()]
-        book.replace(standard_dashboards()[:1])
+        book.replace(tuple(one for one in standard_dashboards() if one.name == "endpoint"))
         again = await console.get("/console/dashboards", headers={"if-none-match": first.headers["etag"]})
         assert again.status_code == 200
         (shown,) = again.json()["dashboards"]
