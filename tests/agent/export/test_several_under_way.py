@@ -129,10 +129,10 @@ def test_four_at_most_while_the_oldest_is_late_and_answers_come_in_any_order(tmp
             if following is not None:
                 with backend.changed:
                     assert backend.changed.wait_for(lambda of=following: batches[of].id in backend.under_way, SECONDS)
+            assert sender.waiting == spool.ledger.balance().waiting == 28 - delivered  # asked when booking is over
             # Each is removed when it is answered, whatever comes before it.
             left = {path.name.split("-", 2)[2].removesuffix(".batch") for path in tmp_path.glob("*.batch")}
             assert left == {batch.id for batch in batches} - set(backend.delivered)
-            assert sender.waiting == spool.ledger.balance().waiting == 28 - delivered
         sender.stop(SECONDS)
         assert spool.ledger.balance().lost == {}
     assert sorted(backend.sent) == sorted(batch.id for batch in batches)
