@@ -23,7 +23,7 @@ from tests.e2e.programs import ATTACH, PATIENCE, program, read_line
 
 pytestmark = pytest.mark.kernel
 
-SELDOM = {families.TLS_FILES, families.NAMESPACES, families.BACKEND_FAILURES}
+SELDOM = {families.TLS_FILES, families.NAMESPACES, families.BACKEND_FAILURES, families.TROUBLES}
 """Figures without a series where the kernel lacks something, or nothing has gone wrong."""
 
 
