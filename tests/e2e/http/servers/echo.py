@@ -5,6 +5,7 @@ for an answer of as many bytes as its first 8 say. STATUS other than 0 is all th
 """
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 from tests.e2e.http.servers.answers import BODY
 
@@ -35,3 +36,30 @@ def answers(kind: str, requests: Sequence[bytes]) -> list[bytes]:
 def on_the_wire(messages: Sequence[bytes]) -> int:
     """Bytes of messages with their heads."""
     return sum(MESSAGE_HEAD + len(message) for message in messages)
+
+
+class Answered(TypedDict):
+    """What a server writes into its account of a call."""
+
+    method: str
+    path: str
+    status: int
+    request_body_bytes: int
+    response_body_bytes: int
+    version: int
+    tls: bool
+    grpc_status: int
+
+
+def answered(path: str, received: Sequence[bytes], sent: Sequence[bytes], *, tls: bool) -> Answered:
+    """The account of a call of this path."""
+    return Answered(
+        method="POST",
+        path=path,
+        status=200,
+        request_body_bytes=on_the_wire(received),
+        response_body_bytes=on_the_wire(sent),
+        version=2,
+        tls=tls,
+        grpc_status=kind_and_status(path)[1],
+    )

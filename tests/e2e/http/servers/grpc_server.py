@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 
 from tests.e2e.http.servers.answers import Log, ready
-from tests.e2e.http.servers.echo import answers, kind_and_status, on_the_wire
+from tests.e2e.http.servers.echo import answered, answers, kind_and_status
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 STATUSES = {code.value[0]: code for code in grpc.StatusCode}
@@ -34,16 +34,7 @@ class Echo(grpc.GenericRpcHandler):
             received = list(requests)
             sent = answers(kind, received) if status == 0 else []
             yield from sent
-            self._log.write(
-                method="POST",
-                path=path,
-                status=200,
-                request_body_bytes=on_the_wire(received),
-                response_body_bytes=on_the_wire(sent),
-                version=2,
-                tls=self._tls,
-                grpc_status=status,
-            )
+            self._log.write(**answered(path, received, sent, tls=self._tls))
             if status != 0:
                 context.abort(STATUSES[status], "as told")
 

@@ -18,7 +18,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.server import Server, Stream
 
 from tests.e2e.http.servers.answers import Log, ready
-from tests.e2e.http.servers.echo import KINDS, SERVICE, answers, kind_and_status, on_the_wire
+from tests.e2e.http.servers.echo import KINDS, SERVICE, answered, answers, kind_and_status
 
 METHODS = 23
 CARDINALITIES = {
@@ -63,16 +63,7 @@ class Echo:
         sent = answers(kind, received) if status == 0 else []
         for message in sent:
             await stream.send_message(message)
-        self._log.write(
-            method="POST",
-            path=path,
-            status=200,
-            request_body_bytes=on_the_wire(received),
-            response_body_bytes=on_the_wire(sent),
-            version=2,
-            tls=self._tls,
-            grpc_status=status,
-        )
+        self._log.write(**answered(path, received, sent, tls=self._tls))
         if status != 0:
             raise GRPCError(Status(status), "as told")
 
