@@ -27,7 +27,7 @@ class Browser:
         self.driver.get("about:blank")
         self.driver.get(address)
 
-    def until(self, what: str, seen: Callable[[], Seen]) -> Seen:
+    def until(self, what: str, seen: Callable[[], Seen | None]) -> Seen:
         """Wait until `seen` gives something, and return it."""
         ignored = (StaleElementReferenceException,)
         return WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(
@@ -38,12 +38,52 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def one(self, selector: str) -> WebElement:
-        """The visible element of a selector, as soon as there is one."""
-        return self.until(selector, lambda: next((each for each in self.all(selector) if each.is_displayed()), None))
+        """The visible element of a selector, as soon as there is one.
+
+        The page may draw anew at any time, and what was found is stale then: to do one thing with it, use those below.
+        """
+        return self._with(selector, lambda element: element)
+
+    def click(self, selector: str) -> None:
+        self._with(selector, lambda element: element.click())
+
+    def type(self, selector: str, keys: str) -> None:
+        self._with(selector, lambda element: element.send_keys(keys))
+
+    def text(self, selector: str) -> str:
+        return self._with(selector, lambda element: element.text)
+
+    def attribute(self, selector: str, name: str) -> str | None:
+        return self._with(selector, lambda element: element.get_attribute(name))
+
+    def texts(self, selector: str) -> list[str]:
+        """What is written in each element of a selector, all of one moment."""
+        found: list[str] = self.run(
+            "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText.trim())", selector
+        )
+        return found
+
+    def attributes(self, selector: str, *names: str) -> list[list[str | None]]:
+        """These attributes of each element of a selector, all of one moment."""
+        each = "[...document.querySelectorAll(arguments[0])]"
+        found: list[list[str | None]] = self.run(
+            f"return {each}.map((each) => arguments[1].map((name) => each.getAttribute(name)))", selector, list(names)
+        )
+        return found
 
     def shows(self, selector: str, text: str) -> None:
         """Wait until an element has exactly this text."""
-        self.until(f"{text!r} in {selector}", lambda: self.one(selector).text == text)
+        self.until(f"{text!r} in {selector}", lambda: self.text(selector) == text)
+
+    def _with(self, selector: str, act: Callable[[WebElement], Seen]) -> Seen:
+        """Do something with the visible element of a selector, once more if it was drawn anew before it was done."""
+
+        def attempt() -> tuple[Seen] | None:
+            found = next((each for each in self.all(selector) if each.is_displayed()), None)
+            return None if found is None else (act(found),)
+
+        [done] = self.until(selector, attempt)
+        return done
 
     def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the script gives
         return self.driver.execute_script(script, *arguments)

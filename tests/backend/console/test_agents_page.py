@@ -67,11 +67,10 @@ def test_coverage_losses_and_silence(browser: Browser) -> None:
             ["shop::whole", "30 s ago", "57 of 57", "nothing", *told],
         ]
         assert len(browser.all("#nodes-body .silent")) == 1
-        hooks, lost = browser.all("#nodes-body summary")
+        hooks, lost = browser.all("#nodes-body summary")  # nothing is drawn anew before it is asked for below
         hooks.send_keys(Keys.ENTER)  # by the keyboard as by the mouse
         lost.click()
-        items = [item.text for item in browser.all("#nodes-body li")]
-        assert items == [
+        assert browser.texts("#nodes-body li") == [
             f"device_queue {NONE} this kernel has no net:net_dev_queue\nlost: time to the queue",
             f"ring full {NONE} 25 events · 30/min",
             f"queue full {NONE} 4 logs · 0/min",
@@ -83,8 +82,8 @@ def test_coverage_losses_and_silence(browser: Browser) -> None:
         book.hear(Node("losing", "shop", 0, {}), serialised(1_800_000_060, 85))
         browser.refresh_now()
         browser.shows("#nodes-note", "4 heard within the hour · none silent")
-        browser.until("the new losses", lambda: "85 events" in browser.all("#nodes-body summary")[1].text)
-        assert [item.text for item in browser.all("#nodes-body li")][1] == f"ring full {NONE} 85 events · 120/min"
+        browser.until("the new losses", lambda: "85 events" in browser.texts("#nodes-body summary")[1])
+        assert browser.texts("#nodes-body li")[1] == f"ring full {NONE} 85 events · 120/min"
         assert browser.all("#nodes-body .silent") == []
         assert [row.find_element(By.TAG_NAME, "th").accessible_name for row in browser.all("#nodes-body tr")] == [
             *("shop::losing", "rover", "shop::whole", "shop::z-silent")
@@ -142,6 +141,6 @@ def test_what_an_agent_sends_by_itself_is_what_is_shown(browser: Browser, tmp_pa
         assert (name, sent) == ("shop::node-9", "30 · 25 wait · 700 B spooled")
         assert coverage == f"{len(HOOKS) - 1} of {len(HOOKS)}, without {last.name}"
         assert lost == "9 events, 10 told incompletely"
-        browser.one("#nodes-body summary").click()
+        browser.click("#nodes-body summary")
         browser.shows("#nodes-body li", f"{last.name} {NONE} {UNAVAILABLE}\nlost: {', '.join(last.lost)}")
         browser.open("about:blank")  # before nobody answers it

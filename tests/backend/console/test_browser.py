@@ -25,7 +25,7 @@ SERVICES = [
 
 
 def legend(browser: Browser, chart: str) -> str:
-    return browser.one(f"[data-chart='{chart}'] .legend").text.replace("\n", " ")
+    return browser.text(f"[data-chart='{chart}'] .legend").replace("\n", " ")
 
 
 def fragment(browser: Browser) -> dict[str, list[str]]:
@@ -46,9 +46,8 @@ def test_services_are_listed_with_exact_numbers(browser: Browser, site: str) -> 
     browser.open(site)
     browser.until("the services", lambda: browser.rows("#services-body") == SERVICES)
     browser.shows("#services-note", "3 seen")
-    assert browser.one("#main").get_attribute("aria-busy") == "false"
-    failures = browser.one("#services-body tr:nth-child(3) td:last-child")
-    assert failures.get_attribute("class") == "number bad"
+    assert browser.attribute("#main", "aria-busy") == "false"
+    assert browser.attribute("#services-body tr:nth-child(3) td:last-child", "class") == "number bad"
 
 
 def test_headings_sort_and_say_so(browser: Browser, site: str) -> None:
@@ -61,8 +60,8 @@ def test_headings_sort_and_say_so(browser: Browser, site: str) -> None:
     assert names() == ["frontend", "api", "db"]
     heading.click()
     assert names() == ["api", "frontend", "db"]
-    assert browser.one("[data-column='failures']").get_attribute("aria-sort") == "ascending"
-    browser.one("[data-column='name'] button").click()
+    assert browser.attribute("[data-column='failures']", "aria-sort") == "ascending"
+    browser.click("[data-column='name'] button")
     assert names() == ["api", "db", "frontend"]
 
 
@@ -70,7 +69,7 @@ def test_a_click_on_a_service_changes_address_and_charts(browser: Browser, site:
     browser.open(site)
     browser.shows("#detail-title", "frontend")  # the busiest
     browser.until("its numbers", lambda: legend(browser, "Connections") == "Connects 30 Accepts 60 Failed 3")
-    browser.one("#services-body tr[data-key^='YXBp'] a").click()
+    browser.click("#services-body tr[data-key^='YXBp'] a")
     browser.shows("#detail-title", "api")
     assert fragment(browser) == {"service": [API]}
     assert browser.driver.title == "api · pyrover"
@@ -78,8 +77,8 @@ def test_a_click_on_a_service_changes_address_and_charts(browser: Browser, site:
     assert legend(browser, "Bytes") == "In 10 KiB/s Out 5 KiB/s"
     assert legend(browser, "Reads and writes") == "Reads 300 Writes 300"
     assert legend(browser, "Duration") == "Read 2.5 ms Write 80 µs"
-    assert browser.one("#services-body [aria-current]").text == "api"
-    assert browser.one(".graph [aria-current]").get_attribute("data-key") == API
+    assert browser.text("#services-body [aria-current]") == "api"
+    assert browser.attribute(".graph [aria-current]", "data-key") == API
     browser.driver.back()
     browser.shows("#detail-title", "frontend")
 
@@ -95,20 +94,20 @@ def test_charts_draw_a_line_for_every_series(browser: Browser, site: str) -> Non
         "the lines",
         lambda: browser.run(script) == {"Connections": 1, "Bytes": 2, "Reads and writes": 2, "Duration": 2},
     )
-    assert browser.one("[data-chart='Bytes'] .plot").get_attribute("aria-label") == "Bytes: In 100 B/s, Out 9.8 KiB/s"
+    assert browser.attribute("[data-chart='Bytes'] .plot", "aria-label") == "Bytes: In 100 B/s, Out 9.8 KiB/s"
 
 
 def test_relations_are_those_of_the_data(browser: Browser, site: str) -> None:
     browser.open(site)
     expected = {(UNKNOWN, FRONTEND, "https"), (FRONTEND, API, "http"), (API, DB, "tcp")}
     browser.until("the calls", lambda: edges(browser) == expected)
-    labels = {label.get_attribute("aria-label") for label in browser.all(".graph a[data-key^='call']")}
+    labels = {label for [label] in browser.attributes(".graph a[data-key^='call']", "aria-label")}
     assert labels == {
         "Calls from Unknown to frontend: https 2.2 KiB/s, 31.6 writes/min",
         "Calls from frontend to api: http 6.3 KiB/s, 316 writes/min",
         "Calls from api to db: tcp 10.4 KiB/s, 105 writes/min",
     }
-    nodes = {node.get_attribute("data-key"): node.get_attribute("aria-label") for node in browser.all(".graph .node")}
+    nodes = dict(browser.attributes(".graph .node", "data-key", "aria-label"))
     assert nodes == {
         UNKNOWN: "Unknown, not observed",
         FRONTEND: "frontend, 1 instance, 30 connects failed",
@@ -141,9 +140,9 @@ def test_endpoints_of_the_selected_service(browser: Browser, site: str) -> None:
     flat = lambda: [[" ".join(cell.split()) for cell in row] for row in browser.rows("#endpoints-body")]  # noqa: E731 - asked often
     browser.until("the endpoints", lambda: flat() == expected)
     browser.shows("#endpoints-note", "2 called")
-    assert [cell.text for cell in browser.all("#endpoints-body .bad")] == ["99.50 %", "5xx 10"]
-    assert browser.one("#endpoints-body .bad").get_attribute("title") == "10 of 2,000 calls failed"
-    browser.one("#services-body tr[data-key^='ZGI'] a").click()
+    assert browser.texts("#endpoints-body .bad") == ["99.50 %", "5xx 10"]
+    assert browser.attribute("#endpoints-body .bad", "title") == "10 of 2,000 calls failed"
+    browser.click("#services-body tr[data-key^='ZGI'] a")
     browser.until("none", lambda: flat() == [["No HTTP call was answered in this time."]])
     browser.shows("#endpoints-note", "0 called")
 
@@ -173,7 +172,7 @@ def test_only_the_endpoints_with_most_calls_are_shown_and_that_is_said(browser: 
 def test_only_around_the_selected_service(browser: Browser, site: str) -> None:
     browser.open(f"{site}#service={quote(DB)}&around=")
     browser.until("its calls alone", lambda: edges(browser) == {(API, DB, "tcp")})
-    browser.one("#around").click()
+    browser.click("#around")
     browser.until("every call", lambda: len(edges(browser)) == 3)
     assert fragment(browser) == {"service": [DB]}
 
@@ -181,8 +180,8 @@ def test_only_around_the_selected_service(browser: Browser, site: str) -> None:
 def test_the_range_is_asked_for_and_kept_in_the_address(browser: Browser, site: str) -> None:
     browser.open(site)
     browser.shows("#detail-title", "frontend")
-    browser.one("#range input[value='24h'] + span").click()
-    browser.until("hours", lambda: browser.one("[data-chart='Bytes']").get_attribute("data-step") == "hour")
+    browser.click("#range input[value='24h'] + span")
+    browser.until("hours", lambda: browser.attribute("[data-chart='Bytes']", "data-step") == "hour")
     assert fragment(browser) == {"range": ["24h"]}
     spans = {parse_qs(urlsplit(url).query)["start"][0] for url in browser.requests() if "/api/services?" in url}
     assert spans == {"-15m", "-24h"}
@@ -193,7 +192,7 @@ def test_the_range_is_asked_for_and_kept_in_the_address(browser: Browser, site: 
 def test_an_address_that_names_nothing_shows_the_busiest(browser: Browser, site: str) -> None:
     browser.open(f"{site}#service=nothing&range=soon")
     browser.shows("#detail-title", "frontend")
-    assert browser.one("#detail-note").text.startswith("The service in the address was not seen in this time")
+    assert browser.text("#detail-note").startswith("The service in the address was not seen in this time")
     assert chosen_range(browser) == "15m"
 
 
@@ -202,7 +201,7 @@ def test_the_empty_state_says_what_to_do_and_ends_by_itself(browser: Browser) ->
     with serving(storage) as address:
         browser.open(f"http://{address}/")
         browser.shows("#empty-title", "No access logs yet")
-        assert browser.one("#empty-agent").text == "pyrover-agent run --backend 127.0.0.1:11800"
+        assert browser.text("#empty-agent") == "pyrover-agent run --backend 127.0.0.1:11800"
         assert not browser.driver.find_element(By.ID, "content").is_displayed()
         world.fill(storage)
         browser.refresh_now()
@@ -216,7 +215,7 @@ def test_data_that_is_older_than_the_range_is_told_from_none(browser: Browser) -
     with serving(storage) as address:
         browser.open(f"http://{address}/")
         browser.shows("#empty-title", "Nothing in this time")
-        browser.one("#range input[value='6h'] + span").click()
+        browser.click("#range input[value='6h'] + span")
         browser.shows("#detail-title", "frontend")
 
 
@@ -227,14 +226,14 @@ def test_a_backend_that_goes_away_and_comes_back(browser: Browser) -> None:
     with serving(storage) as address:
         browser.open(f"http://{address}/")
         browser.shows("#detail-title", "frontend")
-        browser.until("alive", lambda: browser.one("#health").get_attribute("data-state") == "live")
+        browser.until("alive", lambda: browser.attribute("#health", "data-state") == "live")
     browser.refresh_now()
-    notice = browser.one("#away")
-    assert f'Is "pyrover-backend serve" running on {address}?' in notice.text
+    assert f'Is "pyrover-backend serve" running on {address}?' in browser.text("#away")
     browser.shows("#health-text", "No answer")
-    assert browser.one("#detail-title").text == "frontend"  # what was known stays
+    assert browser.text("#detail-title") == "frontend"  # what was known stays
+    gone = "return !document.querySelector('#away').checkVisibility()"
     with serving(storage, port=int(address.rpartition(":")[2])):
-        browser.until("the end of the notice, without any help", lambda: not notice.is_displayed())
+        browser.until("the end of the notice, without any help", lambda: browser.run(gone))
         browser.shows("#health-text", "Live")
 
 
@@ -256,7 +255,7 @@ def test_colours_follow_the_system_until_the_visitor_chooses(browser: Browser, s
     browser.until("the charts too", lambda: axis() == "rgb(90, 102, 119)")
     browser.open(site)
     assert ground() == light  # the choice is kept
-    assert browser.one("#theme").get_attribute("aria-label") == "Use the dark theme"
+    assert browser.attribute("#theme", "aria-label") == "Use the dark theme"
 
 
 def test_everything_is_reached_by_keyboard(browser: Browser, site: str) -> None:
@@ -297,8 +296,7 @@ def test_the_keyboard_chooses_a_service_and_keeps_its_place(browser: Browser, si
     link.send_keys(Keys.ENTER)
     browser.shows("#detail-title", "db")
     assert browser.driver.switch_to.active_element == link
-    node = browser.one(f".graph [data-key='{API}']")
-    node.send_keys(Keys.ENTER)
+    browser.type(f".graph [data-key='{API}']", Keys.ENTER)
     browser.shows("#detail-title", "api")
     assert browser.run("return document.activeElement.dataset.key") == API  # drawn anew, still in focus
 
@@ -325,7 +323,7 @@ def test_names_from_outside_are_text(browser: Browser) -> None:
     with serving(storage) as address:
         browser.open(f"http://{address}/")
         browser.shows("#detail-title", name)
-        assert browser.one(".row-link").text == name
+        assert browser.text(".row-link") == name
         assert browser.all("img[src='x']") == []
 
 

@@ -50,7 +50,7 @@ def widgets(browser: Browser) -> Sequence[str]:
 
 
 def legend(browser: Browser, widget: str) -> str:
-    return browser.one(f"[data-widget='{widget}'] .legend").text.replace("\n", " ")
+    return browser.text(f"[data-widget='{widget}'] .legend").replace("\n", " ")
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,11 @@ def test_a_service_has_its_dashboard_with_exact_numbers(browser: Browser, site: 
     assert legend(browser, "Bytes") == "Read 10 KiB/s Written 5 KiB/s"
     assert legend(browser, "Reads and writes") == "Reads 300/min Writes 300/min"
     assert legend(browser, "Time of a read and a write") == "Read 2.5 ms Write 80 µs"
-    assert browser.one("[data-widget='Packages'] .body").text == "No data in this time."
-    assert browser.one("#entity-tabs [aria-current]").text == "Connections"
+    assert browser.text("[data-widget='Packages'] .body") == "No data in this time."
+    assert browser.text("#entity-tabs [aria-current]") == "Connections"
     assert browser.driver.title == "api · pyrover"
-    picture = browser.one("[data-widget='Bytes'] .plot")
-    assert picture.get_attribute("aria-label") == "Bytes: Read 10 KiB/s, Written 5 KiB/s"
-    browser.one("#range input[value='24h'] + span").click()
+    assert browser.attribute("[data-widget='Bytes'] .plot", "aria-label") == "Bytes: Read 10 KiB/s, Written 5 KiB/s"
+    browser.click("#range input[value='24h'] + span")
     # Hours have the same rates, for the totals of buckets are divided by their length.
     step = "[data-widget='Bytes'][data-step='HOUR']"
     browser.until("hours", lambda: browser.all(step))
@@ -83,16 +82,16 @@ def test_a_service_has_its_dashboard_with_exact_numbers(browser: Browser, site: 
 def test_ways_lead_to_the_pages_of_instances_endpoints_and_calls(browser: Browser, site: str) -> None:
     browser.open(f"{site}#service={quote(API)}")
     browser.until("the instances", lambda: browser.rows("#instances-body"))
-    browser.one("#instances-body a").click()
+    browser.click("#instances-body a")
     browser.shows("#entity-title", "api-1")
     browser.shows("#entity-path", "An instance\napi\nShow on the map")
     browser.until("its tabs", lambda: browser.all("#entity-tabs a"))
-    browser.one("#entity-tabs a:nth-child(2)").click()
+    browser.click("#entity-tabs a:nth-child(2)")
     browser.until("its numbers", lambda: legend(browser, "Reads and writes") == "Reads 300/min Writes 300/min")
     browser.driver.back()
     browser.driver.back()
     browser.shows("#detail-title", "api")
-    browser.one("#endpoints-body a").click()
+    browser.click("#endpoints-body a")
     browser.shows("#entity-title", "GET:/orders")
     browser.until("its numbers", lambda: legend(browser, "HTTP calls") == "Calls 200/min")
     assert (
@@ -101,14 +100,14 @@ def test_ways_lead_to_the_pages_of_instances_endpoints_and_calls(browser: Browse
     assert legend(browser, "HTTP calls that succeed") == "Success 99.50 %"
     browser.driver.back()
     browser.shows("#detail-title", "api")
-    browser.one(".graph a[aria-label^='Calls from frontend to api']").click()
+    browser.click(".graph a[aria-label^='Calls from frontend to api']")
     browser.shows("#entity-title", "frontend → api")
     browser.until("its tabs", lambda: browser.all("#entity-tabs a"))
-    browser.one("#entity-tabs a:nth-child(2)").click()
+    browser.click("#entity-tabs a:nth-child(2)")
     sent = "Reads and writes, seen by the caller"
     browser.until("its numbers", lambda: legend(browser, sent) == "Reads 300/min Writes 300/min")
     assert legend(browser, "Bytes, seen by the called") == "Read 1 KiB/s Written 5 KiB/s"
-    browser.one("#entity-path a:nth-of-type(2)").click()
+    browser.click("#entity-path a:nth-of-type(2)")
     browser.shows("#entity-title", "api")
 
 
@@ -120,7 +119,7 @@ def test_what_stands_out_is_listed_with_links(browser: Browser, site: str) -> No
         ["api - POST:/orders", "", "0 ms"],
     ]
     browser.until("the slowest", lambda: browser.rows("[data-widget='Slowest endpoints'] tbody") == expected)
-    browser.one("[data-widget='Slowest endpoints'] tr:nth-child(2) a").click()
+    browser.click("[data-widget='Slowest endpoints'] tr:nth-child(2) a")
     browser.shows("#entity-title", "GET:/orders")
     browser.shows("#entity-path", "An endpoint\napi\nShow on the map")
 
@@ -130,7 +129,7 @@ def test_services_are_searched(browser: Browser, site: str) -> None:
     browser.open(site)
     browser.until("the services", lambda: names() == ["db", "api", "frontend"])
     browser.run("document.activeElement.blur()")
-    browser.one("body").send_keys("/")
+    browser.type("body", "/")
     search = browser.driver.switch_to.active_element
     assert search.get_attribute("id") == "search"
     search.send_keys("AP")
@@ -165,7 +164,7 @@ def test_alarms_are_listed(browser: Browser, alarmed: str) -> None:
         ("api", "calls of api fail", "lasts"),
         ("db", "db answers slowly", "ended after 3 min"),
     ]
-    browser.one("#alarms-body a").click()
+    browser.click("#alarms-body a")
     browser.shows("#entity-title", "api")
 
 
@@ -185,7 +184,7 @@ def test_what_was_received_and_lost_is_shown(browser: Browser) -> None:
         browser.open(f"http://{address}/#page=agents")
         browser.one("#agents-losses-body tr")
         assert browser.rows("#agents-losses-body") == [["time expired", "Logs that were no good", "10"]]
-        numbers = browser.one("#agents-numbers").text.split("\n")
+        numbers = browser.text("#agents-numbers").split("\n")
         assert numbers[2:] == ["Messages received", "–", "Logs received", "1,000", "Logs stored", "990"]  # noqa: RUF001 - the dash that is shown
         assert [row[:3] for row in browser.rows("#agents-body")] == [
             ["api", "K8S_SERVICE", "2"],
@@ -200,40 +199,38 @@ def test_a_dashboard_is_made_changed_and_removed(browser: Browser) -> None:
     with serving(storage) as address:
         browser.open(f"http://{address}/#page=dashboards")
         browser.until("those of files", lambda: len(browser.rows("#dashboards-body")) == 7)
-        browser.one("#editor button[type='submit']").click()
+        browser.click("#editor button[type='submit']")
         browser.shows("#editor-said", "Give the dashboard a name.")
-        browser.one("#editor-name").send_keys("Mine")
-        browser.one("[name='title']").send_keys("Read time")
-        browser.one("[name='unit'] option[value='ns']").click()
+        browser.type("#editor-name", "Mine")
+        browser.type("[name='title']", "Read time")
+        browser.click("[name='unit'] option[value='ns']")
         text = browser.one("[name='expressions']")
         text.send_keys("kubernetes_service_instance_read_time")
-        browser.one("#editor-check").click()
+        browser.click("#editor-check")
         expected = "this is a metric of an instance (serviceInstanceName), which the entity asked about does not name"
-        browser.until("why not", lambda: expected in browser.one("#editor-said").text)
+        browser.until("why not", lambda: expected in browser.text("#editor-said"))
         text.clear()
         text.send_keys("kubernetes_service_read_tim")
-        browser.one("#editor-check").click()
-        browser.until(
-            "why not", lambda: "did you mean kubernetes_service_read_time" in browser.one("#editor-said").text
-        )
+        browser.click("#editor-check")
+        browser.until("why not", lambda: "did you mean kubernetes_service_read_time" in browser.text("#editor-said"))
         text.send_keys("e")
-        browser.one("#editor button[type='submit']").click()
+        browser.click("#editor button[type='submit']")
         browser.shows("#entity-title", "api")
         browser.until("its numbers", lambda: legend(browser, "Read time") == "Read time 2.5 ms")
         assert widgets(browser) == ["Read time"]
-        assert [link.text for link in browser.all("#entity-choice a")] == ["Service", "Mine"]
+        assert browser.texts("#entity-choice a") == ["Service", "Mine"]
 
-        browser.one("#menu [data-page='dashboards']").click()
-        browser.one("button[aria-label='Change Mine']").click()
+        browser.click("#menu [data-page='dashboards']")
+        browser.click("button[aria-label='Change Mine']")
         browser.shows("#editor-title", "Change Mine")
         name = browser.one("#editor-name")
         name.clear()
         name.send_keys("Ours")
-        browser.one("#editor button[type='submit']").click()
-        browser.until("its new name", lambda: [link.text for link in browser.all("#entity-choice a")][1:] == ["Ours"])
+        browser.click("#editor button[type='submit']")
+        browser.until("its new name", lambda: browser.texts("#entity-choice a")[1:] == ["Ours"])
 
-        browser.one("#menu [data-page='dashboards']").click()
-        browser.one("button[aria-label='Remove Ours']").click()
+        browser.click("#menu [data-page='dashboards']")
+        browser.click("button[aria-label='Remove Ours']")
         browser.driver.switch_to.alert.accept()
         browser.until("those of files", lambda: len(browser.rows("#dashboards-body")) == 7)
         browser.shows("#editor-said", "Ours is removed.")
@@ -242,7 +239,7 @@ def test_a_dashboard_is_made_changed_and_removed(browser: Browser) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_control_has_a_name(browser: Browser, site: str, page: str) -> None:
     browser.open(f"{site}{PAGES[page]}")
-    browser.until("the page", lambda: browser.one("#main").get_attribute("aria-busy") == "false")
+    browser.until("the page", lambda: browser.attribute("#main", "aria-busy") == "false")
     controls = [
         one
         for one in browser.driver.find_elements(By.CSS_SELECTOR, "a[href], button, input, select, textarea, [role=img]")
@@ -266,5 +263,5 @@ def test_pictures_are_as_wide_as_their_cards(browser: Browser, site: str) -> Non
 def test_nothing_is_wider_than_the_screen(browser: Browser, site: str, page: str, width: int) -> None:
     browser.emulate(width=width)
     browser.open(f"{site}{PAGES[page]}")
-    browser.until("the page", lambda: browser.one("#main").get_attribute("aria-busy") == "false")
+    browser.until("the page", lambda: browser.attribute("#main", "aria-busy") == "false")
     assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]

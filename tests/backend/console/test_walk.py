@@ -42,7 +42,7 @@ def test_from_the_map_to_the_stages_of_a_slow_service(browser: Browser, live: st
     browser.one(f".graph a[aria-label^='{start}'][aria-label$='{end}']")
 
     # The slowest waits for whom it calls, which is at the end of the slowest arrow.
-    browser.one(".graph a[aria-label^='reviews.default']").click()
+    browser.click(".graph a[aria-label^='reviews.default']")
     browser.shows("#detail-title", "reviews.default")
     # The labels of its own calls find room, before those of others that would be in the same place.
     seen = """return [...document.querySelectorAll('.graph a:has(.label.near:not(.crowded))')].map(
@@ -52,7 +52,7 @@ def test_from_the_map_to_the_stages_of_a_slow_service(browser: Browser, live: st
         for one, two in (("productpage", "reviews"), ("reviews", "ratings"))
     }
     browser.until("the labels of its calls", lambda: set(browser.run(seen)) == own)
-    browser.one("#detail-links a:nth-child(2)").click()
+    browser.click("#detail-links a:nth-child(2)")
     browser.shows("#entity-title", "reviews.default")
     browser.until("the write", lambda: stages(browser, "Where the time of a write goes"))
     write = stages(browser, "Where the time of a write goes")
@@ -78,22 +78,22 @@ def test_from_the_map_to_the_stages_of_a_slow_service(browser: Browser, live: st
     assert read["From the socket's queue to the reader"][0] == "15 µs"
     assert read["System call"][2] == pytest.approx(read["L4: transport (TCP)"][2] * READ["call"] / READ["l4"], rel=0.01)
 
-    browser.one("#range input[value='1h'] + span").click()
+    browser.click("#range input[value='1h'] + span")
     browser.until("the range in the address", lambda: "range=1h" in browser.driver.current_url)
-    browser.one("#entity-tabs a:nth-child(1)").click()
+    browser.click("#entity-tabs a:nth-child(1)")
     calls = "[data-widget='Time of an HTTP call'] .legend"
-    browser.until("the same time", lambda: browser.one(calls).text.replace("\n", " ") == "Mean 20 ms")
+    browser.until("the same time", lambda: browser.text(calls).replace("\n", " ") == "Mean 20 ms")
 
 
 def test_a_dashboard_is_made_and_kept(browser: Browser, live: str) -> None:
     browser.open(f"{live}#page=dashboards")
-    browser.one("#editor-name").send_keys("Retransmissions")
-    browser.one("[name='title']").send_keys("Slowest endpoints")
-    browser.one("[name='kind'] option[value='table']").click()
-    browser.one("[name='unit'] option[value='ms']").click()
-    browser.one("[name='expressions']").send_keys("top_n(kubernetes_service_endpoint_http_call_time, 3, des)")
-    browser.one("#editor-scope option[value='global']").click()
-    browser.one("#editor button[type='submit']").click()
+    browser.type("#editor-name", "Retransmissions")
+    browser.type("[name='title']", "Slowest endpoints")
+    browser.click("[name='kind'] option[value='table']")
+    browser.click("[name='unit'] option[value='ms']")
+    browser.type("[name='expressions']", "top_n(kubernetes_service_endpoint_http_call_time, 3, des)")
+    browser.click("#editor-scope option[value='global']")
+    browser.click("#editor button[type='submit']")
     browser.shows("#entity-title", "What stands out")
     rows = "[data-widget='Slowest endpoints'] tbody"
     expected = [
