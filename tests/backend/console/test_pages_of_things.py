@@ -5,7 +5,6 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from backend.query.graphql.alarms import Alarm, AlarmQuery, Found, NoAlarms
@@ -240,13 +239,15 @@ def test_a_dashboard_is_made_changed_and_removed(browser: Browser) -> None:
 def test_every_control_has_a_name(browser: Browser, site: str, page: str) -> None:
     browser.open(f"{site}{PAGES[page]}")
     browser.until("the page", lambda: browser.attribute("#main", "aria-busy") == "false")
-    controls = [
-        one
-        for one in browser.driver.find_elements(By.CSS_SELECTOR, "a[href], button, input, select, textarea, [role=img]")
-        if one.is_displayed() and one.get_attribute("aria-hidden") != "true"
-    ]
-    assert len(controls) >= 6
-    assert [one.get_attribute("outerHTML") for one in controls if not one.accessible_name.strip()] == []
+
+    def names() -> list[tuple[str, str | None]]:
+        controls = browser.all("a[href], button, input, select, textarea, [role=img]")
+        seen = [one for one in controls if one.is_displayed() and one.get_attribute("aria-hidden") != "true"]
+        return [(one.accessible_name.strip(), one.get_attribute("outerHTML")) for one in seen]
+
+    told = browser.until("the controls", names)
+    assert len(told) >= 6
+    assert [html for name, html in told if not name] == []
 
 
 def test_pictures_are_as_wide_as_their_cards(browser: Browser, site: str) -> None:
