@@ -7,7 +7,7 @@ from common.command_line import run_program
 
 COMMANDS = {
     "serve": "Receive access logs from agents, store what they say, and answer questions about it.",
-    "query": "Ask a running backend: services, instances, topology, metrics, status.",
+    "query": "Ask a running backend: who calls whom, metrics, what it received and lost, which agents there are.",
     "oal": "Check scripts of metrics, and tell what becomes of a metric.",
     "replay": "Send recorded access logs to a backend, at a chosen rate.",
 }

@@ -43,13 +43,12 @@ _STAGES_OF: Final[Mapping[LogKind, frozenset[Stage]]] = {
 BROADER: Final[Mapping[str, tuple[str, ...]]] = {
     "all of kernelLogs.read.l3Metrics": ("read.l3Metrics",),
     "all of kernelLogs.read.l2Metrics and l3Metrics": ("read.l2Metrics", "read.l3Metrics"),
-    "the other fields of write.l3Metrics": ("write.l3Metrics",),
-    "write.l2Metrics of packages inside a call": ("write.l2Metrics",),
+    "all of kernelLogs.write.l3Metrics": ("write.l3Metrics",),
+    "kernelLogs.write.l2Metrics of packages inside a call": ("write.l2Metrics",),
     "kernelLogs.read.l3Metrics.totalRecvDuration and totalDuration of packages in lists": (
         "read.l3Metrics.totalRecvDuration",
         "read.l3Metrics.totalDuration",
     ),
-    "the same for packages that drivers deliver in lists": ("read.l3Metrics.totalRecvDuration",),
 }
 """What a hook says of its loss without naming each field, and the fields or messages that it means."""
 

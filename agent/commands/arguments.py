@@ -35,7 +35,7 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         metavar="HOST:PORT[,...]",
-        help="where access logs go; of several the first that answers (default: localhost:11800)",
+        help="where access logs go; of several the first one, and after a failure the next (default: localhost:11800)",
     )
 
 

@@ -24,7 +24,7 @@ from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, mak
 from agent.kernel.privileges import CAPABILITIES, closed_perf_events, missing_capabilities, obstacles
 from agent.kernel.source import KernelSource
 
-_NAME_WIDTH: Final = 17
+_NAME_WIDTH: Final = 19
 _TRIAL_RING_BYTES: Final = 1 << 16
 _NAMES_SHOWN: Final = 4
 _REASON_LINES: Final = 6
@@ -114,7 +114,9 @@ def _examine_privileges() -> Iterator[Finding]:
         capability.name for capability in (prevent or CAPABILITIES) if prevent or capability not in missing
     )
     text = f"user id {os.geteuid()}, " + (f"without {names}" if prevent else names)
-    yield Finding("privileges", not prevent, text, advice="run as root, or give it these: sudo pyrover-agent ...")
+    yield Finding(
+        "privileges", not prevent, text, advice="run it as root (sudo pyrover-agent ...), or give it these capabilities"
+    )
     for capability in missing:
         if not capability.required:
             yield Finding(

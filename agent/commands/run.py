@@ -68,7 +68,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for", dest="duration", type=shared.duration, metavar="TIME", help="end after this time, such as 30s or 5m"
     )
-    parser.add_argument("--live", action="store_true", help="show what is going on in one line, renewed each second")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="show the current figures in one line: each second on a terminal, else every ten",
+    )
     parser.add_argument(
         "--figures",
         type=Path,

@@ -38,7 +38,7 @@ _COUNTERS: Final = {
 _HEAD: Final = """\
 # Hooks
 
-<!-- Made by `python -m agent.kernel.hooks_page`. Do not edit: change what it is made from and make it again. -->
+<!-- Made by `make hooks`. Do not edit: change what it is made from and make it again. -->
 
 Everything the agent watches in the kernel is declared once, in `agent/kernel/hooks.py` and `stage_hooks.py`. A hook
 names the stage that it feeds, the ways in which it can be attached in order of preference, what it costs and what the

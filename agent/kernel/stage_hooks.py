@@ -99,8 +99,8 @@ STAGE_HOOKS: Final = (
         ),
         _lost(
             "network_transmit",
-            "the other fields of write.l3Metrics",
-            "write.l2Metrics of packages inside a call",
+            "all of kernelLogs.write.l3Metrics",
+            "kernelLogs.write.l2Metrics of packages inside a call",
             "zero windows sent",
         ),
     ),
@@ -224,7 +224,7 @@ STAGE_HOOKS: Final = (
         Stage.RECEIVE,
         Cost.PACKAGE_RECEIVED,
         _probes(Attachment("routed_list", "ip_sublist_rcv_finish")),
-        ("the same for packages that drivers deliver in lists",),
+        ("kernelLogs.read.l3Metrics.totalRecvDuration of packages in lists ends where delivery begins instead",),
     ),
     Hook(
         "deliver",

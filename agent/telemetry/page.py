@@ -19,7 +19,7 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "agent-metrics.md"
 _HEAD: Final = f"""\
 # What the agent tells of itself
 
-<!-- Made by `python -m agent.telemetry.page`. Do not edit: change what it is made from and make it again. -->
+<!-- Made by `make agent-metrics`. Do not edit: change what it is made from and make it again. -->
 
 With `telemetry.address` set, as `127.0.0.1:11801` or `:11801` for all addresses, the agent answers by HTTP:
 
@@ -35,15 +35,16 @@ curl http://127.0.0.1:11801/healthz
 ```
 
 It is ready when it is attached, has taken events within {STEP_SECONDS:.0f} seconds, and its last attempt to deliver did
-not fail.
-Hooks without a source do not make it unready, as waiting would not help; they are named. It answers from its start
-on, also while programs are loaded. By default there is no such address. The DaemonSet sets `:11801`, its probes
-ask `/healthz` and `/livez`, and a PodMonitor or the annotations of the pods lead Prometheus there. There is no
-encryption and no password: the figures name causes, hooks and backends, and nothing of what was captured.
+not fail. Hooks without a source do not make it unready, as waiting would not help; the answer of `/healthz` names them.
+The agent answers from its start on, also while programs are loaded. By default there is no such address. The DaemonSet
+sets `:11801`, its probes ask `/healthz` and `/livez`, and a PodMonitor or the annotations of the pods lead Prometheus
+there. There is no encryption and no password: the figures name causes, hooks and backends, and nothing of what was
+captured.
 
 ## Figures
 
-Counters begin at 0 when the agent starts. At any time
+Counters begin at 0 when the agent starts. With a spool those of logs captured, delivered, withdrawn and lost go on from
+what the agents before have left in it ([delivery.md](delivery.md#the-spool)). At any time
 
     pyrover_agent_logs_captured_total = pyrover_agent_logs_delivered_total + pyrover_agent_logs_withdrawn_total
         + sum(pyrover_agent_logs_lost_total) + pyrover_agent_queue_logs + pyrover_agent_pending_logs

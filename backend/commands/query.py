@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--last", type=_last, metavar="SPAN", help="how far to look back, such as 15m, 6h or 2d (default: 15m)"
     )
     span.add_argument(
-        "--start", metavar="TIME", help="first minute: 2026-01-31T12:00:00Z, or =-2h for a time before now"
+        "--start", metavar="TIME", help="first minute, such as 2026-01-31T12:00:00Z; --start=-2h is two hours ago"
     )
     span.add_argument("--end", metavar="TIME", help="last minute, also included (default: now)")
 

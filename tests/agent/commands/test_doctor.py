@@ -44,7 +44,7 @@ def test_this_machine_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "The agent can run here."
     for hook in SYSTEM_CALL_HOOKS:
         assert any(line.split()[:2] == [hook.name, "yes"] for line in lines), hook.name
-    assert any(re.match(r"  programs         yes  \d+ loaded", line) for line in lines)
+    assert any(re.match(r"  programs           yes  \d+ loaded", line) for line in lines)
 
 
 @needs_root
@@ -79,7 +79,7 @@ def test_hooks_that_the_configuration_declares_unavailable(capsys: pytest.Captur
     file.write_text("kernel: {unavailable_hooks: [dup3]}\n")
     assert doctor.run(parse("--config", str(file))) == 0
     output = capsys.readouterr().out
-    assert "  dup3             no   no source" in output
+    assert "  dup3               no   no source" in output
     assert "declared unavailable by the configuration (dup3)" in output
     assert "  - kernelLogs.close of sockets that dup3 replaces" in output
 
@@ -98,7 +98,7 @@ def test_programs_that_do_not_load_fail(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr(KernelSource, "open", refuse)
     assert doctor.run(parse()) == 1
     output = capsys.readouterr().out
-    assert "  programs         NO   no Python with BCC found" in output
+    assert "  programs           NO   no Python with BCC found" in output
     assert max(map(len, output.splitlines())) <= 100
 
 
@@ -108,7 +108,7 @@ def test_what_is_missing_is_told_with_what_is_lost() -> None:
     plan = make_plan(offer, hooks=SYSTEM_CALL_HOOKS).without({EXIT_MESSAGES: log})
     text = "\n".join(render([Finding("kernel", good=True, text="any")], plan, can_run=True))
     assert "Hooks (22 of 24 have a source)" in text
-    assert "  dup2             no   no source" in text
+    assert "  dup2               no   no source" in text
     assert "this kernel has no syscalls:sys_exit_dup2 (dup2)" in text
     assert "  - kernelLogs.close of sockets that dup2 replaces" in text
     assert "line 0 of the verifier" in text
@@ -119,4 +119,4 @@ def test_what_is_missing_is_told_with_what_is_lost() -> None:
 def test_advice_follows_what_is_wrong() -> None:
     findings = [Finding("privileges", good=False, text="user id 1000", advice="run as root")]
     lines = list(render(findings, make_plan(OFFER), can_run=False))
-    assert lines[1:3] == ["  privileges       NO   user id 1000", "                        -> run as root"]
+    assert lines[1:3] == ["  privileges         NO   user id 1000", "                          -> run as root"]
