@@ -1,4 +1,4 @@
-"""How full the hash maps of a running agent are, as the kernel knows it: by walking their keys from outside."""
+"""What is in the hash maps of a running agent, as the kernel knows it: their keys, walked from outside."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ _HASHES: Final = frozenset((1, 5, 9, 10))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def map_entries(process: int) -> dict[str, int]:
+def map_keys(process: int) -> dict[str, list[bytes]]:
     """Keys of each hash map that a process holds, by the map's name.
 
     A walk through a map that changes may see a key twice or begin again (kernel/bpf/hashtab.c, htab_map_get_next_key);
@@ -26,7 +26,7 @@ def map_entries(process: int) -> dict[str, int]:
     Raises:
         OSError: The process is gone, this one may not look into it, or the kernel refused a key.
     """
-    found: dict[str, int] = {}
+    found: dict[str, list[bytes]] = {}
     pidfd = os.pidfd_open(process)
     try:
         for number in _maps(process):
@@ -36,7 +36,7 @@ def map_entries(process: int) -> dict[str, int]:
             try:
                 shape = map_information(descriptor)
                 if shape.kind in _HASHES:
-                    found[shape.name] = sum(1 for _ in islice(keys(descriptor), shape.entries))
+                    found[shape.name] = list(islice(keys(descriptor), shape.entries))
             finally:
                 os.close(descriptor)
     finally:

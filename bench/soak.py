@@ -13,6 +13,7 @@ grows or the agent's account of its logs does not balance. docs/soak.md has the 
 
 import argparse
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -32,7 +33,7 @@ from agent.tls.watcher import REVIEW_SECONDS
 from bench.nginx_overhead import nginx, pauses
 from bench.report import Report
 from bench.soak_churn import NODE, Churn, Library, Pods, call, delete_network, run_program
-from bench.soak_samples import Sampler, agent_figures, process_figures
+from bench.soak_samples import GONE, PROGRAMS_OF_MACHINE, Sampler, agent_figures, process_figures
 from bench.soak_verdict import Allowance, Trend, find_trend
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
 from tests.e2e.programs import PATIENCE, PROGRAMS, Backend, backend, program
@@ -54,6 +55,11 @@ ALLOWANCES: Final = {
     "mappings": Allowance(0.05, 20.0),
     "descriptors of probes": Allowance(0.05, 16.0, REVIEW_SECONDS),
     "tls_files": Allowance(0.05, 8.0, REVIEW_SECONDS),
+    "processes": Allowance(0.20, 32.0, beside=PROGRAMS_OF_MACHINE),
+    "entries of excluded_processes": Allowance(0.20, 32.0, beside=PROGRAMS_OF_MACHINE),
+    # One that has just ended may be seen in one sample of the table and not any more below /proc.
+    GONE: Allowance(0.0, 0.5),
+    PROGRAMS_OF_MACHINE: Allowance(math.inf, math.inf),
 }
 OTHERS: Final = Allowance(0.20, 32.0)
 """What tables hold follows what the machine does."""
@@ -228,7 +234,14 @@ def judge(result: Result) -> list[tuple[str, Trend]]:
             raise SystemExit(f"{watched}: no samples after warm-up; run it for more --minutes")
         for name, values in figures.items():
             allowance = ALLOWANCES.get(name, OTHERS)
-            trend = find_trend(name, [times[at] for at in kept], [values[at] for at in kept], allowance)
+            beside = figures.get(allowance.beside)
+            trend = find_trend(
+                name,
+                [times[at] for at in kept],
+                [values[at] for at in kept],
+                allowance,
+                [beside[at] for at in kept] if beside else None,
+            )
             found.append((watched, trend))
     return found
 

@@ -1,16 +1,17 @@
 """What a running program holds, sampled from outside: memory, descriptors, threads, mappings, and what it tells."""
 
 import re
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench.kernel_maps import map_entries
+from bench.kernel_maps import map_keys
 
 GAUGES: Final = (
     "connections",
@@ -21,6 +22,8 @@ GAUGES: Final = (
     "queue_logs",
 )
 """What the agent tells of the tables in it, as docs/agent-metrics.md names them."""
+GONE: Final = "excluded programs that are gone"
+PROGRAMS_OF_MACHINE: Final = "programs of the machine"
 _PROBES: Final = frozenset(("anon_inode:bpf_link", "anon_inode:[perf_event]"))
 _MEBIBYTE: Final = 1 << 20
 
@@ -52,7 +55,9 @@ def _target(descriptor: Path) -> str:
 
 
 def agent_figures(process: int, port: int) -> dict[str, float]:
-    """The same of an agent, with the gauges that it tells and the entries of its kernel maps.
+    """The same of an agent, with the gauges that it tells, the entries of its kernel maps, and the machine's programs.
+
+    Of programs that are not watched, those that do not exist any more are counted, too: there should never be one.
 
     Raises:
         OSError: It is gone, or does not answer.
@@ -61,7 +66,15 @@ def agent_figures(process: int, port: int) -> dict[str, float]:
         text = answer.read().decode()
     told = dict(re.findall(r"^pyrover_agent_(\w+) ([\d.e+]+)$", text, re.MULTILINE))
     figures = process_figures(process) | {name: float(told[name]) for name in GAUGES if name in told}
-    return figures | {f"entries of {name}": count for name, count in sorted(map_entries(process).items())}
+    found = map_keys(process)
+    figures[GONE] = gone_programs(found.get("excluded_processes", ()))
+    figures[PROGRAMS_OF_MACHINE] = sum(each.name.isdecimal() for each in Path("/proc").iterdir())
+    return figures | {f"entries of {name}": len(keys) for name, keys in sorted(found.items())}
+
+
+def gone_programs(keys: Iterable[bytes]) -> int:
+    """How many of the process ids that are keys of a map are those of nobody."""
+    return sum(not Path(f"/proc/{int.from_bytes(key, sys.byteorder)}").exists() for key in keys)
 
 
 class Sampler:

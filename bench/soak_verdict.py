@@ -6,6 +6,7 @@ Sen 1968), which the step of one fault does not move. What it grows by over the 
 figure may move by without being a leak.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,8 @@ class Allowance:
     """In the figure's own unit."""
     period: float = 0.0
     """Seconds after which what is no longer used is given back; there is no verdict over less than two of these."""
+    beside: str = ""
+    """Another figure of the same program that this one may grow by."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Trend:
     """Of the last tenth."""
     most: float
     growth: float
-    """By the slope, from the first sample to the last."""
+    """By the slope, from the first sample to the last; without what another figure grows by that it may follow."""
     hourly: float
-    """The slope, in the figure's unit an hour."""
+    """The slope of the figure itself, in its unit an hour."""
     allowed: float
     """Growth that is no finding."""
     is_long: bool
@@ -55,13 +58,21 @@ class Trend:
 
     @property
     def verdict(self) -> str:
-        """In a word: flat, grows, or too short."""
+        """In a word: flat, grows, too short, or that it is only told."""
+        if self.allowed == math.inf:
+            return "told"
         if not self.is_long:
             return "too short"
         return "grows" if self.growth > self.allowed else "flat"
 
 
-def find_trend(name: str, seconds: Sequence[float], values: Sequence[float], allowance: Allowance) -> Trend:
+def find_trend(
+    name: str,
+    seconds: Sequence[float],
+    values: Sequence[float],
+    allowance: Allowance,
+    beside: Sequence[float] | None = None,
+) -> Trend:
     """The trend of a figure.
 
     Args:
@@ -69,6 +80,7 @@ def find_trend(name: str, seconds: Sequence[float], values: Sequence[float], all
         seconds: When each sample was taken, in any order.
         values: The samples.
         allowance: What it may move by.
+        beside: Samples, taken with the others, of what it may grow by besides.
 
     Raises:
         ValueError: There are no samples, or not as many times as values.
@@ -78,10 +90,7 @@ def find_trend(name: str, seconds: Sequence[float], values: Sequence[float], all
     order = np.argsort(np.asarray(seconds, dtype=np.float64), kind="stable")
     times = np.asarray(seconds, dtype=np.float64)[order]
     figures = np.asarray(values, dtype=np.float64)[order]
-    parts = [
-        int(part[figures[part].argmin()]) for part in np.array_split(np.arange(len(times)), min(len(times), PARTS))
-    ]
-    slope = _slope(times[parts], figures[parts])
+    own = figures if beside is None else figures - np.asarray(beside, dtype=np.float64)[order]
     tenth = max(1, len(figures) // 10)
     return Trend(
         name=name,
@@ -89,14 +98,17 @@ def find_trend(name: str, seconds: Sequence[float], values: Sequence[float], all
         first=float(np.median(figures[:tenth])),
         last=float(np.median(figures[-tenth:])),
         most=float(figures.max()),
-        growth=slope * float(times[-1] - times[0]),
-        hourly=slope * 3600.0,
+        growth=_slope(times, own) * float(times[-1] - times[0]),
+        hourly=_slope(times, figures) * 3600.0,
         is_long=len(figures) >= FEWEST_SAMPLES and times[-1] - times[0] >= 2 * allowance.period,
         allowed=max(allowance.least, allowance.share * float(np.median(figures))),
     )
 
 
 def _slope(times: Samples, values: Samples) -> float:
+    """The slope between the least samples of the parts, in the unit of the values a second."""
+    parts = [int(part[values[part].argmin()]) for part in np.array_split(np.arange(len(times)), min(len(times), PARTS))]
+    times, values = times[parts], values[parts]
     later, earlier = np.tril_indices(len(times), -1)
     apart = times[later] - times[earlier]
     told = apart > 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.kernel.bpf_maps import MapInformation, create_map, delete, update
-from bench.kernel_maps import map_entries
+from bench.kernel_maps import map_keys
 from tests.descriptors import open_files
 
 pytestmark = pytest.mark.kernel
@@ -29,22 +29,22 @@ def key(number: int) -> bytes:
     return number.to_bytes(4, sys.byteorder)
 
 
-def own_entries() -> dict[str, int]:
+def own_keys() -> dict[str, set[bytes]]:
     """Without those of other tests, which may hold a whole agent's."""
-    return {name: count for name, count in map_entries(os.getpid()).items() if name in KINDS}
+    return {name: set(found) for name, found in map_keys(os.getpid()).items() if name in KINDS}
 
 
-def test_keys_are_counted_and_arrays_are_not(maps: tuple[int, int, int]) -> None:
+def test_keys_are_found_and_arrays_are_not(maps: tuple[int, int, int]) -> None:
     some, array, _ = maps
-    assert own_entries() == {"some": 0, "newest": 0}
+    assert own_keys() == {"some": set(), "newest": set()}
     for number in range(10):
         update(some, key(number), bytes(8))
         update(array, key(number), bytes(8))
-    assert own_entries() == {"some": 10, "newest": 0}
+    assert own_keys() == {"some": {key(number) for number in range(10)}, "newest": set()}
     for number in range(7):
         delete(some, key(number))
     again = os.dup(some)
-    assert own_entries() == {"some": 3, "newest": 0}
+    assert own_keys() == {"some": {key(7), key(8), key(9)}, "newest": set()}
     os.close(again)
 
 
@@ -52,10 +52,10 @@ def test_maps_of_another_process_are_seen_and_nothing_stays_open(maps: tuple[int
     update(maps[0], key(1), bytes(8))
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=maps) as other:
         before = open_files()
-        found = map_entries(other.pid)
+        found = map_keys(other.pid)
         after = open_files()
         other.communicate()
-    assert found == {"some": 1, "newest": 0}
+    assert found == {"some": [key(1)], "newest": []}
     assert after - before == set()
 
 
@@ -63,4 +63,4 @@ def test_a_process_that_is_gone_is_an_error() -> None:
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     with pytest.raises(ProcessLookupError):
-        map_entries(gone.pid)
+        map_keys(gone.pid)

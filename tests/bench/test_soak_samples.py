@@ -1,5 +1,6 @@
 """bench/soak_samples.py, bench/soak_churn.py: samples are what the kernel shows, and work that fails is counted."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from bench.soak import find_library
 from bench.soak_churn import Churn, Library, call, run_program
-from bench.soak_samples import Sampler, process_figures
+from bench.soak_samples import Sampler, gone_programs, process_figures
 from tests.e2e.programs import PATIENCE, program, read_line
 
 
@@ -50,6 +51,13 @@ def test_descriptors_threads_mappings_and_memory_are_those_of_the_process() -> N
     assert after["threads"] - before["threads"] == 1
     assert after["memory, MiB"] - before["memory, MiB"] == pytest.approx(64, abs=4)
     assert after["mappings"] > before["mappings"]  # the thread's stack, and perhaps a heap of its own
+
+
+def test_programs_that_are_gone_are_counted_by_their_ids() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    keys = [process.to_bytes(4, sys.byteorder) for process in (os.getpid(), ended.pid, 1)]
+    assert gone_programs(keys) == 1
 
 
 def test_samples_that_a_program_does_not_give_are_counted() -> None:

@@ -1,5 +1,6 @@
 """bench/soak_verdict.py: what leaks grows, what only moves is flat."""
 
+import math
 import random
 
 import pytest
@@ -27,6 +28,20 @@ def test_a_leak_shows_through_noise() -> None:
     trend = find_trend("leak", TIMES, values, ALLOWANCE)
     assert trend.verdict == "grows"
     assert trend.growth == pytest.approx(49.5, abs=12)
+
+
+def test_what_follows_another_figure_is_judged_by_what_it_grows_more_than_that() -> None:
+    machine = [300 + at for at in TIMES]
+    allowance = Allowance(0.1, 8.0, beside="programs of the machine")
+    follows = find_trend("processes", TIMES, [50 + at for at in TIMES], allowance, machine)
+    assert (follows.growth, follows.hourly, follows.verdict) == (0.0, 3600.0, "flat")
+    leaks = find_trend("processes", TIMES, [50 + 1.5 * at for at in TIMES], allowance, machine)
+    assert leaks.growth == pytest.approx(0.5 * TIMES[-1])
+    assert leaks.verdict == "grows"
+
+
+def test_what_is_only_told_has_no_verdict() -> None:
+    assert find_trend("programs", TIMES, TIMES, Allowance(math.inf, math.inf)).verdict == "told"
 
 
 @pytest.mark.parametrize(
