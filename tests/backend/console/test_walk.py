@@ -60,7 +60,7 @@ def test_from_the_map_to_the_stages_of_a_slow_service(browser: Browser, live: st
         "System call": "30 µs",
         "L4: transport (TCP)": "20 µs",
         "L3: network (IP)": "9 µs",
-        "L3: local delivery": "600 ns",
+        "L3: local output": "600 ns",
         "L3: output": "900 ns",
         "L2: device": "4 µs",
         "L2: waiting in the queue": "1.5 µs",
