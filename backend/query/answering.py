@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
+from backend.query.panics import contained
 from backend.query.turns import BusyError
 
 MAXIMUM_TOGETHER = 64
@@ -96,7 +97,7 @@ class Answering(Generic[Asked, Shared, Answer]):
             async with self._turns:
                 self._begin(waiting, key)
                 shared = self._share_with_waiting(waiting) if waiting.shared is None else waiting.shared
-                waiting.answer = await run_in_threadpool(self._answer, waiting.asked, shared)
+                waiting.answer = await run_in_threadpool(contained, self._answer, waiting.asked, shared)
             return waiting.answer
         finally:
             self._begin(waiting, key)

@@ -21,6 +21,7 @@ from backend.query.graphql import (
 )
 from backend.query.graphql.inputs import INPUTS
 from backend.query.graphql.questions import Answer
+from backend.query.panics import contained
 
 FOLDER = Path(__file__).parent / "schema"
 
@@ -72,7 +73,7 @@ def _bind(operations: ObjectType, name: str, answer: Answer) -> None:
         for unused in UNUSED:
             arguments.pop(unused, None)
         info.context.begin()
-        return answer(info.context, **arguments)
+        return contained(answer, info.context, **arguments)
 
     operations.set_field(name, resolve)
 

@@ -16,6 +16,7 @@ from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.query.catalog import Catalog
 from backend.query.graphql.service_book import ServiceBook
+from backend.query.panics import contained
 from backend.query.promql import remote_read
 from backend.query.promql.errors import Kind, PromqlError, wrong
 from backend.query.promql.parameters import MAXIMUM_BODY, Parameters
@@ -93,7 +94,7 @@ class PromqlEndpoint:
         try:
             async with self._turns.turn():
                 began = self._sources.timer()
-                data = await run_in_threadpool(answer)
+                data = await run_in_threadpool(contained, answer)
                 self._telemetry.seconds.observe(self._sources.timer() - began)
                 return data
         except BusyError as busy:
