@@ -31,7 +31,7 @@ from backend.query.promql.calls import call
 from backend.query.promql.errors import impossible, wrong
 from backend.query.promql.matching import Source, selector_of
 from backend.query.promql.operators import ARITHMETIC, SETS, computed
-from backend.query.promql.parsing import walk
+from backend.query.promql.parsing import time_after_at, walk
 from backend.query.promql.series import (
     Labels,
     Numbers,
@@ -171,21 +171,19 @@ class Evaluator:
         """This at other times."""
         return replace(self, times=times)
 
-    def _ends(self, offset: timedelta | None, at: AtModifier | None) -> Times:
-        times = self.times if at is None else np.full_like(self.times, self._fixed(at))
-        return times - (_milliseconds(offset) if offset is not None else 0)
+    def _ends(self, tree: VectorSelector | SubqueryExpr) -> Times:
+        times = self.times if tree.at is None else np.full_like(self.times, self._fixed(tree, tree.at))
+        return times - (_milliseconds(tree.offset) if tree.offset is not None else 0)
 
-    def _fixed(self, at: AtModifier) -> int:
+    def _fixed(self, tree: VectorSelector | SubqueryExpr, at: AtModifier) -> int:
         if at.type == AtModifierType.Start:
             return self.asked.start
         if at.type == AtModifierType.End:
             return self.asked.end
-        if at.at is None:
-            raise wrong("the time after @ is none: write seconds since 1970")
-        return round(at.at.timestamp() * 1000)
+        return time_after_at(tree)
 
     def _selected(self, tree: VectorSelector, length: int) -> windows.Window:
-        ends = self._ends(tree.offset, tree.at)
+        ends = self._ends(tree)
         _check_length(length)
         first, last = int(ends.min()) - length + 1, int(ends.max())
         samples = self.source.select(selector_of(tree), first, last, self.spacing)
@@ -198,7 +196,7 @@ class Evaluator:
         _check_length(length)
         if step < 1:
             raise wrong("the step of a subquery is not longer than nothing: write it as [10m:1m]")
-        ends = self._ends(tree.offset, tree.at)
+        ends = self._ends(tree)
         # Steps of a subquery are whole multiples of it, whatever the times asked about.
         first = (int(ends.min()) - length) // step * step + step
         count = (int(ends.max()) - first) // step + 1

@@ -11,13 +11,12 @@ import promql_parser
 from backend.query.promql.budget import MAXIMUM_POINTS, MAXIMUM_SECONDS
 from backend.query.promql.errors import wrong
 from backend.query.promql.evaluator import Range
+from backend.query.promql.parsing import FIRST_TIME, LAST_TIME
 
 MAXIMUM_BODY = 1024 * 1024
 """Most bytes of a body."""
 MAXIMUM_FIELDS = 1_000
 """Most parameters of a request."""
-FIRST_TIME, LAST_TIME = 0, 4_102_444_800
-"""Seconds since 1970-01-01 UTC between which times must be: the years 1970 to 2099."""
 
 _NUMBER = re.compile(r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
 

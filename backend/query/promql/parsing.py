@@ -5,6 +5,7 @@ long or deep is refused before it sees it, for it takes time that grows with the
 overflows ends the process.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -29,11 +30,16 @@ MAXIMUM_TOKENS = 1_000
 """Most words and signs of an expression."""
 MAXIMUM_DEPTH = 64
 """Deepest nesting of brackets."""
+MAXIMUM_LEVELS = 200
+"""Most operators, functions and brackets within each other; `a + b + c` has three levels."""
+FIRST_TIME, LAST_TIME = 0, 4_102_444_800
+"""Seconds since 1970-01-01 UTC between which times must be: the years 1970 to 2099."""
 
 _TOKEN = re.compile(
     r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<word>[\w:.]+)|(?P<sign>\S)""",
     re.VERBOSE | re.DOTALL,
 )
+_AT = re.compile(r" @ ([0-9.]+)(?: offset -?\w+)?$", re.ASCII)
 
 
 def parse(text: str) -> Expr:
@@ -43,7 +49,18 @@ def parse(text: str) -> Expr:
         tree: Expr = promql_parser.parse(text)
     except ValueError as error:
         raise wrong(f"the expression cannot be read: {error}") from None
+    if (levels := _levels(tree)) > MAXIMUM_LEVELS:
+        raise _too_much(f"has {levels} operators and functions within each other, more than {MAXIMUM_LEVELS}")
     return tree
+
+
+def _levels(tree: Expr) -> int:
+    """How many expressions are within each other; each is an evaluation within that of another."""
+    levels, level = 0, [tree]
+    while level:
+        levels += 1
+        level = [part for each in level for part in parts(each)]
+    return levels
 
 
 def parse_selector(text: str) -> VectorSelector:
@@ -57,6 +74,18 @@ def parse_selector(text: str) -> VectorSelector:
 def formatted(text: str) -> str:
     """The expression as it is usually written. Raises PromqlError."""
     return parse(text).prettify()
+
+
+def time_after_at(tree: VectorSelector | SubqueryExpr) -> int:
+    """The time after @, in milliseconds since 1970-01-01 UTC; 0 for one before. Raises PromqlError.
+
+    It is read from the expression as it is written out: the parser panics when asked for a time before 1970.
+    """
+    found = _AT.search(str(tree))
+    seconds = float(found[1]) if found is not None else math.inf
+    if seconds > LAST_TIME:
+        raise wrong("the time after @ is after the year 2099: write seconds since 1970")
+    return round(seconds * 1000)
 
 
 def check_size(text: str) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import hypothesis
 import pytest
 from hypothesis import strategies as st
+from promql_parser import SubqueryExpr, VectorSelector
 
 from backend.query.promql import parsing
 from backend.query.promql.budget import Budget
 from backend.query.promql.calls import NAMES
 from backend.query.promql.errors import Kind, PromqlError
 from backend.query.promql.evaluator import Range
-from backend.query.promql.parsing import check_size, formatted, parse, parse_selector
+from backend.query.promql.parsing import check_size, formatted, parse, parse_selector, time_after_at
 from backend.query.promql.questions import evaluated
 from tests.backend.query.promql.drawing import START, ListSource, drawn_series
 
@@ -24,7 +25,7 @@ SERIES = drawn_series(3)
     ("at_most", "too_much", "message"),
     [
         (f'x{{a="{"b" * 16_377}"}}', f'x{{a="{"b" * 16_378}"}}', "longer than 16,384 characters"),
-        ("+".join(["x"] * 500), "+".join(["x"] * 501), "has 1,001 words and signs, more than 1,000"),
+        ("x{" + "a=`b`," * 249 + "}", "x{" + "a=`b`," * 250 + "}", "has 1,003 words and signs, more than 1,000"),
         ("(" * 64 + "x" + ")" * 64, "(" * 65 + "x" + ")" * 65, "brackets 65 deep, more than 64"),
     ],
 )
@@ -33,6 +34,53 @@ def test_expressions_have_bounds(at_most: str, too_much: str, message: str) -> N
     with pytest.raises(PromqlError, match=message) as refused:
         parse(too_much)
     assert refused.value.kind is Kind.BAD_DATA
+
+
+MOMENT = START + 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("at_most", "too_much"),
+    [
+        ("+".join(["1"] * 200), "+".join(["1"] * 201)),
+        ("or".join([" x "] * 200), "or".join([" x "] * 201)),
+        ("-" * 199 + "x", "-" * 200 + "x"),
+        ("abs(" * 64 + "-" * 135 + "x" + ")" * 64, "abs(" * 64 + "-" * 136 + "x" + ")" * 64),
+    ],
+)
+def test_levels_have_a_bound_and_what_is_within_it_has_an_answer(at_most: str, too_much: str) -> None:
+    evaluated(parse(at_most), Range(MOMENT, MOMENT), ListSource(SERIES), Budget())
+    with pytest.raises(PromqlError, match="201 operators and functions within each other, more than 200"):
+        parse(too_much)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("x @ 5.25", 5.25),
+        ('x{a=" @ 7.000"} @ 1609746000.5 offset -1h30m', 1609746000.5),
+        ("x[5m:1m] @ 4102444800 offset 1d", 4102444800.0),
+        ("x @ -1", 0.0),
+        ("x @ -1e300", 0.0),
+    ],
+)
+def test_times_after_at(text: str, seconds: float) -> None:
+    tree = parse(text)
+    assert isinstance(tree, VectorSelector | SubqueryExpr)
+    assert time_after_at(tree) == seconds * 1000
+
+
+@pytest.mark.parametrize("text", ["x @ 4102444801", "x @ 1e18", "x @ 1e300", "sum_over_time(x[5m:1m] @ 1e300)"])
+def test_a_time_after_at_that_no_clock_knows_is_refused(text: str) -> None:
+    with pytest.raises(PromqlError, match="after the year 2099") as refused:
+        evaluated(parse(text), Range(MOMENT, MOMENT), ListSource(SERIES), Budget())
+    assert refused.value.kind is Kind.BAD_DATA
+
+
+def test_before_1970_there_was_nothing() -> None:
+    for text in ("a_metric @ -1e300", "max_over_time(a_metric[5m] @ -1)", "max_over_time(a_metric[5m:1m] @ -1e9)"):
+        data = evaluated(parse(text), Range(MOMENT, MOMENT), ListSource(SERIES), Budget())
+        assert data == {"resultType": "vector", "result": []}
 
 
 def test_texts_and_comments_are_no_words() -> None:
@@ -70,9 +118,8 @@ WORDS = [
 @hypothesis.settings(max_examples=300, deadline=None)
 @hypothesis.given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(string.printable, max_size=60))
 def test_any_text_has_an_answer_or_a_reason(text: str) -> None:
-    moment = START + 1_200_000
     try:
-        data = evaluated(parse(text), Range(moment, moment), ListSource(SERIES), Budget())
+        data = evaluated(parse(text), Range(MOMENT, MOMENT), ListSource(SERIES), Budget())
     except PromqlError:
         return
     assert data["resultType"] in {"scalar", "vector", "matrix", "string"}
