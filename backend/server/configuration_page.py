@@ -31,7 +31,8 @@ A setting can be given in five places; a later one wins over an earlier one:
 1. What the program has.
 2. The variables of SkyWalking's backend, `SW_...` in the table.
 3. A file: `pyrover-backend serve --config FILE`.
-4. The variables `PYROVER_BACKEND_...`.
+4. The variables `PYROVER_BACKEND_...`: the short form in capitals, with `_` for each point, such as
+   `PYROVER_BACKEND_LIMITS_JOURNAL_BYTES` for `limits.journal_bytes`.
 5. The options of `pyrover-backend serve`: `--host`, `--grpc-port`, `--http-port` and `--data`.
 
 A file holds what differs, and nothing else need be there. It may be written in the form of SkyWalking's
@@ -64,7 +65,7 @@ be, and for a name that is not known the nearest that is. Numbers and switches t
 """
 
 _TABLE: Final = """
-| Setting | Short form | Variable of SkyWalking's | Default | It must be | |
+| Setting | Short form | Variable of SkyWalking's | Default | It must be | Meaning |
 |---|---|---|---|---|---|
 """
 
@@ -79,14 +80,14 @@ _TAIL: Final = """\
 ## Reloading
 
 `SIGHUP`, or `POST /api/reload` on the console's port, reads the files of `files.*` again: the scripts, the apdex
-thresholds, the rules that group endpoints and the table of addresses. With `http_token` set, the request needs it, as
-every one does. With only `token` set, the request needs that, in the header `Authentication` or as
-`Authorization: Bearer TOKEN`. Each file is judged by itself. One that is right takes the place of the old one between
-two flushes; one that is wrong is refused with its error in the log and in the answer, and the old one stays. The answer
-has the status 200 when all were right, 422 when one was refused:
+thresholds, the dashboards, the rules that group endpoints, the table of addresses and the rules of alarms. With
+`http_token` set, the request needs it, as every one does. With only `token` set, the request needs that, in the header
+`Authentication` or as `Authorization: Bearer TOKEN`. Each file is judged by itself. One that is right takes the place
+of the old one between two flushes; one that is wrong is refused with its error in the log and in the answer, and the
+old one stays. The answer has the status 200 when all were right, 422 when one was refused:
 
 ```json
-{"parts": [{"part": "metrics", "outcome": "replaced", "detail": "296 metrics"}]}
+{"parts": [{"part": "metrics", "outcome": "replaced", "detail": "379 metrics"}]}
 ```
 
 `pyrover_backend_reloads_total{part,outcome}` counts them.

@@ -10,17 +10,30 @@ CORE: Final = (
         "host",
         "core.default.host",
         ADDRESS,
-        "Address to listen on. Those of single ports win over it, but for those that come from an earlier place.",
+        "Address to listen on, of every port that has none of its own. One of its own wins, unless it comes from an"
+        " earlier place of the five above.",
     ),
-    Setting("http_host", "core.default.restHost", ADDRESS, "Address of the console and its API.", "SW_CORE_REST_HOST"),
+    Setting(
+        "http_host",
+        "core.default.restHost",
+        ADDRESS,
+        "Address of the console's port; empty: `host`.",
+        "SW_CORE_REST_HOST",
+    ),
     Setting(
         "http_port",
         "core.default.restPort",
         PORT,
-        "Port of the console and its API; 0 lets the system choose.",
+        "Port of the console, its API, GraphQL, PromQL and `/metrics`; 0 lets the system choose.",
         "SW_CORE_REST_PORT",
     ),
-    Setting("grpc_host", "core.default.gRPCHost", ADDRESS, "Address to which agents send.", "SW_CORE_GRPC_HOST"),
+    Setting(
+        "grpc_host",
+        "core.default.gRPCHost",
+        ADDRESS,
+        "Address of the port of agents; empty: `host`.",
+        "SW_CORE_GRPC_HOST",
+    ),
     Setting(
         "grpc_port",
         "core.default.gRPCPort",
@@ -109,7 +122,7 @@ CORE: Final = (
         "limits.buffered_bytes",
         "core.default.bufferedBytes",
         Whole(1),
-        "Most bytes that all calls hold together.",
+        "Most bytes that calls of agents hold together while they are received ([receiver.md](receiver.md)).",
     ),
     Setting(
         "limits.waiting_logs", "core.default.waitingLogs", Whole(1), "Most logs that wait to be analysed and stored."

@@ -41,7 +41,7 @@ SETTINGS: Final = (
         "receivers.sharing_host",
         "receiver-sharing-server.default.gRPCHost",
         ADDRESS,
-        "Address of the next.",
+        "Address of the port `receivers.sharing_port`; empty: `host`.",
         "SW_RECEIVER_GRPC_HOST",
     ),
     Setting(
@@ -74,7 +74,11 @@ SETTINGS: Final = (
         "SW_RECEIVER_GRPC_SSL_TRUSTED_CAS_PATH",
     ),
     Setting(
-        "receivers.ebpf_host", "receiver-ebpf.default.gRPCHost", ADDRESS, "Address of the next.", "SW_EBPF_GRPC_HOST"
+        "receivers.ebpf_host",
+        "receiver-ebpf.default.gRPCHost",
+        ADDRESS,
+        "Address of the port `receivers.ebpf_port`; empty: `host`.",
+        "SW_EBPF_GRPC_HOST",
     ),
     Setting(
         "receivers.ebpf_port",
@@ -132,21 +136,21 @@ SETTINGS: Final = (
         "prometheus.host",
         "telemetry.prometheus.host",
         ADDRESS,
-        "Address of that port.",
+        "Address of the port of its own; empty: `host`.",
         "SW_TELEMETRY_PROMETHEUS_HOST",
     ),
     Setting(
         "prometheus.port",
         "telemetry.prometheus.port",
         PORT,
-        "That port; 0 lets the system choose.",
+        "The port of its own; 0 lets the system choose.",
         "SW_TELEMETRY_PROMETHEUS_PORT",
     ),
     Setting(
         "promql_host",
         "promql.default.restHost",
         ADDRESS,
-        "Address of the next.",
+        "Address of the port `promql_port`; empty: `host`.",
         "SW_PROMQL_REST_HOST",
     ),
     Setting(
