@@ -28,12 +28,18 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Logger(_Section, frozen=True):
     """What the agent says while it runs."""
 
-    level: Annotated[Level, Key("ROVER_LOGGER_LEVEL", "messages of this level and of those above it are told")] = Level(
-        "INFO"
-    )
+    level: Annotated[
+        Level,
+        Key(
+            "ROVER_LOGGER_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`: messages of this level and of those above it"
+        ),
+    ] = Level("INFO")
     format: Annotated[
         Literal["text", "json"],
-        Key("ROVER_LOGGER_FORMAT", "lines for people, or an object a line (agent-metrics.md); `--log-format`"),
+        Key(
+            "ROVER_LOGGER_FORMAT",
+            "`text`: lines for people; `json`: an object a line (agent-metrics.md); `--log-format`",
+        ),
     ] = "text"
 
 
@@ -169,7 +175,11 @@ class Kernel(_Section, frozen=True):
     """How events are captured."""
 
     attach: Annotated[
-        Literal["auto", "fentry", "kprobe", "tracepoint"], Key("ROVER_KERNEL_ATTACH", "kind of hooks; `--attach`")
+        Literal["auto", "fentry", "kprobe", "tracepoint"],
+        Key(
+            "ROVER_KERNEL_ATTACH",
+            "kind of hooks: `fentry`, `kprobe`, `tracepoint`, or `auto`, the best of them for each; `--attach`",
+        ),
     ] = "auto"
     ring_bytes: Annotated[
         Positive, Key("ROVER_KERNEL_RING_BYTES", "size of the ring of events, a power of two; `--ring-bytes`")
@@ -189,13 +199,17 @@ class Kernel(_Section, frozen=True):
 class Conntrack(_Section, frozen=True):
     """Finding the real far end of connections whose destination is translated on the way."""
 
-    enabled: Annotated[bool, Key("ROVER_CONNTRACK_ENABLED", "whether that is done (conntrack.md)")] = True
+    enabled: Annotated[
+        bool, Key("ROVER_CONNTRACK_ENABLED", "whether connection tracking is asked for them (conntrack.md)")
+    ] = True
 
 
 class Tls(_Section, frozen=True):
     """Reading the plain text of TLS connections, where libraries take it from programs and give it to them."""
 
-    enabled: Annotated[bool, Key("ROVER_TLS_ENABLED", "whether that is done (tls.md)")] = True
+    enabled: Annotated[
+        bool, Key("ROVER_TLS_ENABLED", "whether probes are put into libraries and programs for that (tls.md)")
+    ] = True
 
 
 class Telemetry(_Section, frozen=True):

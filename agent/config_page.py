@@ -3,6 +3,7 @@
 A test compares the file with what this makes.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from agent.config_upstream import ANALYZER_VARIABLES, IGNORED, VARIABLES_ALONE
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "agent-configuration.md"
 
+_PAGE_NAME: Final = re.compile(r"(?:docs/)?\b([a-z-]+\.md)\b")
 _HEAD: Final = """\
 # Configuration of the agent
 
@@ -35,7 +37,7 @@ access_log:
 ```
 
 * Keys and variables that mean the same as in SkyWalking Rover are called as there, so its file can be used as it is. As
-  there, keys may be written in letters of any size.
+  there, keys may be written in capitals or small letters.
 * A key that is not known is not used. A warning says so, with the file, the line and the known key that is nearest to
   it. The same goes for variables that begin with `ROVER_`.
 * A key of Rover that has no meaning here is not used either; one warning names all of them.
@@ -69,7 +71,7 @@ def _lines() -> Iterator[str]:
     for field in msgspec.structs.fields(Configuration):
         section = type(field.default)
         yield f"## {field.name}\n"
-        yield f"{section.__doc__}\n"
+        yield f"{_linked(section.__doc__ or '')}\n"
         keys = {path: key for path, key in KEYS.items() if path.partition(".")[0] == field.name}
         yield from _table(("Key", "Variable", "Default", "Meaning"), [_row(*each) for each in keys.items()])
         yield ""
@@ -95,7 +97,7 @@ def _row(path: str, field: Declared) -> tuple[str, ...]:
     variables = [variable for variable, key in ENVIRONMENT.items() if key == path]
     # The one that goes before the others stands first.
     names = "<br>".join(f"`{variable}`" for variable in reversed(variables))
-    return f"`{path}`", names, _default(field), _escaped(field.key.meaning)
+    return f"`{path}`", names, _default(field), _linked(_escaped(field.key.meaning))
 
 
 def _default(field: Declared) -> str:
@@ -120,6 +122,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _linked(text: str) -> str:
+    """Declarations name other pages by their files, as messages and code do."""
+    return _PAGE_NAME.sub(r"[\1](\1)", text)
 
 
 if __name__ == "__main__":
