@@ -52,6 +52,8 @@ LOOKBACK = 300_000
 """Milliseconds for which a sample stands for its series, where samples are a minute apart; as in Prometheus."""
 LONGEST_WINDOW = 400 * DAY
 """Longest window, in milliseconds."""
+LONGEST_DURATION = 200 * 366 * DAY
+"""Longest duration of any kind, in milliseconds: times are between 1970 and 2099."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Evaluator:
             case ParenExpr():
                 return self.window(tree.expr)
             case MatrixSelector():
-                return self._selected(tree.vector_selector, _milliseconds(tree.range))
+                return self._selected(tree.vector_selector, _milliseconds(lambda: tree.range))
             case SubqueryExpr():
                 return self._subquery(tree)
             case _:
@@ -173,7 +175,7 @@ class Evaluator:
 
     def _ends(self, tree: VectorSelector | SubqueryExpr) -> Times:
         times = self.times if tree.at is None else np.full_like(self.times, self._fixed(tree, tree.at))
-        return times - (_milliseconds(tree.offset) if tree.offset is not None else 0)
+        return times - _milliseconds(lambda: tree.offset)
 
     def _fixed(self, tree: VectorSelector | SubqueryExpr, at: AtModifier) -> int:
         if at.type == AtModifierType.Start:
@@ -191,8 +193,8 @@ class Evaluator:
         return self._windows(samples, ends, length)
 
     def _subquery(self, tree: SubqueryExpr) -> windows.Window:
-        length = _milliseconds(tree.range or timedelta())
-        step = _milliseconds(tree.step) if tree.step else MINUTE
+        length = _milliseconds(lambda: tree.range)
+        step = _milliseconds(lambda: tree.step, MINUTE)
         _check_length(length)
         if step < 1:
             raise wrong("the step of a subquery is not longer than nothing: write it as [10m:1m]")
@@ -278,8 +280,16 @@ def as_vector(value: Value) -> Vector:
             raise wrong("a text has no samples")
 
 
-def _milliseconds(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
+def _milliseconds(read: Callable[[], timedelta | None], default: int = 0) -> int:
+    """A duration of an expression; `default` where there is none. Raises PromqlError."""
+    try:
+        duration = read()
+    except (ValueError, OverflowError):  # the parser knows longer ones than Python
+        duration = timedelta.max
+    milliseconds = default if duration is None else duration // timedelta(milliseconds=1)
+    if abs(milliseconds) > LONGEST_DURATION:
+        raise wrong("a duration is longer than 200 years: there are no samples so long ago")
+    return milliseconds
 
 
 def _check_length(length: int) -> None:

@@ -15,6 +15,8 @@ MAXIMUM_LABEL = 16_384
 _LABEL_NAME = re2.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 _PLACE = re2.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 _EPOCH = "datetime64[s]"
+_LONGEST_NUMBER = 9
+"""Digits of a number of a group."""
 _FIRST_WEEKDAY = 4  # 1970-01-01 was a Thursday
 
 
@@ -155,7 +157,8 @@ def _expanded(replacement: str, found: "re2._Match[str]") -> str:
 
 
 def _group(found: "re2._Match[str]", name: str) -> str:
-    group: int | str = int(name) if name.isdigit() else name
+    # A number with more digits is of no group, and int() refuses thousands of them.
+    group: int | str = int(name) if name.isdigit() and len(name) <= _LONGEST_NUMBER else name
     try:
         return found[group] or ""
     except (IndexError, KeyError):

@@ -77,6 +77,14 @@ def test_a_time_after_at_that_no_clock_knows_is_refused(text: str) -> None:
     assert refused.value.kind is Kind.BAD_DATA
 
 
+@pytest.mark.parametrize("length", ["201y", "2800000y", "99999999y"])
+@pytest.mark.parametrize("text", ["x[{}]", "x offset {}", "x offset -{}", "last_over_time(x[{}:1m])", "rate(x[5m:{}])"])
+def test_a_duration_that_no_samples_have_is_refused(text: str, length: str) -> None:
+    with pytest.raises(PromqlError, match="a duration is longer than 200 years") as refused:
+        evaluated(parse(text.format(length)), Range(MOMENT, MOMENT), ListSource(SERIES), Budget())
+    assert refused.value.kind is Kind.BAD_DATA
+
+
 def test_before_1970_there_was_nothing() -> None:
     for text in ("a_metric @ -1e300", "max_over_time(a_metric[5m] @ -1)", "max_over_time(a_metric[5m:1m] @ -1e9)"):
         data = evaluated(parse(text), Range(MOMENT, MOMENT), ListSource(SERIES), Budget())

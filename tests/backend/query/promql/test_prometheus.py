@@ -34,6 +34,7 @@ EXPRESSIONS = (
     "sin(a_metric) + cos(a_metric) + tan(a_metric) + sinh(a_metric / 100) + rad(a_metric) + deg(a_metric)",
     'label_replace(a_metric, "z", "${1}-$1$$", "y", "(.).*")',
     'label_replace(a_metric, "z", "$2", "y", "(.)|(x)")',
+    f'label_replace(a_metric, "z", "<${"1" * 5_000}>", "y", "(.).*")',
     'label_replace(a_metric, "y", "", "y", "p")',
     'label_join(a_metric, "z", "/", "x", "y", "none")',
     "absent(c_metric)",
