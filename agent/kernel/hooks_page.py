@@ -112,10 +112,10 @@ def _lines() -> Iterator[str]:
         yield f"| {cost.value} | {', '.join(f'`{hook.name}`' for hook in HOOKS if hook.cost is cost)} |"
     yield "\n`.venv/bin/python bench/kernel_cost.py` measures what they cost on the machine at hand.\n"
     yield "## What is counted\n"
-    yield "Lost events, by cause (`KernelSource.losses()`):\n"
+    yield "Lost events, by the cause that `pyrover_agent_events_lost_total` and the live line have:\n"
     for name in (*LOST, PROGRAM_SKIPPED, RETURN_MISSED):
         yield f"* `{name}`: {_COUNTERS[name]}."
-    yield "\nEvents that were sent, but lack something (`KernelSource.incomplete()`):\n"
+    yield "\nEvents that were sent, but lack something (`pyrover_agent_incomplete_total`, part `kernel`):\n"
     for name in INCOMPLETE:
         yield f"* `{name}`: {_COUNTERS[name]}."
     yield ""
@@ -153,11 +153,12 @@ def _program_row(hook: Hook) -> str:
 
 def _places(hook: Hook, *kinds: SourceKind) -> str:
     """The places of each source of these kinds, a line each; functions by the name that no machine's prefix is in."""
-    return "<br>or ".join(
+    places = (
         ", ".join(dict.fromkeys(f"`{attachment.to.rpartition(':')[2]}`" for attachment in source.attachments))
         for source in hook.sources
         if source.kind in kinds
     )
+    return "<br>or ".join(dict.fromkeys(places))  # some sources differ only in what they take from one place
 
 
 def main() -> None:
