@@ -1,22 +1,24 @@
 """One flow of an HTTP/2 connection (RFC 9113 4): pieces in, header blocks, parts of bodies and control frames out."""
 
 from collections import Counter
-from typing import Protocol
 
 from msgspec.structs import replace
 
 from agent.protocols.block_collector import MAXIMUM_BLOCK, BlockCollector, BlockHead
 from agent.protocols.exchange import Flow, Piece
 from agent.protocols.frame_search import FrameSearch, Verdict
+from agent.protocols.frame_sink import FrameSink
 from agent.protocols.http2_frames import (
     CONTINUATION,
     DATA,
     DEFAULT_FRAME_SIZE,
+    END_HEADERS,
     END_STREAM,
     FRAME_HEADER,
     HEADERS,
     MAXIMUM_FRAME_SIZE,
     PADDED,
+    PLAIN_HEADER,
     PREFACE,
     PUSH_PROMISE,
     FrameHeader,
@@ -26,31 +28,9 @@ from agent.protocols.http2_frames import (
 )
 from agent.protocols.http2_losses import Loss
 
+# DATA and HEADERS with the flags that need nothing else.
+_PLAIN = frozenset((DATA, END_STREAM, HEADERS << 8 | END_HEADERS, HEADERS << 8 | END_HEADERS | END_STREAM))
 _CONTROL = frozenset((FrameKind.RST_STREAM, FrameKind.SETTINGS, FrameKind.GOAWAY))
-
-
-class FrameSink(Protocol):
-    """What takes the frames of both flows of a connection."""
-
-    def headers(self, flow: Flow, head: BlockHead, block: bytes | None, piece: Piece) -> None:
-        """A header block has ended with a piece. It is None when not all of it could be collected."""
-        ...
-
-    def data(self, flow: Flow, stream: int, size: int, piece: Piece) -> None:
-        """`size` bytes of a body were in a piece; 0 when only something of their frame was."""
-        ...
-
-    def data_ends(self, flow: Flow, stream: int) -> None:
-        """The last data has ended the flow's half of a stream."""
-        ...
-
-    def control(self, flow: Flow, kind: int, stream: int, payload: bytes | None) -> None:
-        """RST_STREAM, SETTINGS or GOAWAY; the payload is None when not all of it was captured."""
-        ...
-
-    def hidden(self, flow: Flow) -> None:
-        """Frames may have passed unseen."""
-        ...
 
 
 class FrameReader:
@@ -119,6 +99,11 @@ class FrameReader:
 
     def feed(self, piece: Piece) -> None:
         """Read the next piece."""
+        data = piece.data
+        if data is not None and not (self.is_lost or self._left or self._head or self._preface_left):
+            self._call_ns = piece.call_ns
+            self._read_frames(piece, data, 0)
+            return
         self._take(piece)
         while self._waiting:
             self._take(self._waiting.pop())
@@ -182,7 +167,7 @@ class FrameReader:
         self._data_part(size, piece)
 
     def _read(self, piece: Piece, data: bytes) -> None:
-        at, end = 0, len(data)
+        at = 0
         if self._preface_left:
             at = self._read_preface(piece, data)
         elif self._left:
@@ -194,8 +179,32 @@ class FrameReader:
                 return
             header, self._head = frame_header(self._head), b""
             at = self._frame(header, data, at, self._began or piece, piece)
+        self._read_frames(piece, data, at)
+
+    def _read_frames(self, piece: Piece, data: bytes, at: int) -> None:
+        """Read frames from where one begins."""
+        end, flow, sink, blocks = len(data), self._flow, self._sink, self._blocks
         while end - at >= FRAME_HEADER:
-            at = self._frame(frame_header(data, at), data, at + FRAME_HEADER, piece, piece)
+            high, low, kind_and_flags, stream = PLAIN_HEADER.unpack_from(data, at)
+            begin = at + FRAME_HEADER
+            following = begin + (high << 8 | low)
+            # Nearly all frames are one of four, whole, and need nothing of what is asked of others.
+            if (
+                kind_and_flags not in _PLAIN
+                or following > end
+                or following - begin > DEFAULT_FRAME_SIZE
+                or not stream & 1
+                or stream < 0  # the reserved bit
+                or blocks.head is not None
+            ):
+                at = self._frame(frame_header(data, at), data, begin, piece, piece)
+                continue
+            at = following
+            if kind_and_flags <= END_STREAM:
+                sink.data(flow, stream, kind_and_flags, following - begin, piece)
+            else:
+                self.is_understood = True
+                sink.headers(flow, stream, kind_and_flags, data[begin:following], piece, piece)
         if at < end:
             self._head = data[at:]
             self._began = _times_of(piece)
@@ -232,11 +241,9 @@ class FrameReader:
             self._began = began if began is not piece else _times_of(piece)
         else:
             if began is not piece or not is_whole:
-                self._sink.data(self._flow, stream, 0, began)
+                self._sink.data(self._flow, stream, 0, 0, began)
             if is_whole and not flags & PADDED:
-                self._sink.data(self._flow, stream, length, piece)
-                if flags & END_STREAM:
-                    self._sink.data_ends(self._flow, stream)
+                self._sink.data(self._flow, stream, flags, length, piece)
                 return end
             self._body_left = -1 if flags & PADDED else length
         self._header, self._left = header, length
@@ -273,9 +280,7 @@ class FrameReader:
         self._body_left -= body
         self._left -= size
         _, _, flags, stream = self._header
-        self._sink.data(self._flow, stream, body, piece)
-        if not self._left and flags & END_STREAM:
-            self._sink.data_ends(self._flow, stream)
+        self._sink.data(self._flow, stream, 0 if self._left else flags, body, piece)
 
     def _finish(self, header: FrameHeader, payload: bytes | None, began: Piece, piece: Piece) -> None:
         """Take a frame of another kind than DATA that has been read to its end."""
@@ -287,11 +292,17 @@ class FrameReader:
             else:
                 ended = self._blocks.first(kind, flags, stream, payload, began)
             if ended is not None:
-                self._sink.headers(self._flow, *ended, piece)
+                self._headers(*ended, piece)
             elif self._blocks.head is not None and self._blocks.head.began is piece:
                 self._blocks.head.began = _times_of(piece)
         elif kind in _CONTROL:
             self._sink.control(self._flow, kind, stream, payload)
+
+    def _headers(self, head: BlockHead, block: bytes | None, piece: Piece) -> None:
+        if head.promised is None:
+            self._sink.headers(self._flow, head.stream, END_STREAM if head.ends else 0, block, head.began, piece)
+        else:
+            self._sink.promise(self._flow, head.promised, block, head.began, piece)
 
 
 def _times_of(piece: Piece) -> Piece:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from hpack import HPACKDecodingError
 from hpack.table import HeaderTable
 
+from agent.protocols.http2_fields import RequestFields, ResponseFields, request_fields, response_fields
 from agent.protocols.huffman import decode_huffman
 from agent.protocols.trace_context import TRACE_FIELDS
 
@@ -51,15 +52,29 @@ _STATIC_SIZE = len(_STATIC)  # also the index of the newest dynamic entry
 
 
 class Block:
-    """What is known of a header block."""
+    """What is known of a header block. What it says is kept with it: the same block often comes again."""
 
-    __slots__ = ("fields", "has_unknown")
+    __slots__ = ("fields", "has_unknown", "request", "response")
 
     def __init__(self, fields: Mapping[str, str], *, has_unknown: bool) -> None:
         self.fields = fields
         """Values of the needed fields by lower-case name."""
         self.has_unknown = has_unknown
         """Whether there were fields whose name or value is not known."""
+        self.request: RequestFields | None = None
+        """What `read_request` has said."""
+        self.response: ResponseFields | None = None
+        """What `read_response` has said."""
+
+    def read_request(self) -> RequestFields:
+        """What it says as the head of a request."""
+        self.request = request_fields(self.fields, has_unknown=self.has_unknown)
+        return self.request
+
+    def read_response(self) -> ResponseFields:
+        """What it says as the head or the trailers of a response."""
+        self.response = response_fields(self.fields, has_unknown=self.has_unknown)
+        return self.response
 
 
 UNKNOWN_BLOCK = Block(MappingProxyType({}), has_unknown=True)

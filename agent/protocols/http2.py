@@ -9,11 +9,11 @@ then missing; and padding that was not captured counts as body (and as a loss).
 
 from collections import Counter
 
-from agent.protocols.block_collector import BlockHead
-from agent.protocols.exchange import REQUESTS, RESPONSES, Ended, Exchange, Flow, Piece, Version
+from agent.protocols.exchange import REQUESTS, RESPONSES, Ended, Exchange, Flow, Half, Piece, Version
 from agent.protocols.frame_reader import FrameReader
 from agent.protocols.header_blocks import UNKNOWN_BLOCK, Block, HeaderBlocks
 from agent.protocols.http2_frames import (
+    END_STREAM,
     MAXIMUM_FRAME_SIZE,
     MAXIMUM_STREAM,
     RST_STREAM,
@@ -112,54 +112,59 @@ class Http2Parser:
         self._streams.finish_all()
         return self._streams.take_told()
 
-    def headers(self, flow: Flow, head: BlockHead, block: bytes | None, piece: Piece) -> None:
+    def headers(  # noqa: PLR0917 - as FrameSink has it
+        self, flow: Flow, number: int, flags: int, block: bytes | None, began: Piece, piece: Piece
+    ) -> None:
         """As FrameSink.headers."""
         decoded = self._decode(flow, block)
-        if head.promised is not None:
-            stream = self._promised(head, decoded)
-        elif flow is REQUESTS:
-            stream = self._requesting(head, decoded)
+        if flow is REQUESTS:
+            stream = self._requesting(number, decoded, began)
+            if stream is None:
+                return
+            half = stream.exchange.request
+            if flags & END_STREAM:
+                stream.request_ended = True
         else:
-            stream = self._responding(head, decoded)
+            stream = self._responding(number, flags, decoded, began)
+            if stream is None:
+                return
+            half = stream.exchange.response
+        _count(stream, half, block, began, piece)
+        if stream.request_ended and stream.response_ended:
+            self._streams.finish(number, stream)
+
+    def promise(self, flow: Flow, number: int, block: bytes | None, began: Piece, piece: Piece) -> None:
+        """As FrameSink.promise."""
+        decoded = self._decode(flow, block)
+        if not number or number & 1 or self._streams.get(number) is not None:
+            return
+        stream = self._streams.open(number, began)
         if stream is None:
             return
-        is_request = head.promised is not None or flow is REQUESTS
-        half = stream.exchange.request if is_request else stream.exchange.response
-        if head.began is not piece:
-            half.note(head.began)
-        half.note(piece)
-        if block is None:
-            stream.untold = Loss.NOT_SEEN_WHOLE
-        else:
-            half.header_bytes += len(block)
-        if stream.request_ended and stream.response_ended:
-            self._streams.finish(head.promised or head.stream, stream)
+        stream.take_request(decoded)
+        stream.request_ended = True
+        _count(stream, stream.exchange.request, block, began, piece)
 
-    def data(self, flow: Flow, stream: int, size: int, piece: Piece) -> None:
+    def data(self, flow: Flow, number: int, flags: int, size: int, piece: Piece) -> None:
         """As FrameSink.data."""
-        found = self._streams.get(stream)
-        if found is None:
+        stream = self._streams.get(number)
+        if stream is None:
             return
         if flow is REQUESTS:
-            half = found.exchange.request
+            half = stream.exchange.request
         else:
-            half = found.exchange.response
-            if not found.has_response:  # its header fields passed unseen
-                found.untold = found.untold or Loss.NOT_SEEN_WHOLE
+            half = stream.exchange.response
+            if not stream.has_response:  # its header fields passed unseen
+                stream.untold = stream.untold or Loss.NOT_SEEN_WHOLE
         half.body_bytes += size
         half.note(piece)
-
-    def data_ends(self, flow: Flow, stream: int) -> None:
-        """As FrameSink.data_ends."""
-        found = self._streams.get(stream)
-        if found is None:
-            return
-        if flow is REQUESTS:
-            found.request_ended = True
-        else:
-            found.response_ended = True
-        if found.request_ended and found.response_ended:
-            self._streams.finish(stream, found)
+        if flags & END_STREAM:
+            if flow is REQUESTS:
+                stream.request_ended = True
+            else:
+                stream.response_ended = True
+            if stream.request_ended and stream.response_ended:
+                self._streams.finish(number, stream)
 
     def control(self, flow: Flow, kind: int, stream: int, payload: bytes | None) -> None:
         """As FrameSink.control."""
@@ -195,61 +200,46 @@ class Http2Parser:
             return UNKNOWN_BLOCK
         return decoded
 
-    def _promised(self, head: BlockHead, block: Block) -> Stream | None:
-        """The stream that a server promises, with its request."""
-        number = head.promised
-        if not number or number & 1 or self._streams.get(number) is not None:
-            return None
-        stream = self._streams.open(number, head.began)
-        if stream is not None:
-            stream.take_request(block)
-            stream.request_ended = True
-        return stream
-
-    def _requesting(self, head: BlockHead, block: Block) -> Stream | None:
+    def _requesting(self, number: int, block: Block, began: Piece) -> Stream | None:
         """The stream of a request or its trailers; None when there is nothing to be told of it."""
-        stream = self._streams.get(head.stream)
+        stream = self._streams.get(number)
         if stream is None or not stream.has_request:
-            stream = self._begin(head, block, stream)
-        elif stream.request_ended:
-            return None
-        if stream is not None and head.ends:
-            stream.request_ended = True
-        return stream
+            return self._begin(number, block, began, stream)
+        return None if stream.request_ended else stream
 
-    def _begin(self, head: BlockHead, block: Block, stream: Stream | None) -> Stream | None:
-        if head.stream <= self._newest:
+    def _begin(self, number: int, block: Block, began: Piece, stream: Stream | None) -> Stream | None:
+        if number <= self._newest:
             return None  # of a stream that has ended, or whose request was not seen
-        self._newest = head.stream
-        self._streams.requested(head.stream)
-        if ":method" not in block.fields and not block.has_unknown and self._has_missed[REQUESTS]:
+        self._newest = number
+        self._streams.requested(number)
+        if self._has_missed[REQUESTS] and ":method" not in block.fields and not block.has_unknown:
             return None  # trailers
         if stream is None:
-            stream = self._streams.open(head.stream, head.began)
+            stream = self._streams.open(number, began)
             if stream is None:
                 return None
             responses = self._readers[RESPONSES]
-            stream.is_doubtful = responses.is_lost or head.began.first_ns < responses.found_ns
+            stream.is_doubtful = responses.is_lost or began.first_ns < responses.found_ns
         stream.take_request(block)
-        if head.stream > self._refused_from:
+        if number > self._refused_from:
             stream.response_ended = True
         if stream.untold is None:
             self.begun.append(stream.exchange)
         return stream
 
-    def _responding(self, head: BlockHead, block: Block) -> Stream | None:
+    def _responding(self, number: int, flags: int, block: Block, began: Piece) -> Stream | None:
         """The stream of a response or its trailers; None when there is nothing to be told of it."""
-        number = head.stream
         stream = self._streams.get(number)
         if stream is None:
             if number & 1 and number > self._newest:  # its request may come later, by another thread's call
-                stream = self._streams.open_with_response(number, head.began)
+                stream = self._streams.open_with_response(number, began)
             elif ":status" in block.fields and self._has_missed[REQUESTS if number & 1 else RESPONSES]:
                 self.losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
         if stream is None or stream.response_ended:
             return None
-        stream.take_response(block, ends=head.ends)
-        stream.response_ended = head.ends
+        ends = flags & END_STREAM != 0
+        stream.take_response(block, ends=ends)
+        stream.response_ended = ends
         return stream
 
     def _settings(self, flow: Flow, payload: bytes) -> None:
@@ -270,3 +260,14 @@ class Http2Parser:
 
     def _attempts(self) -> int:
         return LATER_ATTEMPTS if any(reader.is_understood for reader in self._readers) else ATTEMPTS
+
+
+def _count(stream: Stream, half: Half, block: bytes | None, began: Piece, piece: Piece) -> None:
+    """Count a header block of a half, which is None where something of it is missing."""
+    if began is not piece:
+        half.note(began)
+    half.note(piece)
+    if block is None:
+        stream.untold = Loss.NOT_SEEN_WHOLE
+    else:
+        half.header_bytes += len(block)

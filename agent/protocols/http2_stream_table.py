@@ -63,7 +63,8 @@ class StreamTable:
     def finish(self, number: int, stream: Stream) -> None:
         """End a stream: tell it, or count why not."""
         del self._streams[number]
-        self._unrequested.discard(number)
+        if self._unrequested:
+            self._unrequested.discard(number)
         loss = stream.loss
         if loss is not None:
             self._losses[loss] += 1

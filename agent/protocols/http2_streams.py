@@ -5,17 +5,9 @@ from msgspec import Struct
 from agent.protocols.exchange import REQUESTS, Exchange, Flow, Piece, Version
 from agent.protocols.header_blocks import Block
 from agent.protocols.http2_losses import Loss
-from agent.protocols.trace_context import TRACE_FIELDS, trace_context
-
-MAXIMUM_PATH = 4_096
-"""Characters of a path that are kept."""
-MAXIMUM_NAME = 256
-"""Characters of a method or host that are kept."""
 
 _HTTP2 = Version.HTTP2  # see agent.protocols.exchange
 _INTERIM = range(100, 200)
-_STATUS_DIGITS = 3
-_GRPC_DIGITS = 9
 
 
 class Stream(Struct, eq=False, gc=False):
@@ -71,37 +63,27 @@ class Stream(Struct, eq=False, gc=False):
     def take_request(self, block: Block) -> None:
         """Take the header fields of the request."""
         self.has_request = True
-        fields, exchange = block.fields, self.exchange
-        method, host = fields.get(":method"), fields.get(":authority")
-        path = fields.get(":path")
-        if method == "CONNECT" and path is None and ":protocol" not in fields and not block.has_unknown:
-            path = host
-        if method is None or path is None:
-            self.untold = self.untold or (Loss.TABLE_UNKNOWN if block.has_unknown else Loss.REQUEST_MALFORMED)
+        method, path, host, trace, loss = block.request or block.read_request()
+        if loss is not None:
+            self.untold = self.untold or loss
             return
-        if host is None and not block.has_unknown:  # an unknown field may be the authority, which counts for more
-            host = fields.get("host")
-        exchange.method = method[:MAXIMUM_NAME]
-        exchange.path = path.partition("?")[0][:MAXIMUM_PATH]
-        exchange.host = (host or "")[:MAXIMUM_NAME]
-        if not TRACE_FIELDS.isdisjoint(fields):
-            exchange.trace = trace_context(fields)
+        exchange = self.exchange
+        exchange.method, exchange.path, exchange.host, exchange.trace = method, path, host, trace
 
     def take_response(self, block: Block, *, ends: bool) -> None:
         """Take header fields of the response: interim, final or trailers."""
-        status = block.fields.get(":status")
+        status, loss, grpc_status = block.response or block.read_response()
+        exchange = self.exchange
         if status is not None:
-            number = int(status) if len(status) == _STATUS_DIGITS and status.isdecimal() and status.isascii() else 0
-            if number in _INTERIM and not ends:
+            if status in _INTERIM and not ends:
                 return
-            self.exchange.status = number
-            self.status_loss = None if number else Loss.REQUEST_MALFORMED
-        elif not self.exchange.status:
-            self.status_loss = Loss.TABLE_UNKNOWN if block.has_unknown else Loss.NOT_SEEN_WHOLE
+            exchange.status = status
+            self.status_loss = loss
+        elif not exchange.status:
+            self.status_loss = loss
         self.has_response = True
-        grpc_status = block.fields.get("grpc-status")
-        if grpc_status and len(grpc_status) <= _GRPC_DIGITS and grpc_status.isdecimal() and grpc_status.isascii():
-            self.exchange.grpc_status = int(grpc_status)
+        if grpc_status is not None:
+            exchange.grpc_status = grpc_status
 
 
 def new_stream(piece: Piece) -> Stream:
