@@ -21,11 +21,12 @@ import psutil
 
 from agent.events.recording import RecordingError, RecordingReader
 from tests.data.make_recording import keep_only
-from tests.e2e.http.account import Expected, merged, read_account
+from tests.e2e.http.account import Expected, merged
 from tests.e2e.http.calls import LARGE, Call, calls
 from tests.e2e.http.certificates import Certificates, make_certificates
-from tests.e2e.http.client import Client, boring_client, curl, gnutls_cli, node_client, own, python_client, run, wrk
+from tests.e2e.http.client import Client, boring_client, curl, gnutls_cli, node_client, own, python_client, wrk
 from tests.e2e.http.downloads import old_node
+from tests.e2e.http.grpc_programs import ask, node_program, python_program
 from tests.e2e.http.nghttp import h2load, nghttp
 from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import HERE, Server, node_command, python_command, started
@@ -113,14 +114,7 @@ class Session:
 
 def grpc_client(command: Sequence[str | Path]) -> Client:
     """A client of gRPC; what is asked for is told by the calls' targets."""
-
-    def client(server: Server, made: Sequence[Call]) -> list[Expected]:
-        address = f"localhost:{server.port}" if server.authority else f"127.0.0.1:{server.port}"
-        asked = [[call.target, [call.body_bytes], [8]] for call in made]
-        given = {"address": address, "ca": server.authority, "calls": asked}
-        return read_account(run(command, json.dumps(given).encode()))
-
-    return client
+    return lambda server, made: ask(command, server, [(call.target, [call.body_bytes], [8]) for call in made])
 
 
 GRPC = [Call("POST", f"{SERVICE}unary.0.{number}", 8 + number) for number in range(23)]
@@ -201,11 +195,16 @@ def other_pairs(folder: Path) -> dict[str, Pair]:
     """Servers in JavaScript and Go, and those of gRPC."""
     node, old = partial(node_command, "servers/server.mjs"), old_node()
     go, go_grpc = build_go(folder, stripped=False), build_go_grpc(folder)
-    grpcio, grpclib = python_command("servers.grpc_server"), python_command("servers.grpclib_server")
+    grpcio, grpclib, grpc_node = (
+        python_program("grpc", "server"),
+        python_program("grpclib", "server"),
+        node_program("server"),
+    )
     http1, http2 = curl("http1.1", files=folder), curl("http2", files=folder)
     go_1, go_2 = own([go, "client", "http1"]), own([go, "client", "http2"])
     old_server, old_client = [old, HERE / "servers" / "server.mjs"], [old, HERE / "clients" / "client.mjs"]
-    by_grpclib, by_go = grpc_client(python_command("clients.grpclib_client")), grpc_client([go_grpc, "client"])
+    by_grpclib, by_go = grpc_client(python_program("grpclib", "client")), grpc_client([go_grpc, "client"])
+    by_grpcio, by_node = grpc_client(python_program("grpc", "client")), grpc_client(node_program("client"))
     return {
         "node-and-node": Pair(node("http"), node_client(1)),
         "node-and-node-tls": Pair(node("https"), node_client(1), ()),
@@ -221,7 +220,10 @@ def other_pairs(folder: Path) -> dict[str, Pair]:
         "go-and-go-h2-tls": Pair([go, "server", "h2"], go_2, ()),
         "go-and-curl-tls": Pair([go, "server", "https"], http1, ()),
         "go-and-curl-h2-tls": Pair([go, "server", "h2"], http2, ()),
-        "grpc-and-grpc": Pair(grpcio, grpc_client(python_command("clients.grpc_client")), None, GRPC),
+        "grpc-and-grpc": Pair(grpcio, by_grpcio, None, GRPC),
+        "grpc-and-grpc-node": Pair(grpcio, by_node, None, ONE_OF_EACH),
+        "grpc-node-and-grpc-node": Pair(grpc_node, by_node, None, ONE_OF_EACH),
+        "grpc-node-and-grpc-node-tls": Pair(grpc_node, by_node, (), ONE_OF_EACH),
         "grpclib-and-grpclib": Pair(grpclib, by_grpclib, None, ONE_OF_EACH),
         "grpclib-and-grpclib-tls": Pair(grpclib, by_grpclib, (), ONE_OF_EACH),
         "grpclib-and-grpc-go-tls": Pair(grpclib, by_go, (), ONE_OF_EACH),

@@ -97,6 +97,8 @@ class Watcher:
         self._closed: Counter[frozenset[int]] = Counter()
         """Closes by the two ports of a connection."""
         self._moved: Counter[Moved] = Counter()
+        self._sent_again: Counter[int] = Counter()
+        """Packages by a server's port."""
         self._checked: list[tuple[str, int, int, int, Sequence[Expected]]] = []
         """Role, port, times since and until, and the exchanges that this end was found to have."""
 
@@ -109,6 +111,11 @@ class Watcher:
         """Bytes of packages, without their headers, on connections to a server's port, as told so far."""
         self._read()
         return Counter({moved: size for moved, size in self._moved.items() if moved.port == port})
+
+    def sent_again(self, port: int) -> int:
+        """Packages that were sent again by either end of connections to a server's port, as told so far."""
+        self._read()
+        return self._sent_again[port]
 
     def check(
         self, port: int, since_ns: int, expected: Sequence[Expected], roles: Sequence[str] = ROLES
@@ -186,8 +193,8 @@ class Watcher:
                 self._read_log(connection, log)
             if message.HasField("quality"):
                 # What was moved after the last call.
-                self._moved[_moved(connection, "write")] += message.quality.lateWrite.l4Metrics.totalPackageSize
-                self._moved[_moved(connection, "read")] += message.quality.lateRead.l2Metrics.totalPackageSize
+                self._add_written(connection, message.quality.lateWrite.l4Metrics)
+                self._add_read(connection, message.quality.lateRead.l2Metrics)
         self._exchanges += read_exchanges(messages)
 
     def _read_log(self, connection: wire.AccessLogConnection, log: wire.AccessLogKernelLog) -> None:
@@ -195,9 +202,17 @@ class Watcher:
         if operation == "close":
             self._closed[frozenset((_port(connection.local), _port(connection.remote)))] += 1
         elif operation == "write":
-            self._moved[_moved(connection, operation)] += log.write.l4Metrics.totalPackageSize
+            self._add_written(connection, log.write.l4Metrics)
         elif operation == "read":
-            self._moved[_moved(connection, operation)] += log.read.l2Metrics.totalPackageSize
+            self._add_read(connection, log.read.l2Metrics)
+
+    def _add_written(self, connection: wire.AccessLogConnection, written: wire.AccessLogKernelWriteL4Metrics) -> None:
+        moved = _moved(connection, "write")
+        self._moved[moved] += written.totalPackageSize
+        self._sent_again[moved.port] += written.totalRetransmitPackageCount
+
+    def _add_read(self, connection: wire.AccessLogConnection, read: wire.AccessLogKernelReadL2Metrics) -> None:
+        self._moved[_moved(connection, "read")] += read.totalPackageSize
 
 
 def _of_connections(

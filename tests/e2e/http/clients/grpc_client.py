@@ -50,7 +50,7 @@ def run(channel: grpc.Channel, calls: Iterable[list[Any]], *, tls: bool) -> None
 
 
 def main() -> None:
-    given = json.load(sys.stdin)
+    given = json.loads(sys.stdin.readline())
     if given["ca"]:
         credentials = grpc.ssl_channel_credentials(Path(given["ca"]).read_bytes())
         channel = grpc.secure_channel(given["address"], credentials, options=UNLIMITED)
@@ -58,6 +58,8 @@ def main() -> None:
         channel = grpc.insecure_channel(given["address"], options=UNLIMITED)
     with channel:
         run(channel, given["calls"], tls=bool(given["ca"]))
+        sys.stdout.flush()
+        sys.stdin.read()  # the connection stays until this is at its end
 
 
 if __name__ == "__main__":
