@@ -38,7 +38,8 @@ def read_located_mapping(path: Path, example: str) -> tuple[dict[str, Any], Line
             loader.dispose()
     except OSError as error:
         raise YamlFileError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    # The last ones come of values that are not what their tag says, such as `!!bool perhaps`.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
         raise YamlFileError(f"{path}: is not YAML: {error}") from error
     except RecursionError as error:
         raise YamlFileError(f"{path}: is nested too deeply") from error

@@ -122,12 +122,17 @@ PORT = Whole(0, LARGEST_PORT)
 class Positive:
     """A number above 0, whole or not."""
 
-    text: str = "a number above 0"
+    most: int
+
+    @property
+    def text(self) -> str:
+        """The bounds."""
+        return f"a number above 0 and at most {self.most:,}"
 
     def read(self, value: object) -> object:
         """The number."""
         number = _number(value, float)
-        if not 0 < number < float("inf"):
+        if not 0 < number <= self.most:
             raise ValueError(value)
         return number
 

@@ -116,7 +116,7 @@ class ApplicationFile:
         if setting := BY_KEY.get(name):
             yield self._given(name, value, setting.path)
         elif key in REFUSED_KEYS:
-            if self._filled(name, value)[0] not in {False, "false", ""}:
+            if self._filled(name, value)[0] not in (False, "false", ""):  # a list has no hash
                 hint = (
                     "leave it off; core.default.gRPCSslEnabled is for all ports of agents, restSSLEnabled the console's"
                 )

@@ -5,6 +5,11 @@ from typing import Final
 from backend.server.allowed import PORT, Offset, Positive, Switch, Whole
 from backend.server.setting import ADDRESS, FILE, TOKEN, Setting
 
+DAYS: Final = 36_500
+"""Most days of a retention: a hundred years, within which all times are that there are."""
+SECONDS: Final = 86_400
+"""Most seconds of what should be short."""
+
 CORE: Final = (
     Setting(
         "host",
@@ -143,44 +148,44 @@ CORE: Final = (
     Setting(
         "times.retention_days",
         "core.default.metricsDataTTL",
-        Positive(),
+        Positive(DAYS),
         "Days for which values by the minute are kept. Older logs are dropped and counted.",
         "SW_CORE_METRICS_DATA_TTL",
     ),
     Setting(
         "times.retention_days_of_hours",
         "core.default.hourDataTTL",
-        Positive(),
+        Positive(DAYS),
         "Days for which values by the hour are kept; never shorter than those by the minute.",
     ),
     Setting(
         "times.retention_days_of_days",
         "core.default.dayDataTTL",
-        Positive(),
+        Positive(DAYS),
         "Days for which values by the day are kept; never shorter than those by the hour.",
     ),
     Setting(
         "times.retention_days_of_metadata",
         "core.default.metadataTTL",
-        Positive(),
+        Positive(DAYS),
         "Days after which a service, instance, endpoint or relation is forgotten that was not seen again.",
     ),
     Setting(
         "times.clock_difference_seconds",
         "core.default.clockDifference",
-        Positive(),
+        Positive(SECONDS),
         "Seconds; logs that are further ahead of this machine's clock are dropped and counted.",
     ),
     Setting(
         "times.shutdown_seconds",
         "core.default.shutdownSeconds",
-        Positive(),
+        Positive(SECONDS),
         "Seconds that open calls get to finish when the backend stops.",
     ),
     Setting(
         "times.journal_after_seconds",
         "core.default.journalAfter",
-        Positive(),
+        Positive(SECONDS),
         "Seconds that a flush takes from which on what comes is written to the journal, and stored in larger flushes.",
     ),
     Setting(

@@ -21,6 +21,9 @@ def test_keys_and_values(tmp_path: Path) -> None:
         (b"- a\n- b\n", "must hold keys and values, such as 'a: 1', not a list"),
         (b"a: [", "is not YAML"),
         (b"\xff\xfe\x00", "is not YAML"),
+        (b"a: !!int ''", "is not YAML: string index out of range"),
+        (b"a: !!bool perhaps", "is not YAML: 'perhaps'"),
+        (b"a: !!timestamp soon", "is not YAML: "),
     ],
 )
 def test_what_cannot_be_used_is_said_with_the_file(tmp_path: Path, content: bytes, said: str) -> None:
