@@ -1,6 +1,7 @@
 """Sockets bound, an application served on them, and a clean end."""
 
 import asyncio
+import errno
 import resource
 import socket
 from collections import Counter
@@ -65,11 +66,19 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> Listen
     try:
         bound = socket.create_server((host, port), family=family, backlog=1_024, reuse_port=shared)
     except OSError as error:
-        raise PortError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Choose another port with {option}, "
-            "or stop what is using this one ('ss -ltnp' shows it)"
-        ) from error
+        raise PortError(f"cannot listen on {host}:{port}: {error.strerror}. {_advice(error, option)}") from error
     return Listener(bound, host, bound.getsockname()[1])
+
+
+def _advice(error: OSError, option: str) -> str:
+    """What to do when a port cannot be had."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"Choose another port with {option}, or stop what is using this one ('ss -ltnp' shows it)"
+        case errno.EACCES:
+            return f"Choose a port from 1024 on with {option}, or allow this program lower ones (CAP_NET_BIND_SERVICE)"
+        case _:
+            return "Name an address of this machine ('ip address' shows them), or 0.0.0.0 or :: for all of them"
 
 
 def allow_descriptors() -> None:
