@@ -1,34 +1,18 @@
 """Checks every rule for every entity, once for each minute."""
 
 import logging
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 
-from backend.alarms.names import Named, named
-from backend.alarms.readings import EntityReader, Readings
+from backend.alarms.known_entities import KnownEntities
+from backend.alarms.minute import Minute
 from backend.alarms.records import AlarmRecords, Changes, Notice, Standing
-from backend.alarms.rules import Rule
-from backend.alarms.states import CALM, OVER, State, advance
+from backend.alarms.rules import NameFilter, Rule
+from backend.alarms.states import OVER, State
 from backend.query.catalog import Catalog
-from backend.query.graphql.alarms import Alarm, AlarmedMetric
-from backend.query.mqe.answer import shape
-from backend.query.mqe.duration import Duration, Step
-from backend.query.mqe.evaluator import evaluate
 from backend.query.mqe.reader import ReadingError
-from backend.query.mqe.results import Result, ResultType, Series
 from backend.query.mqe.syntax import MqeError
 from backend.storage.interface import Storage
-
-MAXIMUM_ENTITIES = 20_000
-"""Most entities for which one rule is checked in a minute."""
-MAXIMUM_STANDING = 10_000
-"""Most alarms that are not over."""
-MAXIMUM_SERIES = 20
-"""Most series of each metric that are kept of the time when an alarm began."""
-_ALARMS = uuid.UUID("5b3b9a0e-2a5d-4c0f-9c39-0d8f6a1d7a35")
-"""What the ids of alarms are made in (RFC 4122, version 5)."""
 
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +46,7 @@ class Engine:
         self._catalog = catalog
         self._records = records
         self._rules = tuple(rules)
+        self._known: dict[str, KnownEntities] = {}
         self.resume()
         self.checked = 0
         self.begun = 0
@@ -94,7 +79,7 @@ class Engine:
             StorageError: metrics could not be read, or alarms not be saved. Nothing has changed: check it again.
         """
         rules = self._rules
-        step = _Minute(minute, self._storage, self._catalog(), self._standing)
+        step = Minute(minute, self._storage, self._catalog(), self._known_to(rules), self._standing)
         for rule in rules:
             try:
                 step.check(rule)
@@ -108,6 +93,16 @@ class Engine:
         self.checked += step.checked
         self.left_out += step.left_out
         return step.notices
+
+    def _known_to(self, rules: Sequence[Rule]) -> Mapping[str, KnownEntities]:
+        """The entities of the scopes of rules. What is known of others is forgotten."""
+        filters: dict[str, set[NameFilter]] = {}
+        for rule in rules:
+            filters.setdefault(rule.scope, set()).add(rule.names)
+        self._known = {scope: self._known.get(scope, KnownEntities(scope)).renewed() for scope in filters}
+        for scope, of_scope in self._known.items():
+            of_scope.keep_filters(filters[scope])
+        return self._known
 
     def _apply(self, changes: Changes) -> None:
         for (rule, entity), standing in changes.standing.items():
@@ -123,127 +118,3 @@ class Engine:
     def _by_state(self) -> Mapping[str, int]:
         counts = Counter(one.progress.state for of_rule in self._standing.values() for one in of_rule.values())
         return {state.value: counts[state] for state in State if state not in OVER}
-
-
-class _Minute:
-    """One minute."""
-
-    def __init__(
-        self, minute: int, storage: Storage, catalog: Catalog, standing: Mapping[str, Mapping[str, Standing]]
-    ) -> None:
-        self.changes = Changes(minute)
-        self.notices: list[Notice] = []
-        self.checked = 0
-        self.left_out: Counter[str] = Counter()
-        self._minute = minute
-        self._storage = storage
-        self._catalog = catalog
-        self._standing = standing
-        self._count = sum(map(len, standing.values()))
-        self._known_layers: Mapping[str, str] | None = None
-
-    @property
-    def _now(self) -> int:
-        """The end of the minute, in milliseconds since 1970-01-01 UTC."""
-        return (self._minute + 1) * 60_000
-
-    def check(self, rule: Rule) -> None:
-        """Check a rule for every entity. Either all of it counts or, when this raises, nothing."""
-        window = Duration((self._minute - rule.period + 1) * 60, rule.period, Step.MINUTE)
-        readings = Readings(self._storage, self._catalog)
-        standing = self._standing.get(rule.name, {})
-        held = {
-            entity: self._holds(rule, EntityReader(readings, entity.entity), window)
-            for entity in self._entities(rule, readings.entities(rule.metrics, window), standing)
-        }
-        self.checked += len(held)
-        for entity, holds in held.items():
-            before = standing.get(entity.entity)
-            if before is not None:
-                self._go_on(rule, entity, before, held=holds)
-            elif holds:
-                self._begin(rule, entity, readings, window)
-        for identity in standing.keys() - {entity.entity for entity in held}:
-            # The rule is no longer about it.
-            self._end((rule.name, identity), standing[identity], rule.hooks)
-
-    def end_rules(self, rules: set[str]) -> None:
-        """End the alarms of rules that are gone."""
-        for rule in sorted(rules):
-            for entity, standing in self._standing[rule].items():
-                self.changes.ended[rule, entity] = Notice(standing.uuid, replace(standing.alarm, recovery=self._now))
-
-    def _entities(self, rule: Rule, seen: set[str], standing: Mapping[str, Standing]) -> Iterator[Named]:
-        """What a rule is checked for: first what has an alarm."""
-        room = MAXIMUM_ENTITIES
-        for entity in (*standing, *sorted(seen - standing.keys())):
-            try:
-                found = named(rule.scope, entity)
-            except ValueError:
-                self.left_out["unnamed"] += 1
-                continue
-            if not rule.names.takes(found.name):
-                continue
-            if room:
-                room -= 1
-                yield found
-            else:
-                self.left_out["entities"] += 1
-
-    @staticmethod
-    def _holds(rule: Rule, reader: EntityReader, window: Duration) -> bool:
-        result = evaluate(rule.expression, reader, window)
-        return any(bool((series.values == 1).any()) for series in result.series)
-
-    def _begin(self, rule: Rule, entity: Named, readings: Readings, window: Duration) -> None:
-        if self._count + len(self.changes.begun) - len(self.changes.ended) >= MAXIMUM_STANDING:
-            self.left_out["standing"] += 1
-            return
-        source, destination = entity.ends
-        alarm = Alarm(
-            id=source,
-            destination_id=destination,
-            scope=entity.scope.title,
-            name=entity.name,
-            rule=rule.name,
-            layer=self._layer(entity),
-            message=rule.message_of(entity.name),
-            start=self._now,
-            tags=rule.tags,
-            expression=rule.text,
-        )
-        identity = str(uuid.uuid5(_ALARMS, f"{rule.name}\n{entity.entity}\n{self._now}"))
-        metrics = [_snapshot(readings, name, entity.entity, window) for name in rule.metrics]
-        self.changes.begun.append(Notice(identity, replace(alarm, metrics=metrics)))
-        self.changes.standing[rule.name, entity.entity] = Standing(
-            advance(CALM, rule.periods, held=True), identity, alarm
-        )
-        self.notices.append(Notice(identity, alarm, rule.hooks))
-
-    def _go_on(self, rule: Rule, entity: Named, before: Standing, *, held: bool) -> None:
-        progress = advance(before.progress, rule.periods, held=held)
-        if progress.state is State.RECOVERED:
-            self._end((rule.name, entity.entity), before, rule.hooks)
-            return
-        self.changes.standing[rule.name, entity.entity] = replace(before, progress=progress)
-        if progress.state is State.FIRING:
-            self.notices.append(Notice(before.uuid, before.alarm, rule.hooks))
-
-    def _end(self, key: tuple[str, str], standing: Standing, hooks: tuple[str, ...]) -> None:
-        notice = Notice(standing.uuid, replace(standing.alarm, recovery=self._now), hooks)
-        self.changes.ended[key] = notice
-        self.notices.append(notice)
-
-    def _layer(self, entity: Named) -> str:
-        if self._known_layers is None:
-            self._known_layers = {service.id: service.layer for service in self._storage.services()}
-        known = self._known_layers
-        return next((known[service] for service in entity.services if service in known), "")
-
-
-def _snapshot(readings: Readings, metric: str, entity: str, window: Duration) -> AlarmedMetric:
-    """A metric of an entity as it is in a window."""
-    series = tuple(
-        Series(one.labels, one.values, window.buckets) for one in readings.of(metric, entity, window)[:MAXIMUM_SERIES]
-    )
-    return AlarmedMetric(metric, shape(Result(ResultType.TIME_SERIES_VALUES, series)).results)

@@ -12,7 +12,7 @@ RANKS = (50, 75, 90, 95, 99)
 
 PercentileSchema = {
     "metric": pl.String,
-    "entity": pl.String,
+    "entity": pl.String,  # of the type that the points have it in
     "minute": pl.Int32,  # first minute of the step
     "rank": pl.Int64,
     "value": pl.Int64,
@@ -58,8 +58,9 @@ def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.
         .with_columns(pl.lit(rank, pl.Int64).alias("rank"))
         for rank in RANKS
     ]
+    schema = PercentileSchema | {"entity": points.schema["entity"]}
     return (
         pl.concat(of_rank)
-        .select(pl.col(name).cast(kind) for name, kind in PercentileSchema.items())
+        .select(pl.col(name).cast(kind) for name, kind in schema.items())
         .sort(*keys, "rank")
     )

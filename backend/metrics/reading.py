@@ -57,7 +57,7 @@ def value_of(
     Args:
         rules: by metric name; rows of other metrics are left out.
         points: columns of MetricSchema; any number of rows for one metric, label, entity and minute, of this or of any
-            shorter precision.
+            shorter precision. Entities may be numbers, then those of the measures and of what is returned are too.
         measures: columns of MeasureSchema, likewise.
         step: the step to merge to.
         compatibility: what to read as Apache SkyWalking does.

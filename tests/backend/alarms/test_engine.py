@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.alarms import engine as engine_module
+from backend.alarms import minute as minute_module
 from backend.alarms.engine import Engine
 from backend.alarms.record_file import FileRecords
 from backend.entities.ids import (
@@ -320,8 +320,8 @@ def test_a_minute_that_failed_is_checked_again_from_the_same_begin(
 def test_entities_and_alarms_are_bounded_and_counted(
     storage: Storage, records: FileRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "MAXIMUM_ENTITIES", 3)
-    monkeypatch.setattr(engine_module, "MAXIMUM_STANDING", 2)
+    monkeypatch.setattr(minute_module, "MAXIMUM_ENTITIES", 3)
+    monkeypatch.setattr(minute_module, "MAXIMUM_STANDING", 2)
     known = {f"s-{number}": service_id(f"s-{number}") for number in range(5)}
     names = sorted(known, key=lambda name: known[name])
     rows = [(CPM, "", entity, MINUTE + minute, 11, 0) for entity in known.values() for minute in range(3)]

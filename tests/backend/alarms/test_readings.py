@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.alarms.readings import EntityReader, Readings
+from backend.alarms.known_entities import KnownEntities, Numbers
+from backend.alarms.readings import NO_ROW, Readings
 from backend.oal.loader import load_texts
 from backend.query.catalog import Catalog
 from backend.query.mqe.duration import Duration, Step
@@ -57,19 +58,32 @@ def test_they_are_those_of_the_reader_of_one_entity(
         )
         storage.write(Flush(f"b{number}", pl.DataFrame(schema=MetricSchema), measures=frame))
     window = Duration(MINUTE * 60, points, Step.MINUTE)
-    readings = Readings(storage, BOTH)
+    known = KnownEntities("K8SService")
+    readings = Readings(storage, BOTH, known)
     seen = readings.entities(NAMES, window)
+    assert sorted(map(known.text, seen)) == sorted(set(map(known.text, seen)))
     for name, entity in (("api", API), ("web", WEB)):
-        found = EntityReader(readings, entity).read(NAMES, window)
+        number = known.numbers([entity])
+        found = {metric: series_of(readings, metric, number, window) for metric in NAMES}
         expected = StorageReader(storage, BOTH, Entity(name)).read(NAMES, window)
         assert {metric: plain(found[metric]) for metric in NAMES} == {
             metric: plain(expected[metric]) for metric in NAMES
         }
-        assert (entity in seen) is any(plain(series) for series in expected.values())
+        assert (number[0] in seen) is any(plain(series) for series in expected.values())
         assert [one.labels for one in found[CPM]] == [()]
 
 
+def series_of(readings: Readings, metric: str, number: Numbers, window: Duration) -> list[LabelledValues]:
+    """The series of one entity."""
+    found = readings.of(metric, window)
+    return [
+        LabelledValues(labels, found.values[row])
+        for labels, row in zip(found.labels, found.rows(number)[:, 0], strict=True)
+        if row != NO_ROW or not found.labelled
+    ]
+
+
 def test_an_unknown_metric_says_so() -> None:
-    readings = Readings(MemoryStorage(), CATALOG)
+    readings = Readings(MemoryStorage(), CATALOG, KnownEntities("K8SService"))
     with pytest.raises(UnknownMetricReadingError, match=CPM):
-        EntityReader(readings, API).check("kubernetes_service_http_call_cmp")
+        readings.entities(["kubernetes_service_http_call_cmp"], Duration(MINUTE * 60, 1, Step.MINUTE))
