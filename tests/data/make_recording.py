@@ -16,20 +16,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import numpy as np
 
+from agent.discovery import recorded
 from agent.discovery.host import Interface, ProcessFacts, SocketScan
-from agent.discovery.recorded import (
-    Answer,
-    BootTimeAnswer,
-    DropReasonsAnswer,
-    InterfacesAnswer,
-    InterfacesOfAnswer,
-    NetworkNamespaceAnswer,
-    ProcessAnswer,
-    SocketDescriptorsAnswer,
-    SocketInodeAnswer,
-    SocketsAnswer,
-    TranslationsAnswer,
-)
 from agent.events.recording import MomentKind, RecordingReader, RecordingWriter
 
 HERE = Path(__file__).resolve().parent
@@ -85,20 +73,20 @@ def _facts(facts: ProcessFacts | None) -> ProcessFacts | None:
     return msgspec.structs.replace(facts, executable=program, command_line=(program, *arguments), cgroups=())
 
 
-def _keep(answer: Answer, pids: set[int]) -> Answer | None:
+def _keep(answer: recorded.Answer, pids: set[int]) -> recorded.Answer | None:
     match answer:
-        case ProcessAnswer():
-            return ProcessAnswer(answer.pid, _facts(answer.facts)) if answer.pid in pids else None
-        case SocketInodeAnswer() | SocketDescriptorsAnswer():
+        case recorded.ProcessAnswer():
+            return recorded.ProcessAnswer(answer.pid, _facts(answer.facts)) if answer.pid in pids else None
+        case recorded.SocketInodeAnswer() | recorded.SocketDescriptorsAnswer():
             return answer if answer.pid in pids else None
-        case SocketsAnswer():
+        case recorded.SocketsAnswer():
             kept = tuple(socket for socket in answer.scan.sockets if {pid for pid, _ in socket.owners} & pids)
-            return SocketsAnswer(SocketScan(kept, dict.fromkeys(answer.scan.own_addresses, ())))
-        case InterfacesAnswer():
-            return InterfacesAnswer((Interface(1, 65536, "lo"),))
-        case BootTimeAnswer() | NetworkNamespaceAnswer() | DropReasonsAnswer():
+            return recorded.SocketsAnswer(SocketScan(kept, dict.fromkeys(answer.scan.own_addresses, ())))
+        case recorded.InterfacesAnswer():
+            return recorded.InterfacesAnswer((Interface(1, 65536, "lo"),))
+        case recorded.BootTimeAnswer() | recorded.NetworkNamespaceAnswer() | recorded.DropReasonsAnswer():
             return answer
-        case InterfacesOfAnswer() | TranslationsAnswer():
+        case recorded.InterfacesOfAnswer() | recorded.TranslationsAnswer():
             return None
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import python_client, run, wrk
 from tests.e2e.http.conftest import Check
 from tests.e2e.http.nginx import nginx
-from tests.e2e.http.server import python_command, started
+from tests.e2e.http.server import Server, python_command, started
 from tests.e2e.http.tools import tool
 from tests.e2e.http.watching import Watcher
 
@@ -29,22 +29,24 @@ IN_ONE_WRITE = 500
 LARGEST = 20_480
 MOST_OF_TURN = 1 << 20
 """PIPELINE_BYTES of bpf/payload.c."""
-SERVERS = ["nginx", "nginx-tls", "streams", "streams-tls"]
 
 
-@pytest.mark.parametrize("server", SERVERS)
-@pytest.mark.parametrize("pieces", [(), ("7",)], ids=["whole", "in-pieces"])
-def test_several_at_once(
-    server: str, pieces: tuple[str, ...], tmp_path: Path, certificates: Certificates, compare: Check
-) -> None:
-    client = python_client("streams_client", str(DEPTH), *pieces)
-    if server.startswith("nginx"):
+@pytest.fixture(params=["nginx", "nginx-tls", "streams", "streams-tls"])
+def server(request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates) -> Iterator[Server]:
+    """Servers that read many requests in one call, and one that reads byte by byte."""
+    name, _, secure = request.param.partition("-")
+    if name == "nginx":
         with nginx(tmp_path, certificates) as servers:
-            compare(servers["tls" if server.endswith("tls") else "plain"], client, SMALL)
+            yield servers["tls" if secure else "plain"]
     else:
-        secrets = certificates if server.endswith("tls") else None
-        with started(python_command("servers.streams_server"), tmp_path / "log", secrets) as running:
-            compare(running, client, SMALL)
+        command = python_command("servers.streams_server")
+        with started(command, tmp_path / "log", certificates if secure else None) as running:
+            yield running
+
+
+@pytest.mark.parametrize("pieces", [(), ("7",)], ids=["whole", "in-pieces"])
+def test_several_at_once(pieces: tuple[str, ...], server: Server, compare: Check) -> None:
+    compare(server, python_client("streams_client", str(DEPTH), *pieces), SMALL)
 
 
 def calls_of(count: int, sizes: Sequence[int], first: int = 0) -> list[Call]:
@@ -56,17 +58,9 @@ def calls_of(count: int, sizes: Sequence[int], first: int = 0) -> list[Call]:
     ]
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_thousands_at_once(server: str, tmp_path: Path, certificates: Certificates, compare: Check) -> None:
+def test_thousands_at_once(server: Server, compare: Check) -> None:
     """All of them are told, as they are written at once and read in a few calls."""
-    made, client = calls_of(2 * THOUSANDS, (0, 1)), python_client("streams_client", str(THOUSANDS))
-    if server.startswith("nginx"):
-        with nginx(tmp_path, certificates) as servers:
-            compare(servers["tls" if server.endswith("tls") else "plain"], client, made)
-    else:
-        secrets = certificates if server.endswith("tls") else None
-        with started(python_command("servers.streams_server"), tmp_path / "log", secrets) as running:
-            compare(running, client, made)
+    compare(server, python_client("streams_client", str(THOUSANDS)), calls_of(2 * THOUSANDS, (0, 1)))
 
 
 def test_more_at_once_than_is_captured(tmp_path: Path, certificates: Certificates, watcher: Watcher) -> None:

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"sync"
+
+	"pyrover.test/common"
 )
 
 // Call is one request to make (calls.py).
@@ -28,7 +30,7 @@ type work struct {
 // call makes one call after the other over HTTP/1.1, and all at once over HTTP/2.
 func call(kind string) {
 	var given work
-	check(json.NewDecoder(os.Stdin).Decode(&given))
+	common.Check(json.NewDecoder(os.Stdin).Decode(&given))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(kind == "http1")
 	protocols.SetHTTP2(kind == "http2")
@@ -36,7 +38,7 @@ func call(kind string) {
 	transport := &http.Transport{Protocols: protocols, DisableCompression: true, MaxConnsPerHost: 1}
 	if given.CA != "" {
 		authority, err := os.ReadFile(given.CA)
-		check(err)
+		common.Check(err)
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(authority)
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
@@ -67,13 +69,13 @@ func exchange(client *http.Client, base string, one Call) {
 		}
 	}
 	request, err := http.NewRequest(one.Method, base+one.Target, content)
-	check(err)
+	common.Check(err)
 	response, err := client.Do(request)
-	check(err)
+	common.Check(err)
 	received, err := io.Copy(io.Discard, response.Body)
-	check(err)
-	check(response.Body.Close())
-	tell(os.Stdout, Said{
+	common.Check(err)
+	common.Check(response.Body.Close())
+	common.Tell(os.Stdout, Said{
 		one.Method, one.Target, response.StatusCode, int64(one.Body), received, response.ProtoMajor,
 		response.TLS != nil,
 	})

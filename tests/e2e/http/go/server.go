@@ -2,15 +2,13 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"pyrover.test/common"
 )
 
 const piece = 16 * 1024
@@ -21,7 +19,7 @@ var body = bytes.Repeat([]byte("x"), 5*1024*1024)
 func answer(path string) (status int, content []byte, tellsLength bool) {
 	parts := strings.Split(path, "/")
 	value, err := strconv.Atoi(parts[2])
-	check(err)
+	common.Check(err)
 	switch parts[1] {
 	case "status":
 		if value == http.StatusNoContent || value == http.StatusNotModified {
@@ -39,7 +37,7 @@ func answer(path string) (status int, content []byte, tellsLength bool) {
 func handler(log *os.File) http.HandlerFunc {
 	return func(response http.ResponseWriter, request *http.Request) {
 		received, err := io.Copy(io.Discard, request.Body)
-		check(err)
+		common.Check(err)
 		status, content, tellsLength := answer(request.URL.Path)
 		if tellsLength {
 			response.Header().Set("Content-Length", strconv.Itoa(len(content)))
@@ -49,40 +47,31 @@ func handler(log *os.File) http.HandlerFunc {
 		if request.Method != http.MethodHead && content != nil {
 			if !tellsLength {
 				// Or a short body would be given a length after all.
-				check(http.NewResponseController(response).Flush())
+				common.Check(http.NewResponseController(response).Flush())
 			}
 			for sent < len(content) {
 				n, err := response.Write(content[sent:min(sent+piece, len(content))])
-				check(err)
+				common.Check(err)
 				sent += n
 			}
 		}
-		tell(log, Said{
+		common.Tell(log, Said{
 			request.Method, request.URL.Path, status, received, int64(sent), request.ProtoMajor, request.TLS != nil,
 		})
 	}
 }
 
 func serve(kind, log string, certificate []string) {
-	account, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	check(err)
+	account := common.OpenLog(log)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(kind == "http" || kind == "https")
 	protocols.SetHTTP2(kind == "h2")
 	protocols.SetUnencryptedHTTP2(kind == "h2c")
 	server := &http.Server{Handler: handler(account), Protocols: protocols}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	go func() {
-		<-stop
-		os.Exit(0)
-	}()
-	check(json.NewEncoder(os.Stdout).Encode(map[string]int{"port": listener.Addr().(*net.TCPAddr).Port}))
+	listener := common.Listen()
 	if len(certificate) > 0 {
-		check(server.ServeTLS(listener, certificate[0], certificate[1]))
+		common.Check(server.ServeTLS(listener, certificate[0], certificate[1]))
 	} else {
-		check(server.Serve(listener))
+		common.Check(server.Serve(listener))
 	}
 }

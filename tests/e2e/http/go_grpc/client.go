@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"pyrover.test/common"
 )
 
 const atOnce = 100
@@ -27,25 +28,25 @@ type work struct {
 // call makes all calls on one connection, a hundred at once.
 func call() {
 	var given work
-	check(json.NewDecoder(os.Stdin).Decode(&given))
+	common.Check(json.NewDecoder(os.Stdin).Decode(&given))
 	secrets := insecure.NewCredentials()
 	if given.CA != "" {
 		var err error
 		secrets, err = credentials.NewClientTLSFromFile(given.CA, "")
-		check(err)
+		common.Check(err)
 	}
 	connection, err := grpc.NewClient(
 		"passthrough:///"+given.Address,
 		grpc.WithTransportCredentials(secrets),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(unlimited)),
 	)
-	check(err)
+	common.Check(err)
 	var all sync.WaitGroup
 	places := make(chan struct{}, atOnce)
 	for _, one := range given.Calls {
 		var path string
 		var sizes, wanted []int
-		check(json.Unmarshal(one, &[]any{&path, &sizes, &wanted}))
+		common.Check(json.Unmarshal(one, &[]any{&path, &sizes, &wanted}))
 		all.Add(1)
 		places <- struct{}{}
 		go func() {
@@ -55,7 +56,7 @@ func call() {
 		}()
 	}
 	all.Wait()
-	check(connection.Close())
+	common.Check(connection.Close())
 }
 
 func exchange(connection *grpc.ClientConn, path string, sizes, wanted []int, isSecure bool) {
@@ -65,15 +66,15 @@ func exchange(connection *grpc.ClientConn, path string, sizes, wanted []int, isS
 		ServerStreams: kind == "download" || kind == "both",
 	}
 	stream, err := connection.NewStream(context.Background(), description, path)
-	check(err)
+	common.Check(err)
 	sent, received := 0, 0
 	for index, size := range sizes {
 		message := bytes.Repeat([]byte("y"), size)
 		binary.BigEndian.PutUint64(message, uint64(wanted[index]))
-		check(stream.SendMsg(&message))
+		common.Check(stream.SendMsg(&message))
 		sent += messageHead + size
 	}
-	check(stream.CloseSend())
+	common.Check(stream.CloseSend())
 	for {
 		var message []byte
 		err = stream.RecvMsg(&message)

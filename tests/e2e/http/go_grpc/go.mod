@@ -2,7 +2,10 @@ module pyrover.test/echo
 
 go 1.26.0
 
-require google.golang.org/grpc v1.85.0
+require (
+	google.golang.org/grpc v1.85.0
+	pyrover.test/common v0.0.0
+)
 
 require (
 	golang.org/x/net v0.60.0 // indirect
@@ -11,3 +14,5 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+
+replace pyrover.test/common => ../go_common

@@ -5,10 +5,11 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"strconv"
 	"strings"
+
+	"pyrover.test/common"
 )
 
 const (
@@ -30,10 +31,7 @@ type Said struct {
 }
 
 func tell(file *os.File, path string, requestBody, responseBody, status int, isSecure bool) {
-	line, err := json.Marshal(Said{"POST", path, 200, requestBody, responseBody, 2, isSecure, status})
-	check(err)
-	_, err = file.Write(append(line, '\n')) // one call, so that lines of concurrent calls stay whole
-	check(err)
+	common.Tell(file, Said{"POST", path, 200, requestBody, responseBody, 2, isSecure, status})
 }
 
 // raw takes messages as they are.
@@ -52,14 +50,8 @@ func (raw) Name() string { return "proto" }
 func method(path string) (kind string, status int) {
 	parts := strings.Split(strings.TrimPrefix(path, service), ".")
 	status, err := strconv.Atoi(parts[1])
-	check(err)
+	common.Check(err)
 	return parts[0], status
-}
-
-func check(err error) {
-	if err != nil {
-		panic(err)
-	}
 }
 
 func main() {

@@ -2,18 +2,15 @@ package main
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+	"pyrover.test/common"
 )
 
 const downloaded = 7 // messages of a stream of responses
@@ -50,14 +47,14 @@ func handler(log *os.File, isSecure bool) grpc.StreamHandler {
 			if errors.Is(err, io.EOF) {
 				break
 			}
-			check(err)
+			common.Check(err)
 			received += messageHead + len(message)
 			asked = append(asked, int(binary.BigEndian.Uint64(message)))
 		}
 		if wanted == 0 {
 			for _, size := range answers(kind, asked) {
 				message := body[:size]
-				check(stream.SendMsg(&message))
+				common.Check(stream.SendMsg(&message))
 				sent += messageHead + size
 			}
 		}
@@ -67,8 +64,7 @@ func handler(log *os.File, isSecure bool) grpc.StreamHandler {
 }
 
 func serve(log string, certificate []string) {
-	account, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	check(err)
+	account := common.OpenLog(log)
 	isSecure := len(certificate) > 0
 	options := []grpc.ServerOption{
 		grpc.UnknownServiceHandler(handler(account, isSecure)),
@@ -77,18 +73,10 @@ func serve(log string, certificate []string) {
 	}
 	if isSecure {
 		secrets, err := credentials.NewServerTLSFromFile(certificate[0], certificate[1])
-		check(err)
+		common.Check(err)
 		options = append(options, grpc.Creds(secrets))
 	}
 	server := grpc.NewServer(options...)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	go func() {
-		<-stop
-		os.Exit(0)
-	}()
-	check(json.NewEncoder(os.Stdout).Encode(map[string]int{"port": listener.Addr().(*net.TCPAddr).Port}))
-	check(server.Serve(listener))
+	listener := common.Listen()
+	common.Check(server.Serve(listener))
 }

@@ -1,0 +1,3 @@
+module pyrover.test/common
+
+go 1.24
