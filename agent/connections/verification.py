@@ -1,4 +1,4 @@
-"""Asks the host whether views are still there, a few at a time.
+"""Asks the host whether views are still there, a few at a time, and whether their processes are.
 
 Some ends of a connection leave no event: dup2 over its descriptor, an event lost to a full ring. Without a look now and
 then such views would stay forever.
@@ -7,6 +7,7 @@ then such views would stay forever.
 from collections import defaultdict
 from collections.abc import Iterator
 
+from agent.connections.departed import DepartedProcesses
 from agent.connections.registry import ViewRegistry
 from agent.connections.state import ViewInput, ViewState
 from agent.connections.view import View, ViewKey
@@ -26,6 +27,7 @@ class Verification:
     def __init__(self, registry: ViewRegistry, host: Host) -> None:
         self._registry = registry
         self._host = host
+        self._departed = DepartedProcesses(registry, host)
         self._walk: Iterator[ViewKey] = iter(())
         self._walk_began_ns = 0
         self._doubted: dict[int, tuple[View, int]] = {}
@@ -41,6 +43,7 @@ class Verification:
                 self._host.socket_inode(view.process.pid, descriptor) == view.inode for descriptor in view.descriptors
             ):
                 self._look_up([view])
+        self._departed.tick(now_ns)
 
     def _settle(self) -> None:
         """End the views that the previous call did not find.
