@@ -38,6 +38,10 @@ from agent.protocols.conversations import Conversations, Told
 AGENT_SERVICE = "pyrover-agent"
 """The service name of the agent itself."""
 
+SHORTEST_PAUSE_NS = 200_000_000
+"""How long after a flush the next one is due at the earliest, however short its period: what is taken meanwhile is sent
+sooner."""
+
 RESCAN_SECONDS = (2.0, 64.0)
 """When local peers have no name yet, the sockets of the host are read again after the first of these pauses; a pause is
 twice as long as the one before, up to the second of these, as long as names are missing."""
@@ -123,6 +127,11 @@ class Pipeline:
     def pending(self) -> int:
         """Logs that wait for the next flush, or for the names of their processes."""
         return self._assembler.count + self._gate.waiting
+
+    @property
+    def flush_due_ns(self) -> int:
+        """CLOCK_MONOTONIC at which a step is due for the next flush, if there is no reason for one before."""
+        return self._flushed_ns + max(int(self._configuration.access_log.flush.period * 1e9), SHORTEST_PAUSE_NS)
 
     @property
     def troubles(self) -> Mapping[str, int]:

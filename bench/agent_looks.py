@@ -27,7 +27,7 @@ from bench.agent_export import Host
 from bench.report import Report
 
 CONNECTIONS = 20
-LOOKS = (10, 20, 50, 100, 200, 500)
+LOOKS = (10, 20, 50, 100, 200, 500, 1000)
 """Milliseconds, each a part of a second."""
 REPETITIONS = 5
 

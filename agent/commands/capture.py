@@ -1,5 +1,6 @@
 """The loop that `run` and `record` share: events of this machine's kernel, step by step, until it is time to end."""
 
+import math
 import os
 import platform
 import signal
@@ -16,14 +17,16 @@ from agent.commands.missing import grouped, listed
 from agent.config import Configuration
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.container_names import ContainerNames
-from agent.events.source import EventSource, IsNew
+from agent.events.source import EventSource
 from agent.kernel.loader_options import Options
+from agent.kernel.pacing import LOOK_NS
 from agent.kernel.source import KernelSource
+from agent.pipeline import Pipeline
 from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
 
 STEP_SECONDS = 0.2
-"""The longest pause between two looks at the ring."""
+"""The pause between two steps of an agent that captures nothing."""
 
 
 class Stop:
@@ -33,6 +36,7 @@ class Stop:
         """`after` is a number of seconds, or None for no end."""
         self._at = None if after is None else time.monotonic() + after
         self._asked = False
+        self._interrupt: Callable[[], None] = lambda: None
 
     def __bool__(self) -> bool:
         return self._asked or (self._at is not None and time.monotonic() >= self._at)
@@ -40,6 +44,21 @@ class Stop:
     def ask(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """End soon; a handler of signals."""
         self._asked = True
+        self._interrupt()
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the time is over; without end there may be."""
+        return math.inf if self._at is None else max(self._at - time.monotonic(), 0.0)
+
+    @contextmanager
+    def interrupting(self, wait: Callable[[], None]) -> Iterator[None]:
+        """Let a wait end, too, when the program is asked to end meanwhile."""
+        self._interrupt = wait
+        try:
+            yield
+        finally:
+            self._interrupt = lambda: None
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -147,14 +166,24 @@ def describe_start(
     return "\n".join([first, *names, "  missing from the access logs (docs/hooks.md):", *listed(lost, width)])
 
 
-def follow(source: EventSource, step: Callable[[int], None], stop: Stop, is_new: IsNew) -> None:
-    """Call `step` with CLOCK_MONOTONIC whenever events are to be taken, at least every STEP_SECONDS, until `stop`.
+def follow(source: EventSource, step: Callable[[int], None], stop: Stop, pipeline: Pipeline) -> None:
+    """Call `step` with CLOCK_MONOTONIC until `stop`: when a flush is due, and when the source has events to be taken.
 
-    Those of a process that `is_new` are taken soon.
+    Those of a process that is new to the pipeline are taken soon.
     """
-    while not stop and source.wait(STEP_SECONDS, is_new):
-        step(monotonic_ns())
+    with stop.interrupting(source.interrupt):
+        while not stop:
+            seconds = min(pause(pipeline.flush_due_ns - monotonic_ns()), stop.seconds_left)
+            if not source.wait(seconds, pipeline.processes.is_new):
+                break
+            step(monotonic_ns())
     step(monotonic_ns())
+
+
+def pause(left_ns: int) -> float:
+    """Seconds until the next step, when the next flush is so far away: it is the end of one of equal pauses."""
+    parts = max(math.ceil(left_ns / LOOK_NS), 1)
+    return max(left_ns, 0) / parts / 1e9
 
 
 def fail(message: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-_TERMINAL_SECONDS = 1.0
+_TERMINAL_SECONDS = 0.8  # which is each second: there is a step each second
 _PLAIN_SECONDS = 10.0
 
 

@@ -103,7 +103,7 @@ def _record(
     begin_ns = monotonic_ns()
     pipeline.start(begin_ns)
     writer.begin(begin_ns, host.collect())
-    follow(source, step, stop, pipeline.processes.is_new)
+    follow(source, step, stop, pipeline)
     # The replay ends with a flush, whose questions must have answers.
     end_ns = monotonic_ns()
     pipeline.finish(end_ns)

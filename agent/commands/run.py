@@ -234,7 +234,7 @@ class Capture:
             destination = f"backend {configuration.core.backend.addr}"
             width = width_of(messages.stream) if messages.for_people else None
             messages.say(describe_start(self._source, configuration, destination, width))
-            follow(self._source, step, stop, self._pipeline.processes.is_new)
+            follow(self._source, step, stop, self._pipeline)
         finally:
             self._pipeline.finish(monotonic_ns())
             self._sender.stop(SHUTDOWN_SECONDS)

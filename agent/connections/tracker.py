@@ -15,6 +15,7 @@ from agent.connections.logs import LOG, SUPPLEMENT, Logs, Supplements, TrackedLo
 from agent.connections.registry import ViewRegistry, event_key
 from agent.connections.state import ViewInput, ViewState
 from agent.connections.view import View, endpoint
+from agent.events.distinct import distinct
 from agent.events.kinds import kind_table
 from agent.events.layout import EventFlag, EventKind, Events, Role
 from agent.events.records import EventRecord, EventRecords
@@ -73,8 +74,8 @@ class _Batch:
         transfers = np.flatnonzero(is_transfer)
         is_supplement = _IS_SUPPLEMENT[kind]
         # The groups that have transfers, and where in `transfers` the first of each is.
-        distinct, first = np.unique(self._groups.group[transfers], return_index=True)
-        transferring = dict(zip(distinct.tolist(), transfers[first].tolist(), strict=True))
+        groups, first = np.unique(self._groups.group[transfers], return_index=True)
+        transferring = dict(zip(groups.tolist(), transfers[first].tolist(), strict=True))
         self._resolve(transferring)
         for row in np.flatnonzero(~(is_transfer | is_supplement)).tolist():
             self._single(row, self._records[row])
@@ -87,7 +88,7 @@ class _Batch:
         """The distinct descriptors by which each group's socket was used."""
         used = _OPENS_DESCRIPTOR[self._events["kind"]]
         group = self._groups.group[used].astype(np.int64)
-        pairs = np.unique(group << 32 | self._events["descriptor"][used].astype(np.int64) & 0xFFFFFFFF)
+        pairs = distinct(group << 32 | self._events["descriptor"][used].astype(np.int64) & 0xFFFFFFFF)
         by_group: dict[int, list[int]] = defaultdict(list)
         for pair in pairs.tolist():
             by_group[pair >> 32].append(pair & 0xFFFFFFFF)

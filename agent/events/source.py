@@ -38,12 +38,16 @@ class EventSource(Protocol):
         ...
 
     def wait(self, seconds: float, is_new: IsNew = nobody_is_new) -> bool:
-        """Block until events are to be taken or `seconds` have passed. False when the source has ended for good.
+        """Block until events are to be taken, `seconds` have passed, or it is interrupted. False when it has ended.
 
         Args:
             seconds: The longest wait.
             is_new: Events of a process that is new do not wait for others: it may end soon.
         """
+        ...
+
+    def interrupt(self) -> None:
+        """Let the wait that is under way end, or else the next one. For handlers of signals, and other threads."""
         ...
 
     def losses(self) -> Mapping[str, int]:

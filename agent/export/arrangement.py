@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.events.distinct import changes
 from agent.export.claims import UNCLAIMED
 
 Rows = tuple[int, int]
@@ -49,7 +50,7 @@ def arrange(
     """
     plain, first, last = _runs(views, claims, len(owners))
     order = np.argsort(owners, kind="stable")
-    bounds = [*np.flatnonzero(_changes(owners[order])).tolist(), len(owners)]
+    bounds = [*np.flatnonzero(changes(owners[order])).tolist(), len(owners)]
     rows = zip(first[order].tolist(), last[order].tolist(), strict=True)
     told = list(zip(order.tolist(), rows, strict=True))
     exchanges = {int(owners[order[begin]]): told[begin:end] for begin, end in pairwise(bounds)}
@@ -63,7 +64,7 @@ def _runs(
     views: NDArray[np.int64], claims: NDArray[np.int64], count: int
 ) -> tuple[dict[int, Rows], NDArray[np.intp], NDArray[np.intp]]:
     """Rows of plain logs by view; for each of `count` exchanges the first row of its logs, and behind the last."""
-    begins = np.flatnonzero(_changes(views) | _changes(claims))
+    begins = np.flatnonzero(changes(views) | changes(claims))
     ends = np.append(begins, len(views))[1:]
     claim = claims[begins]
     first, last = np.zeros((2, count), dtype=np.intp)
@@ -73,10 +74,3 @@ def _runs(
     rows = zip(begins[is_plain].tolist(), ends[is_plain].tolist(), strict=True)
     plain = dict(zip(views[begins[is_plain]].tolist(), rows, strict=True))
     return plain, first, last
-
-
-def _changes(column: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Per row, whether it is another one than the row before; the first one is."""
-    changes = np.ones(len(column), dtype=np.bool_)
-    np.not_equal(column[1:], column[:-1], out=changes[1:])
-    return changes

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agent.connections.logs import LOG, SUPPLEMENT, Logs, Supplements, TrackedLogs
 from agent.connections.view import View
 from agent.discovery.interfaces import NodeInterfaces
+from agent.events.distinct import distinct
 from agent.events.layout import EventKind
 from agent.events.rows import join, take
 from agent.export.arrangement import Arranged, arrange
@@ -122,7 +123,7 @@ class Assembler:
     def _hold(self, logs: Logs, views: Mapping[int, View]) -> None:
         """Begin the next collection with the logs that are held back."""
         self._logs = [logs] if len(logs) else []
-        self._views = {number: views[number] for number in np.unique(logs["view"]).tolist()}
+        self._views = {number: views[number] for number in distinct(logs["view"]).tolist()}
         self._supplements, self._exchanges, self.count, self.size = [], ExchangeRows(), len(logs), 0
 
 
@@ -137,11 +138,11 @@ def _number_interfaces(
     numbers, inverse = np.unique(rows["view"][at], return_inverse=True)
     namespaces = np.array([views[number].network_namespace for number in numbers.tolist()], dtype=np.uint64)
     pairs = namespaces[inverse] << np.uint64(32) | index[at]
-    distinct, first, pair = np.unique(pairs, return_index=True, return_inverse=True)
+    each, first, pair = np.unique(pairs, return_index=True, return_inverse=True)
     index[at] = np.array(
         [
             interfaces.number(value >> 32, value & 0xFFFFFFFF, views[number].process.pid)
-            for value, number in zip(distinct.tolist(), numbers[inverse[first]].tolist(), strict=True)
+            for value, number in zip(each.tolist(), numbers[inverse[first]].tolist(), strict=True)
         ],
         dtype=np.uint32,
     )[pair]

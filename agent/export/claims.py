@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.connections.logs import Logs
+from agent.events.distinct import distinct
 from agent.events.layout import EventKind
 from agent.export.exchange_rows import Exchanges
 
@@ -80,15 +81,15 @@ def _places(views: NDArray[np.int64], starts: NDArray[np.int64]) -> _Place:
         return lambda of, at: (
             (of.clip(first_view, behind_views) - first_view) * span + (at.clip(first_ns, behind_ns) - first_ns)
         )
-    distinct_views, distinct_starts = np.unique(views), np.unique(starts)
+    distinct_views, distinct_starts = distinct(views), distinct(starts)
     span = 2 * len(distinct_starts) + 1
     return lambda of, at: _ranks(distinct_views, of) * span + _ranks(distinct_starts, at)
 
 
-def _ranks(distinct: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _ranks(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where values stand among some others, in ascending order: an odd number at one of them, an even one between."""
-    places = np.searchsorted(distinct, values)
-    ranks: NDArray[np.int64] = 2 * places + (distinct[np.minimum(places, len(distinct) - 1)] == values)
+    places = np.searchsorted(ordered, values)
+    ranks: NDArray[np.int64] = 2 * places + (ordered[np.minimum(places, len(ordered) - 1)] == values)
     return ranks
 
 

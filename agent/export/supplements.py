@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.connections.logs import Logs, Supplements, quality_of_supplements
+from agent.events.distinct import distinct
 from agent.events.layout import STAGES, EventKind
 from agent.export.encoder import MessageEncoder, packed
 from agent.export.metrics import OPTIONAL_METRICS, READ_METRICS, WRITE_METRICS, prefixed
@@ -84,7 +85,7 @@ def settle(logs: Logs, supplements: Supplements, reason_name: Callable[[int], st
     """
     if not len(supplements):
         return Settled({}, {}, {})
-    views = np.unique(supplements["view"])
+    views = distinct(supplements["view"])
     reports = np.zeros(len(views), dtype=_REPORT)
     for kind, (target, name) in _TARGETS.items():
         late = supplements[supplements["kind"] == kind]

@@ -15,8 +15,9 @@ from agent.kernel.payload_ring import PayloadRing
 from agent.kernel.ring import RECORD, Ring
 from agent.kernel.wakeups import Wakeups
 
-LOOK_NS: Final = 200_000_000
-"""How long an event waits for others."""
+LOOK_NS: Final = 1_000_000_000
+"""How long an event waits for others. A look after a sleep costs several times as much as one that follows another, as
+the processor has forgotten by then what it needs: five a second cost more than one with all of their events."""
 
 NEW_NS: Final = 10_000_000
 """How far two looks for the sake of new processes are apart at least, and two wake-ups for the sake of new tasks."""
@@ -42,9 +43,12 @@ class Pacer:
         self._most_events = max(int(events.size * HURRY_SHARE) // RECORD.itemsize, 1)
         self._most_payload = int(payload.size * HURRY_SHARE)
         self._looked_ns = -LOOK_NS
+        self._is_interrupted = False
 
     def wait(self, seconds: float, is_new: IsNew) -> None:
-        """Block until the rings are to be looked at, or `seconds` have passed; the caller looks at them then.
+        """Block until the rings are to be looked at, `seconds` have passed, or it is interrupted.
+
+        The caller looks at the rings then.
 
         Args:
             seconds: The longest wait.
@@ -53,7 +57,7 @@ class Pacer:
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + int(seconds * 1e9)
         rests_until_ns, found_new = 0, False
-        while now_ns < deadline_ns and not self._is_due(now_ns):
+        while now_ns < deadline_ns and not self._is_interrupted and not self._is_due(now_ns):
             wants_tasks = not found_new and now_ns >= rests_until_ns
             self._wakeups.ask(*self._left(), new_tasks=wants_tasks)
             # What comes from here on wakes; what came before is looked for.
@@ -67,7 +71,12 @@ class Pacer:
             now_ns = time.monotonic_ns()
             if is_woken and wants_tasks:
                 rests_until_ns = now_ns + NEW_NS
-        self._looked_ns = now_ns
+        self._looked_ns, self._is_interrupted = now_ns, False
+
+    def interrupt(self) -> None:
+        """Let the wait that is under way end, or else the next one. For any thread, and for handlers of signals."""
+        self._is_interrupted = True
+        self._wakeups.interrupt()
 
     def _next_look_ns(self, now_ns: int) -> int:
         """When to look at what comes from now on, if nothing wakes before."""

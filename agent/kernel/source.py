@@ -147,7 +147,7 @@ class KernelSource:
             bpf_maps.update(self._loaded.maps["muted_sockets"], key, value)
 
     def wait(self, seconds: float, is_new: IsNew = nobody_is_new) -> bool:
-        """Block until events are to be taken or `seconds` have passed. False when the source is closed.
+        """Block until events are to be taken, `seconds` have passed, or it is interrupted. False when it is closed.
 
         Args:
             seconds: The longest wait.
@@ -156,6 +156,11 @@ class KernelSource:
         if self._pacer is not None:
             self._pacer.wait(seconds, is_new)
         return self._pacer is not None
+
+    def interrupt(self) -> None:
+        """Let the wait that is under way end, or else the next one. For handlers of signals, and other threads."""
+        if self._pacer is not None:
+            self._pacer.interrupt()
 
     def losses(self) -> Mapping[str, int]:
         """Events lost before they could be taken, by cause, since the start."""

@@ -1,7 +1,9 @@
 """Being woken by the kernel programs (bpf/wakeups.h), for what the reader of the rings says before it sleeps."""
 
+import os
 import select
 import struct
+from contextlib import suppress
 from typing import Final, Protocol
 
 from agent.kernel import bpf_maps
@@ -31,6 +33,10 @@ class Wakeups(Protocol):
         """Sleep until woken, or until the time is over; whether woken. May wake for what was asked before."""
         ...
 
+    def interrupt(self) -> None:
+        """Wake who sleeps, or who sleeps next. For any thread, and for handlers of signals."""
+        ...
+
 
 class KernelWakeups:
     """The `Wakeups` of the programs in the running kernel."""
@@ -49,6 +55,8 @@ class KernelWakeups:
         self._epoll = select.epoll()
         # By edges: a ring that has anything in it is always ready, woken or not.
         self._epoll.register(events, select.EPOLLIN | select.EPOLLET)
+        self._interruption = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._interruption, select.EPOLLIN)
 
     def ask(self, events: int, payload_bytes: int, *, new_tasks: bool) -> None:
         """As Wakeups.
@@ -60,8 +68,16 @@ class KernelWakeups:
 
     def sleep(self, seconds: float) -> bool:
         """As Wakeups."""
-        return bool(self._epoll.poll(seconds, 1))
+        woken = bool(self._epoll.poll(seconds, 2))
+        with suppress(BlockingIOError):  # it was not that
+            os.eventfd_read(self._interruption)
+        return woken
+
+    def interrupt(self) -> None:
+        """As Wakeups."""
+        os.eventfd_write(self._interruption, 1)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more; nobody sleeps or interrupts by now."""
         self._epoll.close()
+        os.close(self._interruption)

@@ -48,6 +48,9 @@ class Programs:
     def monotonic_ns(self) -> int:
         return self.now_ns
 
+    def interrupt(self) -> None:
+        self._is_woken = True
+
     def write(self, number: int, thread: int, kind: EventKind, command: bytes, process: int) -> None:
         assert self.events.write(number, kind=kind, command=command, process=process)
         is_new = bool(NAMED_KINDS[kind]) and self._seen.get(thread) != command
@@ -131,23 +134,23 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 
 def test_at_rest_nothing_is_looked_at(kernel: Kernel) -> None:
-    assert kernel.look(3000) == 3000
-    assert kernel.programs.sleeps == 3000 / LOOK
+    assert kernel.look(3 * LOOK) == 3 * LOOK
+    assert kernel.programs.sleeps == 3
     assert kernel.programs.woken == 0
 
 
 def test_what_comes_after_a_rest_is_looked_at_when_a_look_is_due(kernel: Kernel) -> None:
     kernel.event()
     kernel.look()
-    kernel.at(1000.1, kernel.event)
-    assert kernel.look() == 1000 + LOOK
+    kernel.at(5 * LOOK + 0.1, kernel.event)
+    assert kernel.look() == 6 * LOOK
 
 
 def test_few_events_wait_for_others(kernel: Kernel) -> None:
     kernel.event()
     kernel.look()
     for number in range(100):
-        kernel.at(number * 10 + 5, partial(kernel.event, thread=1))
+        kernel.at(number * LOOK / 20 + 5, partial(kernel.event, thread=1))
     woken = kernel.programs.woken
     looks = [kernel.look() for _ in range(5)]
     assert looks == [LOOK + number * LOOK for number in range(5)]
@@ -162,6 +165,17 @@ def test_a_wait_that_is_over_sooner_is_a_look(kernel: Kernel) -> None:
     assert kernel.look(25) == 25
     kernel.event()
     assert kernel.look() == 25 + LOOK  # counted from that look
+
+
+def test_who_is_interrupted_looks_at_once(kernel: Kernel) -> None:
+    kernel.event()
+    kernel.look()
+    kernel.at(30, kernel.event)
+    kernel.at(40, kernel.pacer.interrupt)
+    assert kernel.look() == 40
+    kernel.pacer.interrupt()
+    assert kernel.look() == 40  # before the wait
+    assert kernel.look(3 * LOOK) == 40 + 3 * LOOK  # once
 
 
 def test_a_ring_that_fills_is_not_left_to_wait(kernel: Kernel) -> None:
@@ -193,8 +207,8 @@ def test_captured_bytes_alone_wait_for_their_events(kernel: Kernel) -> None:
     kernel.event()
     kernel.look()
     kernel.programs.write_payload(128)
-    kernel.at(500, kernel.event)
-    assert kernel.look() == 600  # not woken: the end of the third pause
+    kernel.at(2.5 * LOOK, kernel.event)
+    assert kernel.look() == 3 * LOOK  # not woken: the end of the third pause
     assert kernel.programs.sleeps == 3
 
 
@@ -258,7 +272,7 @@ def test_nobody_is_named_for_what_ends_or_goes_on(kernel: Kernel, kind: EventKin
 
 def bursts() -> st.SearchStrategy[list[tuple[int, int]]]:
     """Time until the next burst, and its events: never more than the ring has room for beside those that may wait."""
-    return st.lists(st.tuples(st.integers(1, 500), st.integers(1, ROOM - HURRY)), max_size=30)
+    return st.lists(st.tuples(st.integers(1, 2 * LOOK), st.integers(1, ROOM - HURRY)), max_size=30)
 
 
 @given(bursts=bursts(), known=st.sets(st.integers(1, 5)))
@@ -278,7 +292,7 @@ def test_nothing_waits_long_and_nothing_is_lost(bursts: list[tuple[int, int]], k
         for pause, events in bursts:
             moment += pause
             kernel.at(moment, partial(burst, moment, events))
-        end = moment + 1000
+        end = moment + 2 * LOOK
         taken = looks = reasons = 0
         while kernel.now < end:
             kernel.pacer.wait(LOOK / 1e3, kernel.is_new)
@@ -294,4 +308,4 @@ def test_nothing_waits_long_and_nothing_is_lost(bursts: list[tuple[int, int]], k
             kernel.known |= fresh
             taken += len(found)
         assert taken == len(arrived)
-        assert looks <= end / LOOK + reasons + 1
+        assert looks <= end / LOOK + reasons + 2  # the first one is due as soon as there is something

@@ -95,6 +95,27 @@ def test_so_many_events_wake_once(sleeper: Sleeper, events: int) -> None:
     assert sleeper.awaits()
 
 
+def test_an_interruption_wakes_once(sleeper: Sleeper) -> None:
+    with ThreadPoolExecutor(1) as another:
+        asleep = another.submit(sleeper.awaits)
+        sleeper.wakeups.interrupt()
+        assert asleep.result(PATIENCE_SECONDS)
+    assert not sleeper.is_woken()
+    sleeper.wakeups.interrupt()  # before the sleep
+    sleeper.wakeups.interrupt()
+    assert sleeper.is_woken()
+    assert not sleeper.is_woken()
+
+
+def test_an_interruption_hides_no_event(sleeper: Sleeper) -> None:
+    sleeper.ask(events=1)
+    sleeper.wakeups.interrupt()
+    sleeper.send()
+    assert sleeper.is_woken()  # by both
+    assert not sleeper.is_woken()
+    assert len(sleeper.source.take()) == 1
+
+
 def test_each_message_of_a_call_counts(sleeper: Sleeper) -> None:
     sleeper.ask(events=64)
     with Watch(sleeper.source).started("udp_burst", host="127.0.0.1", count=64) as child:
