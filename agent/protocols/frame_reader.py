@@ -30,6 +30,7 @@ from agent.protocols.http2_losses import Loss
 
 # DATA and HEADERS with the flags that need nothing else.
 _PLAIN = frozenset((DATA, END_STREAM, HEADERS << 8 | END_HEADERS, HEADERS << 8 | END_HEADERS | END_STREAM))
+_ODD = 1 << 31 | 1  # bits of a stream: only the last one is set in that of a client, with no reserved bit
 _CONTROL = frozenset((FrameKind.RST_STREAM, FrameKind.SETTINGS, FrameKind.GOAWAY))
 
 
@@ -184,27 +185,27 @@ class FrameReader:
     def _read_frames(self, piece: Piece, data: bytes, at: int) -> None:
         """Read frames from where one begins."""
         end, flow, sink, blocks = len(data), self._flow, self._sink, self._blocks
-        while end - at >= FRAME_HEADER:
+        last = end - FRAME_HEADER
+        while at <= last:
             high, low, kind_and_flags, stream = PLAIN_HEADER.unpack_from(data, at)
             begin = at + FRAME_HEADER
-            following = begin + (high << 8 | low)
+            size = high << 8 | low
             # Nearly all frames are one of four, whole, and need nothing of what is asked of others.
             if (
-                kind_and_flags not in _PLAIN
-                or following > end
-                or following - begin > DEFAULT_FRAME_SIZE
-                or not stream & 1
-                or stream < 0  # the reserved bit
+                begin + size > end
+                or kind_and_flags not in _PLAIN
+                or size > DEFAULT_FRAME_SIZE
+                or stream & _ODD != 1
                 or blocks.head is not None
             ):
                 at = self._frame(frame_header(data, at), data, begin, piece, piece)
                 continue
-            at = following
+            at = begin + size
             if kind_and_flags <= END_STREAM:
-                sink.data(flow, stream, kind_and_flags, following - begin, piece)
+                sink.data(flow, stream, kind_and_flags, size, piece)
             else:
                 self.is_understood = True
-                sink.headers(flow, stream, kind_and_flags, data[begin:following], piece, piece)
+                sink.headers(flow, stream, kind_and_flags, data[begin:at], piece, piece)
         if at < end:
             self._head = data[at:]
             self._began = _times_of(piece)

@@ -10,7 +10,7 @@ The static table, the Huffman code and errors are those of the library hpack. It
 unknown entries and decodes every value, and takes several times as long (bench/http2_parser.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from hpack import HPACKDecodingError
@@ -84,7 +84,7 @@ UNKNOWN_BLOCK = Block(MappingProxyType({}), has_unknown=True)
 class HeaderBlocks:
     """Decodes the header blocks of one direction of a connection, in their order."""
 
-    __slots__ = ("_cache", "_entries", "_maximum", "_size")
+    __slots__ = ("_cache", "_entries", "_maximum", "_size", "known")
 
     def __init__(self, *, is_complete: bool) -> None:
         """`is_complete` when the direction's first block will be the first that `decode` gets."""
@@ -92,6 +92,8 @@ class HeaderBlocks:
         self._size = 0
         self._maximum = DEFAULT_TABLE if is_complete else MAXIMUM_TABLE
         self._cache: dict[bytes, Block] = {}  # of blocks that leave the table as it is, until it changes
+        self.known: Callable[[bytes | None], Block | None] = self._cache.get  # type: ignore[assignment] # None is no key
+        """What `decode` would say of a block that is the same as one since the table last changed; else None."""
 
     @property
     def table_size(self) -> int:

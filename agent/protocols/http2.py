@@ -9,7 +9,7 @@ then missing; and padding that was not captured counts as body (and as a loss).
 
 from collections import Counter
 
-from agent.protocols.exchange import REQUESTS, RESPONSES, Ended, Exchange, Flow, Half, Piece, Version
+from agent.protocols.exchange import REQUESTS, RESPONSES, Ended, Exchange, Flow, Piece, Version
 from agent.protocols.frame_reader import FrameReader
 from agent.protocols.header_blocks import UNKNOWN_BLOCK, Block, HeaderBlocks
 from agent.protocols.http2_frames import (
@@ -100,7 +100,7 @@ class Http2Parser:
         if reader.is_lost and reader.rejected >= self._attempts():
             self.ended = Ended.NOT_UNDERSTOOD
             self._streams.drop_all(Loss.GIVEN_UP)
-        return self._streams.take_told()
+        return self._streams.take_told() if self._streams.told else []
 
     def slices(self, now_ns: int) -> list[Exchange]:
         """As Parser.slices. Also tells what is complete but for a request that the server did not want all of."""
@@ -116,7 +116,7 @@ class Http2Parser:
         self, flow: Flow, number: int, flags: int, block: bytes | None, began: Piece, piece: Piece
     ) -> None:
         """As FrameSink.headers."""
-        decoded = self._decode(flow, block)
+        decoded = self._blocks[flow].known(block) or self._decode(flow, block)
         if flow is REQUESTS:
             stream = self._requesting(number, decoded, began)
             if stream is None:
@@ -129,7 +129,15 @@ class Http2Parser:
             if stream is None:
                 return
             half = stream.exchange.response
-        _count(stream, half, block, began, piece)
+        if block is None:
+            stream.untold = Loss.NOT_SEEN_WHOLE
+        else:
+            half.header_bytes += len(block)
+        if began is not piece:
+            half.note(began)
+        # Often the same piece had another frame of this half before.
+        if half.last_ns != piece.last_ns or half.last_call_ns != piece.call_ns:
+            half.note(piece)
         if stream.request_ended and stream.response_ended:
             self._streams.finish(number, stream)
 
@@ -143,7 +151,13 @@ class Http2Parser:
             return
         stream.take_request(decoded)
         stream.request_ended = True
-        _count(stream, stream.exchange.request, block, began, piece)
+        half = stream.exchange.request
+        if block is None:
+            stream.untold = Loss.NOT_SEEN_WHOLE
+        else:
+            half.header_bytes += len(block)
+        half.note(began)
+        half.note(piece)
 
     def data(self, flow: Flow, number: int, flags: int, size: int, piece: Piece) -> None:
         """As FrameSink.data."""
@@ -157,7 +171,8 @@ class Http2Parser:
             if not stream.has_response:  # its header fields passed unseen
                 stream.untold = stream.untold or Loss.NOT_SEEN_WHOLE
         half.body_bytes += size
-        half.note(piece)
+        if half.last_ns != piece.last_ns or half.last_call_ns != piece.call_ns:  # as in `headers`
+            half.note(piece)
         if flags & END_STREAM:
             if flow is REQUESTS:
                 stream.request_ended = True
@@ -211,7 +226,8 @@ class Http2Parser:
         if number <= self._newest:
             return None  # of a stream that has ended, or whose request was not seen
         self._newest = number
-        self._streams.requested(number)
+        if self._streams.unrequested:
+            self._streams.requested(number)
         if self._has_missed[REQUESTS] and ":method" not in block.fields and not block.has_unknown:
             return None  # trailers
         if stream is None:
@@ -260,14 +276,3 @@ class Http2Parser:
 
     def _attempts(self) -> int:
         return LATER_ATTEMPTS if any(reader.is_understood for reader in self._readers) else ATTEMPTS
-
-
-def _count(stream: Stream, half: Half, block: bytes | None, began: Piece, piece: Piece) -> None:
-    """Count a header block of a half, which is None where something of it is missing."""
-    if began is not piece:
-        half.note(began)
-    half.note(piece)
-    if block is None:
-        stream.untold = Loss.NOT_SEEN_WHOLE
-    else:
-        half.header_bytes += len(block)

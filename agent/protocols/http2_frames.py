@@ -56,9 +56,9 @@ END_STREAM, END_HEADERS, PADDED, PRIORITY = 0x1, 0x4, 0x8, 0x20
 FrameHeader = tuple[int, int, int, int]
 """Length of the payload, type, flags and stream."""
 
-PLAIN_HEADER = struct.Struct(">HBHl")
-"""A frame header as it is: the length's upper and lower part, type and flags as one number, and the stream, which is
-negative when the reserved bit before it is set."""
+PLAIN_HEADER = struct.Struct(">HBHL")
+"""A frame header as it is: the length's upper and lower part, type and flags as one number, and the stream with the
+reserved bit before it."""
 _HEADER = struct.Struct(">HBBBL")
 _SETTING = struct.Struct(">HL")
 _NUMBER = struct.Struct(">L")

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from agent.protocols.exchange import Exchange, Flow, Piece
+from agent.protocols.exchange import Exchange, Flow, Piece, Version
 from agent.protocols.http2_losses import Loss
-from agent.protocols.http2_streams import Stream, new_stream
+from agent.protocols.http2_streams import Stream
 from agent.protocols.slicing import SLICE_NS, take_slice
 
 DOUBT_NS = 5 * SLICE_NS
@@ -12,19 +12,23 @@ DOUBT_NS = 5 * SLICE_NS
 MAXIMUM_UNREQUESTED = 1_024
 """Streams that are followed of which only a response has come."""
 
+_HTTP2 = Version.HTTP2  # see agent.protocols.exchange
+
 
 class StreamTable:
     """Streams by their numbers."""
 
-    __slots__ = ("_due_ns", "_losses", "_maximum", "_streams", "_told", "_unrequested", "get")
+    __slots__ = ("_due_ns", "_losses", "_maximum", "_streams", "get", "told", "unrequested")
 
     def __init__(self, losses: Counter[str], maximum: int) -> None:
         self._losses = losses
         self._maximum = maximum
         self._streams: dict[int, Stream] = {}
-        self._unrequested: set[int] = set()
-        self._told: list[Exchange] = []
         self._due_ns = 0
+        self.unrequested: set[int] = set()
+        """Those of which only a response has come."""
+        self.told: list[Exchange] = []
+        """Exchanges and slices to be told, for `take_told`."""
         self.get = self._streams.get
         """The stream of a number, or None."""
 
@@ -36,7 +40,7 @@ class StreamTable:
         if len(self._streams) >= self._maximum:
             self._losses[Loss.TOO_MANY_STREAMS] += 1
             return None
-        stream = self._streams[number] = new_stream(piece)
+        stream = self._streams[number] = Stream(Exchange(_HTTP2), piece.first_ns)
         return stream
 
     def put(self, number: int, stream: Stream) -> None:
@@ -45,33 +49,32 @@ class StreamTable:
 
     def open_with_response(self, number: int, piece: Piece) -> Stream | None:
         """Begin a stream with a response, whose request is still to come or was not seen."""
-        if len(self._unrequested) >= MAXIMUM_UNREQUESTED:
+        if len(self.unrequested) >= MAXIMUM_UNREQUESTED:
             self._losses[Loss.RESPONSE_WITHOUT_REQUEST] += 1
             return None
         stream = self.open(number, piece)
         if stream is not None:
-            self._unrequested.add(number)
+            self.unrequested.add(number)
         return stream
 
     def requested(self, number: int) -> None:
         """A client's stream has begun: those before it have as well, or never will."""
-        if self._unrequested:
-            self._unrequested.discard(number)
-            for other in [other for other in self._unrequested if other < number]:
-                self.finish(other, self._streams[other])
+        self.unrequested.discard(number)
+        for other in [other for other in self.unrequested if other < number]:
+            self.finish(other, self._streams[other])
 
     def finish(self, number: int, stream: Stream) -> None:
         """End a stream: tell it, or count why not."""
         del self._streams[number]
-        if self._unrequested:
-            self._unrequested.discard(number)
+        if self.unrequested:
+            self.unrequested.discard(number)
         loss = stream.loss
         if loss is not None:
             self._losses[loss] += 1
             return
         if stream.slices:
             stream.exchange.slice = stream.slices + 1
-        self._told.append(stream.exchange)
+        self.told.append(stream.exchange)
 
     def reset(self, number: int) -> None:
         """End a stream whatever it has, or as soon as its request has come, by another thread's call."""
@@ -98,7 +101,7 @@ class StreamTable:
         """Count all streams as lost."""
         self._losses[loss] += len(self._streams)
         self._streams.clear()
-        self._unrequested.clear()
+        self.unrequested.clear()
 
     def missed(self, flow: Flow) -> None:
         """Frames of a flow may have passed unseen."""
@@ -126,12 +129,10 @@ class StreamTable:
                 if told is not None:
                     stream.slices += 1
                     stream.since_ns = now_ns
-                    self._told.append(told)
+                    self.told.append(told)
         self._due_ns = due_ns
 
     def take_told(self) -> list[Exchange]:
         """The exchanges and slices to be told since the last time."""
-        if not self._told:
-            return []
-        told, self._told = self._told, []
+        told, self.told = self.told, []
         return told

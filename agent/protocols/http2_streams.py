@@ -2,11 +2,10 @@
 
 from msgspec import Struct
 
-from agent.protocols.exchange import REQUESTS, Exchange, Flow, Piece, Version
+from agent.protocols.exchange import REQUESTS, Exchange, Flow
 from agent.protocols.header_blocks import Block
 from agent.protocols.http2_losses import Loss
 
-_HTTP2 = Version.HTTP2  # see agent.protocols.exchange
 _INTERIM = range(100, 200)
 
 
@@ -84,8 +83,3 @@ class Stream(Struct, eq=False, gc=False):
         self.has_response = True
         if grpc_status is not None:
             exchange.grpc_status = grpc_status
-
-
-def new_stream(piece: Piece) -> Stream:
-    """A stream of which a piece has the first byte."""
-    return Stream(Exchange(_HTTP2), piece.first_ns)

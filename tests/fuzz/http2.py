@@ -81,7 +81,7 @@ def check_bounds(parser: Http2Parser) -> None:
     """What a parser keeps."""
     assert parser.kept_bytes <= _KEPT
     assert len(parser._streams) <= parser._streams._maximum
-    assert len(parser._streams._unrequested) <= len(parser._streams)
+    assert len(parser._streams.unrequested) <= len(parser._streams)
     assert all(blocks.table_size <= MAXIMUM_TABLE for blocks in parser._blocks)
 
 
