@@ -1,8 +1,8 @@
 """Forgets processes of whose end the kernel side has told nothing.
 
-An exit leaves no event when the ring was full, and none when the process had been excluded: what it did before that may
-be read only after its end, when it is taken for a new process then, of which nothing can be read any more. Without a look
-now and then such processes would fill the table, and their ports would stay known as listened on.
+An exit leaves no event when the ring was full, and none when the process had been excluded: what it did before that
+may be read only after its end, when it is taken for a new process, of which nothing can be read any more. Without a
+look now and then such processes would fill the table, and their ports would stay known as listened on.
 """
 
 from collections.abc import Iterator
