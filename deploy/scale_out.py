@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -57,15 +57,32 @@ def start_clickhouse(state: Path, host: str, port: int) -> subprocess.Popen[byte
             stderr=output,
             start_new_session=True,
         )
-    last = time.monotonic() + START_SECONDS
-    while not _listens(host, port):
-        if server.poll() is not None:
-            raise SystemExit(f"ClickHouse ended at its start, with status {server.returncode}: {log} says why")
-        if time.monotonic() > last:
-            server.kill()
-            raise SystemExit(f"ClickHouse does not listen after {START_SECONDS} s: {log} may say why")
-        time.sleep(0.1)  # a server says nothing when it begins to listen
+    with _stopped_unless_ready("ClickHouse", server):
+        last = time.monotonic() + START_SECONDS
+        while not _listens(host, port):
+            if server.poll() is not None:
+                raise SystemExit(f"ClickHouse ended at its start, with status {server.returncode}: {log} says why")
+            if time.monotonic() > last:
+                raise SystemExit(f"ClickHouse does not listen after {START_SECONDS} s: {log} may say why")
+            time.sleep(0.1)  # a server says nothing when it begins to listen
     return server
+
+
+@contextmanager
+def _stopped_unless_ready(name: str, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave nothing behind when the start does not come to its end, as when the user stops it."""
+    try:
+        yield
+    except BaseException:
+        _ignore_signals()
+        stop(name, process)
+        raise
+
+
+def _ignore_signals() -> None:
+    """A second Ctrl-C must not leave programs behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _listens(host: str, port: int) -> bool:
@@ -86,11 +103,12 @@ def start_backend(log: Path, environment: Mapping[str, str]) -> tuple[subprocess
             pass_fds=(writing,),
             start_new_session=True,
         )
-    os.close(writing)
-    with os.fdopen(reading) as ready:
-        line = ready.readline()
-    if not line:  # end of file: it exited
-        raise SystemExit(f"A backend ended at its start, with status {process.wait()}: {log} says why")
+    with _stopped_unless_ready("A backend", process):
+        os.close(writing)
+        with os.fdopen(reading) as ready:
+            line = ready.readline()
+        if not line:  # end of file: it exited
+            raise SystemExit(f"A backend ended at its start, with status {process.wait()}: {log} says why")
     addresses: dict[str, str] = json.loads(line)
     return process, addresses
 
@@ -133,8 +151,7 @@ def main() -> int:
             print("Stopping.", flush=True)
             return 0
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave programs behind
+            _ignore_signals()
 
 
 def run(options: argparse.Namespace, started: ExitStack) -> int:

@@ -29,6 +29,12 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise Stopped
 
 
+def _ignore_signals() -> None:
+    """A second Ctrl-C must not leave programs behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def _log_on_failure(path: Path) -> Iterator[None]:
     try:
@@ -52,10 +58,15 @@ def start_backend(state: Path, grpc_port: int, http_port: int) -> subprocess.Pop
         backend = subprocess.Popen(
             command, stdout=output, stderr=output, pass_fds=(announce,), start_new_session=True, cwd=ROOT
         )
-        os.close(announce)
-        with os.fdopen(ready, "rb") as pipe:
-            if not pipe.readline():  # end of file: it exited
-                raise SystemExit(f"The backend stopped at start, with status {backend.wait()}.")
+        try:
+            os.close(announce)
+            with os.fdopen(ready, "rb") as pipe:
+                if not pipe.readline():  # end of file: it exited
+                    raise SystemExit(f"The backend stopped at start, with status {backend.wait()}.")
+        except Stopped:
+            _ignore_signals()
+            stop("backend", backend)
+            raise
     return backend
 
 
@@ -110,8 +121,7 @@ def main() -> int:
     except Stopped:
         print("\nStopping.", flush=True)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave programs behind
+        _ignore_signals()
         if agent is not None:
             statuses["agent"] = stop("agent", agent)
         if backend is not None:

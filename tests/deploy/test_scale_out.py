@@ -6,11 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from backend.entities.ids import service_id
@@ -53,6 +55,21 @@ def alive(number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_an_interrupt_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "deploy" / "scale_out.py", "--clickhouse-port", free_port(), "--state", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 90
+        log = tmp_path / "clickhouse.log"
+        while not (log.exists() and log.stat().st_size):
+            assert time.monotonic() < deadline, "ClickHouse was not started"
+            time.sleep(0.01)
+        started = psutil.Process(process.pid).children()
+        assert started
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 0, process.communicate()
+        assert not any(each.is_running() for each in started)
 
 
 def test_two_backends_share_the_ports_and_all_is_stopped_together(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_an_interrupt_stops_both_cleanly(tmp_path: Path) -> None:
         assert running.wait(PATIENCE) == 0
         assert "Stopping." in running.stdout.read().decode()
         assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_an_interrupt_while_the_backend_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    _, arguments = ports()
+    with program([*RUN, "--state", tmp_path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        deadline = time.monotonic() + PATIENCE
+        while not (tmp_path / "data").exists():  # the backend makes it while it starts
+            assert time.monotonic() < deadline, "no backend was started"
+            time.sleep(0.01)
+        (starting,) = psutil.Process(running.pid).children()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(PATIENCE) == 0
+        assert not starting.is_running()
 
 
 def test_a_port_that_is_taken_is_an_error_with_the_reason(tmp_path: Path) -> None:
