@@ -9,6 +9,9 @@ import pytest
 from tests.scripts.page_commands import PAGES, ROOT
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FILE = re.compile(
+    r"`((?:agent|backend|bench|bpf|common|deploy|docs|protos|requirements|scripts|tests|vagrant)/[\w./*-]+)`"
+)
 _TEST = re.compile(r"\b(tests/[\w/*]+(?:\.py)?)(?:::(test_\w+)(\.\.\.)?)?")
 
 
@@ -33,6 +36,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = set(_FILE.findall(page.read_text())) - {"backend/console/vendor/"}  # which set-up makes, and git ignores
+    assert [name for name in sorted(named) if not any(ROOT.glob(name))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
