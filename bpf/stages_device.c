@@ -157,7 +157,8 @@ static __always_inline int enter_driver(struct sk_buff *skb)
     }
     held = held_packages.lookup(&package);
     driving = drivers.lookup(&zero);
-    if (!held || !driving)
+    /* One that was dropped, or cut into several, never came here: its address may be another socket's package by now. */
+    if (!held || !driving || held->socket != (u64)socket_of_package(skb))
         return 0;
     driving->package = package;
     driving->enter_ns = now;

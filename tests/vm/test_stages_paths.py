@@ -1,5 +1,7 @@
 """The other ways of a package: datagrams, lists, queueing disciplines, unresolved neighbours; and times in order."""
 
+import json
+
 import pytest
 
 from agent.events.layout import EventKind
@@ -163,6 +165,32 @@ def test_a_queueing_discipline_holds_packages_back(story: Story, hosts: tuple[Ho
     sent = story.sums(opened, *SENT)
     assert 3 * 50 * MILLISECOND <= sent["l2_ready_ns"] < 6 * 50 * MILLISECOND + 200 * MILLISECOND
     assert_layers_nest(story.of(opened, EventKind.WRITE))
+
+
+def test_a_dropped_package_is_not_taken_for_another_ones_at_its_address(story: Story, hosts: tuple[Host, Host]) -> None:
+    """The kernel gives the memory of a dropped package to the next one, here of a process that is not watched."""
+    client, server = hosts
+    shaped = ("root", "tbf", "rate", "20mbit", "burst", "3000", "limit", "6000")
+    with Exchange(client, 4) as sender, Exchange(server, 4) as receiver, Exchange(client, 4) as stranger:
+        opened, accepted, port = connected(story, sender, receiver, server, 4)
+        client.run("tc", "qdisc", "add", "dev", "eth0", *shaped)
+        receiver.begin("read_to_end")
+        sender.do("write", size=1000, times=500)
+        sender.do("await_sent")
+        dropped = json.loads(client.run("tc", "-s", "-json", "qdisc", "show", "dev", "eth0"))[0]["drops"]
+        sender.do("pause", seconds=3.0)
+        stranger.do("datagrams", host=server.address(4), port=port, sizes=[100] * 500)
+        client.run("tc", "qdisc", "del", "dev", "eth0", "root")
+        sender.do("shut")
+        receiver.end()
+        receiver.do("close")
+        sender.do("read_to_end")
+        sender.do("close")
+        story.until_gone(opened, accepted)
+    assert dropped > 0
+    sent = story.sums(opened, *SENT)
+    # At most 6,000 bytes are in the queue, which is 2.4 ms of its rate; one that is mistaken adds three seconds.
+    assert 0 < sent["l2_ready_ns"] < 5 * MILLISECOND * sent["packages"]
 
 
 def test_packages_wait_for_their_reader(story: Story, hosts: tuple[Host, Host]) -> None:
