@@ -12,6 +12,10 @@ import msgspec
 from backend.query.shapes import Failure
 
 SECONDS = 30.0
+MAXIMUM_ANSWER = 256 * 1024 * 1024
+"""Most bytes of an answer."""
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What is raised for an answer that is none of ours."""
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
 
@@ -51,7 +55,11 @@ class Client:
         try:
             request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - the user names the address
             with self._opener.open(request, timeout=SECONDS) as response:
-                body = response.read()
+                body = response.read(MAXIMUM_ANSWER + 1)
+                if (
+                    response.length and len(body) <= MAXIMUM_ANSWER
+                ):  # what was promised is not all here; read(n) says nothing about that
+                    raise http.client.IncompleteRead(body, response.length)
         except urllib.error.HTTPError as refused:
             raise _refusal(self.address, refused) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -60,9 +68,13 @@ class Client:
                 f"no answer from {self.address}: {reason}",
                 f"is pyrover-backend serve running on {self.address}? --address names another",
             ) from None
+        if len(body) > MAXIMUM_ANSWER:
+            raise AskingError(
+                f"{self.address} answers with more than {MAXIMUM_ANSWER:,} bytes", "ask for a shorter span, or for less"
+            )
         try:
             return msgspec.json.decode(body, type=shape)
-        except msgspec.DecodeError as error:
+        except _UNDECODABLE as error:
             raise AskingError(
                 f"what answers at {self.address} is not this version of pyrover-backend: {error}",
                 "compare 'pyrover-backend --version' on both sides, and the port: the API is on 12800 by default",
@@ -70,11 +82,10 @@ class Client:
 
 
 def _refusal(address: str, refused: urllib.error.HTTPError) -> AskingError:
-    with refused:
-        body = refused.read()
     try:
-        failure = msgspec.json.decode(body, type=Failure)
-    except msgspec.DecodeError:
+        with refused:
+            failure = msgspec.json.decode(refused.read(MAXIMUM_ANSWER), type=Failure)
+    except (OSError, http.client.HTTPException, *_UNDECODABLE):
         return AskingError(
             f"{address} answers {refused.code} {refused.reason}",
             "is this the HTTP port of pyrover-backend (12800 by default), and is it ready (GET /healthcheck)?",

@@ -80,7 +80,7 @@ class FileTemplates:
                 templates = msgspec.json.decode(self._path.read_bytes(), type=list[Template])
             except FileNotFoundError:
                 templates = []
-            except (OSError, msgspec.MsgspecError) as error:
+            except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise TemplateError(f"{self._path} cannot be read: {error}; repair the file, or move it away") from None
             self._templates = {template.id: template for template in sorted(templates, key=lambda one: one.id)}
         return self._templates
@@ -101,7 +101,9 @@ class FileTemplates:
                     Path(name).unlink()
                 raise
         except OSError as error:
-            raise TemplateError(f"{self._path} cannot be written: {error}") from None
+            raise TemplateError(
+                f"{self._path} cannot be written: {error}; make room, or let the backend write there"
+            ) from None
 
 
 def _check(template: Template, together: dict[str, Template]) -> None:
@@ -110,4 +112,6 @@ def _check(template: Template, together: dict[str, Template]) -> None:
     if len(together) > MAXIMUM_TEMPLATES:
         raise TemplateError(f"there are {MAXIMUM_TEMPLATES:,} templates already: change one that is no longer needed")
     if sum(len(one.configuration) for one in together.values()) > MAXIMUM_TOGETHER:
-        raise TemplateError(f"all configurations together are longer than {MAXIMUM_TOGETHER:,} characters")
+        raise TemplateError(
+            f"all configurations together are longer than {MAXIMUM_TOGETHER:,} characters: make some smaller"
+        )

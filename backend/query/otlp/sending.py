@@ -31,8 +31,11 @@ class RefusedError(Exception):
 def endpoint(url: str) -> SplitResult:
     """Where to send to. Raises ValueError."""
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not an address such as http://collector:4318")
+    if parts.username is not None:  # and the error does not show what may be a secret
+        raise ValueError("there is a user or a password in the address, which are not sent: leave them out")
+    written = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or not written:
+        raise ValueError(f"{url!r} is not an address such as http://collector:4318, percent-encoded")
     _ = parts.port  # raises ValueError for one that is no port
     return parts if parts.path.strip("/") else parts._replace(path=PATH)
 
@@ -54,7 +57,7 @@ def send(to: SplitResult, message: ExportMetricsServiceRequest) -> int:
         connection.request("POST", to.path, gzip.compress(message.SerializeToString(), 1), headers)
         response = connection.getresponse()
         body = response.read(MAXIMUM_RESPONSE)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last one for what no host is called
         raise RetryError(f"{to.netloc} cannot be reached: {error}") from None
     finally:
         connection.close()

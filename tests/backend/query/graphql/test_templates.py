@@ -52,7 +52,7 @@ def test_bounds(templates_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, "a", "1" * 10)
     with pytest.raises(TemplateError, match="longer than 10 characters: make it smaller"):
         put(store, "a", "1" * 11)
-    with pytest.raises(TemplateError, match="together are longer than 15 characters"):
+    with pytest.raises(TemplateError, match="together are longer than 15 characters: make some smaller"):
         put(store, "b", "1" * 6)
     put(store, "b", "1" * 5)
     with pytest.raises(TemplateError, match="there are 2 templates already: change one"):
@@ -63,13 +63,25 @@ def test_bounds(templates_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(FileTemplates(templates_file).all()) == expected
 
 
+@pytest.mark.parametrize("content", [b"[", b"{}", b'[{"id": "\xff", "configuration": "", "update_time": 1}]'])
+def test_a_file_that_is_none_is_told_and_left_as_it_is(templates_file: Path, content: bytes) -> None:
+    templates_file.parent.mkdir(parents=True, exist_ok=True)
+    templates_file.write_bytes(content)
+    store = FileTemplates(templates_file)
+    with pytest.raises(TemplateError, match=r"cannot be read: .*; repair the file, or move it away"):
+        store.all()
+    with pytest.raises(TemplateError, match="cannot be read"):
+        put(store, "a")
+    assert templates_file.read_bytes() == content
+
+
 def test_what_cannot_be_written_changes_nothing(templates_file: Path) -> None:
     store = FileTemplates(templates_file)
     put(store, "a")
     content = templates_file.read_bytes()
     templates_file.unlink()
     templates_file.mkdir()  # nothing can be renamed to it
-    with pytest.raises(TemplateError, match="cannot be written"):
+    with pytest.raises(TemplateError, match=r"cannot be written: .*; make room, or let the backend write there"):
         put(store, "b")
     assert [template.id for template in store.all()] == ["a"]
     assert [path.name for path in templates_file.parent.iterdir()] == ["templates.json"]

@@ -176,10 +176,30 @@ async def test_it_sends_by_itself_until_it_is_stopped(collector: Collector) -> N
     assert collector.values() == expected(LAST)
 
 
-@pytest.mark.parametrize("url", ["collector:4318", "ftp://x", "http://", "http://x:99999", "http://x/?a=b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("collector:4318", "ftp://x", "http://", "http://x:99999", "http://x/?a=b"),
+        *("http://x/é", "http://é", "http://x/a b", "http://x/\x7f", "http://x\0"),
+    ],
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"is not an address|[Pp]ort"):
         exporter(url, Clock(LAST))
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="a user or a password in the address") as refused:
+        exporter("http://me:secret@collector:4318", Clock(LAST))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_host_that_can_be_none_is_tried_again_as_one_that_is_away() -> None:
+    clock = Clock(LAST - 1)
+    sends = exporter(f"http://{'a' * 70}", clock)
+    clock.minute = LAST
+    sends.export()
+    assert (sends.attempts_failed, sends.sent) == (1, 0)
 
 
 def test_what_is_no_pattern_is_refused() -> None:
