@@ -13,17 +13,9 @@
 #ifndef PYROVER_STAGES_H
 #define PYROVER_STAGES_H
 
-#define WAITING_PACKAGES 8    /* groups of packages in a socket's queue; more packages share the last group */
 #define CONGESTION_RECOVERY 3 /* enum tcp_ca_state */
 #define CONGESTION_LOSS 4
 #define TCP_FLAG_RST 0x04
-
-/* Packages in a socket's queue that have not been read: when they came, and up to where they reach. */
-struct waiting {
-    u64 sum_ns; /* of their arrivals */
-    u32 end;    /* TCP: sequence number behind the last byte; UDP: number of the last datagram */
-    u32 packages;
-};
 
 /* Sent since the last write that was reported, outside of any call. */
 struct sent {
@@ -80,9 +72,7 @@ struct watched {
     struct sent sent;
     struct received received;
     struct trouble trouble;
-    struct waiting waiting[WAITING_PACKAGES];
-    u32 waiting_first; /* grows with each group that was read */
-    u32 waiting_next;  /* grows with each group that came */
+    struct waiting_queue waiting;
     u32 datagrams_in;
     u32 datagrams_read;
     u32 unseen_end;  /* sequence number behind what came before the watch began */

@@ -22,24 +22,6 @@ static __always_inline int enter_transport(struct sk_buff *skb)
     return 0;
 }
 
-/* Notes that something waits to be read. The last group takes what finds no place. */
-static __always_inline void queue_received(struct watched *watched, u32 end, u64 now)
-{
-    struct waiting *group;
-
-    if (watched->waiting_next - watched->waiting_first < WAITING_PACKAGES) {
-        group = &watched->waiting[watched->waiting_next & (WAITING_PACKAGES - 1)];
-        group->sum_ns = 0;
-        group->packages = 0;
-        watched->waiting_next++;
-    } else {
-        group = &watched->waiting[(watched->waiting_next - 1) & (WAITING_PACKAGES - 1)];
-    }
-    group->sum_ns += now;
-    group->packages++;
-    group->end = end;
-}
-
 /* A TCP package: its payload, its window, and whether it brings something to read. */
 static __always_inline u32 note_segment(struct watched *watched, struct sock *sk, struct sk_buff *skb, u64 now)
 {
@@ -56,7 +38,7 @@ static __always_inline u32 note_segment(struct watched *watched, struct sock *sk
     bpf_probe_read_kernel(&next, sizeof(next), &((struct tcp_sock *)sk)->rcv_nxt);
     end = bpf_ntohl(header.sequence) + length;
     if (length && (s32)(end - next) > 0)
-        queue_received(watched, end, now);
+        queue_received(&watched->waiting, end, now);
     return length;
 }
 
@@ -65,8 +47,8 @@ static __always_inline u32 note_datagram(struct watched *watched, struct sk_buff
     struct udp_header header = {};
 
     read_transport_header(skb, &header, sizeof(header));
-    watched->datagrams_in++;
-    queue_received(watched, watched->datagrams_in, now);
+    __sync_fetch_and_add(&watched->datagrams_in, 1); /* on several processors at once */
+    queue_received(&watched->waiting, watched->datagrams_in, now);
     return bpf_ntohs(header.length) - sizeof(header);
 }
 

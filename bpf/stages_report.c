@@ -77,29 +77,13 @@ static __always_inline void take_received(struct stages *stages, struct watched 
     stages->interface = received->interface;
 }
 
-/* How long the packages that were read by now have waited. */
-static __always_inline u64 take_waiting(struct watched *watched, u32 reached, u64 now)
-{
-    u64 waited = 0;
-
-    for (u32 i = 0; i < WAITING_PACKAGES; i++) {
-        struct waiting *group = &watched->waiting[watched->waiting_first & (WAITING_PACKAGES - 1)];
-
-        if (watched->waiting_first == watched->waiting_next || (s32)(reached - group->end) < 0)
-            break;
-        waited += group->packages * now - group->sum_ns;
-        watched->waiting_first++;
-    }
-    return waited;
-}
-
 /* Up to where the reader has come; whether any of that came while the socket was watched. */
 static __always_inline int take_stream(struct event *event, struct watched *watched, const struct sock *sk)
 {
     u32 reached = 0;
 
     bpf_probe_read_kernel(&reached, sizeof(reached), &((struct tcp_sock *)sk)->copied_seq);
-    event->stages.l2_device_ns = take_waiting(watched, reached, event->end_ns);
+    event->stages.l2_device_ns = take_waiting(&watched->waiting, reached, event->end_ns);
     if (watched->has_unseen && (s32)(reached - watched->unseen_end) > 0)
         watched->has_unseen = 0;
     return !watched->has_unseen;
@@ -114,8 +98,8 @@ static __always_inline void describe_read(struct event *event, struct watched *w
     } else {
         if ((s32)(watched->datagrams_in - watched->datagrams_read) < (s32)messages)
             return;
-        watched->datagrams_read += messages;
-        event->stages.l2_device_ns = take_waiting(watched, watched->datagrams_read, event->end_ns);
+        __sync_fetch_and_add(&watched->datagrams_read, messages);
+        event->stages.l2_device_ns = take_waiting(&watched->waiting, watched->datagrams_read, event->end_ns);
     }
     take_received(&event->stages, watched);
 #ifdef HOOK_hand_over

@@ -33,6 +33,7 @@ SOURCES: Final = (
     "wakeups.h",
     "maps.h",
     "sockets.h",
+    "stages_waiting.h",
     "stages.h",
     "stages_report.c",
     "connect.c",
