@@ -60,6 +60,8 @@ ALLOWANCES: Final = {
     # One that has just ended may be seen in one sample of the table and not any more below /proc.
     GONE: Allowance(0.0, 0.5),
     PROGRAMS_OF_MACHINE: Allowance(math.inf, math.inf),
+    # Packages that are dropped, or cut into several, stay until their address comes again or the table has no room.
+    "entries of held_packages": Allowance(math.inf, math.inf),
 }
 OTHERS: Final = Allowance(0.20, 32.0)
 """What tables hold follows what the machine does."""
