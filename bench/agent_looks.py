@@ -61,14 +61,14 @@ class Memory:
 
     def __init__(self) -> None:
         self._consumed, self._produced = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
-        self._data = np.zeros(2 * RING_BYTES, np.uint8)
-        self.ring = Ring(self._consumed, self._produced, self._data)
+        self._data = np.zeros(RING_BYTES + RECORD.itemsize, np.uint8)
+        self.ring = Ring(self._consumed, self._produced, self._data, RING_BYTES)
 
     def write(self, events: Events) -> None:
         """Write events, at the beginning when what was written before is taken."""
         if not self.ring.waiting():
             self._consumed[0] = self._produced[0] = 0
-            self.ring = Ring(self._consumed, self._produced, self._data)
+            self.ring = Ring(self._consumed, self._produced, self._data, RING_BYTES)
         begin = int(self._produced[0])
         records = self._data[begin : begin + len(events) * RECORD.itemsize].view(RECORD)
         records["length"], records["event"] = EVENT.itemsize, events

@@ -18,9 +18,11 @@ _LENGTH: Final = BUSY - 1 & ~DISCARDED
 class PayloadRing(RingReader):
     """Reader of a ring of fragments."""
 
-    def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8], size: int
+    ) -> None:
         """Read from memory, as RingReader."""
-        super().__init__(consumed, produced, data)
+        super().__init__(consumed, produced, data, size)
         self._lengths = data.view(np.uint32)
         self._memory = data.data
 
@@ -40,6 +42,8 @@ class PayloadRing(RingReader):
             if header & BUSY:
                 break
             length = header & _LENGTH
+            if offset + _HEADER_BYTES + length > len(self._memory):
+                raise RingError(f"another program writes to the ring of payload: a record of {length} bytes")
             if not header & DISCARDED:
                 with self._barrier:  # see Ring.take
                     try:

@@ -1,19 +1,24 @@
 """The BPF ring buffer, read as arrays.
 
 Source: the kernel's kernel/bpf/ringbuf.c. The reader's position is one page, the writer's another, then follow the
-data pages, mapped twice in a row so that no record ever wraps. Positions only grow; modulo the size they are offsets.
+data pages, twice in a row so that no record ever wraps. The reader maps of the second time no more than the longest
+record takes, as each page counts as resident as often as it is mapped. Positions only grow; modulo the size they are
+offsets.
 A record is an 8-byte header (length with two flag bits, page offset) and the payload, rounded up to 8 bytes. Every
 record here is one `EVENT`, so all have the same length and any number of them is one array.
 """
 
+import math
 import mmap
 import threading
+from collections.abc import Iterator
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.events.layout import COMMAND_BYTES, EVENT, Events
+from agent.events.rows import join
 
 _HEADER_BYTES: Final = 8
 RECORD: Final = np.dtype([("length", np.uint32), ("page_offset", np.uint32), ("event", EVENT)])
@@ -40,8 +45,11 @@ _DISCARDED: Final = np.uint32(DISCARDED)
 _NOTHING: Final[Events] = np.empty(0, EVENT)
 """No event."""
 
+LONGEST_RECORD: Final = 2 * mmap.PAGESIZE
+"""More bytes than a record of any ring has here; so many of the data area's first ones stand behind it once more."""
+
 RingMemory = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]
-"""How far the reader has come, how far the writers have, and the data area twice in a row."""
+"""How far the reader has come, how far the writers have, and the data area with its beginning once more."""
 
 
 class RingError(Exception):
@@ -56,7 +64,8 @@ def map_ring(descriptor: int, size: int) -> RingMemory:
     """
     page = mmap.PAGESIZE
     reader = mmap.mmap(descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-    writer = mmap.mmap(descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+    length = page + size + min(size, LONGEST_RECORD)
+    writer = mmap.mmap(descriptor, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
     # The arrays keep the mappings alive; they are unmapped when the ring is forgotten.
     return (
         np.frombuffer(reader, np.uint64, 1),
@@ -72,19 +81,23 @@ class RingReader:
         size: Bytes of the data area.
     """
 
-    def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8], size: int
+    ) -> None:
         """Read from memory.
 
         Args:
             consumed: One element: how far the reader has come. Written.
             produced: One element: how far the writers have come.
-            data: The data area twice in a row; its half is a power of two.
+            data: The data area, then so much of its beginning again that a record which begins in it ends in it.
+            size: Bytes of the data area; a power of two.
         """
-        self.size = len(data) // 2
-        if self.size & (self.size - 1):
-            raise ValueError(f"a ring of {self.size} bytes: not a power of two")
+        self.size = size
+        if size & (size - 1):
+            raise ValueError(f"a ring of {size} bytes: not a power of two")
         self._consumed = consumed
         self._produced = produced
+        self._data = data
         self._barrier = threading.Lock()
 
     @classmethod
@@ -94,7 +107,7 @@ class RingReader:
         Raises:
             OSError: It cannot be mapped.
         """
-        return cls(*map_ring(descriptor, size))
+        return cls(*map_ring(descriptor, size), size)
 
     def waiting(self) -> int:
         """Bytes between reader and writers; more than 0 when there may be something to take."""
@@ -104,12 +117,13 @@ class RingReader:
 class Ring(RingReader):
     """Reader of a ring of events."""
 
-    def __init__(self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, consumed: NDArray[np.uint64], produced: NDArray[np.uint64], data: NDArray[np.uint8], size: int
+    ) -> None:
         """Read from memory, as RingReader; there is room for one record at least."""
-        super().__init__(consumed, produced, data)
-        if self.size < RECORD.itemsize:
-            raise ValueError(f"a ring of {self.size} bytes: smaller than one record")
-        self._data = data
+        super().__init__(consumed, produced, data, size)
+        if size < RECORD.itemsize:
+            raise ValueError(f"a ring of {size} bytes: smaller than one record")
         self._glanced = 0
 
     def take(self) -> Events:
@@ -120,20 +134,22 @@ class Ring(RingReader):
         Raises:
             RingError: A record has another length than an event.
         """
-        start = int(self._consumed[0])
-        if start == int(self._produced[0]):
+        position = int(self._consumed[0])
+        if position == int(self._produced[0]):
             return _NOTHING
-        records, lengths = self._complete(start)
-        # A header without the busy bit says that the payload is complete. A lock's acquire keeps the processor from
-        # having read the payload before the header (arm64 may).
-        with self._barrier:
-            discarded = (lengths & _DISCARDED) != 0
-            if np.any((lengths & ~_DISCARDED)[~discarded] != EVENT.itemsize):
-                raise RingError("a record in the ring is not an event: another program writes to it")
-            events = _without_headers(records[~discarded] if discarded.any() else records)
+        taken = []
+        for records, lengths in self._complete(position):
+            # A header without the busy bit says that the payload is complete. A lock's acquire keeps the processor from
+            # having read the payload before the header (arm64 may).
+            with self._barrier:
+                discarded = (lengths & _DISCARDED) != 0
+                if np.any((lengths & ~_DISCARDED)[~discarded] != EVENT.itemsize):
+                    raise RingError("a record in the ring is not an event: another program writes to it")
+                taken.append(_without_headers(records[~discarded] if discarded.any() else records))
+            position += len(records) * RECORD.itemsize
         with self._barrier:  # and the payload is read before its place is given back
-            self._consumed[0] = start + len(records) * RECORD.itemsize
-        return events
+            self._consumed[0] = position
+        return taken[0] if len(taken) == 1 else join(taken, EVENT)
 
     def glance(self, kinds: NDArray[np.bool_]) -> set[tuple[int, bytes]]:
         """Whose events have arrived since the last glance; they stay. Complete ones, up to the first that is not.
@@ -144,25 +160,34 @@ class Ring(RingReader):
         Returns:
             Distinct process ids and task names (NUL padded).
         """
-        start = max(self._glanced, int(self._consumed[0]))
-        if start == int(self._produced[0]):
-            return set()
-        records, lengths = self._complete(start)
-        self._glanced = start + len(records) * RECORD.itemsize
-        with self._barrier:  # see take
-            counted = kinds[records["event"]["kind"]] & (lengths == EVENT.itemsize)
-            return set(records.view(_WHO)[counted].tolist())
+        position = max(self._glanced, int(self._consumed[0]))
+        found: set[tuple[int, bytes]] = set()
+        for records, lengths in self._complete(position):
+            with self._barrier:  # see take
+                counted = kinds[records["event"]["kind"]] & (lengths == EVENT.itemsize)
+                found.update(records.view(_WHO)[counted].tolist())
+            position += len(records) * RECORD.itemsize
+        self._glanced = position
+        return found
 
-    def _complete(self, start: int) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
-        """The records from a position on that are complete, where they lie, and their lengths with DISCARDED."""
-        count = (int(self._produced[0]) - start) // RECORD.itemsize
-        offset = start & (self.size - 1)
-        records = self._data[offset : offset + count * RECORD.itemsize].view(RECORD)
-        lengths = records["length"].copy()
-        busy = np.flatnonzero(lengths & _BUSY)
-        if busy.size:
-            return records[: busy[0]], lengths[: busy[0]]
-        return records, lengths
+    def _complete(self, position: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.uint32]]]:
+        """The records from a position on that are complete, where they lie, and their lengths with DISCARDED.
+
+        Those that begin before the end of the data area come first, then those behind its beginning.
+        """
+        left = (int(self._produced[0]) - position) // RECORD.itemsize
+        while left:
+            offset = position & (self.size - 1)
+            count = min(left, math.ceil((self.size - offset) / RECORD.itemsize))
+            records = self._data[offset : offset + count * RECORD.itemsize].view(RECORD)
+            lengths = records["length"].copy()
+            busy = np.flatnonzero(lengths & _BUSY)
+            if busy.size:
+                yield records[: busy[0]], lengths[: busy[0]]
+                return
+            yield records, lengths
+            position += count * RECORD.itemsize
+            left -= count
 
 
 def _without_headers(records: NDArray[np.void]) -> Events:

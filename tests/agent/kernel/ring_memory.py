@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from agent.events.fragments import FRAGMENT, Fragment, pack_fragments
 from agent.events.layout import COMMAND_BYTES, EVENT, EventKind
 from agent.kernel.payload_ring import PayloadRing
-from agent.kernel.ring import RECORD, Ring
+from agent.kernel.ring import LONGEST_RECORD, RECORD, Ring
 
 READ = EventKind.READ
 BUSY, DISCARDED = 1 << 31, 1 << 30
@@ -21,12 +21,12 @@ class RingMemory:
         self.size = size
         self.consumed = np.zeros(1, np.uint64)
         self.produced = np.zeros(1, np.uint64)
-        self.data = np.zeros(2 * size, np.uint8)
-        self.ring = Ring(self.consumed, self.produced, self.data)
+        self.data = np.zeros(size + min(size, RECORD.itemsize), np.uint8)
+        self.ring = Ring(self.consumed, self.produced, self.data, size)
         self.lost = 0
 
     def store(self, at: int, raw: bytes) -> None:
-        _store(self.data, at, raw)
+        _store(self.data, self.size, at, raw)
 
     def reserve(self) -> int | None:
         at = int(self.produced[0])
@@ -63,11 +63,11 @@ class PayloadMemory:
         self.size = size
         self.consumed = np.full(1, start, np.uint64)
         self.produced = np.full(1, start, np.uint64)
-        self.data = np.full(2 * size, 0xEE, np.uint8)
-        self.ring = PayloadRing(self.consumed, self.produced, self.data)
+        self.data = np.full(size + min(size, LONGEST_RECORD), 0xEE, np.uint8)
+        self.ring = PayloadRing(self.consumed, self.produced, self.data, size)
 
     def store(self, at: int, raw: bytes) -> None:
-        _store(self.data, at, raw)
+        _store(self.data, self.size, at, raw)
 
     def write(self, one: Fragment, room: int, flags: int = 0) -> int | None:
         length = FRAGMENT.itemsize + room
@@ -83,8 +83,8 @@ class PayloadMemory:
         self.store(at, np.array([length | flags, 0], np.uint32).tobytes())
 
 
-def _store(data: NDArray[np.uint8], at: int, raw: bytes) -> None:
-    """Write bytes at a position into a data area that is there twice in a row."""
-    size = len(data) // 2
+def _store(data: NDArray[np.uint8], size: int, at: int, raw: bytes) -> None:
+    """Write bytes at a position into a data area whose beginning is there once more behind it."""
     offsets = (at + np.arange(len(raw))) % size
-    data[offsets] = data[offsets + size] = np.frombuffer(raw, np.uint8)
+    data[offsets] = np.frombuffer(raw, np.uint8)
+    data[size:] = data[: len(data) - size]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.events.fragments import FRAGMENT, Fragment, FragmentError, pack_fragments, unpack_fragments
 from agent.kernel.payload_ring import PayloadRing
-from agent.kernel.ring import BUSY, DISCARDED, RingError
+from agent.kernel.ring import BUSY, DISCARDED, LONGEST_RECORD, RingError
 from tests.agent.kernel.ring_memory import PayloadMemory
 from tests.agent.protocols.payload import READ, fragment
 
@@ -54,9 +54,22 @@ def test_what_is_no_fragment_is_refused() -> None:
         memory.ring.take()
 
 
+def test_a_record_that_is_longer_than_any_is_refused() -> None:
+    memory = PayloadMemory(1 << 16, (1 << 16) - 8)
+    memory.data[:] = 0
+    memory.mark((1 << 16) - 8, LONGEST_RECORD, 0)
+    memory.produced[0] += LONGEST_RECORD + 8
+    assert [one.length for one in memory.ring.take()] == [0]  # it ends where what is mapped does
+    memory = PayloadMemory(1 << 16, (1 << 16) - 8)
+    memory.mark((1 << 16) - 8, LONGEST_RECORD + 1, 0)
+    memory.produced[0] += LONGEST_RECORD + 8
+    with pytest.raises(RingError, match=f"a record of {LONGEST_RECORD + 1} bytes"):
+        memory.ring.take()
+
+
 def test_a_size_that_no_ring_has() -> None:
     with pytest.raises(ValueError, match="power of two"):
-        PayloadRing(np.zeros(1, np.uint64), np.zeros(1, np.uint64), np.zeros(2 * 3000, np.uint8))
+        PayloadRing(np.zeros(1, np.uint64), np.zeros(1, np.uint64), np.zeros(2 * 3000, np.uint8), 3000)
 
 
 FRAGMENTS = st.lists(

@@ -94,7 +94,7 @@ def test_a_foreign_record_is_an_error() -> None:
 def test_a_size_that_no_ring_has(size: int) -> None:
     position = np.zeros(1, np.uint64)
     with pytest.raises(ValueError, match=f"{size} bytes"):
-        Ring(position, position, np.zeros(2 * size, np.uint8))
+        Ring(position, position, np.zeros(2 * size, np.uint8), size)
 
 
 def test_a_glance_takes_nothing_and_shows_each_event_once() -> None:
@@ -131,3 +131,16 @@ def test_a_glance_goes_on_behind_what_was_taken() -> None:
         if number % 3:
             assert seen(memory) == {(number, b"")}
         assert numbers(memory.ring.take()) == [number]
+
+
+@given(st.lists(st.integers(1, 8), max_size=20))
+def test_a_glance_shows_what_lies_at_both_ends_of_the_ring(groups: list[int]) -> None:
+    memory = RingMemory(2048)  # eight records, and a part of one more
+    number = 0
+    for events in groups:
+        wanted = range(number, number + events)
+        for each in wanted:
+            assert memory.write(each, process=each)
+        number += events
+        assert seen(memory) == {(each, b"") for each in wanted}
+        assert numbers(memory.ring.take()) == list(wanted)
