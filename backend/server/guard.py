@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from backend.server.asgi import Application, Message, Receive, Scope, Send
-from backend.server.tokens import Token
+from backend.server.tokens import Token, bearer
 
 HEALTH = "/healthcheck"
 """Open to everybody."""
@@ -21,7 +21,6 @@ _PAGE, _PAGE_FOLDER, _CLOSED_IN_IT = "/", "/console/", "/console/dashboards"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORMS = frozenset({b"", b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"})
 _OWN_SITE = frozenset({b"same-origin", b"none"})
-_SCHEME = b"bearer "
 PROTECTION = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"x-content-type-options": b"nosniff",
@@ -53,7 +52,7 @@ class Guard:
             await self._application(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if not self._token.admits(_bearer(headers)) and not self._is_open(scope):
+        if not self._token.admits(bearer(headers.get(b"authorization", b""))) and not self._is_open(scope):
             self._refused["token"] += 1
             await _refuse(
                 _protected(send),
@@ -80,12 +79,6 @@ class Guard:
             return False
         in_page = path == _PAGE or (path.startswith(_PAGE_FOLDER) and path != _CLOSED_IN_IT)
         return path == HEALTH or (self._console and in_page)
-
-
-def _bearer(headers: dict[bytes, bytes]) -> bytes:
-    """The token of a request; empty when there is none. The name of the scheme is in any case (RFC 9110, 11.1)."""
-    given = headers.get(b"authorization", b"")
-    return given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else b""
 
 
 def _is_foreign(headers: dict[bytes, bytes]) -> bool:

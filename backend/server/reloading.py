@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backend.server.tokens import Token
+from backend.server.tokens import Token, bearer
 
 T = TypeVar("T")
 
@@ -75,17 +75,29 @@ class Reloader:
         )
         self._one = asyncio.Lock()
         self._tasks: set[asyncio.Task[Answers]] = set()
+        self._due = False
+        """Whether a reload in the background has not begun yet."""
 
     async def reload(self, names: Collection[str] | None = None) -> Answers:
         """Read everything again, or only the parts of these names; what became of each."""
         async with self._one:
-            return Answers([await self._reload(part) for part in self._parts if names is None or part.name in names])
+            return await self._reload_all(names)
+
+    async def _reload_all(self, names: Collection[str] | None) -> Answers:
+        return Answers([await self._reload(part) for part in self._parts if names is None or part.name in names])
 
     def soon(self) -> None:
-        """Reload in the background; the log says what came of it."""
-        task = asyncio.get_running_loop().create_task(self.reload(), name="reload")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Reload in the background; the log says what came of it. One that has not begun is for all who ask by then."""
+        if not self._due:
+            self._due = True
+            task = asyncio.get_running_loop().create_task(self._reload_due(), name="reload")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _reload_due(self) -> Answers:
+        async with self._one:
+            self._due = False
+            return await self._reload_all(None)
 
     async def settle(self) -> None:
         """Wait for what is going on."""
@@ -104,9 +116,10 @@ class Reloader:
                 response = _respond(body, HTTPStatus.METHOD_NOT_ALLOWED)
                 response.headers["allow"] = "POST"
                 return response
-            headers = request.headers
-            given = headers.get("authentication") or headers.get("authorization", "").removeprefix("Bearer ")
-            if not token.admits(given.encode("latin-1")):
+            given, authorization = (
+                request.headers.get(name, "").encode("latin-1") for name in ("authentication", "authorization")
+            )
+            if not token.admits(given or bearer(authorization)):
                 body = {"error": "the token is missing or wrong", "hint": "send it in the header Authentication"}
                 return _respond(body, HTTPStatus.FORBIDDEN)
             answers = await self.reload()

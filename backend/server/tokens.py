@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 
+_SCHEME = b"bearer "
+
 
 class Token:
     """What is asked for, compared so that the time it takes tells nothing about it, its length included.
@@ -29,3 +31,8 @@ class Token:
             return True
         digest = hashlib.sha256(given).digest()
         return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419 - all, whichever fits
+
+
+def bearer(authorization: bytes) -> bytes:
+    """The token in a header Authorization; empty when there is none. The scheme's case is free (RFC 9110, 11.1)."""
+    return authorization[len(_SCHEME) :].strip() if authorization.lower().startswith(_SCHEME) else b""

@@ -2,10 +2,13 @@ import asyncio
 import logging
 import threading
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 
-from backend.server.reloading import Answer, Outcome, Part, Reloader
+from backend.server.reloading import PATH, Answer, Outcome, Part, Reloader
+from backend.server.tokens import Token
 
 
 class Shelf:
@@ -65,11 +68,37 @@ async def test_reloads_do_not_overlap() -> None:
         running -= 1
         return "next"
 
-    made = Reloader([Part("part", load, shelf.replace, ())], CollectorRegistry())
+    registry = CollectorRegistry()
+    made = Reloader([Part("part", load, shelf.replace, ())], registry)
     made.soon()
-    made.soon()
-    for _ in range(2):
-        await asyncio.to_thread(inside.acquire)
-        go.release()
+    await asyncio.to_thread(inside.acquire)
+    for _ in range(50):
+        made.soon()  # one more is enough: it reads what is there after the last of these
+    go.release()
+    await asyncio.to_thread(inside.acquire)
+    go.release()
     await made.settle()
     assert (most, shelf.held) == (1, "next")
+    labels = {"part": "part", "outcome": "replaced"}
+    assert registry.get_sample_value("pyrover_backend_reloads_total", labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"authentication": "sesame"}, 200),
+        ({"authorization": "Bearer sesame"}, 200),
+        ({"authorization": "bearer  sesame"}, 200),
+        ({"authorization": "sesame"}, 403),
+        ({"authorization": "Basic sesame"}, 403),
+        ({"authentication": "wrong", "authorization": "Bearer sesame"}, 403),
+    ],
+)
+async def test_who_reloads_by_a_request_must_have_the_token(headers: dict[str, str], status: int) -> None:
+    shelf = Shelf()
+    made, _ = reloader(shelf)
+    transport = httpx.ASGITransport(Starlette(routes=[made.route(Token("sesame"))]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as asking:
+        assert (await asking.post(PATH, headers=headers)).status_code == status
+    assert shelf.held == ("second" if status == 200 else "first")
