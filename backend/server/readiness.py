@@ -4,20 +4,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 
 import msgspec
+from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from backend.ingest.status import CallError, Status
 from backend.server.calls import Call, Disconnected, Reply
+from protos.health.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 HEALTH_PATH = "/grpc.health.v1.Health/Check"
 WATCH_PATH = "/grpc.health.v1.Health/Watch"
 _MESSAGE_LIMIT = 4_096
 _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = (
-    b"\x08\x01",
-    b"\x08\x02",
-    b"\x08\x03",
-)  # HealthCheckResponse.status, a field of its own number 1
+    HealthCheckResponse(status=status).SerializeToString()
+    for status in (HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING, HealthCheckResponse.SERVICE_UNKNOWN)
+)
 
 
 class Readiness:
@@ -95,16 +96,12 @@ def _is_served(service: str) -> bool:
 
 
 def requested_service(message: bytes) -> str:
-    """The service a HealthCheckRequest asks about; it has one field, `string service = 1`, read here by hand.
+    """The service that a HealthCheckRequest asks about; empty for the server as a whole.
 
     Raises:
         CallError: INVALID_ARGUMENT for anything else.
     """
-    if not message:
-        return ""
-    if len(message) < 2 or message[0] != 0x0A or message[1] >= 0x80 or len(message) != 2 + message[1]:  # noqa: PLR2004 - a tag, a length below 128, the text
-        raise CallError(Status.INVALID_ARGUMENT, "the message is not a HealthCheckRequest")
     try:
-        return message[2:].decode()
-    except UnicodeDecodeError as error:
-        raise CallError(Status.INVALID_ARGUMENT, "the service of a HealthCheckRequest is not UTF-8") from error
+        return HealthCheckRequest.FromString(message).service
+    except DecodeError as error:
+        raise CallError(Status.INVALID_ARGUMENT, f"the message is not a HealthCheckRequest: {error}") from error
