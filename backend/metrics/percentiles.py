@@ -1,8 +1,11 @@
 """What stored buckets say: the values below which given shares of the calls are."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from backend.metrics.windows import Step
 from backend.oal.buckets import BUCKETS, smallest_of
@@ -18,6 +21,9 @@ PercentileSchema = {
     "value": pl.Int64,
 }
 """Columns of percentiles at a step."""
+_LABELS = pl.Enum([str(bucket) for bucket in range(BUCKETS)])
+"""How buckets are written; the place of each is its number."""
+_SMALLEST = np.array([smallest_of(bucket) for bucket in range(BUCKETS)], np.int64)
 
 
 def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.MINUTE) -> pl.DataFrame:
@@ -31,36 +37,76 @@ def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.
     Returns:
         Columns of PercentileSchema; a row for each of RANKS per metric, entity and step that has data, in this order.
     """
-    known = pl.DataFrame(
-        {
-            "label": [str(bucket) for bucket in range(BUCKETS)],
-            "value": [smallest_of(bucket) for bucket in range(BUCKETS)],
-        },
-        schema={"label": pl.String, "value": pl.Int64},
+    own = points.filter(pl.col("metric").is_in(list(metrics))).select(
+        "metric",
+        "entity",
+        pl.col("minute") - pl.col("minute") % int(step),
+        pl.col("label").cast(_LABELS, strict=False).to_physical().cast(pl.Int64).alias("bucket"),
+        pl.col("summation").alias("calls"),
     )
-    keys = ("metric", "entity", "minute")
-    counted = (
-        points.filter(pl.col("metric").is_in(list(metrics)))
-        .join(known, on="label")
-        .with_columns(pl.col("minute") - pl.col("minute") % int(step))
-        .group_by(*keys, "value")
-        .agg(pl.col("summation").sum().alias("calls"))
-        .filter(pl.col("calls") > 0)
-        .sort(*keys, "value")
-        .with_columns(
-            pl.col("calls").cum_sum().over(keys).alias("reached"), pl.col("calls").sum().over(keys).alias("all")
-        )
-    )
-    of_rank = [
-        counted.filter(pl.col("reached") * 100 >= pl.col("all") * rank)
-        .group_by(keys)
-        .agg(pl.col("value").min())
-        .with_columns(pl.lit(rank, pl.Int64).alias("rank"))
-        for rank in RANKS
-    ]
+    own = own.filter(pl.col("bucket").is_not_null())
+    keys = [_Key.of(own[name]) for name in ("metric", "entity", "minute")]
+    group, bucket, calls = _added(_mixed(keys), own["bucket"].to_numpy(), own["calls"].to_numpy())
+    begins = _begins(group)
+    reached = np.cumsum(calls)
+    before = reached[begins] - calls[begins]
+    total = np.add.reduceat(calls, begins) if len(begins) else calls
+    # The first bucket that reaches the share of its group; rounded up, as calls are whole.
+    wanted = before[:, np.newaxis] + -(-total[:, np.newaxis] * np.array(RANKS) // 100)
+    found = _SMALLEST[bucket[np.searchsorted(reached, wanted.reshape(-1))]]
+    places = np.repeat(group[begins], len(RANKS))
+    columns = {}
+    for key in reversed(keys):
+        places, own_places = np.divmod(places, max(1, len(key.values)))
+        columns[key.values.name] = key.values.gather(own_places)
+    ranks = np.tile(np.array(RANKS, np.int64), len(begins))
     schema = PercentileSchema | {"entity": points.schema["entity"]}
-    return (
-        pl.concat(of_rank)
-        .select(pl.col(name).cast(kind) for name, kind in schema.items())
-        .sort(*keys, "rank")
+    return pl.DataFrame({**columns, "rank": ranks, "value": found}).select(
+        pl.col(name).cast(kind) for name, kind in schema.items()
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A column as places in what it has."""
+
+    places: NDArray[np.int64]
+    values: pl.Series
+    """Each once, ascending."""
+
+    @staticmethod
+    def of(column: pl.Series) -> "_Key":
+        values = column.unique().sort()
+        if column.dtype == pl.String:
+            places = column.cast(pl.Enum(values)).to_physical().to_numpy()
+        else:
+            places = np.searchsorted(values.to_numpy(), column.to_numpy())
+        return _Key(places.astype(np.int64), values)
+
+
+def _mixed(keys: Sequence[_Key]) -> NDArray[np.int64]:
+    """One number for each row, in the order of the keys."""
+    mixed = np.zeros(len(keys[0].places), np.int64)
+    for key in keys:
+        mixed = mixed * len(key.values) + key.places
+    return mixed
+
+
+def _added(
+    group: NDArray[np.int64], bucket: NDArray[np.int64], calls: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Groups, buckets and their calls in order, each bucket of a group once, without those that have no calls."""
+    order = np.lexsort((bucket, group))
+    group, bucket, calls = group[order], bucket[order], calls[order]
+    begins = _begins(group, bucket)
+    if len(begins) < len(order):
+        group, bucket, calls = group[begins], bucket[begins], np.add.reduceat(calls, begins)
+    some = calls > 0
+    return group[some], bucket[some], calls[some]
+
+
+def _begins(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where a row differs from the one before."""
+    changed = np.ones(len(columns[0]), np.bool_)
+    changed[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(changed)

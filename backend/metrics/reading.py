@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from backend.metrics.percentiles import RANKS, percentiles
@@ -80,6 +81,10 @@ def readings(
     compatibility: Compatibility = _STRICT,
 ) -> pl.LazyFrame:
     """What value_of() says, for who goes on with it: each time that something is collected takes its time."""
+    # Rows are grouped and sorted by numbers of names, which takes half the time of doing it by names.
+    numbered = pl.col("metric").cast(pl.Enum(sorted(rules)), strict=False)
+    named = points
+    points, measures = points.with_columns(numbered), measures.with_columns(numbered)
     simple = {name: rule for name, rule in rules.items() if rule.function not in BUCKETED | EXTREMES}
     histograms = {name: rule for name, rule in simple.items() if rule.function is Function.HISTOGRAM}
     parts = []
@@ -91,7 +96,7 @@ def readings(
             *(_empty_steps(plain, name, rule) for name, rule in histograms.items()),
         ]
     if ranked := [name for name, rule in rules.items() if rule.function in BUCKETED]:
-        parts.append(_ranked(points.collect(), rules, ranked, step).lazy())
+        parts.append(_ranked(named.collect(), rules, ranked, step).lazy().with_columns(numbered))
     if extremes := {name: rule for name, rule in rules.items() if rule.function in EXTREMES}:
         parts.append(_extremes(measures, extremes, step))
     if not parts:
@@ -99,7 +104,9 @@ def readings(
     found = pl.concat(parts).filter(pl.col("value").is_not_null())
     if histograms:
         found = found.unique(_KEYS, keep="first", maintain_order=True)
-    return found.sort(_KEYS)
+    if simple or extremes:
+        found = found.sort(_KEYS)
+    return found.with_columns(pl.col("metric").cast(pl.String))
 
 
 def _empty_steps(plain: pl.LazyFrame, name: str, rule: Rule) -> pl.LazyFrame:
@@ -111,14 +118,22 @@ def _empty_steps(plain: pl.LazyFrame, name: str, rule: Rule) -> pl.LazyFrame:
 
 
 def _ranked(points: pl.DataFrame, rules: Mapping[str, Rule], names: Sequence[str], step: Step) -> pl.DataFrame:
+    """Percentiles as readings, in order."""
     indexed = [name for name in names if rules[name].function is Function.INDEXED_PERCENTILE]
     rank = pl.col("rank").cast(pl.String)
     place = pl.col("rank").replace_strict({of: str(number) for number, of in enumerate(RANKS)}, return_dtype=pl.String)
     label = pl.when(pl.col("metric").is_in(indexed)).then(place).otherwise(rank).alias("label")
-    return (
-        percentiles(points, names, step)
-        .with_columns(label)
-        .select(*_KEYS, pl.col("value").cast(pl.Float64), pl.col("value").alias("whole"))
+    found = percentiles(points, names, step)
+    metric = found["metric"].cast(pl.Enum(sorted(names))).to_physical().to_numpy()
+    # Within a metric and rank they are in order already; texts of ranks and of their places are in the order of these.
+    order = np.argsort(metric.astype(np.uint16) * len(RANKS) + np.searchsorted(RANKS, found["rank"]), kind="stable")
+    return found[order].select(
+        "metric",
+        label,
+        "entity",
+        "minute",
+        pl.col("value").cast(pl.Float64),
+        pl.col("value").alias("whole"),
     )
 
 

@@ -70,3 +70,35 @@ def test_percentiles_are_those_of_the_sorted_calls(calls: list[int]) -> None:
     ordered = sorted(calls)
     expected = [ordered[math.ceil(len(calls) * rank / 100) - 1] for rank in RANKS]
     assert values(*map(latency, calls)) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["m", "n", "other"]),
+            st.sampled_from(["0", "7", "07", "60", "", "9999999"]),
+            st.sampled_from([3, 10, 11]),
+            st.integers(118, 123),
+            st.integers(-1, 3),
+        ),
+        max_size=40,
+    ),
+    st.sampled_from([Step.MINUTE, Step.HOUR]),
+    st.sampled_from([pl.String, pl.Int64]),
+)
+def test_each_metric_entity_and_step_has_its_own(
+    rows: list[tuple[str, str, int, int, int]], step: Step, kind: type[pl.DataType]
+) -> None:
+    frame = points(*((metric, bucket, str(entity), *rest) for metric, bucket, entity, *rest in rows))  # type: ignore[misc] # a tuple of the rest
+    frame = frame.with_columns(pl.col("entity").cast(kind))
+    # Calls of each bucket are added up first; what is then no call at all is left out.
+    calls: dict[tuple[str, int | str, int], dict[int, int]] = {}
+    for metric, bucket, entity, minute, number in rows:
+        if metric != "other" and bucket in {"0", "7", "60"}:
+            own = calls.setdefault((metric, entity if kind is pl.Int64 else str(entity), minute - minute % step), {})
+            own[int(bucket)] = own.get(int(bucket), 0) + number
+    expected = []
+    for key, by_bucket in sorted(calls.items()):
+        ordered = [bucket for bucket, number in sorted(by_bucket.items()) for _ in range(number)]
+        expected += [(*key, rank, ordered[math.ceil(len(ordered) * rank / 100) - 1]) for rank in RANKS if ordered]
+    assert percentiles(frame, ["n", "m"], step).rows() == expected

@@ -108,6 +108,23 @@ def test_percentiles_have_their_rank_or_its_place_as_label() -> None:
     assert read(Rule(Function.INDEXED_PERCENTILE), *rows)["4", 1] == (60, 60)
 
 
+@pytest.mark.parametrize("others", [{}, {"l": Rule(Function.SUM)}])
+def test_readings_are_in_order_of_metric_label_entity_and_minute(others: dict[str, Rule]) -> None:
+    ranked = {"n": Rule(Function.INDEXED_PERCENTILE), "m": Rule(Function.PERCENTILE), "k": Rule(Function.PERCENTILE)}
+    rows = [
+        (metric, bucket, entity, minute, 1, 0)
+        for minute in (2, 1)
+        for entity in ("f", "e")
+        for metric in ("n", "m", "k", "l")
+        for bucket in ("60", "7")
+    ]
+    found = value_of(ranked | others, pl.DataFrame(rows, schema=MetricSchema, orient="row"))
+    keys = found.select("metric", "label", "entity", "minute").rows()
+    assert found.schema == ReadingSchema
+    assert len(keys) == 3 * 5 * 4 + len(others) * 2 * 4
+    assert keys == sorted(keys)
+
+
 def test_rules_are_those_of_definitions() -> None:
     definitions = load_texts(
         {
