@@ -7,6 +7,7 @@ until there is room again, those first that have been silent longest. Who holds 
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import struct
@@ -24,6 +25,8 @@ _ESTABLISHED = 1
 """TCP_ESTABLISHED (include/net/tcp_states.h)."""
 _DESCRIPTORS = "/proc/self/fd"
 _INTERNET = frozenset((socket.AF_INET, socket.AF_INET6))
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,16 @@ class Crowding:
 
     async def watch(self) -> None:
         """Look again and again, until cancelled."""
+        failed = False
         while True:
             await asyncio.sleep(PERIOD)
-            await asyncio.to_thread(self.look)
+            try:
+                await asyncio.to_thread(self.look)
+                failed = False
+            except OSError as error:  # no descriptor is left to look with, for example
+                if not failed:
+                    _logger.warning("connections cannot be looked at: %s; raise the limit of open files", error)
+                failed = True
 
     def look(self) -> None:
         """Make room if there is little."""

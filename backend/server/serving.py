@@ -21,7 +21,11 @@ STREAM_WINDOW = 1024 * 1024
 CONNECTION_WINDOW = 4 * 1024 * 1024
 """Bytes a client may have under way, per stream and per connection, before the application reads them."""
 CONNECTIONS = 4_096
-"""Most connections to the ports that are served together."""
+"""Most connections to the ports that are served together; fewer where a process may have few open files."""
+SERVED = 3
+"""Most applications that are served at a time, each on ports of its own."""
+FILES = 256
+"""Open files that are left for everything but connections."""
 HEAD = 65_536
 """Most bytes of the headers of a request."""
 
@@ -87,6 +91,17 @@ def allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def most_connections() -> int:
+    """How many connections there may be to the ports that are served together.
+
+    Where all open files were connections, none would be left to make room with, nor for the store.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return CONNECTIONS
+    return min(CONNECTIONS, max(1, (files - FILES) // SERVED))
+
+
 class Serving:
     """An application that is served on sockets.
 
@@ -105,7 +120,7 @@ class Serving:
             access_log=False,
             lifespan="off",
             max_concurrent_streams=STREAMS_PER_CONNECTION,
-            limit_connections=CONNECTIONS,
+            limit_connections=most_connections(),
             limit_request_head_size=HEAD,
             h2_max_header_list_size=HEAD,
             h2_max_header_block_size=HEAD,
@@ -182,7 +197,8 @@ async def serving(
     """
     served = Serving(application, listeners, grace, tls or Tls())
     await served.start()
-    crowding = Crowding([listener.port for listener in listeners], CONNECTIONS, Counter() if ended is None else ended)
+    ports = [listener.port for listener in listeners]
+    crowding = Crowding(ports, most_connections(), Counter() if ended is None else ended)
     watching = asyncio.create_task(crowding.watch(), name="crowding")
     try:
         yield served

@@ -1,5 +1,7 @@
 """Whose connections are ended when there are too many."""
 
+import asyncio
+import errno
 import socket
 from collections import Counter
 
@@ -49,6 +51,30 @@ def test_as_many_stay_as_may_and_no_peer_loses_to_one_that_keeps_more(held: dict
     assert all(left[peer] <= left[loser] for loser in losers for peer in total)
     # What dividing leaves over is all that stays unused.
     assert not losers or left.total() > most - len(total)
+
+
+async def test_when_no_descriptor_is_left_it_looks_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    failures = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.EMFILE, "Too many open files")]
+
+    def look() -> None:
+        if failures:
+            raise failures.pop()
+        loop.call_soon_threadsafe(looked.set)
+
+    watch = Crowding([1], 7, Counter())
+    monkeypatch.setattr(watch, "look", look)
+    monkeypatch.setattr(crowding, "PERIOD", 0.0)
+    watching = asyncio.create_task(watch.watch())
+    async with asyncio.timeout(60):
+        await looked.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    (said,) = caplog.records
+    assert "raise the limit of open files" in said.getMessage()
 
 
 def test_real_connections_are_ended_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import resource
 import socket
 
 import grpc
@@ -6,7 +7,7 @@ import httpx
 import pytest
 
 from backend.server.access_logs import AccessLogService
-from backend.server.serving import PortError, listen, serving
+from backend.server.serving import PortError, listen, most_connections, serving
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.support import Collecting, application_of, receiving, until
@@ -24,6 +25,17 @@ async def test_both_ports_serve_the_same_application() -> None:
             async with httpx.AsyncClient(base_url=f"http://{listener.authority}") as client:
                 assert (await client.get("/healthcheck")).status_code == 200
     assert sink.logs == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(resource.RLIM_INFINITY, 4_096), (1_048_576, 4_096), (12_544, 4_096), (12_541, 4_095), (1_024, 256), (64, 1)],
+)
+def test_connections_leave_files_for_everything_else(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert most_connections() == connections
 
 
 def test_a_port_in_use_is_named_with_the_option_that_chooses_another() -> None:
