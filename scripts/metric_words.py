@@ -115,6 +115,8 @@ _SUCCEEDED: Final[Mapping[str, str]] = {
     "success": "that the service did not fail",
 }
 _SIDES: Final[Mapping[str, str]] = {"CLIENT": "as the client's side reports", "SERVER": "as the server's side reports"}
+_ONE_SIDED: Final[Mapping[LogKind, str]] = {LogKind.CONNECT: _SIDES["CLIENT"], LogKind.ACCEPT: _SIDES["SERVER"]}
+"""Logs that one side alone can report, whatever a metric asks for."""
 
 
 def meaning(definition: Definition) -> str:
@@ -167,5 +169,7 @@ def _side(definition: Definition) -> str:
     for condition in definition.conditions:
         if condition.value.path == "detectPoint" and isinstance(condition.literal, Enumeration):
             return _SIDES[condition.literal.member]
-    # Nobody but a client knows on whose behalf it calls.
-    return _SIDES["CLIENT"] if definition.scope == "K8SEndpointRelation" else "reported by both sides and added up"
+    if definition.scope == "K8SEndpointRelation":  # nobody but a client knows on whose behalf it calls
+        return _SIDES["CLIENT"]
+    (kind,) = definition.events
+    return _ONE_SIDED.get(kind, "reported by both sides and added up")

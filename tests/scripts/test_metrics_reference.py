@@ -43,6 +43,8 @@ def test_every_metric_has_one_row() -> None:
         ("kubernetes_service_write_package_cpm", "Packages sent, retransmissions included."),
         ("kubernetes_service_instance_http_status_4xx_cpm", "HTTP calls with a status from 400 to 499."),
         ("kubernetes_service_relation_close_cpm", "Closes, reported by both sides and added up."),
+        ("kubernetes_service_relation_connect_cpm", "Connects, as the client's side reports."),
+        ("kubernetes_service_instance_relation_accept_cpm", "Accepts, as the server's side reports."),
         (
             "kubernetes_service_relation_client_read_package_size",
             "Sum of the bytes of payload received, as the client's side reports.",
