@@ -2,11 +2,17 @@
 
 import argparse
 import importlib
+import os
+import select
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from common.version import installed_version
+
+_ENDED_BY = 128
+"""With the number of a signal, the exit status of what it ended, as shells tell it."""
 
 
 class Command(Protocol):
@@ -22,7 +28,7 @@ class Command(Protocol):
 def run_program(
     name: str, description: str, package: str, commands: Mapping[str, str], arguments: Sequence[str] | None = None
 ) -> int:
-    """Run one subcommand and return its exit status.
+    """Run one subcommand and return its exit status, which is 128 and the number of the signal after Ctrl-C.
 
     Args:
         name: the program's name.
@@ -46,4 +52,24 @@ def run_program(
     parsed = parser.parse_args(arguments)
     if command is None:  # argparse has refused everything else
         raise AssertionError(parsed.command)
-    return command.run(parsed)
+    try:
+        status = command.run(parsed)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _ENDED_BY + signal.SIGINT
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # What is left in the buffer is written at the end of the program, and would fail there again.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return _ENDED_BY + signal.SIGPIPE
+    return status
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody can read any more what is written to standard output."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return bool(poll.poll(0))

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +8,7 @@ import pytest
 
 from common.command_line import run_program
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = {"greet": "Say hello.", "break": "Cannot be imported."}
 
 
@@ -61,3 +64,39 @@ def test_the_installed_programs_explain_themselves(program: str) -> None:
     path = Path(sys.executable).with_name(program)
     done = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("pyrover ")
+
+
+def ended(command: str, folder: Path, stdout: int | None = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """A program whose one command does what is written here."""
+    (folder / "commands").mkdir()
+    work = f"def configure(parser): pass\ndef run(arguments): {command}; return 0"
+    (folder / "commands" / "work.py").write_text(work)
+    program = "import sys; from common.command_line import run_program as run\n"
+    program += "sys.exit(run('program', 'Does things.', 'commands', {'work': 'Work.'}, ['work']))"
+    environment = {"PYTHONPATH": f"{ROOT}:{folder}"}
+    command_line = [sys.executable, "-c", program]
+    return subprocess.run(
+        command_line, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment, timeout=60, check=False
+    )
+
+
+def test_an_interrupt_ends_it_without_a_trace(tmp_path: Path) -> None:
+    done = ended("import signal; signal.raise_signal(signal.SIGINT)", tmp_path)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_whoever_stops_reading_is_told_nothing_more(tmp_path: Path, lines: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = ended(f"print('word\\n' * {lines})", tmp_path, writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_another_pipe_that_is_broken_is_a_defect(tmp_path: Path) -> None:
+    done = ended("raise BrokenPipeError('of something else')", tmp_path)
+    assert done.returncode == 1
+    assert "BrokenPipeError: of something else" in done.stderr
