@@ -13,6 +13,7 @@ from agent.discovery.kubernetes.analyzers import Analyzers
 from agent.discovery.kubernetes.book import PodBook
 from agent.discovery.kubernetes.members import Rover
 from agent.discovery.kubernetes.names import PodNames, Wanted
+from agent.discovery.readable import readable
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def make_names(configuration: Configuration, book: PodBook, run: str) -> PodName
 
     def work_folder(pid: int) -> str:
         with suppress(OSError):
-            return str((Path(configuration.discovery.proc) / str(pid) / "cwd").readlink())
+            return readable(str((Path(configuration.discovery.proc) / str(pid) / "cwd").readlink()))
         return ""
 
     return PodNames(

@@ -81,7 +81,10 @@ class Host(Protocol):
         ...
 
     def interfaces(self) -> tuple[Interface, ...]:
-        """Interfaces of the host's own network namespace, in ascending index order."""
+        """Interfaces of the host's own network namespace, in ascending index order.
+
+        As they were at the last time that the kernel told them; none before that.
+        """
         ...
 
     def addresses(self) -> tuple[bytes, ...]:

@@ -12,6 +12,7 @@ import struct
 import threading
 
 from agent.discovery.host import Interface
+from agent.discovery.readable import readable
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _SIOCGIFMTU = 0x8921  # linux/sockios.h
@@ -57,7 +58,10 @@ def _read(path: str, namespace: int, answers: list[tuple[Interface, ...]]) -> No
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
             answers.append(
-                tuple(Interface(index, _mtu(any_socket, name), name) for index, name in sorted(socket.if_nameindex()))
+                tuple(
+                    Interface(index, _mtu(any_socket, name), readable(name))
+                    for index, name in sorted(socket.if_nameindex())
+                )
             )
     except OSError:
         return
@@ -66,7 +70,7 @@ def _read(path: str, namespace: int, answers: list[tuple[Interface, ...]]) -> No
 def _mtu(any_socket: socket.socket, name: str) -> int:
     """The MTU of an interface; 0 when it has just gone."""
     try:
-        answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, _REQUEST.pack(name.encode(), 0))
+        answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, _REQUEST.pack(os.fsencode(name), 0))
     except OSError:
         return 0
     mtu: int = _REQUEST.unpack(answer)[1]

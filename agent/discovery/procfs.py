@@ -15,6 +15,7 @@ from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketSca
 from agent.discovery.namespaces import NamespaceReader
 from agent.discovery.node_addresses import SERVICE_INTERFACES
 from agent.discovery.programs import is_go_program
+from agent.discovery.readable import readable
 from agent.discovery.rtnetlink import RtnetlinkError, interface_addresses
 from agent.discovery.socket_table import is_loopback, parse_fib_trie, parse_if_inet6, parse_socket_table
 from agent.kernel.drop_reasons import read_drop_reasons
@@ -45,6 +46,7 @@ class ProcHost:
         self._excluded = frozenset(excluded)
         self._reader = NamespaceReader()
         self._namespaces: dict[int, int] = {}
+        self._interfaces: tuple[Interface, ...] = ()
         self._addresses: tuple[bytes, ...] = ()
 
     def process(self, pid: int) -> ProcessFacts | None:
@@ -57,7 +59,7 @@ class ProcHost:
         except (OSError, ValueError):
             return None
         # A kernel thread, or a process that has released its memory, has no executable.
-        executable = _read_link(f"{folder}/exe") or ""
+        executable = readable(_read_link(f"{folder}/exe") or "")
         paths = tuple(_parse_cgroups(cgroups))
         container = next(container_ids(paths), "") if self._containers is not None else ""
         return ProcessFacts(
@@ -118,19 +120,14 @@ class ProcHost:
 
     def interfaces(self) -> tuple[Interface, ...]:
         """Network interfaces of the agent's own network namespace, which is the host's."""
-        found = []
-        for index, name in sorted(socket.if_nameindex()):
-            try:
-                mtu = int(Path(f"/sys/class/net/{name}/mtu").read_text())
-            except (OSError, ValueError):
-                continue  # the interface has just gone
-            found.append(Interface(index, mtu, name))
-        return tuple(found)
+        with suppress(OSError):
+            self._interfaces = tuple(_interfaces(socket.if_nameindex()))
+        return self._interfaces
 
     def addresses(self) -> tuple[bytes, ...]:
         """Addresses of these interfaces, without those of services of a cluster."""
-        names = dict(socket.if_nameindex())
-        with suppress(RtnetlinkError):
+        with suppress(RtnetlinkError, OSError):
+            names = dict(socket.if_nameindex())
             self._addresses = tuple(
                 each.address for each in interface_addresses() if names.get(each.interface) not in SERVICE_INTERFACES
             )
@@ -180,6 +177,15 @@ class ProcHost:
             *parse_if_inet6(_lines(f"{self._root}/{pid}/net/if_inet6")),
         ]
         return tuple(sorted(address for address in set(found) if not is_loopback(address)))
+
+
+def _interfaces(names: Iterable[tuple[int, str]]) -> Iterator[Interface]:
+    for index, name in sorted(names):
+        try:
+            mtu = int(Path(f"/sys/class/net/{name}/mtu").read_text())
+        except (OSError, ValueError):
+            continue  # the interface has just gone
+        yield Interface(index, mtu, readable(name))
 
 
 def _parse_stat(text: bytes) -> tuple[str, int]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_the_interfaces_are_those_that_ip_shows_and_the_reader_stays_outside() -
         assert ProcHost().interfaces_of(namespace, process) == shown
     assert here.stat().st_ino == outside
     assert set(threading.enumerate()) <= threads
+
+
+def test_an_interface_whose_name_is_no_text_has_one_that_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        f"{__name__}.SETUP", SETUP.replace("exec cat", r"ip link set left name $(printf '\377') && exec cat")
+    )
+    with _namespace() as (process, namespace, shown):
+        expected = tuple(
+            Interface(each.index, each.mtu, "\N{REPLACEMENT CHARACTER}" if each.name == "left" else each.name)
+            for each in shown
+        )
+        until = time.monotonic() + 60
+        while (found := ProcHost().interfaces_of(namespace, process)) != expected:
+            assert time.monotonic() < until, f"never renamed: {found}"
+            time.sleep(0.01)
 
 
 def test_another_namespace_than_the_one_asked_for_is_no_answer() -> None:

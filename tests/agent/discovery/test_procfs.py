@@ -1,6 +1,8 @@
 """Against this machine's /proc, with sockets and processes that the tests themselves make."""
 
 import os
+import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,9 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
+from agent.discovery.host import ProcessFacts
 from agent.discovery.procfs import ProcHost
 from tests.agent.synthetic import address
 
@@ -124,6 +128,35 @@ def test_interfaces_are_those_of_the_system() -> None:
     else:
         pytest.fail("the interfaces of this machine never stay as they are")
     assert {(interface.index, interface.mtu, interface.name) for interface in found} == after
+
+
+def test_a_program_whose_path_is_no_text_has_a_name_that_can_be_told(tmp_path: Path) -> None:
+    program = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copy(shutil.which("sleep") or "", program)
+    with subprocess.Popen([program, "60"]) as child:
+        try:
+            facts = ProcHost().process(child.pid)
+        finally:
+            child.kill()
+    assert facts is not None
+    assert facts.executable == str(tmp_path / "caf\N{REPLACEMENT CHARACTER}")
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=ProcessFacts) == facts
+
+
+def test_without_a_descriptor_to_spare_the_interfaces_are_those_of_before() -> None:
+    host = ProcHost()
+    interfaces, addresses = host.interfaces(), host.addresses()
+    assert interfaces
+    assert addresses
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            socket.if_nameindex()
+        found = host.interfaces(), host.addresses(), ProcHost().interfaces()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert found == (interfaces, addresses, ())
 
 
 def test_boot_time_turns_monotonic_time_into_wall_time() -> None:
