@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from backend.query.answering import Answering
@@ -130,15 +130,20 @@ def _check_head(request: Request) -> None:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limits.MAXIMUM_BODY:
-            raise RefusedError(
-                "size",
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the request is larger than {limits.MAXIMUM_BODY:,} bytes",
-                "send it in several",
-            )
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limits.MAXIMUM_BODY:
+                raise RefusedError(
+                    "size",
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"the request is larger than {limits.MAXIMUM_BODY:,} bytes",
+                    "send it in several",
+                )
+    except ClientDisconnect:
+        raise RefusedError(
+            "form", HTTPStatus.BAD_REQUEST, "the connection ended before the request did", "send all of it"
+        ) from None
     return bytes(body)
 
 

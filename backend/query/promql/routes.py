@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -194,8 +194,11 @@ async def _form(request: Request) -> str:
 
 async def _body(request: Request, most: int) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise wrong(f"the body is larger than {most:,} bytes: ask in several questions")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise wrong(f"the body is larger than {most:,} bytes: ask in several questions")
+    except ClientDisconnect:
+        raise wrong("the connection ended before the body did: send all of it") from None
     return bytes(body)
