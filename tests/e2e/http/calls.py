@@ -32,6 +32,9 @@ class Call:
     """Whether the request's length is not told beforehand. Where HTTP/1.1 is spoken, that means chunks."""
 
 
+SIMPLE = Call("GET", "/bytes/1/0")
+
+
 def calls() -> list[Call]:
     """23 calls: every size in every place, every kind of answer."""
     made = [("GET", f"/bytes/{size}", 0, False) for size in SIZES]

@@ -8,15 +8,16 @@ import pytest
 
 from tests.conftest import reason_to_skip
 from tests.e2e.http.account import Expected, merged
-from tests.e2e.http.calls import Call
+from tests.e2e.http.calls import SIMPLE, Call
 from tests.e2e.http.certificates import Certificates, make_certificates
 from tests.e2e.http.client import Client
+from tests.e2e.http.proxies import Workload
 from tests.e2e.http.server import Server
 from tests.e2e.http.tools import build_go, build_go_grpc
-from tests.e2e.http.watching import Watcher, watching
+from tests.e2e.http.watching import ROLES, Watcher, watching
 
-SIMPLE = Call("GET", "/bytes/1/0")
 Check = Callable[[Server, Client, Sequence[Call]], list[Expected]]
+CheckLegs = Callable[[Workload], None]
 
 
 @pytest.fixture(scope="session")
@@ -56,5 +57,21 @@ def compare(watcher: Watcher) -> Check:
         assert len(expected) == len(made)
         watcher.check(server.port, since_ns, expected)
         return expected
+
+    return check
+
+
+@pytest.fixture
+def check_legs(tmp_path: Path, certificates: Certificates, watcher: Watcher) -> CheckLegs:
+    """Makes calls through a proxy, and compares what all programs say of them with what the agent tells of each end."""
+
+    def wait(server: Server, exchange: Callable[[], object]) -> None:
+        watcher.wait_for_tls(server.port, exchange)
+
+    def check(workload: Workload) -> None:
+        with workload(tmp_path, certificates, wait) as legs:
+            for leg in legs:
+                for role in ROLES:
+                    watcher.check(leg.port, leg.since_ns, leg.at(role), roles=[role])
 
     return check

@@ -4,17 +4,18 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from tests.e2e.http.account import Expected, check, merged
+from tests.e2e.http.account import Expected, merged
 from tests.e2e.http.calls import FEW, MANY
 from tests.e2e.http.certificates import Certificates
+from tests.e2e.http.conftest import CheckLegs
 from tests.e2e.http.grpc_programs import ask, given, node_program, python_program
-from tests.e2e.http.nginx import nginx
+from tests.e2e.http.proxies import grpc_behind_nginx
 from tests.e2e.http.relay import relay
 from tests.e2e.http.server import Server, started
 from tests.e2e.http.servers.echo import KINDS, SERVICE
@@ -151,24 +152,10 @@ def test_ten_thousand_calls_over_tls(pair: tuple[str, str], certificates: Certif
     compare(pair, make_calls(MANY, pair[0]), certificates)
 
 
-def test_a_proxy_that_ends_tls(
-    programs: Programs, tmp_path: Path, certificates: Certificates, watcher: Watcher
-) -> None:
+def test_a_proxy_that_ends_tls(programs: Programs, check_legs: CheckLegs) -> None:
     """nginx in front of a server without TLS: each call is told on both legs, with its status."""
-    made, command = make_calls(FEW, "grpcio"), programs("grpclib", "client")
-    with (
-        started(programs("grpcio", "server"), tmp_path / "behind.log", None) as behind,
-        nginx(tmp_path / "nginx", certificates, behind.port) as servers,
-    ):
-        front = servers["tls"]
-        watcher.wait_for_tls(front.port, lambda: client(command, front, made[:1]))
-        before, before_behind, since_ns = front.said(), behind.said(), time.monotonic_ns()
-        said = client(command, front, made)
-        in_front = merged(front.account(FEW, before), said, ("nginx", "the client"))
-        behind_it = behind.account(FEW, before_behind)
-        check(in_front, [replace(one, tls=True) for one in behind_it], ("nginx", "the server behind it"))
-        watcher.check(front.port, since_ns, in_front)
-        watcher.check(behind.port, since_ns, behind_it)
+    made = make_calls(FEW, "grpcio")
+    check_legs(partial(grpc_behind_nginx, partial(client, programs("grpclib", "client")), made))
 
 
 @pytest.mark.parametrize("count", [FEW, 1000])

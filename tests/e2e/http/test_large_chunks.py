@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.http.account import merged
-from tests.e2e.http.calls import large_chunked_calls
+from tests.e2e.http.calls import SIMPLE, large_chunked_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import curl
-from tests.e2e.http.conftest import SIMPLE
 from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import Server, node_command, python_command, started
 from tests.e2e.http.watching import ROUNDS, Watcher

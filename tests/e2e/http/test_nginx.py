@@ -1,20 +1,17 @@
 """nginx: sendfile and write, lengths and chunks, HTTP/1.0, HTTP/1.1 and HTTP/2, plain and over TLS."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.http.account import merged
 from tests.e2e.http.calls import FEW, Call, calls, many_calls
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import curl
-from tests.e2e.http.conftest import Check
+from tests.e2e.http.conftest import Check, CheckLegs
 from tests.e2e.http.nginx import TEXT, nginx
-from tests.e2e.http.server import Server, python_command, started
-from tests.e2e.http.watching import Watcher
+from tests.e2e.http.proxies import behind_nginx
+from tests.e2e.http.server import Server
 
 pytestmark = pytest.mark.kernel
 
@@ -74,26 +71,6 @@ def test_a_coding_that_takes_away_the_length(listener: str, servers: Servers, tm
     assert all(0 < (one.response_body_bytes or 0) < len(TEXT) for one in expected)  # compressed, as on the wire
 
 
-def test_a_proxy(tmp_path: Path, certificates: Certificates, watcher: Watcher) -> None:
+def test_a_proxy(check_legs: CheckLegs) -> None:
     """Both legs of each exchange, in the same process of nginx, as the programs at the two ends say."""
-    with (
-        started(python_command("servers.streams_server"), tmp_path / "behind.log", None) as behind,
-        nginx(tmp_path / "nginx", certificates, behind.port) as servers,
-    ):
-        made = [replace(call, target=f"/application{call.target}") for call in calls()]
-        since_ns = time.monotonic_ns()
-        said = curl("http1.1", files=tmp_path)(servers["plain"], made)
-        in_front = merged(servers["plain"].account(FEW), said, ("nginx", "curl"))
-        # What nginx asks for is what curl asked for, and what it is answered is what it answers; heads are its own.
-        asked = [
-            replace(
-                one,
-                path=one.path.removeprefix("/application"),
-                request_header_bytes=None,
-                response_header_bytes=None,
-            )
-            for one in in_front
-        ]
-        behind_it = merged(behind.account(FEW), asked, ("the server behind it", "nginx"))
-        watcher.check(servers["plain"].port, since_ns, in_front)
-        watcher.check(behind.port, since_ns, behind_it)
+    check_legs(behind_nginx)
