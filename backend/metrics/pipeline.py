@@ -47,7 +47,8 @@ class PipelineSettings:
     interval: float = 0.1
     """Shortest time in seconds between the starts of two flushes."""
     attempts: int = 4
-    """How often a flush is written before its senders are told to send it again."""
+    """How often a flush is written before its senders are told to send it again; and how often it is made anew at most,
+    without what other backends store."""
     retry_delay: float = 0.2
     """Seconds before the second attempt; doubles with each further one."""
     retention: Retention | None = None
@@ -212,13 +213,24 @@ class Pipeline:
                 await within(began + self._settings.interval - asyncio.get_running_loop().time(), self.stopping)
 
     async def _flush_directly(self, taken: Sequence[Waiting]) -> None:
-        self._flush_number += 1
-        for number, waiting in enumerate(taken):
-            waiting.number = number
-        try:
-            await self.flush(taken, f"{self._writers}{self._flush_number}")
-        except StorageError as error:
-            self.fail([waiting for waiting in taken if not waiting.is_settled], error)
+        """Store and answer all of these, or give them up. What another backend is about to store is given up alone."""
+        attempts = self._settings.attempts
+        while taken:
+            attempts -= 1
+            self._flush_number += 1
+            for number, waiting in enumerate(taken):
+                waiting.number = number
+            try:
+                await self.flush(taken, f"{self._writers}{self._flush_number}")
+            except StorageError as error:
+                taken = _unsettled(taken)
+                if attempts and isinstance(error, StoredElsewhereError):
+                    # That others have stored some of them, the next flush finds out.
+                    self.telemetry.flushes.labels("regrouped").inc()
+                    self._give_up([waiting for waiting in taken if waiting.batch.identifier in error.held], error)
+                else:
+                    self.fail(taken, error)
+            taken = _unsettled(taken)
 
     async def flush(self, taken: Sequence[Waiting], writer: str) -> None:
         """Analyse, store and answer what is not settled.
@@ -226,7 +238,7 @@ class Pipeline:
         Raises:
             StorageError: the rest is not settled.
         """
-        left = [waiting for waiting in taken if not waiting.is_settled]
+        left = _unsettled(taken)
         try:
             with self.telemetry.seconds.time():
                 await self._store([waiting.batch for waiting in left], writer)
@@ -250,6 +262,9 @@ class Pipeline:
     def fail(self, taken: Sequence[Waiting], error: Exception) -> None:
         """Give up what cannot be stored; its senders get this error."""
         self.telemetry.flushes.labels("failed").inc()
+        self._give_up(taken, error)
+
+    def _give_up(self, taken: Sequence[Waiting], error: Exception) -> None:
         self.release(taken)
         for waiting in taken:
             self.telemetry.failed.inc(len(waiting.batch))
@@ -307,3 +322,7 @@ class Pipeline:
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _unsettled(taken: Sequence[Waiting]) -> list[Waiting]:
+    return [waiting for waiting in taken if not waiting.is_settled]

@@ -22,7 +22,7 @@ class Telemetry:
         repeated: logs of batches that the store had already.
         refused: logs that were not taken because too many were waiting.
         failed: logs that were taken but could not be stored; their senders were told.
-        flushes: flushes, by outcome.
+        flushes: flushes, by outcome: stored, failed, or made anew without what other backends store.
         retries: attempts to write a flush again.
         seconds: time from the start of a flush until it is durable.
         held: logs waiting to be durable.

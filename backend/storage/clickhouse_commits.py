@@ -20,6 +20,8 @@ _ATTEMPTS = 5
 """How often batches are claimed before the flush is given up because others have claimed them."""
 _FIRST_PAUSE = 0.02
 """Seconds before the second claim, at most; doubled with each one."""
+_REPEATABLE = 8
+"""Latest flushes with batches that may be written again without a claim."""
 
 
 class Ledger(Protocol):
@@ -60,7 +62,7 @@ class _Commit:
     writer: str
     batches: Sequence[str]
     since: int | None
-    """When its batches were claimed; None when it has none."""
+    """When its batches were claimed; None when they need no claim."""
     made: Callable[[], None]
     """What to do when it is made."""
     is_doubtful: bool = False
@@ -87,11 +89,15 @@ class Commits:
         self._pause = pause
         self._claims = 0
         self._open: _Commit | None = None
+        self._made: dict[str, frozenset[str]] = {}
         self.version = 0
         """What is committed."""
 
     def commit(self, version: int, writer: str, batches: Sequence[str], made: Callable[[], None]) -> None:
         """Let rows of a version count, and remember the batches of their flush.
+
+        A flush that counts already, and is written again as its answer was lost, is not held up by claims of others:
+        its batches are in no other commit, and can get into none.
 
         Args:
             version: of the rows; higher than those before.
@@ -100,10 +106,11 @@ class Commits:
             made: is called once, when it is known that the commit is made: perhaps later, when this has failed.
 
         Raises:
-            StoredElsewhereError: another process has stored one of the batches, or is about to.
+            StoredElsewhereError: another process has stored some of the batches, or is about to; nothing of this writer
+                counts.
             StorageError: it is not made, or nobody knows.
         """
-        since = self._claim(writer, batches) if batches else None
+        since = None if self._made.get(writer, frozenset()).issuperset(batches) else self._claim(writer, batches)
         self._open = _Commit(version, writer, batches, since, made)
         self.settle()
         if self.version != version:
@@ -129,7 +136,15 @@ class Commits:
         self._open = None
         if is_made:
             self.version = commit.version
+            self._remember(commit)
             commit.made()
+
+    def _remember(self, commit: _Commit) -> None:
+        if not commit.batches:
+            return
+        self._made[commit.writer] = self._made.pop(commit.writer, frozenset()) | {*commit.batches}
+        if len(self._made) > _REPEATABLE:
+            del self._made[next(iter(self._made))]
 
     def _was_made(self, commit: _Commit) -> bool:
         """Whether one of the attempts that had no answer has arrived, once none of them can any more."""
@@ -159,7 +174,8 @@ class Commits:
             if stored:
                 raise StoredElsewhereError(
                     f"another backend has stored {len(stored)} of the {len(batches)} batches of this flush meanwhile:"
-                    " send them again, so that those are left out"
+                    " send them again, so that those are left out",
+                    held=others - stored,
                 )
             if not others:
                 raise StorageError(
@@ -167,7 +183,8 @@ class Commits:
                     " several of them, and see what keeps them"
                 )
         raise StoredElsewhereError(
-            f"another backend is storing {len(others)} of the {len(batches)} batches of this flush: send them again"
+            f"another backend is storing {len(others)} of the {len(batches)} batches of this flush: send them again",
+            held=others,
         )
 
 

@@ -100,7 +100,7 @@ class ClickhouseLedger:
             version: of the rows.
             writer: of the flush.
             batches: of the flush.
-            since: when they were claimed; None for a flush without batches.
+            since: when they were claimed; None for a flush without batches, or one that counts already.
 
         Raises:
             TooLateError: the claim is too old; nothing is inserted.

@@ -8,7 +8,7 @@ What is written is by the minute; what is read is by the minute, the hour or the
 its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -168,7 +168,8 @@ class Storage(Protocol):
         """Write a flush durably: when this returns, the data survives a crash.
 
         Raises:
-            StoredElsewhereError: other backends write to the store, and one of them has stored a batch of it.
+            StoredElsewhereError: other backends write to the store, and one of them has stored a batch of it, or is
+                about to.
             StorageError: it could not be written now, or nobody knows.
         """
         ...
@@ -266,7 +267,16 @@ class StorageError(Exception):
 
 
 class StoredElsewhereError(StorageError):
-    """Another backend has stored a batch of this flush meanwhile: the same flush will never be taken.
+    """Another backend has stored a batch of this flush meanwhile, or is about to: the same flush will never be taken.
 
-    Nothing of it counts. Its batches have to be looked for again, so that those are left out.
+    Nothing of it counts. Its batches have to be looked for again, so that those that are stored are left out; what is
+    left besides those that are held can be stored at once, under another writer.
+
+    Attributes:
+        held: batches that another backend is about to store; their senders have to send them again.
     """
+
+    def __init__(self, message: str, held: Collection[str] = ()) -> None:
+        """Say which."""
+        super().__init__(message)
+        self.held = frozenset(held)

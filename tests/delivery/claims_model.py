@@ -1,4 +1,5 @@
-"""Two backends that commit the same batch to one store: every order of what they do, and of what becomes of it.
+"""Two backends that commit the same batch to one store, each with another batch that the other backend does not have:
+every order of what they do, and of what becomes of it.
 
 Backends are the real `Commits`. They are run again from their beginning for each thing that happens, with the answers
 that they have had so far, up to the first question that has no answer yet: so a state is nothing but answers, and what
@@ -6,6 +7,7 @@ is in the store, and can be compared with others.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,11 +15,14 @@ from typing import Any
 from backend.storage import clickhouse_ledger
 from backend.storage.clickhouse_commits import Commits
 from backend.storage.clickhouse_ledger import Claimed, TooLateError
-from backend.storage.interface import StorageError
+from backend.storage.interface import StorageError, StoredElsewhereError
 
-BATCH = "batch"
+BATCHES = {"one": ("both", "of one"), "two": ("both", "of two"), "last": ("both", "of one", "of two")}
+"""What backends are sent: the last one is there when the others have done what they could."""
 TRIES = 2
-"""How often a backend is sent the batch."""
+"""How often a backend writes a flush."""
+REPEATS = {"one"}
+"""Who writes a flush without an answer again, under the same writer; others are sent its batches again."""
 VISIBLE_SECONDS = 10
 """A server shows a commit at most so long after it has looked at its clock for it."""
 STEPS = (10, 11, 21)
@@ -54,8 +59,8 @@ class Answer:
 class Ended:
     """How a backend has ended."""
 
-    stored: bool
-    """Whether it has said that the batch is stored."""
+    stored: frozenset[str]
+    """The batches of which it has said that they are stored."""
     made: frozenset[int]
     """The versions of which it knows that they are committed."""
 
@@ -86,34 +91,70 @@ class _Recorded:
 def live(process: str, answers: tuple[Answer, ...]) -> Call | Ended:
     """What a backend asks next, or how it has ended."""
     ledger: Any = _Recorded(process, answers)
-    made: set[int] = set()
-    stored = False
-
+    backend = _Backend(ledger, process)
     try:
-        commits = Commits(ledger, process, lambda _seconds: None)
         for version in range(1, TRIES + 1):
-            try:
-                commits.settle()
-                if ledger.stored([BATCH], f"{process} {version}"):
-                    stored = True
-                    break
-                commits.commit(version, f"{process} {version}", [BATCH], functools.partial(made.add, version))
-            except StorageError:
-                continue
-            stored = True
-            break
+            backend.write(version)
     except _Waits as waits:
         return waits.call
-    return Ended(stored, frozenset(made))
+    return Ended(frozenset(backend.stored), frozenset(backend.made))
+
+
+class _Backend:
+    """Does what a pipeline does with what it is sent, to its storage."""
+
+    def __init__(self, ledger: Any, process: str) -> None:  # noqa: ANN401 - as it is recorded
+        self._ledger = ledger
+        self._process = process
+        self._commits = Commits(ledger, process, lambda _seconds: None)
+        self._sent = 1
+        self._flush: tuple[str, list[str]] | None = None
+        self._waiting = {*BATCHES[process]}
+        # A batch that its sender cannot send again comes with the first ones.
+        self._has_nameless = True
+        self.stored: set[str] = set()
+        self.made: set[int] = set()
+
+    def write(self, version: int) -> None:
+        """Write what it is sent and has not said to be stored, once."""
+        try:
+            self._commits.settle()
+            writer, left = self._flush or self._look(version)
+            if left or self._has_nameless:
+                self._commits.commit(version, writer, left, functools.partial(self.made.add, version))
+        except StoredElsewhereError as error:
+            self._flush = None
+            self._waiting -= error.held
+            if not self._waiting and not self._has_nameless:
+                self._send_again()
+        except StorageError:
+            if self._process not in REPEATS:
+                self._send_again()
+        else:
+            self.stored |= self._waiting
+            self._send_again()
+
+    def _look(self, version: int) -> tuple[str, list[str]]:
+        writer = f"{self._process} {self._sent} {version}"
+        left = sorted(self._waiting - self._ledger.stored(sorted(self._waiting), writer))
+        self._flush = writer, left
+        return self._flush
+
+    def _send_again(self) -> None:
+        self._sent += 1
+        self._flush = None
+        self._has_nameless = False
+        self._waiting = {*BATCHES[self._process]} - self.stored
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Of a flush that has the batch."""
+    """Of a flush."""
 
     process: str
     version: int
     writer: str
+    batches: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +162,8 @@ class Store:
     """What is in a store at one moment of its clock."""
 
     now: int = 0
-    claims: frozenset[tuple[str, int, int]] = frozenset()
-    """Process, number and second of each that is not given back."""
+    claims: frozenset[tuple[str, int, int, tuple[str, ...]]] = frozenset()
+    """Process, number, second and batches of each that is not given back."""
     writing: tuple[tuple[int, Commit], ...] = ()
     """Commits that are taken and not seen yet, with the second in which the clock was looked at."""
     commits: frozenset[Commit] = frozenset()
@@ -143,31 +184,33 @@ class Store:
             return None
         return replace(self, now=self.now + seconds)
 
-    def _claim(self, process: str, number: int, _batches: object) -> tuple["Store", Answer]:
-        return replace(self, claims=self.claims | {(process, number, self.now)}), Answer()
+    def _claim(self, process: str, number: int, batches: tuple[str, ...]) -> tuple["Store", Answer]:
+        return replace(self, claims=self.claims | {(process, number, self.now, batches)}), Answer()
 
     def _give_back(self, process: str, number: int, _batches: object) -> tuple["Store", Answer]:
         left = frozenset(claim for claim in self.claims if claim[:2] != (process, number))
         return replace(self, claims=left), Answer()
 
-    def _claimed(self, asks: str, _batches: object) -> tuple["Store", Answer]:
-        batches = frozenset({BATCH})
-        found = {
-            # Of those of others it does not matter which they are.
-            Claimed(process, number, since, batches) if process == asks else Claimed("other", 0, 0, batches)
-            for process, number, since in self.claims
-            if since + clickhouse_ledger.VOID_SECONDS >= self.now
-        }
+    def _claimed(self, asks: str, batches: tuple[str, ...]) -> tuple["Store", Answer]:
+        found = set[Claimed]()
+        for process, number, since, claimed in self.claims:
+            both = frozenset(claimed) & {*batches}
+            if both and since + clickhouse_ledger.VOID_SECONDS >= self.now:
+                # Of those of others it does not matter which they are.
+                found.add(Claimed(process, number, since, both) if process == asks else Claimed("other", 0, 0, both))
         return self, Answer(frozenset(found))
 
-    def _stored(self, _process: str, _batches: object, writer: str) -> tuple["Store", Answer]:
-        is_stored = any(commit.writer != writer for commit in self.commits)
-        return self, Answer(frozenset({BATCH}) if is_stored else frozenset())
+    def _stored(self, _process: str, batches: tuple[str, ...], writer: str) -> tuple["Store", Answer]:
+        stored = {batch for commit in self.commits if commit.writer != writer for batch in commit.batches}
+        return self, Answer(frozenset(stored & {*batches}))
 
-    def _commit(self, process: str, version: int, writer: str, _batches: object, since: int) -> tuple["Store", Answer]:
-        if self.now > since + clickhouse_ledger.COMMIT_SECONDS:
+    def _commit(
+        self, process: str, version: int, writer: str, batches: tuple[str, ...], since: int | None
+    ) -> tuple["Store", Answer]:
+        if since is not None and self.now > since + clickhouse_ledger.COMMIT_SECONDS:
             return self, Answer(too_late=True)
-        return replace(self, writing=(*self.writing, (self.now, Commit(process, version, writer)))), Answer()
+        commit = Commit(process, version, writer, batches)
+        return replace(self, writing=(*self.writing, (self.now, commit))), Answer()
 
     def _is_void(self, _process: str, since: int) -> tuple["Store", Answer]:
         return self, Answer(self.now > since + clickhouse_ledger.VOID_SECONDS)
@@ -248,14 +291,23 @@ class World:
         )
 
     def check(self) -> None:
-        """What holds at any moment: the batch counts once at most, and who says that it is stored is right."""
-        commits = self.store.commits
-        assert len(commits) <= 1, f"it counts {len(commits)} times: {self}"
+        """What holds at any moment: a batch counts once at most, and who says that it is stored is right."""
+        # A flush that is written again replaces what it wrote.
+        flushes = {(commit.writer, commit.batches) for commit in self.store.commits}
+        counted = Counter(batch for _, batches in flushes for batch in batches)
+        assert not counted or max(counted.values()) == 1, f"it counts {max(counted.values())} times: {self}"
+        # So what has no name counts once, too, when a flush is made anew.
+        sent = Counter(writer.rpartition(" ")[0] for writer, _ in flushes)
+        assert not sent or max(sent.values()) == 1, f"what is sent once is in several flushes that count: {self}"
         for process, answers in self.answers:
             ended = live(process, answers)
             if isinstance(ended, Ended):
-                assert commits or not ended.stored, f"it is said to be stored and is not: {self}"
-                assert {one.version for one in commits if one.process == process} >= ended.made, f"not made: {self}"
+                assert ended.stored <= {*counted}, f"it is said to be stored and is not: {self}"
+                made = {one.version for one in self.store.commits if one.process == process}
+                assert made >= ended.made, f"not made: {self}"
+                if self.store.now == 0 and not any(answer.fails for answer in answers):
+                    own = {*BATCHES[process]} - {"both"}
+                    assert own <= ended.stored, f"what nobody else has is held up: {self}"
 
     def recover(self) -> "World":
         """The end of it all: a server has shown what it had to, time has passed, and another backend gets the batch."""
@@ -298,6 +350,7 @@ def explore(faults: int) -> int:
             recovered.add((world.store, world.late))
             after = world.recover()
             after.check()
-            assert after.store.commits, f"it does not become stored: {world}"
+            stored = {batch for commit in after.store.commits for batch in commit.batches}
+            assert stored == {*BATCHES["last"]}, f"not all becomes stored: {world}"
         ahead += world.following()
     return len(seen)

@@ -3,22 +3,43 @@
 import pytest
 
 from backend.storage import clickhouse_commits, clickhouse_ledger
+from backend.storage.clickhouse_commits import Commits
+from backend.storage.interface import StoredElsewhereError
+from tests.delivery import claims_model
 from tests.delivery.claims_model import Answer, Store, explore
 
 
 @pytest.mark.parametrize(
-    ("faults", "attempts"), [(0, clickhouse_commits._ATTEMPTS), (1, 2), (2, 1)], ids=["none", "one", "two"]
+    ("faults", "writes", "attempts"),
+    [(0, 3, clickhouse_commits._ATTEMPTS), (1, 3, 1), (1, 2, 2), (2, 2, 1)],
+    ids=["none", "one, more writes", "one, more claims", "two"],
 )
-def test_a_batch_counts_once_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch, faults: int, attempts: int) -> None:
+def test_a_batch_counts_once_whatever_goes_wrong(
+    monkeypatch: pytest.MonkeyPatch, faults: int, writes: int, attempts: int
+) -> None:
+    monkeypatch.setattr(claims_model, "TRIES", writes)
     monkeypatch.setattr(clickhouse_commits, "_ATTEMPTS", attempts)
-    assert explore(faults) > 5_000
+    assert explore(faults) > 10_000
 
 
-def is_noticed(monkeypatch: pytest.MonkeyPatch, faults: int = 1) -> bool:
+def is_noticed(monkeypatch: pytest.MonkeyPatch, faults: int = 1, what: str = "it counts 2 times") -> bool:
     monkeypatch.setattr(clickhouse_commits, "_ATTEMPTS", 1)
-    with pytest.raises(AssertionError, match="it counts 2 times"):
+    with pytest.raises(AssertionError, match=what):
         explore(faults)
     return True
+
+
+def test_it_is_noticed_when_a_flush_that_counts_is_claimed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would then be made anew, as another backend may have claimed a batch of it; and count once more."""
+    monkeypatch.setattr(claims_model, "TRIES", 3)
+    monkeypatch.setattr(Commits, "_remember", lambda _self, _commit: None)
+    assert is_noticed(monkeypatch, what="what is sent once is in several flushes")
+
+
+def test_it_is_noticed_when_what_another_backend_holds_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    unnamed = StoredElsewhereError("another backend has all of it", claims_model.BATCHES["last"])
+    monkeypatch.setattr(clickhouse_commits, "StoredElsewhereError", lambda *_, **__: unnamed)
+    assert is_noticed(monkeypatch, faults=0, what="what nobody else has is held up")
 
 
 def test_it_is_noticed_when_nobody_looks_at_claims(monkeypatch: pytest.MonkeyPatch) -> None:

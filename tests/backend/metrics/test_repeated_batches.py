@@ -3,13 +3,14 @@
 import asyncio
 import dataclasses
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
-from backend.metrics.pipeline import PipelineSettings
+from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.storage.interface import Flush, Storage, StorageError, StoredElsewhereError
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.test_journal_mode import GATHERING, BadBook, Remembering, ahead, until
@@ -74,32 +75,91 @@ async def test_a_flush_whose_answers_were_all_lost_counts_once() -> None:
 
 
 class Beaten(MemoryStorage):
-    """Another backend stores a batch of each flush while it is written, until all are stored."""
+    """Other backends are about to store some batches, and store others while a flush with them is written.
 
-    def __init__(self, *stolen: str) -> None:
+    Args:
+        held: Each is held for as long as it is in here.
+        stolen: They are stored one after the other, each when a flush has it.
+    """
+
+    def __init__(self, held: Iterable[str] = (), stolen: Iterable[str] = ()) -> None:
         super().__init__()
+        self.held = set(held)
         self.stolen = list(stolen)
-        self.attempts = 0
+        self.flushes: list[Flush] = []
 
     def write(self, flush: Flush) -> None:
-        self.attempts += 1
+        self.flushes.append(flush)
         if self.stolen and self.stolen[0] in flush.batches:
             super().write(Flush("other", flush.metrics.clear(), batches=[self.stolen.pop(0)]))
-            raise StoredElsewhereError("another backend has stored it meanwhile")
+            raise StoredElsewhereError("another backend has stored it meanwhile", self.held & {*flush.batches})
+        if held := self.held & {*flush.batches}:
+            raise StoredElsewhereError(f"another backend is storing {len(held)}", held)
         super().write(flush)
 
 
-async def test_a_flush_that_will_never_be_taken_is_not_tried_again() -> None:
-    storage = Beaten("a")
+async def submitted(pipeline: Pipeline, *batches: LogBatch) -> list[str]:
+    """What becomes of batches of one flush: nothing to say of those that are stored."""
+    results = await asyncio.gather(*(pipeline.submit(each) for each in batches), return_exceptions=True)
+    return ["" if result is None else str(result) for result in results]
+
+
+async def test_what_another_backend_has_stored_meanwhile_is_left_out_and_answered() -> None:
+    storage = Beaten(stolen="a")
     async with running(storage) as pipeline:
-        taken = [pipeline.submit(each) for each in (named("a", 2), named("b", 3))]
-        for each in taken:
-            with pytest.raises(StoredElsewhereError, match="another backend has stored it"):
-                await each
-        assert (storage.attempts, counter(pipeline, "retries_total")) == (1, 0)
-        await asyncio.gather(*(pipeline.submit(each) for each in (named("a", 2), named("b", 3))))
-        assert (storage.attempts, counter(pipeline, "logs_repeated_total")) == (2, 2)
-    assert total(storage) == 3
+        assert await submitted(pipeline, named("a", 2), named("b", 3), batch(5)) == ["", "", ""]
+        assert [each.batches for each in storage.flushes] == [["a", "b"], ["b"]]
+        assert counter(pipeline, "logs_repeated_total") == 2
+        assert counter(pipeline, "logs_failed_total") == 0
+        assert counter(pipeline, "retries_total") == 0
+    assert total(storage) == 3 + 5
+
+
+async def test_only_what_another_backend_holds_is_sent_again() -> None:
+    storage = Beaten(held="ac")
+    held = "another backend is storing 2"
+    async with running(storage) as pipeline:
+        sent = [named("a", 2), named("b", 3), batch(5), named("c", 7)]
+        assert await submitted(pipeline, *sent) == [held, "", "", held]
+        assert total(storage) == 3 + 5
+        assert [each.batches for each in storage.flushes] == [["a", "b", "c"], ["b"]]
+        # As another name: of the first nothing counts, and a batch without a name is looked for by nothing else.
+        assert len({each.writer for each in storage.flushes}) == 2
+        assert counter(pipeline, "logs_failed_total") == 2 + 7
+        assert counter(pipeline, "flushes_total", outcome="regrouped") == 1
+        assert counter(pipeline, "flushes_total", outcome="stored") == 1
+        storage.held = set()
+        assert await submitted(pipeline, named("a", 2), named("b", 3), named("c", 7)) == ["", "", ""]
+    assert total(storage) == 2 + 3 + 5 + 7
+
+
+async def test_a_flush_of_nothing_but_what_others_hold_is_written_once() -> None:
+    storage = Beaten(held="ab")
+    async with running(storage) as pipeline:
+        assert await submitted(pipeline, named("a", 2), named("b", 3)) == ["another backend is storing 2"] * 2
+        assert (len(storage.flushes), counter(pipeline, "logs_failed_total")) == (1, 5)
+        assert counter(pipeline, "logs_held") == 0
+
+
+async def test_some_are_stored_and_some_are_held() -> None:
+    storage = Beaten(held="a", stolen="b")
+    async with running(storage) as pipeline:
+        sent = [named("a", 2), named("b", 3), named("c", 4)]
+        assert await submitted(pipeline, *sent) == ["another backend has stored it meanwhile", "", ""]
+        assert [each.batches for each in storage.flushes] == [["a", "b", "c"], ["c"]]
+    assert total(storage) == 4
+
+
+async def test_a_flush_is_not_made_anew_for_ever() -> None:
+    storage = Beaten(stolen="abc")
+    async with running(storage, attempts=3) as pipeline:
+        sent = [named(each, 2) for each in "abcd"]
+        assert await submitted(pipeline, *sent) == ["another backend has stored it meanwhile"] * 4
+        assert [each.batches for each in storage.flushes] == [[*"abcd"], [*"bcd"], [*"cd"]]
+        assert counter(pipeline, "flushes_total", outcome="regrouped") == 2
+        assert counter(pipeline, "flushes_total", outcome="failed") == 1
+        assert await submitted(pipeline, *sent) == [""] * 4
+    assert total(storage) == 2
 
 
 async def test_a_segment_that_is_tried_again_keeps_all_that_was_in_it(tmp_path: Path) -> None:

@@ -58,6 +58,22 @@ def send(storage: ClickhouseStorage, writer: str, *batches: str) -> bool:
     return True
 
 
+def send_in_parts(storage: ClickhouseStorage, writer: str, *batches: str) -> set[str]:
+    """As a pipeline does: without what others hold it is written anew. Which batches are held."""
+    waiting, held = set(batches), set[str]()
+    for part in range(len(batches) + 1):
+        try:
+            left = waiting - storage.stored_batches(sorted(waiting), f"{writer} {part}")
+            if left:
+                storage.write(flush(f"{writer} {part}", left))
+        except StoredElsewhereError as error:
+            held |= error.held
+            waiting -= error.held
+        else:
+            return held
+    raise AssertionError("each time another batch is held or stored")
+
+
 def send_until_stored(storage: ClickhouseStorage, writer: str, *batches: str) -> int:
     """Give them to it again and again; how often it did not take them."""
     last = time.monotonic() + PATIENCE
@@ -289,13 +305,66 @@ def test_tables_of_before_there_were_claims_are_used_as_they_are(
         assert counted(one) == {"a": 1, "b": 1}
 
 
+@CLUSTERS
+@pytest.mark.usefixtures("patient")
+def test_only_what_another_backend_holds_is_not_stored(servers: list[ClickhouseServer], cluster: str | None) -> None:
+    with two(new_address(servers[0]), cluster) as (one, other):
+        assert send(other, "before", "d")
+        # It dies between claim and commit.
+        one._ledger.claim(1, ["a", "x"])
+        assert send_in_parts(other, "other", "a", "b", "c", "d") == {"a"}
+        assert counted(one) == {"b": 1, "c": 1, "d": 1}
+        one._ledger.give_back(1, ["a", "x"])
+        assert send_in_parts(other, "again", "a", "b") == set()
+        other.maintain(DAY, DAY, FOREVER)
+        assert counted(one) == {"a": 1, "b": 1, "c": 1, "d": 1}
+
+
+@CLUSTERS
+def test_what_two_backends_write_in_parts_counts_once(servers: list[ClickhouseServer], cluster: str | None) -> None:
+    """Each has batches that the other has not, which it stores the first time."""
+    both = threading.Barrier(2)
+    with two(new_address(servers[0]), cluster) as stores, ThreadPoolExecutor(2) as workers:
+
+        def send_all(number: int) -> None:
+            for batch in range(ROUNDS // 2):
+                both.wait(PATIENCE)
+                own = [f"{batch} of {number}, {each}" for each in range(3)]
+                held = send_in_parts(stores[number], f"{number} {batch}", f"{batch}", *own)
+                assert held <= {f"{batch}"}
+                send_until_stored(stores[number], f"{number} {batch} again", *held)
+
+        list(workers.map(send_all, range(2)))
+        names = {name for batch in range(ROUNDS // 2) for name in (f"{batch}", *own_names(batch))}
+        assert counted(stores[0]) == counted(stores[1]) == dict.fromkeys(names, 1)
+
+
+def own_names(batch: int) -> list[str]:
+    return [f"{batch} of {number}, {each}" for number in range(2) for each in range(3)]
+
+
+def test_a_flush_that_counts_is_written_again_whoever_claims_its_batches(servers: list[ClickhouseServer]) -> None:
+    """Its sender's answer was lost: what has no name in it would count twice if it were made anew."""
+    with two(new_address(servers[0])) as (one, other):
+        one.write(flush("one", ["a", "b"]))
+        other._ledger.claim(1, ["a"])
+        one.write(flush("one", ["a", "b"]))
+        assert counted(other) == {"a": 1, "b": 1}
+        # Of what came long before, it is asked for again.
+        for number in range(8):
+            one.write(flush(f"{number}", [f"{number}"]))
+        with pytest.raises(StoredElsewhereError, match="another backend is storing 1 of the 2 batches"):
+            one.write(flush("one", ["a", "b"]))
+
+
 def test_a_flush_whose_batches_another_backend_has_claimed_is_given_up_and_not_held(
     servers: list[ClickhouseServer],
 ) -> None:
     """What it has claimed itself it gives back: a third backend takes that at once."""
     with two(new_address(servers[0])) as (one, other):
         one._ledger.claim(1, ["a"])
-        with pytest.raises(StoredElsewhereError, match="another backend is storing 1 of the 2 batches"):
+        with pytest.raises(StoredElsewhereError, match="another backend is storing 1 of the 2 batches") as raised:
             other.write(flush("other", ["a", "b"]))
+        assert raised.value.held == {"a"}
         assert {batch for each in one._ledger.claimed(["a", "b"]) for batch in each.batches} == {"a"}
         assert counted(one) == {}
