@@ -15,7 +15,7 @@ from backend.query.mqe.shared_series import SharedSeries
 from backend.storage.interface import Retention, Storage
 
 MAXIMUM_SECONDS = 30.0
-"""Longest time that one request may take: no question is begun after it."""
+"""Longest time that one request may take: no question is begun after it, nor a further part of a long one."""
 MAXIMUM_VALUES = 250_000
 """Most numbers in one answer."""
 
@@ -51,8 +51,8 @@ class Context:
     def __post_init__(self) -> None:
         self._deadline = self.timer() + MAXIMUM_SECONDS
 
-    def begin(self) -> None:
-        """Begin a question of the request. Raises QueryError when its time is over."""
+    def check_time(self) -> None:
+        """Raise QueryError when the time of the request is over."""
         if self.timer() > self._deadline:
             raise QueryError(
                 f"the request took longer than {MAXIMUM_SECONDS:.0f} seconds", "ask for less in one request"

@@ -105,12 +105,15 @@ def related(services: Iterable[Service], service: Service, layer: str) -> list[t
     return pairs
 
 
-def hierarchy(services: Sequence[Service], service: Service, layer: str) -> list[tuple[_Seen, _Seen]]:
+def hierarchy(
+    services: Sequence[Service], service: Service, layer: str, check_time: Callable[[], None]
+) -> list[tuple[_Seen, _Seen]]:
     """Pairs that are reached from a service by going up and down any number of times; at most MAXIMUM_RELATIONS."""
     pairs: dict[tuple[str, str, str, str], tuple[_Seen, _Seen]] = {}
     waiting: list[_Seen] = [(service, layer)]
     reached = {(service.id, layer)}
     while waiting and len(pairs) < MAXIMUM_RELATIONS:
+        check_time()  # all services are looked at for each that was reached
         for upper, lower in related(services, *waiting.pop()):
             pairs[upper[0].id, upper[1], lower[0].id, lower[1]] = (upper, lower)
             for found in (upper, lower):
@@ -128,7 +131,7 @@ def get_service_hierarchy(
     service = book.get(service_id)
     if service is None or layer not in layers_of(service):
         return {"relations": ()}
-    found = hierarchy(book.all(), service, layer)
+    found = hierarchy(book.all(), service, layer, context.check_time)
     return {
         "relations": [shapes.ServiceRelation(_service_shape(*upper), _service_shape(*lower)) for upper, lower in found]
     }
@@ -153,6 +156,7 @@ def get_instance_hierarchy(
     asked = [instance for instance in instances(service) if instance.id == instance_id]
     relations = []
     for upper, lower in related(book.all(), service, layer)[:MAXIMUM_RELATIONS]:
+        context.check_time()
         is_upper = upper == (service, layer)
         for one in asked:
             for other in instances(lower[0] if is_upper else upper[0]):

@@ -72,7 +72,7 @@ def _bind(operations: ObjectType, name: str, answer: Answer) -> None:
     def resolve(_root: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401 - what the schema says
         for unused in UNUSED:
             arguments.pop(unused, None)
-        info.context.begin()
+        info.context.check_time()
         return contained(answer, info.context, **arguments)
 
     operations.set_field(name, resolve)

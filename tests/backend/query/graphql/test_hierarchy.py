@@ -6,6 +6,7 @@ import pytest
 
 from backend.entities.ids import instance_id, service_id
 from backend.query.graphql import hierarchy
+from backend.query.graphql.context import MAXIMUM_SECONDS
 from backend.query.graphql.service_book import layers_of
 from backend.storage.interface import Flush, Instance, Service
 from backend.storage.memory import MemoryStorage
@@ -111,7 +112,31 @@ async def test_instances_are_the_same_by_name_or_by_the_pod_they_name() -> None:
 
 def test_an_answer_has_a_largest_number_of_relations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hierarchy, "MAXIMUM_RELATIONS", 3)
-    assert len(hierarchy.hierarchy(ALL, SONGS, "K8S_SERVICE")) == 3
+    assert len(hierarchy.hierarchy(ALL, SONGS, "K8S_SERVICE", lambda: None)) == 3
+
+
+def test_the_time_is_looked_at_for_each_service_that_is_reached() -> None:
+    looks: list[None] = []
+    hierarchy.hierarchy(ALL, SONGS, "K8S_SERVICE", lambda: looks.append(None))
+    assert len(looks) == len({end for pair in [*PAIRS, *OTHER_PAIRS] for end in pair})
+
+
+async def test_instances_of_many_services_are_asked_for_until_the_time_is_over() -> None:
+    class Slow(MemoryStorage):
+        asked = 0
+
+        def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
+            self.asked += 1
+            client.clock.now += MAXIMUM_SECONDS / 2
+            return super().instances(service_id, first_minute, last_minute)
+
+    slow = Slow()
+    pod = instance(SONGS, "songs-1")
+    slow.write(Flush("one", frame([]), services=ALL, instances=[pod]))
+    async with asking(slow) as client:
+        (error,) = await client.errors(documents.BOOSTER_INSTANCE_HIERARCHY, instanceId=pod.id, layer="K8S_SERVICE")
+    assert "the request took longer than 30 seconds" in error["message"]
+    assert slow.asked == 3
 
 
 def test_every_rule_goes_from_a_higher_layer_to_a_lower_one() -> None:
