@@ -112,16 +112,28 @@ def find_interpreter() -> str:
         if path is None or path in tried:
             continue
         tried.append(path)
-        answer = subprocess.run(
-            [path, "-I", "-c", _HAS_BCC], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS
-        )
-        if answer.returncode == 0:
+        if _has_bcc(path):
             return path
     raise LoaderError(
         f"no Python with BCC found (tried {', '.join(tried) or 'none'});"
         " install the distribution's package: apt-get install python3-bpfcc"
         " (the package named bcc on PyPI is something else)"
     )
+
+
+def _has_bcc(interpreter: str) -> bool:
+    """Whether a Python can import BCC; not, when it does not even run or come to an end."""
+    try:
+        answer = subprocess.run(
+            [interpreter, "-I", "-c", _HAS_BCC],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0
 
 
 def load(plan: Plan, options: Options) -> Loaded:
@@ -250,6 +262,9 @@ def _run_child(interpreter: str, request: dict[str, Any], seconds: float) -> tup
         except (TimeoutError, subprocess.TimeoutExpired):
             _close(descriptors)
             raise LoaderError(f"the loader did not finish within {seconds:g} s and was ended") from None
+        except BaseException:
+            _close(descriptors)
+            raise
         finally:
             if child.poll() is None:
                 child.kill()

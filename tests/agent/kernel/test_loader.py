@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import stat
 import subprocess
@@ -177,6 +178,39 @@ def test_an_interpreter_without_bcc_is_not_taken(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(loader, "_INTERPRETERS", (interpreter(tmp_path, "exit 1"), "no-such-python"))
     with pytest.raises(LoaderError, match="apt-get install python3-bpfcc"):
         find_interpreter()
+
+
+@pytest.mark.parametrize("text", ["neither a program nor a script", "#!/bin/sh\nexec sleep 1000\n"])
+def test_an_interpreter_that_cannot_be_used_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """One that does not run, and one that does not end."""
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    bad.write_text(text)
+    good.write_text("#!/bin/sh\nexit 0\n")
+    for path in (bad, good):
+        path.chmod(0o755)
+    monkeypatch.setattr(loader, "SECONDS", 1.0)
+    monkeypatch.setattr(loader, "_INTERPRETERS", (str(bad), str(good)))
+    assert find_interpreter() == str(good)
+
+
+def test_what_was_handed_over_is_closed_when_the_rest_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = "import socket, sys; socket.send_fds(socket.socket(fileno=int(sys.argv[3])), [b'+'], [0] * 250)"
+    script = f'exec {sys.executable} -c "{send}" "$@"'
+    monkeypatch.setattr(loader, "find_interpreter", lambda: interpreter(tmp_path, script))
+    plan = make_plan(examine_kernel())
+    before = open_files()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(before) + 60, limits[1]))
+    try:
+        with pytest.raises(LoaderError, match="raise the limit on open files"):
+            load(plan, Options())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_files() - before == set()
 
 
 @pytest.mark.parametrize("size", [0, 100, 4095, 12288])
