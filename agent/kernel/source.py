@@ -77,7 +77,11 @@ class KernelSource:
             plan = plan.without(loaded.refused)
             loaded.close()
             loaded = load(plan, wanted)
-        source = cls(loaded, plan)
+        try:
+            source = cls(loaded, plan)
+        except BaseException:
+            loaded.close()
+            raise
         try:
             for process in excluded_processes:
                 source.exclude(process)

@@ -1,5 +1,6 @@
 """agent/kernel/source.py: the life of a source."""
 
+import errno
 import inspect
 import os
 import socket
@@ -15,6 +16,7 @@ from agent.events.source import EventSource
 from agent.kernel import pacing
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.pacing import NEW_NS
+from agent.kernel.payload_ring import PayloadRing
 from agent.kernel.plan import UNAVAILABLE
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import NO_STAGES, open_source
@@ -34,6 +36,17 @@ def test_it_is_an_event_source(quiet: KernelSource) -> None:
     assert as_interface.take().dtype == EVENT
     for name in ("take", "wait", "losses", "close"):
         assert inspect.signature(getattr(EventSource, name)) == inspect.signature(getattr(KernelSource, name))
+
+
+def test_a_source_that_cannot_be_opened_lets_go_of_what_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "no memory for a ring")
+
+    monkeypatch.setattr(PayloadRing, "map", refuse)
+    before = open_files()
+    with pytest.raises(OSError, match="no memory for a ring"):
+        open_source(only_processes=())
+    assert open_files() - before == set()
 
 
 def test_nothing_happens(quiet: KernelSource) -> None:
