@@ -18,8 +18,8 @@ import os
 import stat
 import struct
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -133,9 +133,24 @@ class ObjectFolder:
         if self._folder is None:
             return
         with suppress(OSError):
-            with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as file:
-                json.dump(asdict(made), file)
-            Path(file.name).rename(self._folder / f"{name}.json")
-            kept = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-            for path in kept[KEPT:]:
+            # Also what earlier starts have left unfinished: they may have been ended within this.
+            kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+            for path in kept[KEPT - 1 :]:
                 path.unlink()
+            with (
+                tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as file,
+                _removed_if_failed(file.name),
+            ):
+                json.dump(asdict(made), file)
+                file.flush()
+                Path(file.name).rename(self._folder / f"{name}.json")
+
+
+@contextmanager
+def _removed_if_failed(path: str) -> Iterator[None]:
+    """Remove a file when it cannot be finished: a full disk would not become emptier with each start."""
+    try:
+        yield
+    except BaseException:
+        Path(path).unlink()
+        raise

@@ -1,6 +1,7 @@
 """agent/kernel/objects.py: what is kept of a compilation is what was made, and nothing strange is ever loaded."""
 
 import os
+import resource
 import struct
 from pathlib import Path
 
@@ -84,6 +85,33 @@ def test_the_oldest_go(tmp_path: Path) -> None:
     assert len(kept) == KEPT
     assert KEPT + 2 in kept
     assert not kept & {0, 1}
+
+
+def test_what_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    """As on a full disk, which every start would make fuller."""
+    tmp_path.chmod(0o700)
+    folder = ObjectFolder(tmp_path)
+    folder.keep("small", example())
+    large = CompiledObject({}, {"large": Function("A" * 100_000, ())})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        folder.keep("large", large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
+    folder.keep("large", large)
+    assert folder.find("large") == large
+
+
+def test_what_starts_that_were_ended_have_left_goes_as_well(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    for number in range(2 * KEPT):
+        (tmp_path / f"unfinished{number}").touch()
+        os.utime(tmp_path / f"unfinished{number}", (number, number))
+    ObjectFolder(tmp_path).keep("new", example())
+    assert len(list(tmp_path.iterdir())) == KEPT
+    assert ObjectFolder(tmp_path).find("new") == example()
 
 
 def test_nothing_is_kept_where_nothing_may_be() -> None:
