@@ -1,12 +1,14 @@
 """Every order in which two backends claim, look and commit, and everything that can become of each of these steps."""
 
+from dataclasses import replace
+
 import pytest
 
 from backend.storage import clickhouse_commits, clickhouse_ledger
 from backend.storage.clickhouse_commits import Commits
 from backend.storage.interface import StoredElsewhereError
 from tests.delivery import claims_model
-from tests.delivery.claims_model import Answer, Store, explore
+from tests.delivery.claims_model import Answer, Store, World, explore
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,18 @@ def test_it_is_noticed_when_nobody_looks_at_claims(monkeypatch: pytest.MonkeyPat
         return store, Answer(frozenset(one for one in answer.value if one.process == asks))
 
     monkeypatch.setattr(Store, "_claimed", own)
+    assert is_noticed(monkeypatch)
+
+
+def test_it_is_noticed_when_claims_of_the_dead_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the next process of the same name might do: a commit of the dead one may still be on its way."""
+    dead = World._dead
+
+    def give_back(self: World, process: str) -> World:
+        left = frozenset(claim for claim in self.store.claims if claim[0] != process)
+        return replace(dead(self, process), store=replace(self.store, claims=left))
+
+    monkeypatch.setattr(World, "_dead", give_back)
     assert is_noticed(monkeypatch)
 
 
