@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.query.promql.errors import impossible
+from backend.query.promql.over_time import quantiles
 from backend.query.promql.series import Flags, Labels, Numbers, Vector
-from backend.query.promql.windows import quantiles
 
 Groups = npt.NDArray[np.intp]
 

@@ -7,11 +7,33 @@ from typing import Protocol
 import numpy as np
 from promql_parser import Call, Expr, ParenExpr, VectorSelector
 
-from backend.query.promql import functions, windows
+from backend.query.promql import functions, growth, over_time
 from backend.query.promql.errors import wrong
 from backend.query.promql.matching import equalities
 from backend.query.promql.series import Flags, Labels, Numbers, Scalar, Times, Value, Vector, any_of, unnamed, vector
+from backend.query.promql.windows import Function, Result, Window
 
+OF_WINDOWS: Mapping[str, Function] = {
+    "avg_over_time": over_time.mean,
+    "changes": over_time.changes,
+    "count_over_time": over_time.count,
+    "delta": growth.delta,
+    "deriv": growth.slope,
+    "first_over_time": over_time.first,
+    "idelta": growth.instant_delta,
+    "increase": growth.increase,
+    "irate": growth.instant_rate,
+    "last_over_time": over_time.last,
+    "max_over_time": over_time.greatest,
+    "min_over_time": over_time.least,
+    "present_over_time": over_time.is_there,
+    "rate": growth.rate,
+    "resets": over_time.resets,
+    "stddev_over_time": over_time.deviation,
+    "stdvar_over_time": over_time.variance,
+    "sum_over_time": over_time.total,
+}
+"""By their names in PromQL: those of a window and nothing else."""
 _KEEP_NAMES = frozenset({"last_over_time", "first_over_time"})
 
 
@@ -23,11 +45,11 @@ class Evaluating(Protocol):
         """The times asked about."""
         ...
 
-    def instant(self, tree: VectorSelector, function: windows.Function) -> Vector:
+    def instant(self, tree: VectorSelector, function: Function) -> Vector:
         """What a function makes of the samples that stand for the series at each time."""
         ...
 
-    def window(self, tree: Expr) -> windows.Window:
+    def window(self, tree: Expr) -> Window:
         """The windows of a selector with a range, or of a subquery."""
         ...
 
@@ -47,9 +69,9 @@ class Evaluating(Protocol):
 def call(evaluator: Evaluating, tree: Call) -> Value:
     """The value of a call. Raises PromqlError and StorageError."""
     name, arguments = tree.func.name, tree.args
-    if name in windows.FUNCTIONS:
+    if name in OF_WINDOWS:
         window = evaluator.window(arguments[0])
-        return _of_window(name, window, windows.FUNCTIONS[name](window))
+        return _of_window(name, window, OF_WINDOWS[name](window))
     if name in functions.ONE_BY_ONE:
         return _each(evaluator.vector(arguments[0]), functions.ONE_BY_ONE[name])
     if name in functions.OF_TIME:
@@ -60,7 +82,7 @@ def call(evaluator: Evaluating, tree: Call) -> Value:
     raise wrong(f"there is no function {name}() here: docs/prometheus.md lists those that there are")
 
 
-def _of_window(name: str, window: windows.Window, result: windows.Result) -> Vector:
+def _of_window(name: str, window: Window, result: Result) -> Vector:
     labels = window.samples.labels
     return vector(labels if name in _KEEP_NAMES else [unnamed(each) for each in labels], *result)
 
@@ -84,7 +106,7 @@ def _absent(evaluator: Evaluating, tree: Call) -> Vector:
 
 
 def _absent_over_time(evaluator: Evaluating, tree: Call) -> Vector:
-    _, present = windows.count(evaluator.window(tree.args[0]))
+    _, present = over_time.count(evaluator.window(tree.args[0]))
     inner = getattr(_bare(tree.args[0]), "vector_selector", tree.args[0])
     return _missing(inner, any_of(present, 0))
 
@@ -113,7 +135,7 @@ def _scalar(evaluator: Evaluating, tree: Call) -> Scalar:
 def _timestamp(evaluator: Evaluating, tree: Call) -> Vector:
     selector = _bare(tree.args[0])
     if isinstance(selector, VectorSelector):
-        found = evaluator.instant(selector, windows.last_time)
+        found = evaluator.instant(selector, over_time.last_time)
         return _each(found, lambda values: values)
     given = evaluator.vector(tree.args[0])
     return _each(given, lambda values: np.broadcast_to(_seconds(evaluator), values.shape))
@@ -121,12 +143,12 @@ def _timestamp(evaluator: Evaluating, tree: Call) -> Vector:
 
 def _quantile_over_time(evaluator: Evaluating, tree: Call) -> Vector:
     share, window = evaluator.number(tree.args[0]), evaluator.window(tree.args[1])
-    return _of_window(tree.func.name, window, windows.quantile(window, share))
+    return _of_window(tree.func.name, window, over_time.quantile(window, share))
 
 
 def _predict_linear(evaluator: Evaluating, tree: Call) -> Vector:
     window, seconds = evaluator.window(tree.args[0]), evaluator.number(tree.args[1])
-    return _of_window(tree.func.name, window, windows.predicted(window, seconds))
+    return _of_window(tree.func.name, window, growth.predicted(window, seconds))
 
 
 def _round(evaluator: Evaluating, tree: Call) -> Vector:
@@ -182,5 +204,5 @@ _SPECIAL: Mapping[str, Callable[[Evaluating, Call], Value]] = {
     "timestamp": _timestamp,
     "vector": lambda evaluator, tree: _vector(evaluator.number(tree.args[0])),
 }
-NAMES = frozenset({*windows.FUNCTIONS, *functions.ONE_BY_ONE, *functions.OF_TIME, *_SPECIAL})
+NAMES = frozenset({*OF_WINDOWS, *functions.ONE_BY_ONE, *functions.OF_TIME, *_SPECIAL})
 """All functions that can be called."""

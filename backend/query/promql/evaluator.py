@@ -24,7 +24,7 @@ from promql_parser import (
     VectorSelector,
 )
 
-from backend.query.promql import aggregation, windows
+from backend.query.promql import aggregation, over_time
 from backend.query.promql.binary import Matching, combined, united
 from backend.query.promql.budget import MAXIMUM_POINTS, Budget
 from backend.query.promql.calls import call
@@ -45,6 +45,7 @@ from backend.query.promql.series import (
     vector,
     without,
 )
+from backend.query.promql.windows import Function, Window
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 """Milliseconds between the samples that can be read."""
@@ -119,7 +120,7 @@ class Evaluator:
             case UnaryExpr():
                 value = self._negated(self.evaluate(tree.expr))
             case VectorSelector():
-                value = self.instant(tree, windows.last)
+                value = self.instant(tree, over_time.last)
             case AggregateExpr():
                 value = self._aggregated(tree)
             case BinaryExpr():
@@ -130,13 +131,13 @@ class Evaluator:
                 raise wrong("a window of samples stands where a value is needed: apply a function such as rate() to it")
         return value
 
-    def instant(self, tree: VectorSelector, function: windows.Function) -> Vector:
+    def instant(self, tree: VectorSelector, function: Function) -> Vector:
         """What a function makes of the samples that stand for the series at each time."""
         lookback = LOOKBACK if self.spacing == MINUTE else self.spacing
         window = self._selected(tree, lookback)
         return Vector(window.samples.labels, *function(window))
 
-    def window(self, tree: Expr) -> windows.Window:
+    def window(self, tree: Expr) -> Window:
         """The windows of a selector with a range, or of a subquery."""
         match tree:
             case ParenExpr():
@@ -184,7 +185,7 @@ class Evaluator:
             return self.asked.end
         return time_after_at(tree)
 
-    def _selected(self, tree: VectorSelector, length: int) -> windows.Window:
+    def _selected(self, tree: VectorSelector, length: int) -> Window:
         ends = self._ends(tree)
         _check_length(length)
         first, last = int(ends.min()) - length + 1, int(ends.max())
@@ -192,7 +193,7 @@ class Evaluator:
         self.budget.hold(len(samples.labels), samples.values.shape[1])
         return self._windows(samples, ends, length)
 
-    def _subquery(self, tree: SubqueryExpr) -> windows.Window:
+    def _subquery(self, tree: SubqueryExpr) -> Window:
         length = _milliseconds(lambda: tree.range)
         step = _milliseconds(lambda: tree.step, MINUTE)
         _check_length(length)
@@ -211,9 +212,9 @@ class Evaluator:
             inner = as_vector(inner)
         return self._windows(Samples(inner.labels, inner.values, inner.present, first, step), ends, length)
 
-    def _windows(self, samples: Samples, ends: Times, length: int) -> windows.Window:
+    def _windows(self, samples: Samples, ends: Times, length: int) -> Window:
         self.budget.hold(len(samples.labels), len(ends))
-        return windows.Window(samples, ends, length, self.budget)
+        return Window(samples, ends, length, self.budget)
 
     @staticmethod
     def _negated(value: Value) -> Value:
