@@ -1,26 +1,21 @@
 """From the tree of an expression to its value at each of the times asked about."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 import numpy as np
 from promql_parser import (
-    AggModifierType,
     AggregateExpr,
     AtModifier,
     AtModifierType,
     BinaryExpr,
     Call,
     Expr,
-    LabelModifierType,
     MatrixSelector,
     NumberLiteral,
     ParenExpr,
     StringLiteral,
     SubqueryExpr,
     UnaryExpr,
-    VectorMatchCardinality,
     VectorSelector,
 )
 
@@ -30,20 +25,18 @@ from backend.query.promql.budget import MAXIMUM_POINTS, Budget
 from backend.query.promql.calls import call
 from backend.query.promql.errors import impossible, wrong
 from backend.query.promql.matching import Source, selector_of
+from backend.query.promql.modifiers import group_key, matching_of, milliseconds, time_after_at
 from backend.query.promql.operators import ARITHMETIC, SETS, computed
-from backend.query.promql.parsing import time_after_at, walk
+from backend.query.promql.parsing import walk
 from backend.query.promql.series import (
-    Labels,
     Numbers,
     Samples,
     Scalar,
     Times,
     Value,
     Vector,
-    only,
     unnamed,
     vector,
-    without,
 )
 from backend.query.promql.windows import Function, Window
 
@@ -53,8 +46,6 @@ LOOKBACK = 300_000
 """Milliseconds for which a sample stands for its series, where samples are a minute apart; as in Prometheus."""
 LONGEST_WINDOW = 400 * DAY
 """Longest window, in milliseconds."""
-LONGEST_DURATION = 200 * 366 * DAY
-"""Longest duration of any kind, in milliseconds: times are between 1970 and 2099."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +134,7 @@ class Evaluator:
             case ParenExpr():
                 return self.window(tree.expr)
             case MatrixSelector():
-                return self._selected(tree.vector_selector, _milliseconds(lambda: tree.range))
+                return self._selected(tree.vector_selector, milliseconds(lambda: tree.range))
             case SubqueryExpr():
                 return self._subquery(tree)
             case _:
@@ -176,7 +167,7 @@ class Evaluator:
 
     def _ends(self, tree: VectorSelector | SubqueryExpr) -> Times:
         times = self.times if tree.at is None else np.full_like(self.times, self._fixed(tree, tree.at))
-        return times - _milliseconds(lambda: tree.offset)
+        return times - milliseconds(lambda: tree.offset)
 
     def _fixed(self, tree: VectorSelector | SubqueryExpr, at: AtModifier) -> int:
         if at.type == AtModifierType.Start:
@@ -194,8 +185,8 @@ class Evaluator:
         return self._windows(samples, ends, length)
 
     def _subquery(self, tree: SubqueryExpr) -> Window:
-        length = _milliseconds(lambda: tree.range)
-        step = _milliseconds(lambda: tree.step, MINUTE)
+        length = milliseconds(lambda: tree.range)
+        step = milliseconds(lambda: tree.step, MINUTE)
         _check_length(length)
         if step < 1:
             raise wrong("the step of a subquery is not longer than nothing: write it as [10m:1m]")
@@ -228,7 +219,7 @@ class Evaluator:
 
     def _aggregated(self, tree: AggregateExpr) -> Vector:
         given, name = self.vector(tree.expr), str(tree.op)
-        key = _key(tree)
+        key = group_key(tree)
         if name in aggregation.AGGREGATIONS:
             return aggregation.aggregated(name, given, key)
         if name in aggregation.RANKINGS:
@@ -245,7 +236,7 @@ class Evaluator:
         return self.number(tree.param)
 
     def _binary(self, tree: BinaryExpr) -> Value:
-        operator, matching = str(tree.op), _matching(tree)
+        operator, matching = str(tree.op), matching_of(tree)
         left, right = self.evaluate(tree.lhs), self.evaluate(tree.rhs)
         match left, right:
             case Vector(), Vector() if operator in SETS:
@@ -281,45 +272,6 @@ def as_vector(value: Value) -> Vector:
             raise wrong("a text has no samples")
 
 
-def _milliseconds(read: Callable[[], timedelta | None], default: int = 0) -> int:
-    """A duration of an expression; `default` where there is none. Raises PromqlError."""
-    try:
-        duration = read()
-    except (ValueError, OverflowError):  # the parser knows longer ones than Python
-        duration = timedelta.max
-    milliseconds = default if duration is None else duration // timedelta(milliseconds=1)
-    if abs(milliseconds) > LONGEST_DURATION:
-        raise wrong("a duration is longer than 200 years: there are no samples so long ago")
-    return milliseconds
-
-
 def _check_length(length: int) -> None:
     if not 0 < length <= LONGEST_WINDOW:
         raise wrong("a window must be longer than nothing and at most 400 days")
-
-
-def _key(tree: AggregateExpr) -> Callable[[Labels], Labels]:
-    """From labels to those of their group."""
-    if tree.modifier is None:
-        return lambda _: ()
-    names: Sequence[str] = tuple(tree.modifier.labels)
-    if tree.modifier.type == AggModifierType.By:
-        return lambda labels: only(labels, names)
-    return lambda labels: unnamed(without(labels, names))
-
-
-def _matching(tree: BinaryExpr) -> Matching:
-    modifier = tree.modifier
-    if modifier is None:
-        return Matching()
-    if modifier.fill_values.lhs is not None or modifier.fill_values.rhs is not None:
-        raise wrong("fill() is not known here: write 'or' with what is to stand for missing series")
-    labels = modifier.matching
-    many = ((VectorMatchCardinality.ManyToOne, "left"), (VectorMatchCardinality.OneToMany, "right"))
-    return Matching(
-        labels=() if labels is None else tuple(labels.labels),
-        on=labels is not None and labels.type == LabelModifierType.Include,
-        many=next((side for card, side in many if modifier.card == card), ""),
-        include=tuple(modifier.group_labels or ()),
-        as_number=modifier.return_bool,
-    )

@@ -11,7 +11,7 @@ import promql_parser
 from backend.query.promql.budget import MAXIMUM_POINTS, MAXIMUM_SECONDS
 from backend.query.promql.errors import wrong
 from backend.query.promql.evaluator import Range
-from backend.query.promql.parsing import FIRST_TIME, LAST_TIME
+from backend.query.promql.modifiers import FIRST_TIME, LAST_TIME
 
 MAXIMUM_BODY = 1024 * 1024
 """Most bytes of a body."""

@@ -5,7 +5,6 @@ long or deep is refused before it sees it, for it takes time that grows with the
 overflows ends the process.
 """
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -32,14 +31,11 @@ MAXIMUM_DEPTH = 64
 """Deepest nesting of brackets."""
 MAXIMUM_LEVELS = 200
 """Most operators, functions and brackets within each other; `a + b + c` has three levels."""
-FIRST_TIME, LAST_TIME = 0, 4_102_444_800
-"""Seconds since 1970-01-01 UTC between which times must be: the years 1970 to 2099."""
 
 _TOKEN = re.compile(
     r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|(?P<comment>\#[^\n]*)|(?P<word>[\w:.]+)|(?P<sign>\S)""",
     re.VERBOSE | re.DOTALL,
 )
-_AT = re.compile(r" @ ([0-9.]+)(?: offset -?\w+)?$", re.ASCII)
 
 
 def parse(text: str) -> Expr:
@@ -74,18 +70,6 @@ def parse_selector(text: str) -> VectorSelector:
 def formatted(text: str) -> str:
     """The expression as it is usually written. Raises PromqlError."""
     return parse(text).prettify()
-
-
-def time_after_at(tree: VectorSelector | SubqueryExpr) -> int:
-    """The time after @, in milliseconds since 1970-01-01 UTC; 0 for one before. Raises PromqlError.
-
-    It is read from the expression as it is written out: the parser panics when asked for a time before 1970.
-    """
-    found = _AT.search(str(tree))
-    seconds = float(found[1]) if found is not None else math.inf
-    if seconds > LAST_TIME:
-        raise wrong("the time after @ is after the year 2099: write seconds since 1970")
-    return round(seconds * 1000)
 
 
 def check_size(text: str) -> None:
