@@ -14,7 +14,8 @@ from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
 from tests.agent.kernel.watching import ATTACH
 from tests.agent.tls.building import FAKE_LIBRARY, LATE_GO_SOURCES, build_go, compile_c, tool
-from tests.agent.tls.fake import FakeLibrary
+from tests.agent.tls.fake import FakeLibrary, connection
+from tests.agent.tls.sessions import Ends
 from tests.agent.tls.watching import TlsWatch, until
 
 
@@ -86,3 +87,16 @@ def tls(tls_watch: TlsWatch) -> Iterator[TlsWatch]:
 @pytest.fixture(scope="session")
 def fake(fake_library: Path) -> FakeLibrary:
     return FakeLibrary(fake_library)
+
+
+@pytest.fixture
+def attached(tls_watch: TlsWatch, fake: FakeLibrary) -> None:
+    """The library that does what tests ask for has its probes."""
+    tls_watch.until_attached(fake.path)
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Both ends of a connection: client, server."""
+    with connection() as pair:
+        yield pair
