@@ -4,16 +4,16 @@ Sources: RFC 9112 2 to 6 (syntax and framing), RFC 9110 5.6.2 (tokens). The well
 are not used because they have to be given every byte of bodies, and make an object of each field.
 
 Heads repeat: those of requests wherever nothing in them is of one request alone, those of responses for the second that
-their date names. So what was made of the last ones is remembered: that takes a tenth of the time that reading takes,
-and a tenth more where none repeats (bench/agent_http.py).
+their date names. So what was made of those that came again is remembered.
 """
 
 import re
 from collections.abc import Collection, Mapping
-from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from agent.protocols.exchange import TraceContext
+from agent.protocols.head_memory import HeadMemory
 from agent.protocols.trace_context import TRACE_FIELDS, trace_context
 
 CHUNKED = -1
@@ -37,26 +37,28 @@ LONGEST_REMEMBERED = 1024
 """Bytes of one of them."""
 
 _MAXIMUM_TRACE_FIELD = 2048
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}"
-_FOLDING = re.compile(rb"(?:\r?\n)+[ \t]+")
-_HOST, _EXPECT, _UPGRADE, _TRAILER = b"host", b"expect", b"upgrade", b"trailer"
-_CONTENT_LENGTH, _TRANSFER_ENCODING = b"content-length", b"transfer-encoding"
+_SPACE = " \t\r\n\v\f"
+# Fields are read as the characters of the same numbers (latin-1): one step for all of them.
+_FOLDING = re.compile(r"(?:\r?\n)+[ \t]+")
+_HOST, _EXPECT, _UPGRADE, _TRAILER = "host", "expect", "upgrade", "trailer"
+_CONTENT_LENGTH, _TRANSFER_ENCODING = "content-length", "transfer-encoding"
 _LISTS = frozenset((_CONTENT_LENGTH, _TRANSFER_ENCODING))  # their elements may stand in several fields
-_TRACE_NAMES = frozenset(name.encode() for name in TRACE_FIELDS)
 
 
-def _pattern(names: Collection[bytes]) -> re.Pattern[bytes]:
+def _pattern(names: Collection[str]) -> re.Pattern[str]:
     """Finds names and values of fields, and lines that go on with the value before, as nothing and nothing."""
+    firsts = "".join(sorted({name[:1] for name in names}))
     return re.compile(
         # What may come first is asked first: most lines are passed over by that.
-        rb"\n(?:(?=[%s])(%s):([^\n]*)|[ \t])" % (b"".join(sorted({name[:1] for name in names})), b"|".join(names)),
-        re.IGNORECASE,
+        rf"\n(?:(?=[{firsts}])({'|'.join(names)}):([^\n]*)|[ \t])",
+        re.IGNORECASE | re.ASCII,
     )
 
 
 _FRAMING = (_CONTENT_LENGTH, _TRANSFER_ENCODING, _TRAILER, _UPGRADE)
-_REQUEST_FIELDS = _pattern((*_FRAMING, _HOST, _EXPECT, *sorted(_TRACE_NAMES)))
+_REQUEST_FIELDS = _pattern((*_FRAMING, _HOST, _EXPECT, *sorted(TRACE_FIELDS)))
 _RESPONSE_FIELDS = _pattern(_FRAMING)
 
 REQUEST_START = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/1\.[0-9]\r?\n")
@@ -77,7 +79,7 @@ RESPONSE_FOUND = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\r\n]*)?\r?(?:\n
 """A status line, or what becomes one, so likely that reading may begin with it."""
 
 
-class RequestHead(NamedTuple):
+class RequestHead(Struct, frozen=True, gc=False):
     """What the head of a request says."""
 
     method: str
@@ -93,7 +95,7 @@ class RequestHead(NamedTuple):
     """The protocols that the sender would like to go on with, in lower case."""
 
 
-class ResponseHead(NamedTuple):
+class ResponseHead(Struct, frozen=True, gc=False):
     """What the head of a response says."""
 
     status: int
@@ -102,16 +104,6 @@ class ResponseHead(NamedTuple):
     announces_trailers: bool
     upgrade: str
     """The protocol that the connection goes on with (only read with 101), in lower case."""
-
-
-def read_request_head(head: bytes) -> RequestHead | None:
-    """Read a head, which ends with its empty line; None when its first line is no request line."""
-    return _remembered_request(head) if len(head) <= LONGEST_REMEMBERED else _request_head(head)
-
-
-def read_response_head(head: bytes) -> ResponseHead | None:
-    """Read a head, which ends with its empty line; None when its first line is no status line."""
-    return _remembered_response(head) if len(head) <= LONGEST_REMEMBERED else _response_head(head)
 
 
 def end_of_head(data: bytes | bytearray, start: int) -> int:
@@ -128,9 +120,9 @@ def _request_head(head: bytes) -> RequestHead | None:
     line = REQUEST_START.match(head)
     if line is None:
         return None
-    fields = _fields(_REQUEST_FIELDS, head)
+    fields = _fields(_REQUEST_FIELDS, head.decode("latin-1"))
     method, target = line[1].decode(), line[2].decode("latin-1")
-    host = fields[_HOST].decode("latin-1") if _HOST in fields else ""
+    host = fields.get(_HOST, "")
     if target[0] == "/":
         path = target.partition("?")[0]
     else:
@@ -141,11 +133,11 @@ def _request_head(head: bytes) -> RequestHead | None:
         method,
         path[:MAXIMUM_PATH],
         host[:MAXIMUM_HOST],
-        None if _TRACE_NAMES.isdisjoint(fields) else _trace(fields),
+        None if TRACE_FIELDS.isdisjoint(fields) else _trace(fields, len(head)),
         body,
         body == CHUNKED and _TRAILER in fields,
-        body != 0 and fields.get(_EXPECT, b"").lower() == b"100-continue",
-        fields[_UPGRADE].lower().decode("latin-1") if _UPGRADE in fields else "",
+        body != 0 and fields.get(_EXPECT, "").lower() == "100-continue",
+        fields[_UPGRADE].lower() if _UPGRADE in fields else "",
     )
 
 
@@ -153,33 +145,38 @@ def _response_head(head: bytes) -> ResponseHead | None:
     line = RESPONSE_START.match(head)
     if line is None:
         return None
-    fields = _fields(_RESPONSE_FIELDS, head)
+    fields = _fields(_RESPONSE_FIELDS, head.decode("latin-1"))
     status, body = int(line[1]), _body(fields, otherwise=UNTIL_END, unknown_coding=UNTIL_END)
-    upgrade = fields.get(_UPGRADE, b"").lower().decode("latin-1") if status == SWITCHING_PROTOCOLS else ""
+    upgrade = fields.get(_UPGRADE, "").lower() if status == SWITCHING_PROTOCOLS else ""
     return ResponseHead(status, body, body == CHUNKED and _TRAILER in fields, upgrade)
 
 
-_remembered_request = lru_cache(REMEMBERED)(_request_head)
-_remembered_response = lru_cache(REMEMBERED)(_response_head)
+_requests = HeadMemory(_request_head, REMEMBERED, LONGEST_REMEMBERED)
+_responses = HeadMemory(_response_head, REMEMBERED, LONGEST_REMEMBERED)
+
+read_request_head = _requests.read
+"""Read a head, which ends with its empty line; None when its first line is no request line."""
+read_response_head = _responses.read
+"""Read a head, which ends with its empty line; None when its first line is no status line."""
 
 
-def _fields(wanted: re.Pattern[bytes], head: bytes) -> dict[bytes, bytes]:
+def _fields(wanted: re.Pattern[str], head: str) -> dict[str, str]:
     """The first of the fields of each name, by lower-case name; of lists all elements."""
-    fields: dict[bytes, bytes] = {}
+    fields: dict[str, str] = {}
     for written, value in wanted.findall(head):
         if not written:
-            return _fields(wanted, _FOLDING.sub(b" ", head))
+            return _fields(wanted, _FOLDING.sub(" ", head))
         name = written.lower()
         if name not in fields:
-            fields[name] = value.strip()
+            fields[name] = value.strip(_SPACE)
         elif name in _LISTS:
-            fields[name] += b"," + value
+            fields[name] += "," + value
     return fields
 
 
-def _elements(values: bytes) -> list[bytes]:
+def _elements(values: str) -> list[str]:
     """The elements of a list, in lower case."""
-    return [element.strip() for element in values.lower().split(b",")]
+    return [element.strip(_SPACE) for element in values.lower().split(",")]
 
 
 def _other_target(method: str, target: str) -> tuple[str, str]:
@@ -193,24 +190,20 @@ def _other_target(method: str, target: str) -> tuple[str, str]:
     return "/" + path, authority.rpartition("@")[2]
 
 
-def _body(fields: Mapping[bytes, bytes], *, otherwise: int, unknown_coding: int) -> int:
+def _body(fields: Mapping[str, str], *, otherwise: int, unknown_coding: int) -> int:
     """How the end of the body is found (RFC 9112 6.3)."""
     if _TRANSFER_ENCODING in fields:
-        return CHUNKED if _elements(fields[_TRANSFER_ENCODING])[-1] == b"chunked" else unknown_coding
+        return CHUNKED if _elements(fields[_TRANSFER_ENCODING])[-1] == "chunked" else unknown_coding
     if _CONTENT_LENGTH not in fields:
         return otherwise
     length = fields[_CONTENT_LENGTH]
-    if b"," in length:
+    if "," in length:
         lengths = set(_elements(length))
-        length = lengths.pop() if len(lengths) == 1 else b""
+        length = lengths.pop() if len(lengths) == 1 else ""
     return int(length) if _LENGTH.fullmatch(length) else NOT_UNDERSTOOD
 
 
-def _trace(fields: Mapping[bytes, bytes]) -> TraceContext | None:
-    return trace_context(
-        {
-            name.decode(): value.decode("latin-1")
-            for name, value in fields.items()
-            if name in _TRACE_NAMES and len(value) <= _MAXIMUM_TRACE_FIELD
-        }
-    )
+def _trace(fields: Mapping[str, str], head_bytes: int) -> TraceContext | None:
+    if head_bytes > _MAXIMUM_TRACE_FIELD:
+        fields = {name: value for name, value in fields.items() if len(value) <= _MAXIMUM_TRACE_FIELD}
+    return trace_context(fields)

@@ -64,13 +64,15 @@ class RequestReader(MessageReader):
             return 0
         if calls.failures or not calls.is_understood:
             calls.understood()
-        method, path, host, trace, length, self.announces_trailers, expects_continue, upgrade = parsed
+        length, upgrade, method = parsed.body, parsed.upgrade, parsed.method
+        self.announces_trailers = parsed.announces_trailers
         if length == NOT_UNDERSTOOD:
             self.lose(Loss.REQUEST_BODY_NOT_UNDERSTOOD, last)
             return 0
         self.half = half = Half(first.first_ns, last.last_ns, first.call_ns, last.call_ns, len(head))
-        exchange = Exchange(_HTTP1, method, path, host, request=half, trace=trace)
-        calls.begin(Call(exchange, first.first_ns, upgrade, bool(upgrade) or method == "CONNECT", expects_continue))
+        exchange = Exchange(_HTTP1, method, parsed.path, parsed.host, 0, half, Half(), parsed.trace)
+        may_switch = bool(upgrade) or method == "CONNECT"
+        calls.begin(Call(exchange, first.first_ns, upgrade, may_switch, parsed.expects_continue))
         if not length:
             calls.request_ended()
         return length
@@ -130,7 +132,8 @@ class ResponseReader(MessageReader):
         if call is None:
             self._is_lost = True
             return 0
-        status, length, self.announces_trailers, upgrade = parsed
+        status, length = parsed.status, parsed.body
+        self.announces_trailers = parsed.announces_trailers
         exchange = call.exchange
         self.half = half = exchange.response
         half.header_bytes += len(head)
@@ -142,7 +145,7 @@ class ResponseReader(MessageReader):
             return 0
         calls.answer(call, status, first.first_ns)
         if status == SWITCHING_PROTOCOLS or (exchange.method == "CONNECT" and status < _REDIRECTION):
-            is_http2 = status == SWITCHING_PROTOCOLS and (upgrade or call.upgrade) == "h2c"
+            is_http2 = status == SWITCHING_PROTOCOLS and (parsed.upgrade or call.upgrade) == "h2c"
             calls.switch(Ended.UPGRADED if is_http2 else Ended.TUNNEL)
             return 0
         if length == NOT_UNDERSTOOD:
