@@ -1,63 +1,14 @@
-import itertools
-import time
-from collections.abc import Callable
 from datetime import timedelta
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from backend.ingest.batch import START, Connection, DetectPoint, LogBatch, LogKind
+from backend.ingest.batch import START, DetectPoint, LogKind
 from backend.ingest.counts import LogLoss, MessageLoss
 from backend.ingest.framing import Frames
-from backend.ingest.interning import LARGEST_TEXT, Interner
-from backend.ingest.stream import LogStream, Period
-from protos.ebpf.accesslog_pb2 import AccessLogKernelLog, AccessLogProtocolLogs, EBPFAccessLogMessage
-from tests.backend.ingest.messages import http_log, message, random_message, read_log
-
-NOW = 1_800_000_000
-"""Seconds; the clock of these tests."""
-BOOT = NOW - 3_600
-SECOND = 10**9
-TEXTS = (".path", ".host", ".methodName", ".callerEndpoint")
-
-
-def stream(period: Period | None = None) -> LogStream:
-    return LogStream(Interner(), period, lambda: NOW * SECOND)
-
-
-def receive(
-    *messages: EBPFAccessLogMessage | bytes, into: LogStream | None = None
-) -> tuple[LogStream, LogBatch | None]:
-    receiving = into or stream()
-    serialised = [item if isinstance(item, bytes) else item.SerializeToString() for item in messages]
-    receiving.take(Frames.of(serialised))
-    return receiving, receiving.batch()
-
-
-def remotes(batch: LogBatch | None) -> list[str]:
-    assert batch is not None
-    return [batch.connections[index].remote.host for index in batch.connection.tolist()]
-
-
-def named(
-    *logs: AccessLogKernelLog, remote: str | None = "a", protocol: AccessLogProtocolLogs | None = None
-) -> EBPFAccessLogMessage:
-    return message(*logs, node="n", boot=BOOT, remote=remote, protocol=protocol)
-
-
-def lost(receiving: LogStream) -> dict[LogLoss, int]:
-    counts = receiving.counts
-    assert counts.logs == counts.accepted + counts.lost_logs.total()
-    return dict(counts.lost_logs)
-
-
-def numbers_of(batch: LogBatch, row: int) -> dict[str, int]:
-    """What is not 0 of a log."""
-    prefix = f"{LogKind(int(batch.kind[row])).name.lower()}."
-    columns = {name: int(column[row]) for name, column in batch.columns.items()}
-    return {name: value for name, value in columns.items() if value and (name.startswith(prefix) or name == START)}
+from backend.ingest.stream import Period
+from protos.ebpf.accesslog_pb2 import AccessLogKernelLog
+from tests.backend.ingest.messages import message, read_log
+from tests.backend.ingest.streaming import BOOT, NOW, SECOND, lost, named, numbers_of, receive, remotes, stream
 
 
 def test_a_log_becomes_a_row_with_its_minute_duration_and_columns() -> None:
@@ -273,116 +224,6 @@ def test_counts_that_are_negative_or_absurd_are_lost_alone() -> None:
     assert lost(receiving) == {LogLoss.VALUE_OUT_OF_RANGE: 3}
 
 
-def texts_of(batch: LogBatch, column: str) -> list[str]:
-    return [batch.texts[index] for index in batch.columns[column].tolist()]
-
-
-def test_an_exchange_is_a_row_behind_the_kernel_logs_beside_it() -> None:
-    exchange = http_log("Post", "/orders", 201, start=90 * SECOND, end=90 * SECOND + 5)
-    request, response = exchange.http.request, exchange.http.response
-    exchange.http.version, request.host = 1, "shop"
-    request.sizeOfHeadersBytes, request.sizeOfBodyBytes = 10, 20
-    response.sizeOfHeadersBytes, response.sizeOfBodyBytes, response.grpcStatus = 30, 40, 13
-    exchange.http.callerEndpoint, exchange.http.slice, exchange.http.isContinued = "GET:/cart", 3, True
-    receiving, batch = receive(named(read_log(), read_log(), protocol=exchange))
-    assert batch is not None
-    assert batch.kind.tolist() == [LogKind.READ, LogKind.READ, LogKind.HTTP]
-    assert batch.minute.tolist()[2] == (BOOT + 90) // 60
-    assert batch.duration_ns.tolist()[2] == 5
-    numbers = numbers_of(batch, 2)
-    texts = {name: batch.texts[numbers.pop(name)] for name in [*numbers] if name.endswith(TEXTS)}
-    assert numbers == {
-        START: 90 * SECOND,
-        "http.version": 1,
-        "http.request.method": 1,
-        "http.request.sizeOfHeadersBytes": 10,
-        "http.request.sizeOfBodyBytes": 20,
-        "http.response.statusCode": 201,
-        "http.response.sizeOfHeadersBytes": 30,
-        "http.response.sizeOfBodyBytes": 40,
-        "http.response.grpcStatus": 13,
-        "http.slice": 3,
-        "http.isContinued": 1,
-    }
-    assert texts == {"http.request.path": "/orders", "http.request.host": "shop", "http.callerEndpoint": "GET:/cart"}
-    assert (receiving.counts.logs, receiving.counts.protocol_logs, receiving.counts.accepted) == (3, 1, 3)
-
-
-def test_texts_are_numbered_once_for_a_batch_however_many_runs_it_is_of() -> None:
-    receiving = stream()
-    for path in ("/a", "/b", "/a", "", "/c"):
-        receiving.take(Frames.of([named(protocol=http_log(path=path)).SerializeToString()]))
-    waiting = receiving.waiting_bytes
-    batch = receiving.batch()
-    assert batch is not None
-    assert texts_of(batch, "http.request.path") == ["/a", "/b", "/a", "", "/c"]
-    assert list(batch.texts) == ["", "/a", "/b", "/c"]
-    assert waiting == 5 * (21 * 8 + 17) + 3 * (2 + 200)
-    _, after = receive(named(protocol=http_log(path="/d")), into=receiving)
-    assert after is not None
-    assert list(after.texts) == ["", "/d"]
-
-
-def test_long_texts_are_cut_between_characters() -> None:
-    _, batch = receive(named(protocol=http_log(path="x" + "ä" * LARGEST_TEXT)))
-    assert batch is not None
-    assert texts_of(batch, "http.request.path") == ["x" + "ä" * (LARGEST_TEXT // 2 - 1)]
-
-
-def test_a_method_without_a_number_has_its_name() -> None:
-    _, batch = receive(named(protocol=http_log("PROPFIND")), named(protocol=http_log("Get")))
-    assert batch is not None
-    assert texts_of(batch, "http.request.methodName") == ["PROPFIND", ""]
-
-
-def test_an_exchange_belongs_to_the_connection_before_it() -> None:
-    _, batch = receive(
-        named(remote="a", protocol=http_log()), message(protocol=http_log()), message(remote="b", protocol=http_log())
-    )
-    assert remotes(batch) == ["a", "a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "loss"),
-    [
-        (lambda log: log.http.ClearField("startTime"), LogLoss.TIME_MISSING),
-        (lambda log: log.http.endTime.ClearField("offset"), LogLoss.TIME_MISSING),
-        (lambda log: setattr(log.http.endTime.offset, "offset", 1), LogLoss.TIME_INVERTED),
-        (lambda log: setattr(log.http.endTime.offset, "offset", 2**63), LogLoss.TIME_FUTURE),
-        (lambda log: setattr(log.http.request, "sizeOfBodyBytes", 2**53 + 1), LogLoss.VALUE_OUT_OF_RANGE),
-        (lambda log: setattr(log.http.response, "sizeOfHeadersBytes", 2**64 - 1), LogLoss.VALUE_OUT_OF_RANGE),
-        (lambda log: setattr(log.http.response, "statusCode", -1), LogLoss.VALUE_OUT_OF_RANGE),
-        (lambda log: log.ClearField("http"), LogLoss.UNKNOWN_OPERATION),
-    ],
-)
-def test_an_exchange_that_cannot_be_is_lost_alone(
-    spoil: Callable[[AccessLogProtocolLogs], object], loss: LogLoss
-) -> None:
-    exchange = http_log(path="/lost")
-    spoil(exchange)
-    receiving, batch = receive(named(read_log(), protocol=exchange), message(protocol=http_log(path="/kept")))
-    assert batch is not None
-    assert batch.kind.tolist() == [LogKind.READ, LogKind.HTTP]
-    assert list(batch.texts) == ["", "/kept"]
-    assert lost(receiving) == {loss: 1}
-
-
-def test_numbers_of_an_exchange_that_count_nothing_may_be_anything() -> None:
-    odd = http_log(status=77_777)
-    odd.http.version, odd.http.request.method, odd.http.slice = 99, -3, 2**32 - 1
-    odd.http.response.grpcStatus = -1
-    _, batch = receive(named(protocol=odd))
-    assert batch is not None
-    assert batch.columns["http.response.statusCode"].tolist() == [77_777]
-    assert batch.columns["http.request.method"].tolist() == [-3]
-
-
-def test_exchanges_without_a_connection_are_lost_as_other_logs() -> None:
-    receiving, batch = receive(message(protocol=http_log(), node="n", boot=BOOT))
-    assert batch is None
-    assert lost(receiving) == {LogLoss.NO_CONNECTION: 1}
-
-
 def test_role_protocol_and_tls_of_a_connection_and_numbers_without_a_name() -> None:
     odd = named(read_log())
     odd.connection.role, odd.connection.tlsMode, odd.connection.protocol = 9, 1, 77
@@ -393,73 +234,3 @@ def test_role_protocol_and_tls_of_a_connection_and_numbers_without_a_name() -> N
     first, second = batch.connections
     assert (first.role, first.tls, first.protocol) == (DetectPoint.UNRECOGNIZED, True, 77)
     assert (second.role, second.tls, second.protocol) == (DetectPoint.PROXY, False, 0)
-
-
-def plain_rows(messages: list[EBPFAccessLogMessage]) -> list[tuple[str, str, int]]:
-    """The rules for connections once more, written for clarity: (node, remote, size) of the logs that are kept."""
-    rows, node, connection = [], None, None
-    for item in messages:
-        if item.HasField("node"):
-            node = item.node.name
-        if item.HasField("connection"):
-            whole = item.connection.local.WhichOneof("address") and item.connection.remote.WhichOneof("address")
-            connection = item.connection.remote.ip.host if whole else None
-        if node is not None and connection is not None:
-            rows += [(node, connection, log.read.l2Metrics.totalPackageSize) for log in item.kernelLogs]
-    return rows
-
-
-SIZES = itertools.count(1)
-STEPS = st.tuples(
-    st.sampled_from([None, "n", "m"]), st.sampled_from([None, "a", "b", ""]), st.integers(0, 3), st.booleans()
-)
-
-
-@given(steps=st.lists(STEPS, max_size=30))
-def test_any_stream_gives_the_rows_of_the_plain_rules_however_it_is_cut(
-    steps: list[tuple[str | None, str | None, int, bool]],
-) -> None:
-    messages, cuts = [], []
-    for node, remote, logs, cut in steps:
-        item = message(*[read_log(size=next(SIZES)) for _ in range(logs)], node=node, boot=BOOT, remote=remote)
-        if remote == "":
-            item.connection.remote.Clear()
-        messages.append(item)
-        cuts.append(cut)
-    receiving, rows, waiting = stream(), [], []
-    for item, cut in zip(messages, cuts, strict=True):
-        waiting.append(item.SerializeToString())
-        if cut:
-            receiving.take(Frames.of(waiting))
-            waiting = []
-            rows += rows_of(receiving.batch())
-    receiving.take(Frames.of(waiting))
-    rows += rows_of(receiving.batch())
-    assert rows == plain_rows(messages)
-    lost(receiving)
-
-
-def rows_of(batch: LogBatch | None) -> list[tuple[str, str, int]]:
-    if batch is None:
-        return []
-    sizes = batch.columns["read.l2Metrics.totalPackageSize"].tolist()
-    connections: list[Connection] = [batch.connections[index] for index in batch.connection.tolist()]
-    return [(item.node.name, item.remote.host, size) for item, size in zip(connections, sizes, strict=True)]
-
-
-@given(st.lists(random_message(), max_size=5))
-def test_whatever_comes_every_log_is_accounted_for(messages: list[EBPFAccessLogMessage]) -> None:
-    receiving = LogStream(Interner(), clock_ns=time.time_ns)
-    receiving.take(Frames.of([item.SerializeToString() for item in messages]))
-    batch = receiving.batch()
-    lost(receiving)
-    protocol_logs = sum(item.HasField("protocolLog") for item in messages)
-    assert receiving.counts.protocol_logs == protocol_logs
-    assert receiving.counts.logs == sum(len(item.kernelLogs) for item in messages) + protocol_logs
-    assert receiving.counts.accepted == (0 if batch is None else len(batch))
-    if batch is not None:
-        assert all(len(column) == len(batch) for column in batch.columns.values())
-        assert batch.duration_ns.min() >= 0
-        for column in ("http.request.path", "http.callerEndpoint"):
-            assert np.all((batch.columns[column] >= 0) & (batch.columns[column] < len(batch.texts)))
-        assert np.all((batch.connection >= 0) & (batch.connection < len(batch.connections)))
