@@ -13,7 +13,7 @@ from backend.metrics.telemetry import LabelsCollector, Telemetry
 from backend.metrics.windows import minute_of
 from backend.oal.apdex import ApdexThresholds
 from backend.oal.compiler import Program
-from backend.oal.labels import Labels
+from backend.oal.labels import Labels, Recall
 from backend.oal.loader import Metrics
 from backend.storage.interface import Flush, Retention
 
@@ -36,6 +36,7 @@ class Analyser:
         resolver: Resolver | None,
         telemetry: Telemetry,
         clock: Callable[[], float],
+        recall: Recall | None = None,
     ) -> None:
         """Set up.
 
@@ -48,6 +49,7 @@ class Analyser:
             resolver: says what a connection counts for.
             telemetry: counters to use.
             clock: Unix time in seconds.
+            recall: tells the labels that are stored.
         """
         self.metrics = metrics
         self._retention = retention
@@ -56,7 +58,7 @@ class Analyser:
         self._resolver = resolver or Resolver()
         self._long_exchanges = LongExchanges()
         self._flows = KnownFlows(self._resolver)
-        self._labels = Labels()
+        self._labels = Labels(recall=recall)
         self._telemetry = telemetry
         self._telemetry.registry.register(LabelsCollector(self._labels))
         self._thresholds = thresholds or ApdexThresholds()

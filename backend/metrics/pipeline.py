@@ -20,6 +20,7 @@ from backend.ingest.batch import LogBatch
 from backend.ingest.sink import Overloaded
 from backend.metrics.analysing import Analyser
 from backend.metrics.journal_mode import WriteAhead, part_of, within
+from backend.metrics.stored_labels import StoredLabels
 from backend.metrics.telemetry import Telemetry
 from backend.metrics.waiting import Waiting, WaitingBatches
 from backend.metrics.windows import minute_of
@@ -108,6 +109,7 @@ class Pipeline:
             resolver=resolver,
             telemetry=self.telemetry,
             clock=clock,
+            recall=StoredLabels(storage),
         )
         self._ahead = ahead
         self._clock = clock
