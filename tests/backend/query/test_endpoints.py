@@ -10,8 +10,8 @@ from backend.entities.ids import endpoint_id
 from backend.query import endpoints as answers
 from backend.storage.interface import Endpoint, Flush, Storage
 from tests.backend.query import world
+from tests.backend.query.api import OBSERVED, get, refused
 from tests.backend.query.conftest import client
-from tests.backend.query.test_routes import OBSERVED, get, refused
 from tests.backend.query.world import API, DB, FRONTEND, NOW_MINUTE
 
 

@@ -2,41 +2,20 @@
 
 import asyncio
 import threading
-from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from backend.entities.ids import instance_id, instance_relation_id, service_id, service_relation_id
+from backend.entities.ids import service_id
 from backend.query.routes import RUNNING, WAITING
 from backend.storage.interface import Flush, Service, Storage, StorageError
 from backend.storage.memory import MemoryStorage
 from tests.backend.query import world
+from tests.backend.query.api import OBSERVED, get, refused
 from tests.backend.query.conftest import client
-from tests.backend.query.world import API, DB, FRONTEND, NOW_MINUTE, UNKNOWN
-
-OBSERVED = 9.5  # nine whole minutes and a half
-
-
-async def get(api: httpx.AsyncClient, path: str, **parameters: str | list[str]) -> dict[str, Any]:
-    response = await api.get(path, params=parameters)
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"] == "application/json"
-    assert response.headers["cache-control"] == "no-store"
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-async def refused(api: httpx.AsyncClient, path: str, status: int, **parameters: str | list[str]) -> dict[str, str]:
-    response = await api.get(path, params=parameters)
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/json"
-    failure: dict[str, str] = response.json()
-    assert failure.keys() == {"error", "hint"}
-    assert all(failure.values())
-    return failure
+from tests.backend.query.world import API, FRONTEND, NOW_MINUTE
 
 
 async def test_services_with_exact_totals_and_rates(api: httpx.AsyncClient) -> None:
@@ -130,141 +109,6 @@ async def test_an_unknown_service_is_not_found(api: httpx.AsyncClient) -> None:
     assert "'nothing'" in failure["error"]
 
 
-async def test_topology_has_the_edges_of_the_world(api: httpx.AsyncClient) -> None:
-    answer = await get(api, "/api/topology")
-    assert [(node["name"], node["observed"]) for node in answer["nodes"]] == [
-        ("Unknown", False),
-        ("api", True),
-        ("db", True),
-        ("frontend", True),
-    ]
-    calls = {(call["source"], call["target"]): call for call in answer["calls"]}
-    assert calls.keys() == {(UNKNOWN, FRONTEND), (FRONTEND, API), (API, DB)}
-    assert calls[FRONTEND, API] == {
-        "id": service_relation_id(FRONTEND, API),
-        "source": FRONTEND,
-        "target": API,
-        "detect_points": ["client", "server"],
-        "protocols": ["http"],
-        "connects": 300,
-        "connects_failed": 0,
-        "accepts": None,
-        "closes": None,
-        "client": {"writes": 3000, "reads": 3000, "bytes_sent": 614_400, "bytes_received": 3_072_000},
-        "server": {"writes": 1500, "reads": 1500, "bytes_sent": 614_400, "bytes_received": 3_072_000},
-        "rates": {
-            "writes_per_minute": 3000 / OBSERVED,
-            "reads_per_minute": 3000 / OBSERVED,
-            "bytes_sent_per_second": 614_400 / OBSERVED / 60,
-            "bytes_received_per_second": 3_072_000 / OBSERVED / 60,
-            "connects_per_minute": 300 / OBSERVED,
-        },
-    }
-
-
-async def test_a_call_that_only_the_server_reports_is_measured_there(api: httpx.AsyncClient) -> None:
-    calls = (await get(api, "/api/topology"))["calls"]
-    (call,) = (call for call in calls if call["source"] == UNKNOWN)
-    assert call["protocols"] == ["https"]
-    assert call["detect_points"] == ["server"]
-    assert set(call["client"].values()) == {None}
-    assert call["rates"]["bytes_sent_per_second"] == 60_000 / OBSERVED / 60
-    assert call["rates"]["bytes_received_per_second"] == 1_200_000 / OBSERVED / 60
-
-
-async def test_calls_between_instances_in_both_directions(api: httpx.AsyncClient) -> None:
-    frontend, api_1, api_2 = (
-        instance_id(service, name) for service, name in ((FRONTEND, "frontend-1"), (API, "api-1"), (API, "api-2"))
-    )
-    expected = {instance_relation_id(frontend, api_1), instance_relation_id(frontend, api_2)}
-    for source, target in ((FRONTEND, API), (API, FRONTEND)):
-        answer = await get(api, "/api/instance-topology", source=source, target=target)
-        assert {call["id"] for call in answer["calls"]} == expected
-        assert [node["name"] for node in answer["nodes"]] == ["api-1", "api-2", "frontend-1"]
-        assert {call["protocols"] == [] for call in answer["calls"]} == {True}
-
-
-async def test_instance_topology_refuses_what_is_no_id(api: httpx.AsyncClient) -> None:
-    await refused(api, "/api/instance-topology", 400, source="frontend", target=API)
-    failure = await refused(api, "/api/instance-topology", 400, source=API)
-    assert "'target'" in failure["error"]
-
-
-async def test_minutes_without_data_are_null(api: httpx.AsyncClient) -> None:
-    answer = await get(
-        api, "/api/metrics", name="kubernetes_service_read_cpm", entity=API, start="2027-01-15T07:49:00Z"
-    )
-    assert answer["step"] == "minute"
-    assert answer["incomplete_from"] == "2027-01-15T08:00:00Z"
-    (series,) = answer["series"]
-    assert (series["entity"], series["unit"]) == (API, "per minute")
-    assert series["points"][:3] == [
-        {"time": "2027-01-15T07:49:00Z", "value": None},
-        {"time": "2027-01-15T07:50:00Z", "value": None},
-        {"time": "2027-01-15T07:51:00Z", "value": 300},
-    ]
-    assert [point["value"] for point in series["points"]] == [None, None, *[300] * 10]
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "unit"),
-    [
-        ("kubernetes_service_read_cpm", [9 * 600 // 60, 600 // 60], "per minute"),
-        ("kubernetes_service_read_package_size", [9 * 1_228_800, 1_228_800], "bytes"),
-        ("kubernetes_service_read_time", [1_000_000, 1_000_000], "ns"),
-    ],
-)
-async def test_hours_are_read_as_each_function_says(
-    api: httpx.AsyncClient, name: str, values: list[int], unit: str
-) -> None:
-    answer = await get(api, "/api/metrics", name=name, entity=FRONTEND, step="hour", start="-1h")
-    (series,) = answer["series"]
-    assert series["unit"] == unit
-    assert series["points"] == [
-        {"time": "2027-01-15T07:00:00Z", "value": values[0]},
-        {"time": "2027-01-15T08:00:00Z", "value": values[1]},
-    ]
-
-
-async def test_several_metrics_at_once(api: httpx.AsyncClient) -> None:
-    names = ["kubernetes_service_write_cpm", "kubernetes_service_read_cpm"]
-    answer = await get(api, "/api/metrics", name=names, entity=DB, start="now")
-    assert [(series["name"], series["points"][0]["value"]) for series in answer["series"]] == [
-        (names[0], 50),
-        (names[1], 100),
-    ]
-
-
-async def test_metrics_of_relations_and_instances(api: httpx.AsyncClient) -> None:
-    relation = await get(
-        api,
-        "/api/metrics",
-        name="kubernetes_service_relation_client_write_package_size",
-        entity=service_relation_id(API, DB),
-        start="now",
-    )
-    assert relation["series"][0]["points"] == [{"time": "2027-01-15T08:00:00Z", "value": 6000}]
-    instance = await get(
-        api,
-        "/api/metrics",
-        name="kubernetes_service_instance_write_cpm",
-        entity=instance_id(API, "api-1"),
-        start="now",
-    )
-    assert instance["series"][0]["points"][0]["value"] == 300
-
-
-async def test_refused_metrics(api: httpx.AsyncClient) -> None:
-    name = "kubernetes_service_read_cpm"
-    unknown = await refused(api, "/api/metrics", 404, name="kubernetes_service_reed_cpm", entity=API)
-    assert name in unknown["hint"]
-    for wrong in (service_relation_id(API, DB), "api", "", instance_id(API, "api-1")):
-        await refused(api, "/api/metrics", 400, name=name, entity=wrong)
-    await refused(api, "/api/metrics", 400, entity=API)
-    await refused(api, "/api/metrics", 400, name=[f"{name}{number}" for number in range(21)], entity=API)
-    await refused(api, "/api/metrics", 400, name=name, entity=[API, DB])
-
-
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -285,29 +129,6 @@ async def test_refused_metrics(api: httpx.AsyncClient) -> None:
 )
 async def test_refused_spans(api: httpx.AsyncClient, parameters: dict[str, str | list[str]]) -> None:
     await refused(api, "/api/metrics", 400, name="kubernetes_service_read_cpm", entity=API, **parameters)
-
-
-async def test_five_hundred_buckets_are_answered(api: httpx.AsyncClient) -> None:
-    name = "kubernetes_service_read_cpm"
-    exact = await get(api, "/api/metrics", name=name, entity=API, step="minute", start="-500m")
-    assert len(exact["series"][0]["points"]) == 500
-    coarser = await get(api, "/api/metrics", name=name, entity=API, start="-501m")
-    assert coarser["step"] == "hour"
-
-
-async def test_names_are_those_of_the_definitions(api: httpx.AsyncClient) -> None:
-    metrics = (await get(api, "/api/metrics/names"))["metrics"]
-    names = [metric["name"] for metric in metrics]
-    assert names == sorted(names)
-    by_name = {metric["name"]: metric for metric in metrics}
-    assert by_name["kubernetes_service_relation_server_write_package_size"] == {
-        "name": "kubernetes_service_relation_server_write_package_size",
-        "scope": "K8SServiceRelation",
-        "function": "sum",
-        "unit": "bytes",
-    }
-    assert by_name["kubernetes_service_write_package_cpm"]["unit"] == "per minute"
-    assert by_name["kubernetes_service_connect_time"]["unit"] == "ns"
 
 
 async def test_an_empty_store(empty: Storage) -> None:
