@@ -19,7 +19,7 @@ from backend.query.mqe.shared_series import Asked, SharedSeries
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import Flush, MeasureSchema, MetricSchema, Precision, StorageError
 from tests.backend.query.counting import Counting
-from tests.backend.query.mqe.test_storage_reader import CATALOG
+from tests.backend.query.mqe.asking import CATALOG
 
 START = 30_000_000 - 30_000_000 % 1_440
 CPM, TIME = "kubernetes_service_http_call_cpm", "kubernetes_service_http_call_time"
