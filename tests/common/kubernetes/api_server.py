@@ -5,8 +5,6 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/ says. What no clien
 `violations`, which is empty at the end of `serving`, or that fails.
 """
 
-import base64
-import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +15,7 @@ from enum import Enum
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.common.kubernetes.api_changes import Change, as_seen
 from tests.common.kubernetes.api_http import PATIENCE, Cut, Server
 from tests.common.kubernetes.api_kinds import (
     KINDS,
@@ -29,14 +28,9 @@ from tests.common.kubernetes.api_kinds import (
     selector,
     status,
 )
+from tests.common.kubernetes.api_queries import OF_LISTS, OF_WATCHES, Key, continue_token, continued, number_of
 
 TOKEN: Final = "a-token"  # noqa: S105 - of this server alone
-
-Key = tuple[str, str]
-
-
-_LIST: Final = frozenset(("limit", "continue", "fieldSelector", "resourceVersion", "resourceVersionMatch"))
-_WATCH: Final = frozenset(("watch", "allowWatchBookmarks", "fieldSelector", "resourceVersion", "timeoutSeconds"))
 
 
 class Gone(Enum):
@@ -58,15 +52,6 @@ class Asked:
     @property
     def is_watch(self) -> bool:
         return "watch" in self.query
-
-
-@dataclass(frozen=True)
-class _Change:
-    version: int
-    kind: str
-    type: str
-    object: Object
-    before: Object | None
 
 
 @dataclass(eq=False)
@@ -118,7 +103,7 @@ class ApiServer:
         self._version = 1000
         self._kept_from = 1000
         self._handed_out = {1000}
-        self._changes: list[_Change] = []
+        self._changes: list[Change] = []
         self._watchers: list[Watcher] = []
         self._ending = False
         self._now: dict[str, dict[Key, Object]] = {kind: {} for kind in KINDS}
@@ -269,7 +254,7 @@ class ApiServer:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         query = dict(pairs)
-        unknown = query.keys() - (_WATCH if "watch" in query else _LIST)
+        unknown = query.keys() - (OF_WATCHES if "watch" in query else OF_LISTS)
         if len(query) < len(pairs) or unknown:
             raise bad_request(f"parameters given twice, or not for this request: {sorted(unknown)}")
         verb = "watch" if "watch" in query else "list"
@@ -284,14 +269,14 @@ class ApiServer:
     def _list(self, kind: str, query: Mapping[str, str]) -> Object:
         """A page of a list."""
         selected = selector(kind, query.get("fieldSelector", ""))
-        limit = _number(query, "limit")
+        limit = number_of(query, "limit")
         version, after = self._version, ("", "")
         if "resourceVersionMatch" in query and "resourceVersion" not in query:
             raise bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
         if token := query.get("continue", ""):
             if query.get("resourceVersion"):
                 raise bad_request("specifying resource version is not allowed when using continue")
-            version, after = _continued(kind, query, token)
+            version, after = continued(kind, query, token)
             if version < self._kept_from:
                 raise Refusal(410, "Expired", "The provided continue parameter is too old to display a consistent list")
         found = [(key, each) for key, each in self.objects(kind, version).items() if key > after and selected(each)]
@@ -299,7 +284,7 @@ class ApiServer:
         metadata: Object = {"resourceVersion": self._hand_out(version)}
         if len(page) < len(found):
             key = page[-1][0]
-            metadata["continue"] = _token(kind, query, version, key)
+            metadata["continue"] = continue_token(kind, query, version, key)
             metadata["remainingItemCount"] = len(found) - len(page)
         about = KINDS[kind]
         items = [each for _, each in page]
@@ -308,8 +293,8 @@ class ApiServer:
     def _watch(self, kind: str, query: Mapping[str, str]) -> "tuple[Watcher, Iterator[bytes | Cut]]":
         """A watch: its lines, and how it ends."""
         selected = selector(kind, query.get("fieldSelector", ""))
-        begin = _number(query, "resourceVersion")
-        _number(query, "timeoutSeconds")
+        begin = number_of(query, "resourceVersion")
+        number_of(query, "timeoutSeconds")
         if begin and begin not in self._handed_out:
             raise bad_request(f"the version {begin} was never given to anybody")
         gone = bool(begin) and begin < self._kept_from
@@ -357,7 +342,7 @@ class ApiServer:
                 yield cut
                 return
             for change in changes:
-                if change.kind == watcher.kind and change.version > begin and (told := _as_seen(change, selector)):
+                if change.kind == watcher.kind and change.version > begin and (told := as_seen(change, selector)):
                     self._handed_out.add(change.version)
                     yield line(told, self._whole(watcher.kind, change.object))
             yield from injected
@@ -374,7 +359,7 @@ class ApiServer:
     def _change(self, kind: str, type_: str, now: Object, before: Object | None) -> None:
         self._version += 1
         now["metadata"]["resourceVersion"] = str(self._version)
-        self._changes.append(_Change(self._version, kind, type_, now, before))
+        self._changes.append(Change(self._version, kind, type_, now, before))
         self.changed.notify_all()
 
     def _hand_out(self, version: int) -> str:
@@ -384,36 +369,3 @@ class ApiServer:
     @staticmethod
     def _whole(kind: str, each: Object) -> Object:
         return {"kind": KINDS[kind].name, "apiVersion": KINDS[kind].version, **each}
-
-
-def _as_seen(change: _Change, selector: Callable[[Object], bool]) -> str | None:
-    """The type of a change for who sees only selected objects."""
-    before = change.before is not None and selector(change.before)
-    after = change.type != "DELETED" and selector(change.object)
-    if before and not after:
-        return "DELETED"
-    if after:
-        return "MODIFIED" if before else "ADDED"
-    return None
-
-
-def _token(kind: str, query: Mapping[str, str], version: int, key: Key) -> str:
-    parts = [kind, query.get("fieldSelector", ""), version, *key]
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
-
-
-def _continued(kind: str, query: Mapping[str, str], token: str) -> tuple[int, Key]:
-    try:
-        of_kind, selector, version, namespace, name = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError as error:
-        raise bad_request("continue key is not valid") from error
-    if of_kind != kind or selector != query.get("fieldSelector", ""):
-        raise bad_request("continue was given for another list")
-    return version, (namespace, name)
-
-
-def _number(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name, "") or "0"
-    if not text.isdecimal():
-        raise bad_request(f"{name} must be a number, not {text!r}")
-    return int(text)
