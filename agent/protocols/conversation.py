@@ -140,10 +140,7 @@ class Conversation:
         if told and self._served:
             self._answered(told)
         if parser.begun:
-            for exchange in parser.begun:
-                self._begun(thread, exchange)
-            if len(self._served) > SERVED:
-                self._forget_served(SERVED)
+            self._begun(thread, parser.begun)
         elif self._served and not parser.is_busy:
             # Some requests are never told, because something of them was lost: they must not be served forever.
             self._forget_served(0)
@@ -152,16 +149,22 @@ class Conversation:
             self.is_over = self._parser.ended is not None
         return told
 
-    def _begun(self, thread: int, exchange: Exchange) -> None:
+    def _begun(self, thread: int, exchanges: list[Exchange]) -> None:
         process = self.view.process
         facts = process.facts
         if facts is None or facts.changes_threads:
             return  # its threads say nothing of who calls for whom
-        if self.requests is _READ:
-            self._served[id(exchange)] = thread, exchange
-            self._callers.serve(process.pid, thread, exchange)
-        else:
-            exchange.caller = self._callers.caller(process.pid, thread)
+        callers, pid = self._callers, process.pid
+        if self.requests is not _READ:
+            for exchange in exchanges:
+                exchange.caller = callers.caller(pid, thread)
+            return
+        served = self._served
+        for exchange in exchanges:
+            served[id(exchange)] = thread, exchange
+            callers.serve(pid, thread, exchange)
+        if len(served) > SERVED:
+            self._forget_served(SERVED)
 
     def _forget_served(self, most: int) -> None:
         """Serve no more than so many requests, the latest ones."""
@@ -173,7 +176,8 @@ class Conversation:
         for exchange in exchanges:
             served = self._served.pop(id(exchange), None)
             if served is not None:
-                self._callers.served(self.view.process.pid, *served)
+                thread, _ = served
+                self._callers.served(self.view.process.pid, thread, exchange)
 
     def _told(self, exchanges: list[Exchange]) -> list[Exchange]:
         self._answered(exchanges)

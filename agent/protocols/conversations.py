@@ -141,8 +141,8 @@ class Conversations:
                 yield conversation
 
     def _take(self, fragment: Fragment, look: int, told: list[Told]) -> None:
-        session, protocol = fragment.session, fragment.protocol
-        view = self._table.get(socket_key(fragment.process, fragment.inode))
+        _, _, inode, _, session, _, _, _, process, _, _, _, protocol, _, _, _ = fragment
+        view = self._table.get(socket_key(process, inode))
         if view is None:
             if look < self._look or len(self._orphans) >= ORPHANS:
                 self.losses["fragments_of_unknown_connections"] += 1
@@ -178,7 +178,8 @@ class Conversations:
         view = conversation.view
         if exchanges:
             requests, is_tls = conversation.requests, bool(conversation.session)
-            told += [Told(view, exchange, requests, is_tls) for exchange in exchanges]
+            for exchange in exchanges:
+                told.append(Told(view, exchange, requests, is_tls))  # noqa: PERF401 - mostly it is one
         view.protocol_read = conversation.protocol
         if conversation.is_over:
             self._mute((conversation.socket + conversation.session) % (1 << 64), view.inode)

@@ -26,7 +26,8 @@ _B3_SPAN_ID = re.compile(_B3_SPAN)
 _B3_SINGLE = re.compile(rf"{_B3_TRACE}-{_B3_SPAN}(?:-[01d](?:-[0-9a-fA-F]{{16}})?)?")
 # Versions after 00 may append parts behind another "-".
 _TRACEPARENT = re.compile(
-    r"(?:00(?=.{53}$)|(?!00|ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?"
+    r"(?:00|(?P<later>(?!00|ff)[0-9a-f]{2}))-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
+    r"(?(later)(?:-.*)?)"
 )
 
 
@@ -47,7 +48,7 @@ def trace_context(fields: Mapping[str, str]) -> TraceContext | None:
         if _B3_SPAN_ID.fullmatch(span):
             return _zipkin(trace, span)
     if (value := fields.get("traceparent")) and (found := _TRACEPARENT.fullmatch(value)):
-        return _zipkin(found[1], found[2])
+        return _zipkin(found[2], found[3])
     return None
 
 
