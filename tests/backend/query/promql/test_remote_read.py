@@ -21,8 +21,8 @@ from protos.prometheus.remote_pb2 import LabelMatcher, Query, QueryResult, ReadR
 from tests.backend.query import world
 from tests.backend.query.conftest import DEFINITIONS
 from tests.backend.query.graphql.asking import Failing
+from tests.backend.query.promql.client import LAST, Client
 from tests.backend.query.promql.prometheus import needs_prometheus, prometheus
-from tests.backend.query.promql.test_routes import LAST, Client
 from tests.backend.query.serving import served
 
 HEADERS = {"content-type": "application/x-protobuf", "content-encoding": "snappy"}
