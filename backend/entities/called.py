@@ -6,8 +6,13 @@ from backend.entities.endpoints import ABANDONED, MAXIMUM_ENDPOINTS, EndpointNam
 from backend.entities.flows import UNKNOWN, Flow
 from backend.entities.grouping import Grouping
 from backend.ingest.batch import DetectPoint
+from common.memory import sized
 
-MAXIMUM_FLOWS = 131_072
+MAXIMUM_FLOWS = sized(2_048, 16, 131_072, 524_288)
+"""Most flows of connections and most of calls that are remembered; half as many as are numbered
+(backend/metrics/known_flows.py)."""
+MAXIMUM_RELATIONS = 131_072
+"""Most relations from endpoints, of all services together."""
 MAXIMUM_NAMES = 65_536
 """Names of endpoints whose group is remembered, so that grouping costs per name and not per log."""
 
@@ -34,7 +39,7 @@ class Calls:
     ) -> None:
         self._limit = limit
         self._endpoints = EndpointNames() if endpoints is None else endpoints
-        self._relations = EndpointNames(maximum_relations, maximum_flows)
+        self._relations = EndpointNames(maximum_relations, min(MAXIMUM_RELATIONS, maximum_flows))
         self._served = lru_cache(maximum_flows)(Flow.at)
         self._related = lru_cache(maximum_flows)(Flow.between)
         self.version = 0

@@ -13,11 +13,13 @@ from backend.ingest.distinct import numbered
 from backend.metrics.sightings import Sightings
 from backend.oal.compiler import Program
 from backend.oal.flows import DescribedFlows, FlowDescriber
+from common.memory import sized
 
-MAXIMUM_FLOWS = 262_144
-"""Flows after which all are forgotten, at about 1 kB each."""
-MAXIMUM_SERVED = 262_144
-"""Flows and calls whose flows are remembered."""
+MAXIMUM_FLOWS = sized(1_024, 16, 262_144, 1_048_576)
+"""Flows after which all are forgotten: a sixteenth of the memory, at about 1 kB each. An instance that is called has at
+least two of them: its own, and one for each of its endpoints."""
+MAXIMUM_SERVED = MAXIMUM_FLOWS
+"""Flows and calls whose flows are remembered, at about 0.1 kB each."""
 ASKED_AGAIN = 60.0
 """Seconds after which the flow of a call is asked for again, which keeps the names of endpoints in use
 (backend/entities/endpoints.py forgets what was not used for ten times as long)."""
