@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 
-import polars as pl
-
 from backend.metrics.percentiles import RANKS
 from backend.metrics.reading import LABEL_NAMES, value_of
 from backend.metrics.windows import Step
-from backend.oal.functions import EXTREMES, Function
+from backend.oal.functions import Function
 from backend.query import shapes
 from backend.query.catalog import Catalog, Metric
+from backend.query.stored import read_stored
 from backend.query.times import Window, format_minute
-from backend.storage.interface import MeasureSchema, MetricSchema, Precision, Storage
+from backend.storage.interface import Precision, Storage
 
 MAXIMUM_METRICS = 20
-_PRECISIONS = {Step.MINUTE: Precision.MINUTE, Step.HOUR: Precision.HOUR, Step.DAY: Precision.DAY}
 
 
 def metrics(
@@ -31,8 +29,9 @@ def metrics(
     for metric in asked:
         catalog.check_entity(metric, entity)
     buckets = window.buckets(step)
-    found = _stored(storage, asked, entity, buckets, step)
-    values = value_of({metric.name: metric.rule for metric in asked}, *found, step, catalog.compatibility)
+    found = read_stored(storage, asked, [entity], (buckets[0], buckets[-1] + step - 1, Precision(int(step))))
+    rules = {metric.name: metric.rule for metric in asked}
+    values = value_of(rules, found.points, found.measures, step, catalog.compatibility)
     read: _Read = {
         (metric, label, minute): value if whole is None else whole
         for metric, label, _, minute, value, whole in values.iter_rows()
@@ -61,19 +60,6 @@ def metrics(
 
 _Read = dict[tuple[str, str, int], int | float]
 """Values by metric, label ("" for none) and first minute of the bucket."""
-
-
-def _stored(
-    storage: Storage, asked: Sequence[Metric], entity: str, buckets: range, step: Step
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Columns of MetricSchema and of MeasureSchema."""
-    added = [metric.name for metric in asked if metric.function not in EXTREMES]
-    measured = [metric.name for metric in asked if metric.function in EXTREMES]
-    span = buckets[0], buckets[-1] + step - 1, _PRECISIONS[step]
-    return (
-        storage.metrics(added, [entity], *span) if added else pl.DataFrame(schema=MetricSchema),
-        storage.measures(measured, [entity], *span) if measured else pl.DataFrame(schema=MeasureSchema),
-    )
 
 
 def _labels(metric: Metric, read: _Read) -> list[str]:

@@ -12,8 +12,9 @@ from backend.query.mqe.entities import RANKED, entity_id, is_named, owner_of
 from backend.query.mqe.reader import Entity, LabelledValues, ReadingError, Top, UnknownMetricReadingError
 from backend.query.mqe.results import Owner
 from backend.query.mqe.shared_series import SharedSeries
-from backend.query.mqe.stored_series import Rows, read_rows, read_values
+from backend.query.mqe.stored_series import read_rows, read_values
 from backend.query.mqe.syntax import AttributeCondition, LabelCondition, Order
+from backend.query.stored import Rows
 from backend.storage.interface import Storage
 
 LAYER_ATTRIBUTE = "attr0"

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -10,13 +9,14 @@ import polars as pl
 from backend.metrics import windows
 from backend.metrics.percentiles import RANKS
 from backend.metrics.reading import LABEL_NAMES, readings
-from backend.oal.functions import EXTREMES, Function
+from backend.oal.functions import Function
 from backend.query.catalog import Catalog, Metric
 from backend.query.mqe.duration import Duration, Step
 from backend.query.mqe.functions import natural
 from backend.query.mqe.reader import LabelledValues, ReadingError
 from backend.query.mqe.syntax import Labels
-from backend.storage.interface import MeasureSchema, MetricSchema, Precision, Storage
+from backend.query.stored import Rows, read_stored
+from backend.storage.interface import Precision, Storage
 
 _PRECISIONS = {Step.MINUTE: Precision.MINUTE, Step.HOUR: Precision.HOUR, Step.DAY: Precision.DAY}
 _STEPS = {Step.MINUTE: windows.Step.MINUTE, Step.HOUR: windows.Step.HOUR, Step.DAY: windows.Step.DAY}
@@ -24,19 +24,6 @@ _SERIES = ("metric", "label", "entity")
 
 SeriesByName = dict[tuple[str, str], list[LabelledValues]]
 """Series by metric and entity."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What is stored."""
-
-    points: pl.DataFrame
-    """Columns of MetricSchema."""
-    measures: pl.DataFrame
-    """Columns of MeasureSchema."""
-
-    def __len__(self) -> int:
-        return len(self.points) + len(self.measures)
 
 
 def read_series(
@@ -87,13 +74,7 @@ def read_rows(storage: Storage, metrics: Sequence[Metric], entities: Sequence[st
     if precision is None:
         raise ReadingError("metrics are kept by the minute: ask with the step MINUTE, HOUR or DAY")
     first, length = duration.first // 60, duration.points * duration.step.value // 60
-    span = (first, first + length - 1, precision)
-    measured = [metric.name for metric in metrics if metric.function in EXTREMES]
-    added = [metric.name for metric in metrics if metric.function not in EXTREMES]
-    return Rows(
-        storage.metrics(added, entities, *span) if added else pl.DataFrame(schema=MetricSchema),
-        storage.measures(measured, entities, *span) if measured else pl.DataFrame(schema=MeasureSchema),
-    )
+    return read_stored(storage, metrics, entities, (first, first + length - 1, precision))
 
 
 def read_values(rows: Rows, metrics: Sequence[Metric], duration: Duration, catalog: Catalog) -> pl.DataFrame:

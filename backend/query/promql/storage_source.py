@@ -9,7 +9,6 @@ import polars as pl
 
 from backend.metrics.reading import LABEL_NAMES, ReadingSchema, value_of
 from backend.metrics.windows import Step
-from backend.oal.functions import EXTREMES
 from backend.query.catalog import Catalog, Metric
 from backend.query.errors import QueryError
 from backend.query.promql import traffic
@@ -18,6 +17,7 @@ from backend.query.promql.entity_labels import UNSUPPORTED, EntityLabels, candid
 from backend.query.promql.errors import impossible, wrong
 from backend.query.promql.matching import Selector
 from backend.query.promql.series import NAME, Labels, Samples, labels_of
+from backend.query.stored import read_stored
 from backend.storage.interface import Precision, Storage
 
 SETTLING = 15
@@ -139,13 +139,11 @@ class StorageSource:
     def _read(
         self, metrics: Sequence[Metric], entities: Sequence[str], first: int, last: int, precision: Precision
     ) -> pl.DataFrame:
-        measured = [metric.name for metric in metrics if metric.function in EXTREMES]
-        added = [metric.name for metric in metrics if metric.function not in EXTREMES]
-        span = (first, last, precision)
+        found = read_stored(self.storage, metrics, entities, (first, last, precision))
         return value_of(
             {metric.name: metric.rule for metric in metrics},
-            self.storage.metrics(added, entities, *span) if added else None,
-            self.storage.measures(measured, entities, *span) if measured else None,
+            found.points,
+            found.measures,
             Step(int(precision)),
             self.catalog.compatibility,
         ).select(name for name in ReadingSchema if name != "whole")
