@@ -118,9 +118,9 @@ def replaced(given: Vector, target: str, replacement: str, source: str, expressi
     def replace(labels: Labels) -> Labels:
         known = dict(labels)
         found = compiled.fullmatch(known.get(source, ""))
-        return labels if found is None else labels_of({**known, target: _expanded(replacement, found)})
+        return labels if found is None else labels_of({**known, target: _bounded(_expanded(replacement, found))})
 
-    return _relabelled(given, [replace(labels) for labels in given.labels])
+    return vector([replace(labels) for labels in given.labels], given.values, given.present)
 
 
 def joined(given: Vector, target: str, separator: str, sources: Sequence[str]) -> Vector:
@@ -129,15 +129,16 @@ def joined(given: Vector, target: str, separator: str, sources: Sequence[str]) -
 
     def join(labels: Labels) -> Labels:
         known = dict(labels)
-        return labels_of({**known, target: separator.join(known.get(source, "") for source in sources)})
+        return labels_of({**known, target: _bounded(separator.join(known.get(source, "") for source in sources))})
 
-    return _relabelled(given, [join(labels) for labels in given.labels])
+    return vector([join(labels) for labels in given.labels], given.values, given.present)
 
 
-def _relabelled(given: Vector, labels: Sequence[Labels]) -> Vector:
-    if any(len(value) > MAXIMUM_LABEL for each in labels for _, value in each):
+def _bounded(value: str) -> str:
+    """A label that was made. Raises PromqlError at once: all of them together may take more memory than there is."""
+    if len(value) > MAXIMUM_LABEL:
         raise impossible(f"a label would be longer than {MAXIMUM_LABEL:,} characters: take less of the others")
-    return vector(labels, given.values, given.present)
+    return value
 
 
 def _check_label(name: str) -> None:
