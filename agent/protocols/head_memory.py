@@ -43,18 +43,14 @@ class HeadMemory(Generic[_Head]):
         known = self._older.pop(head, None)
         if known is None:
             known = self._read(head)
-            if known is None or len(head) > self._longest or not self._has_come(head):
+            seen, number = self._seen, hash(head)
+            place = number % len(seen)
+            if seen[place] != number:  # it comes for the first time, or another one took its place since
+                seen[place] = number
+                return known
+            if known is None or len(head) > self._longest:
                 return known
         if len(self._recent) >= self._half:
             self._older, self._recent = self._recent, {}
         self._recent[head] = known
         return known
-
-    def _has_come(self, head: bytes) -> bool:
-        """Whether a head came before, as far as another one has not taken its place since. Notes that it came."""
-        number = hash(head)
-        place = number % len(self._seen)
-        if self._seen[place] == number:
-            return True
-        self._seen[place] = number
-        return False
