@@ -46,7 +46,7 @@ class Analysis:
         Raises:
             StorageError: The store cannot be opened, or does not take what is journaled.
             OalError: The metrics' definitions are wrong.
-        SettingsError: The apdex thresholds are wrong.
+            SettingsError: The apdex thresholds are wrong.
         """
         metrics = await asyncio.to_thread(load_scripts, self.settings.files.oal)
         self.storage = await asyncio.to_thread(self._open_storage)

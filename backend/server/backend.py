@@ -82,25 +82,12 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
     credentials = Credentials(settings)
     application = BackendApplication(readiness, credentials.token, credentials.http_token)
     registry = _registry()
-    grace, ended = settings.times.shutdown_seconds, application.ended
     async with AsyncExitStack() as stack:
         naming = await stack.enter_async_context(Naming(settings))
         registry.register(naming.collector())
         analysis = await stack.enter_async_context(Analysis(settings, naming.resolver, registry))
         alarms = await stack.enter_async_context(Alarms(settings, lambda: _catalog(analysis), registry))
-        if ports.prometheus is not None:
-            metrics = application.guarded([metrics_route(registry), metrics_route(registry, "/")], console=False)
-            await stack.enter_async_context(serving(metrics, [ports.prometheus], grace, ended=ended))
-        # Each has bounds of its own: who exhausts the console's port keeps no agent from sending.
-        served = {
-            "grpc_tls": await stack.enter_async_context(
-                serving(application, ports.agents, grace, settings.grpc_tls, ended)
-            )
-        }
-        console = application.without_agents if settings.grpc_tls.authorities else application
-        served["http_tls"] = await stack.enter_async_context(
-            serving(console, ports.questions, grace, settings.http_tls, ended)
-        )
+        served = await _serve(application, ports, settings, registry, stack)
         stack.callback(readiness.stop)
         await asyncio.to_thread(warm)
         readiness.done(_DECODER)
@@ -134,6 +121,28 @@ async def running(settings: Settings, ports: Ports) -> AsyncIterator[Backend]:
         opened.open()
         readiness.done(_STORAGE)
         yield Backend(service, opened.reloader)
+
+
+async def _serve(
+    application: BackendApplication,
+    ports: Ports,
+    settings: Settings,
+    registry: CollectorRegistry,
+    stack: AsyncExitStack,
+) -> Mapping[str, Serving]:
+    """Serve on all ports; what is served by each of the settings `grpc_tls` and `http_tls`."""
+    grace, ended = settings.times.shutdown_seconds, application.ended
+    if ports.prometheus is not None:
+        metrics = application.guarded([metrics_route(registry), metrics_route(registry, "/")], console=False)
+        await stack.enter_async_context(serving(metrics, [ports.prometheus], grace, ended=ended))
+    # Each has bounds of its own: who exhausts the console's port keeps no agent from sending.
+    agents = serving(application, ports.agents, grace, settings.grpc_tls, ended)
+    console = application.without_agents if settings.grpc_tls.authorities else application
+    questions = serving(console, ports.questions, grace, settings.http_tls, ended)
+    return {
+        "grpc_tls": await stack.enter_async_context(agents),
+        "http_tls": await stack.enter_async_context(questions),
+    }
 
 
 class _Opened:
