@@ -31,24 +31,7 @@ _Shown = tuple[msgspec.Struct, tables.Listing | str]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--address",
-        default=DEFAULT_ADDRESS,
-        metavar="HOST:PORT",
-        help="HTTP address of the backend, with https:// before it where it is encrypted (default: %(default)s); its"
-        f" token, if it asks for one, is read from the variable {TOKEN}",
-    )
-    common.add_argument("--json", action="store_true", help="print the answer of the API, for programs")
-    span = argparse.ArgumentParser(add_help=False)
-    span.add_argument(
-        "--last", type=_last, metavar="SPAN", help="how far to look back, such as 15m, 6h or 2d (default: 15m)"
-    )
-    span.add_argument(
-        "--start", metavar="TIME", help="first minute, such as 2026-01-31T12:00:00Z; --start=-2h is two hours ago"
-    )
-    span.add_argument("--end", metavar="TIME", help="last minute, also included (default: now)")
-
+    common, span = _common(), _span_options()
     questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION")
     parents = [common, span]
     questions.add_parser("services", parents=parents, help="services and what they did")
@@ -68,6 +51,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parents=parents,
         help="a metric or an expression (docs/mqe.md) over time; without one, which metrics there are",
     )
+    _configure_metrics(metrics)
+    questions.add_parser("status", parents=[common], help="what the backend received and lost")
+    questions.add_parser("agents", parents=[common], help="the agents on the nodes: what they see, and what they lost")
+
+
+def _common() -> argparse.ArgumentParser:
+    """Arguments of every question."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--address",
+        default=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help="HTTP address of the backend, with https:// before it where it is encrypted (default: %(default)s); its"
+        f" token, if it asks for one, is read from the variable {TOKEN}",
+    )
+    common.add_argument("--json", action="store_true", help="print the answer of the API, for programs")
+    return common
+
+
+def _span_options() -> argparse.ArgumentParser:
+    """Arguments of questions about a span of time."""
+    span = argparse.ArgumentParser(add_help=False)
+    span.add_argument(
+        "--last", type=_last, metavar="SPAN", help="how far to look back, such as 15m, 6h or 2d (default: 15m)"
+    )
+    span.add_argument(
+        "--start", metavar="TIME", help="first minute, such as 2026-01-31T12:00:00Z; --start=-2h is two hours ago"
+    )
+    span.add_argument("--end", metavar="TIME", help="last minute, also included (default: now)")
+    return span
+
+
+def _configure_metrics(metrics: argparse.ArgumentParser) -> None:
     metrics.add_argument(
         "expression",
         nargs="?",
@@ -94,8 +110,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     metrics.add_argument(
         "--zone", metavar="OFFSET", help="whose hours and days are meant, of expressions: +0200 (default: UTC)"
     )
-    questions.add_parser("status", parents=[common], help="what the backend received and lost")
-    questions.add_parser("agents", parents=[common], help="the agents on the nodes: what they see, and what they lost")
 
 
 def run(arguments: argparse.Namespace) -> int:
