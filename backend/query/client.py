@@ -39,9 +39,14 @@ class Client:
     Args:
         address: Such as "127.0.0.1:12800", or with "https://" before it.
         token: What the backend asks of those who ask it; empty for nothing.
+
+    Raises:
+        AskingError: No header can hold the token.
     """
 
     def __init__(self, address: str, token: str = "") -> None:
+        if not (token.isascii() and token.isprintable()):
+            raise AskingError("the token cannot be sent", "see that it is printable ASCII in one line")
         self.address = address
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         # A backend is asked directly, whatever proxy the environment has for other things.

@@ -58,6 +58,16 @@ def test_whatever_answers_there_is_told_what_to_do(
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("token", ["sésame", "sesame\n", "ses\0ame"])
+def test_a_token_that_no_header_can_hold_is_told_and_not_shown(token: str) -> None:
+    with pytest.raises(AskingError) as caught:
+        Client("127.0.0.1:1", token)
+    assert (caught.value.error, caught.value.hint) == (
+        "the token cannot be sent",
+        "see that it is printable ASCII in one line",
+    )
+
+
 SECRET = "open sesame"  # noqa: S105 - it opens nothing
 
 
