@@ -44,7 +44,9 @@ class AgentCollector(Collector):
             "pyrover_backend_agent_silence_seconds", "Time since an agent was heard", labels=_NODE
         )
         declared = GaugeMetricFamily("pyrover_backend_agent_hooks_declared", "Hooks that an agent has", labels=_NODE)
-        attached = GaugeMetricFamily("pyrover_backend_agent_hooks_attached", "Of these, attached ones", labels=_NODE)
+        attached = GaugeMetricFamily(
+            "pyrover_backend_agent_hooks_attached", "Hooks of an agent that are attached", labels=_NODE
+        )
         losses = GaugeMetricFamily(
             "pyrover_backend_agent_losses",
             "What an agent has lost since it started: events, logs, and things told incompletely",

@@ -41,7 +41,9 @@ class AlarmCollector(Collector):
         for cause in LEFT_OUT:
             left_out.add_metric([cause], engine.left_out[cause])
         yield left_out
-        yield CounterMetricFamily(f"{_PREFIX}_minute_failures", "Minutes that are tried again", value=watch.failures)
+        yield CounterMetricFamily(
+            f"{_PREFIX}_minute_failures", "Minutes that could not be checked, and are tried again", value=watch.failures
+        )
         yield CounterMetricFamily(f"{_PREFIX}_minutes_skipped", "Minutes that were not checked", value=watch.skipped)
         yield CounterMetricFamily(f"{_PREFIX}s_forgotten", "Alarms forgotten early", value=watch.forgotten)
         delivered = CounterMetricFamily(f"{_PREFIX}_notices_delivered", "Notices that were taken", labels=["hook"])
@@ -53,7 +55,7 @@ class AlarmCollector(Collector):
             for cause in NoticeLoss:
                 lost.add_metric([hook, cause.value], couriers.lost[hook, cause])
         yield lost
-        waiting = GaugeMetricFamily(f"{_PREFIX}_notices_waiting", "Notices that wait", labels=["hook"])
+        waiting = GaugeMetricFamily(f"{_PREFIX}_notices_waiting", "Notices that wait for their hook", labels=["hook"])
         for hook, count in sorted(couriers.waiting().items()):
             waiting.add_metric([hook], count)
         yield waiting

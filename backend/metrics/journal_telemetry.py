@@ -18,8 +18,12 @@ class JournalTelemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.logs = Counter("pyrover_analysis_journal_logs", "Logs written to the journal", registry=registry)
-        self.syncs = Counter("pyrover_analysis_journal_syncs", "How often it was made durable", registry=registry)
-        self.failures = Counter("pyrover_analysis_journal_failures", "Appends that failed", registry=registry)
+        self.syncs = Counter(
+            "pyrover_analysis_journal_syncs", "How often the journal was made durable", registry=registry
+        )
+        self.failures = Counter(
+            "pyrover_analysis_journal_failures", "Appends to the journal that failed", registry=registry
+        )
         self.unstored = Gauge(
             "pyrover_analysis_journal_logs_unstored", "Logs in the journal that are not stored yet", registry=registry
         )
@@ -28,7 +32,7 @@ class JournalTelemetry:
         )
         self.damaged = Counter(
             "pyrover_analysis_journal_records_damaged",
-            "Records that could not be read at the start",
+            "Records of the journal that could not be read at the start",
             ["cause"],
             registry=registry,
         )

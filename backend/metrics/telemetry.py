@@ -60,9 +60,15 @@ class Telemetry:
         self.failed = Counter(
             "pyrover_analysis_logs_failed", "Logs taken that could not be stored", registry=self.registry
         )
-        self.flushes = Counter("pyrover_analysis_flushes", "Flushes", ["outcome"], registry=self.registry)
+        self.flushes = Counter(
+            "pyrover_analysis_flushes", "Flushes, by what became of them", ["outcome"], registry=self.registry
+        )
         self.retries = Counter("pyrover_analysis_flush_retries", "Flushes written again", registry=self.registry)
-        self.seconds = Histogram("pyrover_analysis_flush_seconds", "Time a flush takes", registry=self.registry)
+        self.seconds = Histogram(
+            "pyrover_analysis_flush_seconds",
+            "Time from the start of a flush until it is durable",
+            registry=self.registry,
+        )
         self.held = Gauge("pyrover_analysis_logs_held", "Logs waiting to be durable", registry=self.registry)
 
 

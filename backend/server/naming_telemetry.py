@@ -70,7 +70,9 @@ class NamingCollector(Collector):
     @staticmethod
     def _cluster(cluster: WatchedCluster) -> Iterator[Metric]:
         index, watches = cluster.index, cluster.watches
-        objects = GaugeMetricFamily("pyrover_kubernetes_objects", "Objects that are known", labels=["kind"])
+        objects = GaugeMetricFamily(
+            "pyrover_kubernetes_objects", "Objects of the cluster that are known", labels=["kind"]
+        )
         counts = {
             "pods": index.pods.count,
             "services": index.services.count,
@@ -80,15 +82,24 @@ class NamingCollector(Collector):
         for kind, count in counts.items():
             objects.add_metric([kind], count)
         yield objects
-        yield GaugeMetricFamily("pyrover_kubernetes_addresses", "Addresses that are known", value=len(index.timeline))
-        yield _by_kind(watches, "lists", "Complete lists", lambda watch: watch.counts.lists)
-        yield _by_kind(watches, "events", "Changes", lambda watch: watch.counts.events)
-        yield _by_kind(watches, "unreadable", "Objects not read", lambda watch: watch.counts.unreadable_objects)
-        yield _by_kind(watches, "without_room", "Objects not taken", lambda watch: watch.counts.objects_without_room)
+        yield GaugeMetricFamily(
+            "pyrover_kubernetes_addresses", "Addresses of the cluster that are known", value=len(index.timeline)
+        )
+        yield _by_kind(watches, "lists", "Complete lists of objects read", lambda watch: watch.counts.lists)
+        yield _by_kind(watches, "events", "Changes of objects told", lambda watch: watch.counts.events)
+        yield _by_kind(
+            watches, "unreadable", "Objects that could not be read", lambda watch: watch.counts.unreadable_objects
+        )
+        yield _by_kind(
+            watches,
+            "without_room",
+            "Objects beyond the bound of their kind",
+            lambda watch: watch.counts.objects_without_room,
+        )
         restarts = CounterMetricFamily(
             "pyrover_kubernetes_watch_restarts", "Watches that began again", labels=["kind", "cause"]
         )
-        failing = GaugeMetricFamily("pyrover_kubernetes_watch_failing", "1 while it does not run", labels=["kind"])
+        failing = GaugeMetricFamily("pyrover_kubernetes_watch_failing", "1 while a watch does not run", labels=["kind"])
         for watch in watches:
             for cause in Restart:
                 restarts.add_metric([watch.resource.name, cause.name.lower()], watch.counts.restarts.get(cause, 0))

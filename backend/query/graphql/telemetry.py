@@ -16,10 +16,12 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
-        self.seconds = Histogram("pyrover_graphql_seconds", "Time that a request takes", registry=registry)
-        self.errors = Counter("pyrover_graphql_errors", "Requests with an error", ["code"], registry=registry)
+        self.seconds = Histogram("pyrover_graphql_seconds", "Time that a request of GraphQL takes", registry=registry)
+        self.errors = Counter(
+            "pyrover_graphql_errors", "Requests of GraphQL with an error", ["code"], registry=registry
+        )
         self.refused = Counter(
-            "pyrover_graphql_refused", "Requests that were not answered", ["cause"], registry=registry
+            "pyrover_graphql_refused", "Requests of GraphQL that were not answered", ["cause"], registry=registry
         )
         self.joined = Counter(
             "pyrover_graphql_joined", "Requests that had the answer of an equal one that waited", registry=registry

@@ -88,12 +88,16 @@ class OtlpExporter(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What is counted."""
-        yield CounterMetricFamily("pyrover_otlp_values_sent", "Values taken by the receiver", value=self.sent)
-        yield CounterMetricFamily("pyrover_otlp_values_rejected", "Values it did not want", value=self.rejected)
+        yield CounterMetricFamily("pyrover_otlp_values_sent", "Values that the receiver of OTLP took", value=self.sent)
         yield CounterMetricFamily(
-            "pyrover_otlp_attempts_failed", "Minutes that had to be tried again", value=self.attempts_failed
+            "pyrover_otlp_values_rejected", "Values that the receiver of OTLP did not want", value=self.rejected
         )
-        lost = CounterMetricFamily("pyrover_otlp_minutes_lost", "Minutes of which values are lost", labels=["cause"])
+        yield CounterMetricFamily(
+            "pyrover_otlp_attempts_failed", "Attempts to send a minute by OTLP that failed", value=self.attempts_failed
+        )
+        lost = CounterMetricFamily(
+            "pyrover_otlp_minutes_lost", "Minutes of which values are lost for OTLP", labels=["cause"]
+        )
         for cause in ("behind", "refused", "too_many"):
             lost.add_metric([cause], self.lost[cause])
         yield lost

@@ -13,5 +13,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
-        self.seconds = Histogram("pyrover_promql_seconds", "Time that an answer takes", registry=registry)
-        self.refused = Counter("pyrover_promql_refused", "Questions not answered", ["cause"], registry=registry)
+        self.seconds = Histogram("pyrover_promql_seconds", "Time that an answer to PromQL takes", registry=registry)
+        self.refused = Counter(
+            "pyrover_promql_refused", "Questions of PromQL that were not answered", ["cause"], registry=registry
+        )
