@@ -114,6 +114,31 @@ def test_any_expression_holds_for_those_for_which_it_does_by_itself(
         assert holds(parse(text), readings, numbers_asked, DURATION).tolist() == expected
 
 
+MIXED = [
+    "sum(view_as_seq(a, b)) >= 1",
+    "sum(view_as_seq(a * 0, b, 7)) == 0",
+    "is_present(a, b) == 0",
+    "count(p) < 3",
+    "max(sort_values(p, 1, des, sum)) >= 1",
+    "avg(sort_values(p, 2, asc, max)) == 1",
+    "latest(sort_values(a, 2, des)) == 1",
+    "sum(p{p='50,9'}) > sum(q)",
+    "sum(aggregate_labels(xy, max(x))) >= 2",
+    "max(baseline(p, value)) >= 1",
+    "latest(a) == 1",
+]
+
+
+@pytest.mark.parametrize("text", MIXED)
+@settings(max_examples=25, deadline=None)
+@given(entities=crowds())
+def test_entities_with_other_data_get_answers_of_their_own(text: str, entities: list[Entity]) -> None:
+    expected = one_by_one(text, entities)
+    assert expected is not None
+    readings: Any = DictReadings(entities)
+    assert holds(parse(text), readings, np.arange(len(entities)), DURATION).tolist() == expected
+
+
 def of_a(*values: float) -> Entity:
     """An entity that has only the metric a."""
     nothing: dict[str, Series] = {name: {(): {}} if several == [()] else {} for name, several in LABELLED.items()}
