@@ -30,17 +30,18 @@ def replayed(name: str) -> tuple[list[bytes], Ledger]:
 
 
 def test_every_pair_is_there() -> None:
-    assert len(NAMES) == 56
+    assert len(NAMES) == 73
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_replay_tells_what_both_programs_said(name: str) -> None:
     said = json.loads((FOLDER / f"{name}.json").read_text())
-    expected = [Expected(**one) for one in said["exchanges"]]
     messages, _ = replayed(name)
     told = [one for one in read_exchanges(messages) if one.port == said["port"] and one.start_ns >= said["since_ns"]]
     for role in ("server", "client"):
         accounts = [one.account for one in told if one.role == role]
+        # A proxy knows nothing of what it carries in a tunnel, so that its leg's two ends differ.
+        expected = [Expected(**one) for one in [*said["exchanges"], *said.get(f"at_{role}", ())]]
         check(expected, accounts, ("the programs", f"the replay, at the {role}"))
 
 

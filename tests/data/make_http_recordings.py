@@ -29,6 +29,16 @@ from tests.e2e.http.downloads import old_node
 from tests.e2e.http.grpc_programs import ask, node_program, python_program
 from tests.e2e.http.nghttp import h2load, nghttp
 from tests.e2e.http.nginx import nginx
+from tests.e2e.http.proxies import (
+    Leg,
+    Workload,
+    behind_nginx,
+    grpc_behind_nginx,
+    tunnels_to_plain_text,
+    tunnels_to_tls,
+    websockets_behind_nginx,
+    whole_targets,
+)
 from tests.e2e.http.server import HERE, Server, node_command, python_command, started
 from tests.e2e.http.servers.echo import KINDS, SERVICE
 from tests.e2e.http.tools import build_go, build_go_grpc
@@ -36,7 +46,6 @@ from tests.e2e.programs import PROGRAMS, program, read_line
 
 FOLDER = Path(__file__).resolve().parent / "http"
 MADE = [call for call in calls() if str(LARGE) not in call.target and call.body_bytes < LARGE]
-WITHOUT_BODY = [call for call in MADE if not call.body_bytes]
 ASKED = [call for call in MADE if call.method == "GET"]
 SUCCEEDING = [call for call in ASKED if "/status/" not in call.target]
 
@@ -101,9 +110,23 @@ class Session:
         said = client(server, made)
         expected = merged(server.account(len(made), before), said, ("the server", "the client"))
         time.sleep(1)  # the agent reads about a process when it takes its first events
-        account = {"port": server.port, "since_ns": since_ns, "exchanges": [asdict(one) for one in expected]}
-        (FOLDER / f"{name}.json").write_text(json.dumps(account, separators=(",", ":")) + "\n")
-        self.ports[name] = server.port
+        self.write(name, Leg(server.port, since_ns, expected))
+
+    def make_legs(self, names: Sequence[str], workload: Workload, folder: Path, certificates: Certificates) -> None:
+        """Record calls through a proxy: each leg in a file of its own."""
+        with workload(folder, certificates, partial(wait_for_tls, self.whole)) as legs:
+            time.sleep(1)  # as above
+            for name, leg in zip(names, legs, strict=True):
+                self.write(name, leg)
+
+    def write(self, name: str, leg: Leg) -> None:
+        """Write what is to be told of the connections to a port, which is a pair's of this name."""
+        of_ends = {end: said for end, said in (("at_server", leg.at_server), ("at_client", leg.at_client)) if said}
+        account = {"exchanges": leg.exchanges, **of_ends}
+        text = {end: [asdict(one) for one in said] for end, said in account.items()}
+        whole = {"port": leg.port, "since_ns": leg.since_ns, **text}
+        (FOLDER / f"{name}.json").write_text(json.dumps(whole, separators=(",", ":")) + "\n")
+        self.ports[name] = leg.port
 
     def cut(self) -> None:
         """Keep what concerns each pair, when the agent has ended."""
@@ -237,7 +260,7 @@ def nginx_recorders() -> dict[str, Recorder]:
     """nginx, by one of its listeners."""
     http1, parallel = partial(curl, "http1.1"), partial(curl, "http2", "parallel")
     clients: dict[str, tuple[str, Callable[[Path], Client], Sequence[Call]]] = {
-        "gnutls": ("tls", lambda _: gnutls_cli(), WITHOUT_BODY),
+        "gnutls": ("tls", lambda _: gnutls_cli(), MADE),
         "curl": ("plain", lambda files: http1(files=files), MADE),
         "curl-written": ("written", lambda files: http1(files=files), MADE),
         "curl-tls": ("tls", lambda files: http1(files=files), MADE),
@@ -254,10 +277,31 @@ def nginx_recorders() -> dict[str, Recorder]:
     return {f"nginx-and-{name}": _nginx(f"nginx-and-{name}", *how) for name, how in clients.items()}
 
 
+def proxy_recorders() -> dict[str, Recorder]:
+    """Proxies: the names of both legs, the one in front first."""
+    by_grpclib = grpc_client(python_program("grpclib", "client"))
+    sockets = partial(websockets_behind_nginx, SOCKETS, listener="tls", messages=5)
+    workloads: dict[str, Workload] = {
+        "nginx-proxy-and-curl+streams-and-nginx-proxy": partial(behind_nginx, MADE),
+        "nginx-proxy-and-grpclib-tls+grpc-and-nginx-proxy": partial(grpc_behind_nginx, by_grpclib, ONE_OF_EACH),
+        "nginx-proxy-and-websockets-tls+uvicorn-and-nginx-proxy": sockets,
+        "tinyproxy-and-urllib+streams-and-tinyproxy": partial(whole_targets, MADE),
+        "tinyproxy-tunnels-and-curl+streams-and-tinyproxy-tunnels": partial(tunnels_to_plain_text, MADE),
+        "tinyproxy-tunnels-and-curl-tls+streams-and-tinyproxy-tunnels-tls": partial(tunnels_to_tls, "https", MADE),
+        "tinyproxy-tunnels-and-curl-h2-tls+nginx-and-tinyproxy-tunnels-h2-tls": partial(tunnels_to_tls, "h2", MADE),
+    }
+    return {names: _legs(names.split("+"), workload) for names, workload in workloads.items()}
+
+
+def _legs(names: Sequence[str], workload: Workload) -> Recorder:
+    return lambda session, folder, certificates: session.make_legs(names, workload, folder, certificates)
+
+
 def recorders(folder: Path) -> dict[str, Recorder]:
     """What is recorded, by name."""
     pairs = {**python_pairs(folder), **other_pairs(folder)}
-    return {**{name: partial(pair.record, name) for name, pair in pairs.items()}, **nginx_recorders()}
+    of_pairs = {name: partial(pair.record, name) for name, pair in pairs.items()}
+    return {**of_pairs, **nginx_recorders(), **proxy_recorders()}
 
 
 def main() -> None:

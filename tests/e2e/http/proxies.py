@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.e2e.http.account import Expected, check, merged
-from tests.e2e.http.calls import FEW, SIMPLE, Call, calls
+from tests.e2e.http.calls import SIMPLE, Call
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import curl, own, python_client
 from tests.e2e.http.grpc_programs import python_program
@@ -29,7 +29,6 @@ Asked = TypeVar("Asked")
 """What a client makes a call of."""
 Ask = Callable[[Server, Sequence[Asked]], list[Expected]]
 TUNNELS = 5
-SOCKETS = [Call("GET", f"/socket/{number}") for number in range(5)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +57,20 @@ Workload = Callable[[Path, Certificates, Wait], AbstractContextManager[list[Leg]
 
 
 @contextmanager
-def behind_nginx(folder: Path, certificates: Certificates, _wait: Wait) -> Iterator[list[Leg]]:
+def behind_nginx(made: Sequence[Call], folder: Path, certificates: Certificates, _wait: Wait) -> Iterator[list[Leg]]:
     """Both legs of each exchange are in the same process of nginx."""
     with (
         started(python_command("servers.streams_server"), folder / "behind.log", None) as behind,
         nginx(folder / "nginx", certificates, behind.port) as servers,
     ):
         front = servers["plain"]
-        made = [replace(call, target=f"/application{call.target}") for call in calls()]
+        asked_for = [replace(call, target=f"/application{call.target}") for call in made]
         since_ns = time.monotonic_ns()
-        said = curl("http1.1", files=folder)(front, made)
-        in_front = merged(front.account(FEW), said, ("nginx", "curl"))
+        said = curl("http1.1", files=folder)(front, asked_for)
+        in_front = merged(front.account(len(made)), said, ("nginx", "curl"))
         # What nginx asks for is what curl asked for, and what it is answered is what it answers; heads are its own.
         asked = [replace(_without_heads(one), path=one.path.removeprefix("/application")) for one in in_front]
-        behind_it = merged(behind.account(FEW), asked, ("the server behind it", "nginx"))
+        behind_it = merged(behind.account(len(made)), asked, ("the server behind it", "nginx"))
         yield [Leg(front.port, since_ns, in_front), Leg(behind.port, since_ns, behind_it)]
 
 
@@ -101,7 +100,7 @@ def grpc_behind_nginx(
 
 @contextmanager
 def websockets_behind_nginx(
-    listener: str, messages: int, folder: Path, certificates: Certificates, wait: Wait
+    made: Sequence[Call], folder: Path, certificates: Certificates, wait: Wait, *, listener: str, messages: int
 ) -> Iterator[list[Leg]]:
     """nginx between the ends of websockets, of each of which as many messages follow."""
     client = python_client("websocket_client", "asyncio", str(messages))
@@ -109,7 +108,7 @@ def websockets_behind_nginx(
         started(python_command("servers.asgi_server", "uvicorn-h11"), folder / "behind.log", None) as behind,
         nginx(folder / "nginx", certificates, behind.port) as servers,
     ):
-        yield _unchanged(behind, servers[listener], client, SOCKETS, wait)
+        yield _unchanged(behind, servers[listener], client, made, wait)
 
 
 def _tunnel(server: Server, status: int, body_bytes: int | None = 0) -> Expected:
@@ -126,16 +125,16 @@ def _tunnel(server: Server, status: int, body_bytes: int | None = 0) -> Expected
 
 
 def _make_tunnels(
-    proxy: Server, server: Server, options: Sequence[str], files: Path
+    proxy: Server, server: Server, made: Sequence[Call], options: Sequence[str], files: Path
 ) -> tuple[list[Expected], list[Expected]]:
-    """Make all calls through each of several tunnels, one after the other: the tunnels, and what passes in them."""
+    """Make the calls through each of several tunnels, one after the other: the tunnels, and what passes in them."""
     client, before = curl(f'proxy = "{proxy.base}"', *options, files=files), server.said()
     # curl adds the heads of the tunnel to those of its first call.
-    said = [_without_heads(one) for _ in range(TUNNELS) for one in client(server, calls())]
-    made = merged(server.account(TUNNELS * FEW, before), said, ("the server", "curl"))
+    said = [_without_heads(one) for _ in range(TUNNELS) for one in client(server, made)]
+    within = merged(server.account(TUNNELS * len(made), before), said, ("the server", "curl"))
     tunnels = [_tunnel(server, 200)] * TUNNELS
     check(tunnels, proxy.account(TUNNELS), ("the test", "the proxy"))  # and it was asked for no more
-    return tunnels, made
+    return tunnels, within
 
 
 @contextmanager
@@ -154,7 +153,9 @@ SECURE: dict[str, tuple[Start, str]] = {
 
 
 @contextmanager
-def tunnels_to_tls(kind: str, folder: Path, certificates: Certificates, wait: Wait) -> Iterator[list[Leg]]:
+def tunnels_to_tls(
+    kind: str, made: Sequence[Call], folder: Path, certificates: Certificates, wait: Wait
+) -> Iterator[list[Leg]]:
     """What passes in a tunnel is told where it is plain: by the TLS libraries of its ends, not by the proxy."""
     start, version = SECURE[kind]
     (folder / "server").mkdir()
@@ -162,23 +163,25 @@ def tunnels_to_tls(kind: str, folder: Path, certificates: Certificates, wait: Wa
         direct = curl(version, files=folder)
         wait(server, lambda: direct(server, [SIMPLE]))
         since_ns = time.monotonic_ns()
-        tunnels, made = _make_tunnels(proxy, server, [version], folder)
+        tunnels, within = _make_tunnels(proxy, server, made, [version], folder)
         yield [
-            Leg(proxy.port, since_ns, tunnels, at_client=made),
-            Leg(server.port, since_ns, [], at_server=made),
+            Leg(proxy.port, since_ns, tunnels, at_client=within),
+            Leg(server.port, since_ns, [], at_server=within),
         ]
 
 
 @contextmanager
-def tunnels_to_plain_text(folder: Path, _certificates: Certificates, _wait: Wait) -> Iterator[list[Leg]]:
+def tunnels_to_plain_text(
+    made: Sequence[Call], folder: Path, _certificates: Certificates, _wait: Wait
+) -> Iterator[list[Leg]]:
     """What passes in a tunnel is told on the proxy's other leg, where nothing says that it comes out of one."""
     with (
         started(python_command("servers.streams_server"), folder / "log", None) as server,
         tinyproxy(folder / "proxy", [server.port]) as proxy,
     ):
         since_ns = time.monotonic_ns()
-        tunnels, made = _make_tunnels(proxy, server, ["http1.1", "proxytunnel"], folder)
-        yield [Leg(proxy.port, since_ns, tunnels), Leg(server.port, since_ns, made)]
+        tunnels, within = _make_tunnels(proxy, server, made, ["http1.1", "proxytunnel"], folder)
+        yield [Leg(proxy.port, since_ns, tunnels), Leg(server.port, since_ns, within)]
 
 
 @contextmanager
@@ -201,7 +204,7 @@ def refused_tunnels(folder: Path, _certificates: Certificates, _wait: Wait) -> I
 
 
 @contextmanager
-def whole_targets(folder: Path, _certificates: Certificates, _wait: Wait) -> Iterator[list[Leg]]:
+def whole_targets(made: Sequence[Call], folder: Path, _certificates: Certificates, _wait: Wait) -> Iterator[list[Leg]]:
     """Both legs have the same paths.
 
     The client has a connection for each call: the proxy ends them without having said so, and a request that finds its
@@ -213,7 +216,7 @@ def whole_targets(folder: Path, _certificates: Certificates, _wait: Wait) -> Ite
     ):
         since_ns = time.monotonic_ns()
         urllib = own(["env", f"http_proxy={proxy.base}", *python_command("clients.blocking_client", "urllib")])
-        said = urllib(server, calls())
-        in_front = merged(proxy.account(FEW), said, ("the proxy", "the client"))
-        behind_it = merged(server.account(FEW), in_front, ("the server", "the proxy"))
+        said = urllib(server, made)
+        in_front = merged(proxy.account(len(made)), said, ("the proxy", "the client"))
+        behind_it = merged(server.account(len(made)), in_front, ("the server", "the proxy"))
         yield [Leg(proxy.port, since_ns, in_front), Leg(server.port, since_ns, behind_it)]

@@ -1,6 +1,7 @@
 """nginx: sendfile and write, lengths and chunks, HTTP/1.0, HTTP/1.1 and HTTP/2, plain and over TLS."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,4 +74,4 @@ def test_a_coding_that_takes_away_the_length(listener: str, servers: Servers, tm
 
 def test_a_proxy(check_legs: CheckLegs) -> None:
     """Both legs of each exchange, in the same process of nginx, as the programs at the two ends say."""
-    check_legs(behind_nginx)
+    check_legs(partial(behind_nginx, calls()))

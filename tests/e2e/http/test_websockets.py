@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.http.calls import Call
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import own, python_client
 from tests.e2e.http.conftest import Check, CheckLegs
-from tests.e2e.http.proxies import SOCKETS, websockets_behind_nginx
+from tests.e2e.http.proxies import websockets_behind_nginx
 from tests.e2e.http.server import node_command, python_command, started
 
 pytestmark = pytest.mark.kernel
 
 MESSAGES = 1000
 """Of each connection."""
+SOCKETS = [Call("GET", f"/socket/{number}") for number in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -49,4 +51,4 @@ def test_streams_of_http2(is_secure: bool, tmp_path: Path, certificates: Certifi
 @pytest.mark.parametrize("listener", ["plain", "tls"])
 def test_a_proxy(listener: str, check_legs: CheckLegs) -> None:
     """nginx between the ends of a websocket: both legs are told."""
-    check_legs(partial(websockets_behind_nginx, listener, MESSAGES))
+    check_legs(partial(websockets_behind_nginx, SOCKETS, listener=listener, messages=MESSAGES))
