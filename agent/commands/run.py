@@ -27,7 +27,7 @@ from agent.commands.cluster import open_cluster
 from agent.commands.credentials import Credentials
 from agent.commands.limits import limit_to_loading, limit_to_reporting, limit_to_running
 from agent.commands.live import Figures, LiveLine, format_end
-from agent.commands.memory import MemoryTrimmer
+from agent.commands.memory import MemoryTrimmer, keep_what_there_is
 from agent.commands.missing import width_of
 from agent.commands.processes_only import NOTHING_TO_DO, ProcessesOnly
 from agent.commands.reporting import open_reporter, reported
@@ -133,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         status.begin(capture.parts)
         stack.callback(status.end)
+        keep_what_there_is()
         final = capture.run(stop, messages, LiveLine() if arguments.live else None)
         try:
             if figures is not None:
