@@ -44,6 +44,15 @@ def test_a_frame_that_comes_in_pieces_counts_from_its_first_byte() -> None:
     )
 
 
+def test_the_reserved_bit_is_not_part_of_the_stream() -> None:
+    world = with_connection()
+    sent = world.client.headers(1, GET), world.client.data(1, b"abc", ends=True)
+    world.requests(b"".join(one[:5] + bytes((one[5] | 0x80,)) + one[6:] for one in sent))
+    (exchange,) = world.responses(world.server.headers(1, OK, ends=True))
+    assert (exchange.request.header_bytes, exchange.request.body_bytes) == (world.client.header_bytes[1], 3)
+    assert world.losses == {}
+
+
 @pytest.mark.parametrize("cut", range(1, len(PREFACE)))
 def test_the_preface_may_be_cut_anywhere(cut: int) -> None:
     world = World()
@@ -107,6 +116,9 @@ def test_the_settings_of_one_end_allow_the_other_a_larger_table() -> None:
         frame(FrameKind.WINDOW_UPDATE, 0, 0, b"123"),
         frame(FrameKind.CONTINUATION, FrameFlag.END_HEADERS, 1, b"\x82"),
         frame(FrameKind.HEADERS, 0, 3, b"\x82") + frame(FrameKind.PING, 0, 0, b"12345678"),
+        frame(FrameKind.HEADERS, 0, 3, b"\x82") + frame(FrameKind.DATA, 0, 1, b"x"),
+        frame(FrameKind.HEADERS, 0, 3, b"\x82") + frame(FrameKind.HEADERS, FrameFlag.END_HEADERS, 5, b"\x82"),
+        frame(FrameKind.HEADERS, FrameFlag.END_HEADERS, 0, b"\x82"),
         frame(FrameKind.HEADERS, 0, 3, b"\x82") + frame(FrameKind.CONTINUATION, 0, 5, b"\x82"),
     ],
 )
