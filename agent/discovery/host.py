@@ -95,7 +95,7 @@ class Host(Protocol):
         ...
 
     def network_namespace(self) -> int:
-        """Inode number of the host's own network namespace."""
+        """Inode number of the host's own network namespace; 0 where the kernel has but one."""
         ...
 
     def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:

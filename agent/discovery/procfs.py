@@ -22,6 +22,7 @@ from agent.kernel.drop_reasons import read_drop_reasons
 
 _TABLES = (("tcp", socket.IPPROTO_TCP), ("tcp6", socket.IPPROTO_TCP), ("udp", socket.IPPROTO_UDP), ("udp6", 17))
 _COMMAND_LINE_BYTES = 4096
+_OWN_NAMESPACE = Path("/proc/self/ns/net")
 _START_TIME_FIELD = 22 - 3  # of proc_pid_stat(5), counted after the command's closing parenthesis
 
 
@@ -45,6 +46,7 @@ class ProcHost:
         self._root = root
         self._excluded = frozenset(excluded)
         self._reader = NamespaceReader()
+        self._has_namespaces = _OWN_NAMESPACE.exists()
         self._namespaces: dict[int, int] = {}
         self._interfaces: tuple[Interface, ...] = ()
         self._addresses: tuple[bytes, ...] = ()
@@ -135,7 +137,7 @@ class ProcHost:
 
     def network_namespace(self) -> int:
         """The namespace of `interfaces`."""
-        return Path("/proc/self/ns/net").stat().st_ino
+        return _OWN_NAMESPACE.stat().st_ino if self._has_namespaces else 0
 
     def interfaces_of(self, namespace: int, process: int) -> tuple[Interface, ...] | None:
         """Interfaces as seen from within the namespace, entered through `process` or one that the last scan found."""
@@ -169,6 +171,9 @@ class ProcHost:
             return []
 
     def _network_namespace(self, pid: int) -> int | None:
+        """The namespace of a process; None when it is gone. 0, as in events, where the kernel has but one."""
+        if not self._has_namespaces:
+            return 0
         return _bracketed(f"{self._root}/{pid}/ns/net", "net:[")
 
     def _own_addresses(self, pid: int) -> tuple[bytes, ...]:

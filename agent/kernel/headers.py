@@ -34,7 +34,7 @@ class Field:
     0 for an embedded struct of which there is a view: the true one is larger.
     """
     optional: bool = False
-    """Left out when the kernel lacks it."""
+    """Left out when the kernel lacks it, or has nothing in it: without CONFIG_NET_NS possible_net_t is empty."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,11 @@ VIEWS: Final = (
     ),
     View(
         "net_device",
-        (Field("ifindex", "int", 4), Field("rx_handler", "void *", 8), Field("nd_net", "possible_net_t", 8)),
+        (
+            Field("ifindex", "int", 4),
+            Field("rx_handler", "void *", 8),
+            Field("nd_net", "possible_net_t", 8, optional=True),
+        ),
     ),
     View(
         "sk_buff",
@@ -223,11 +227,9 @@ def render_views(btf: Btf) -> str:
 
 
 def _render_view(btf: Btf, view: View) -> str:
-    fields = [
-        (btf.member(view.structure, field.name), field)
-        for field in view.fields
-        if not field.optional or btf.has(view.structure, field.name)
-    ]
+    there = [field for field in view.fields if not field.optional or btf.has(view.structure, field.name)]
+    fields = [(btf.member(view.structure, field.name), field) for field in there]
+    fields = [(member, field) for member, field in fields if member.byte_size or not field.optional]
     fields.sort(key=lambda item: item[0].byte_offset)
     lines = [f"struct {view.structure} {{"]
     checks = []

@@ -11,7 +11,7 @@ from agent.events.fragments import Fragment
 from agent.events.layout import Events
 from agent.events.source import IsNew, nobody_is_new
 from agent.kernel import bpf_maps, bpf_programs
-from agent.kernel.loader import Loaded, load
+from agent.kernel.loader import Loaded, LoaderError, load
 from agent.kernel.loader_options import Options
 from agent.kernel.losses import COUNTERS, INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.pacing import Pacer
@@ -79,9 +79,11 @@ class KernelSource:
             loaded = load(plan, wanted)
         try:
             source = cls(loaded, plan)
-        except BaseException:
+        except OSError as error:
             loaded.close()
-            raise
+            raise LoaderError(
+                f"what the programs tell cannot be read: {error}; give the agent more memory, or smaller rings"
+            ) from error
         try:
             for process in excluded_processes:
                 source.exclude(process)

@@ -14,6 +14,7 @@ import msgspec
 import psutil
 import pytest
 
+from agent.discovery import procfs
 from agent.discovery.host import ProcessFacts
 from agent.discovery.procfs import ProcHost
 from tests.agent.synthetic import address
@@ -91,6 +92,18 @@ def test_sockets_of_this_process_are_found_with_both_ends(listener: socket.socke
         assert ProcHost(excluded={os.getpid()}).sockets().sockets
         excluded = {found.inode: found for found in ProcHost(excluded={os.getpid()}).sockets().sockets}
         assert excluded[_inode(client)].owners == ()
+
+
+def test_a_kernel_without_network_namespaces_has_one(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(procfs, "_OWN_NAMESPACE", tmp_path / "net")
+    host = ProcHost()
+    scan = host.sockets()
+    assert host.network_namespace() == 0
+    assert set(scan.own_addresses) == {0}
+    (found,) = (each for each in scan.sockets if each.inode == _inode(listener))
+    assert (found.network_namespace, found.listening) == (0, True)
 
 
 def test_own_addresses_are_those_of_the_interfaces() -> None:

@@ -84,6 +84,24 @@ def test_a_view_leaves_out_what_is_optional(monkeypatch: pytest.MonkeyPatch) -> 
     assert "other" not in text
 
 
+def test_a_kernel_without_network_namespaces_has_nothing_to_tell_them_by() -> None:
+    """include/net/net_namespace.h: possible_net_t is a struct without members there, and the fields of it remain."""
+    views = tuple(
+        View(view.structure, tuple(field for field in view.fields if field.c_type == "possible_net_t"))
+        for view in headers.VIEWS
+        if any(field.c_type == "possible_net_t" for field in view.fields)
+    )
+    assert [view.structure for view in views] == ["sock_common", "net_device"]
+    writer = Writer()
+    empty = writer.add(TYPEDEF, "possible_net_t", writer.aggregate(STRUCT, "", 0, []))
+    writer.aggregate(STRUCT, "sock_common", 8, [("skc_net", empty, 64)])
+    writer.aggregate(STRUCT, "net_device", 8, [("nd_net", empty, 64)])
+    kernel = Btf(writer.file())
+    for view in views:
+        assert headers._render_view(kernel, view) == f"struct {view.structure} {{\n}};"
+    assert not kernel.has("sock_common", "skc_net.net")  # what HAVE_NETWORK_NAMESPACES asks
+
+
 @pytest.mark.parametrize(
     ("field", "kernel", "says"),
     [

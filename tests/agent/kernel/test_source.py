@@ -14,6 +14,7 @@ import pytest
 from agent.events.layout import EVENT, EventKind
 from agent.events.source import EventSource
 from agent.kernel import pacing
+from agent.kernel.loader import LoaderError
 from agent.kernel.losses import INCOMPLETE, LOST, PROGRAM_SKIPPED, RETURN_MISSED
 from agent.kernel.pacing import NEW_NS
 from agent.kernel.payload_ring import PayloadRing
@@ -44,7 +45,7 @@ def test_a_source_that_cannot_be_opened_lets_go_of_what_was_loaded(monkeypatch: 
 
     monkeypatch.setattr(PayloadRing, "map", refuse)
     before = open_files()
-    with pytest.raises(OSError, match="no memory for a ring"):
+    with pytest.raises(LoaderError, match="no memory for a ring; give the agent more memory"):
         open_source(only_processes=())
     assert open_files() - before == set()
 
