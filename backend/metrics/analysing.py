@@ -64,6 +64,7 @@ class Analyser:
         self._thresholds = thresholds or ApdexThresholds()
         self._program = self.compile()
         self._clock = clock
+        self._unbooked: Callable[[], None] | None = None
 
     def compile(self, metrics: Metrics | None = None, thresholds: ApdexThresholds | None = None) -> Program:
         """A program as `replace` takes it. Blocks and changes nothing.
@@ -91,12 +92,30 @@ class Analyser:
         self._program = program
 
     def analyse(self, batches: Sequence[LogBatch], writer: str) -> Flush:
-        """What to write of some batches. Call it from one thread.
+        """What to write of some batches. Call it from one thread; afterwards `book` or `take_back`.
 
         Args:
             batches: the logs.
             writer: unique name of the flush.
         """
+        try:
+            return self._analysed(batches, writer)
+        except Exception:
+            self.take_back()
+            raise
+
+    def book(self) -> None:
+        """Count what does not go into the flush that was made last, once."""
+        if (book := self._unbooked) is not None:
+            self._unbooked = None
+            book()
+
+    def take_back(self) -> None:
+        """Forget the flush that was made last, from the thread that made it: its logs are analysed again."""
+        self._unbooked = None
+        self._long_exchanges.take_back()
+
+    def _analysed(self, batches: Sequence[LogBatch], writer: str) -> Flush:
         now = minute_of(self._clock())
         minutes = Minutes(
             None if self._retention is None else now - self._retention.minutes,
@@ -113,9 +132,13 @@ class Analyser:
             flows=self._flows,
         )
         self._telemetry.forgotten.inc(self._flows.forgotten - forgotten)
-        self._telemetry.abandoned.inc(analysed.abandoned)
-        self._telemetry.untimed.inc(analysed.untimed)
-        for cause, number in analysed.dropped.items():
-            self._telemetry.dropped.labels(cause).inc(number)
+
+        def book() -> None:
+            self._telemetry.abandoned.inc(analysed.abandoned)
+            self._telemetry.untimed.inc(analysed.untimed)
+            for cause, number in analysed.dropped.items():
+                self._telemetry.dropped.labels(cause).inc(number)
+
+        self._unbooked = book
         flush = without(analysed.flush, self.metrics.disabled)
         return replace(flush, batches=[batch.identifier for batch in batches if batch.identifier])

@@ -64,12 +64,15 @@ def analyse(
         program: the metrics.
         writer: unique name of the flush.
         minutes: which minutes to accept; logs of others are dropped and counted.
-        long_exchanges: remembers exchanges that are told in slices, from one flush to the next.
+        long_exchanges: remembers exchanges that are told in slices, from one flush to the next. What this one changes
+            there can be taken back until the next.
         flows: remembers the flows of this resolver, from one flush to the next.
     """
     flows = KnownFlows(resolver) if flows is None else flows
     flows.begin()
-    analysis = _Analysis(merged(batches), flows, LongExchanges() if long_exchanges is None else long_exchanges)
+    long_exchanges = LongExchanges() if long_exchanges is None else long_exchanges
+    long_exchanges.keep()
+    analysis = _Analysis(merged(batches), flows, long_exchanges)
     analysis.choose(minutes or Minutes())
     for kind in LogKind:
         analysis.take(kind, program.columns.get(kind, ()))

@@ -38,6 +38,8 @@ class LongExchanges:
         self._began: OrderedDict[_Key, list[int]] = OrderedDict()
         """By exchange and the number of the slice that is next."""
         self._count = 0
+        self._before: dict[_Key, list[int]] = {}
+        """Of what has changed since `keep`, what was there then."""
 
     def __len__(self) -> int:
         return self._count
@@ -56,10 +58,23 @@ class LongExchanges:
             self._put((*exchange, number + 1), began)
         return began
 
+    def keep(self) -> None:
+        """What has changed so far cannot be taken back any more."""
+        self._before.clear()
+
+    def take_back(self) -> None:
+        """Undo all since `keep`: the slices are told again."""
+        for key, began in self._before.items():
+            self._count += len(began) - len(self._began.pop(key, ()))
+            if began:
+                self._began[key] = began
+        self._before = {}
+
     def _take(self, key: _Key) -> int | None:
         waiting = self._began.get(key)
         if not waiting:
             return None
+        self._before.setdefault(key, [*waiting])
         if len(waiting) == 1:
             del self._began[key]
         self._count -= 1
@@ -69,10 +84,12 @@ class LongExchanges:
         waiting = self._began.setdefault(key, [])
         if began in waiting:  # sent again
             return
+        self._before.setdefault(key, [*waiting])
         waiting.append(began)
         self._count += 1
         while self._count > self._maximum:
-            _, forgotten = self._began.popitem(last=False)
+            oldest, forgotten = self._began.popitem(last=False)
+            self._before.setdefault(oldest, forgotten)
             self._count -= len(forgotten)
 
 

@@ -282,7 +282,13 @@ class Pipeline:
         if not unstored:
             return
         flush = await self._in_worker(lambda: self._analyser.analyse(unstored, writer))
-        await self._until_done(lambda: self._storage.write(flush))
+        try:
+            await self._until_done(lambda: self._storage.write(flush))
+        except StoredElsewhereError:
+            await self._in_worker(self._analyser.take_back)
+            raise
+        finally:
+            self._analyser.book()
 
     def _unstored(self, batches: Sequence[LogBatch], writer: str) -> list[LogBatch]:
         """The batches that the store does not have, from a process before this one or beside it."""

@@ -95,10 +95,26 @@ def test_two_of_the_same_are_told_apart_by_their_slices_then_by_order() -> None:
     assert len(found) == 0
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(0, 99), st.booleans()), max_size=200),
-    st.integers(1, 5),
-)
+STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(0, 99), st.booleans()), max_size=200)
+
+
+@given(STEPS, STEPS, st.integers(1, 5))
+def test_what_is_taken_back_is_as_if_it_had_not_been(
+    kept: list[tuple[int, int, int, bool]], undone: list[tuple[int, int, int, bool]], maximum: int
+) -> None:
+    found, expected = LongExchanges(maximum), LongExchanges(maximum)
+    for each, steps in ((found, kept), (expected, kept), (found, undone)):
+        each.keep()
+        for key, number, start, is_last in steps:
+            each.follow((key,), number, start, is_last=is_last)
+    found.take_back()
+    assert dict(found._began) == dict(expected._began)
+    assert len(found) == len(expected)
+    found.take_back()
+    assert dict(found._began) == dict(expected._began)
+
+
+@given(STEPS, st.integers(1, 5))
 def test_what_is_remembered_is_bounded(steps: list[tuple[int, int, int, bool]], maximum: int) -> None:
     found = LongExchanges(maximum)
     for key, number, start, is_last in steps:

@@ -3,19 +3,21 @@
 import asyncio
 import dataclasses
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pytest
 
 from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
+from backend.metrics import analysing
 from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.storage.interface import Flush, Storage, StorageError, StoredElsewhereError
 from backend.storage.memory import MemoryStorage
+from tests.backend.metrics.exchanges import batch_of, connection, exchange, messages
 from tests.backend.metrics.test_journal_mode import GATHERING, BadBook, Remembering, ahead, until
 from tests.backend.metrics.test_journal_mode import running as writing_ahead
-from tests.backend.metrics.test_pipeline import Gate, batch, counter, running, total
+from tests.backend.metrics.test_pipeline import NOW, Gate, batch, counter, running, total
 
 
 def named(identifier: str, rows: int = 1, remote: str = "") -> LogBatch:
@@ -148,6 +150,46 @@ async def test_some_are_stored_and_some_are_held() -> None:
         assert await submitted(pipeline, *sent) == ["another backend has stored it meanwhile", "", ""]
         assert [each.batches for each in storage.flushes] == [["a", "b", "c"], ["c"]]
     assert total(storage) == 4
+
+
+async def test_what_is_analysed_again_is_told_once() -> None:
+    """The end of an exchange finds its beginning again, and what is left out of flushes counts once."""
+    storage = Beaten(held="a")
+    begun = exchange(at=60, milliseconds=1_000, number=1, is_last=False)
+    ended = exchange(at=70, milliseconds=1_000, number=2)
+    unknown = exchange(at=70, milliseconds=1_000, number=4)
+    async with running(storage, future=0) as pipeline:
+        await pipeline.submit(batch_of(messages(connection(), begun)))
+        sent = [
+            named("a", 2),
+            batch_of(messages(connection(), ended, unknown)),
+            dataclasses.replace(batch(3, minute=NOW + 1), identifier="b"),
+        ]
+        assert await submitted(pipeline, *sent) == ["another backend is storing 1", "", ""]
+        assert len(storage.flushes) == 3
+        assert counter(pipeline, "calls_untimed_total") == 1
+        assert counter(pipeline, "logs_dropped_total", cause="future") == 3
+
+
+async def test_the_end_of_an_exchange_finds_its_beginning_after_a_failed_analysis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = exchange(at=60, milliseconds=1_000, number=1, is_last=False)
+    ended = exchange(at=70, milliseconds=1_000, number=2)
+    async with running(MemoryStorage()) as pipeline:
+        await pipeline.submit(batch_of(messages(connection(), begun)))
+        leave_out = analysing.without
+        failures = ["a defect"]
+
+        def fail_once(flush: Flush, disabled: Collection[str]) -> Flush:
+            if failures:
+                raise RuntimeError(failures.pop())
+            return leave_out(flush, disabled)
+
+        monkeypatch.setattr(analysing, "without", fail_once)
+        assert await submitted(pipeline, batch_of(messages(connection(), ended)), batch(3)) == ["", ""]
+        assert not failures
+        assert counter(pipeline, "calls_untimed_total") == 0
 
 
 async def test_a_flush_is_not_made_anew_for_ever() -> None:
