@@ -64,7 +64,7 @@ def measure(log: Path, report: Report) -> None:
             time.sleep(seconds)
             apart, ring = resident(agent.pid)
             label = f"resident {seconds} s later, beside the kernel's rings"
-            report.row(label, {"MB": apart / 1024}, f"the rings, mapped twice: {ring / 1024:.1f} MB")
+            report.row(label, {"MB": apart / 1024}, f"the rings: {ring / 1024:.1f} MB")
         before = processor_seconds(agent.pid)
         time.sleep(SETTLE_SECONDS)
         used = processor_seconds(agent.pid) - before

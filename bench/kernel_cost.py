@@ -123,7 +123,7 @@ def main() -> None:
         report.row(case, {"ns without": before, "ns attached": after, "ns more": after - before})
     said = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts.items())
     report.row("open, until every program is attached", {"s": statistics.median(opening)}, f"of the loader: {said}")
-    ring = f"the ring of {RING_BYTES >> 20} MB is mapped twice and counts twice"
+    ring = f"the ring of {RING_BYTES >> 20} MB is counted with it"
     resident = {"MB resident": held["VmRSS"] / 1024, "MB its own": held["RssAnon"] / 1024}
     report.row("a process that only holds a source", resident, ring)
     print(report.finish())
