@@ -171,7 +171,8 @@ class WriteAhead:
     async def _journal_what_comes(self, owner: Owner) -> None:
         while True:
             await owner.wake.wait()
-            await self._has_room.wait()
+            if not self._leaving:  # else nobody makes room, when the segment was filled after that was said
+                await self._has_room.wait()
             if self._leaving:
                 return
             owner.wake.clear()
