@@ -15,10 +15,10 @@ from agent.discovery.host import Host
 
 IDLE_NS = 30 * 1_000_000_000
 """A view is looked up when nothing was seen of it for this long."""
-_PORTION = 64
-"""Views looked at per call."""
-_LISTINGS = 4
-"""Processes per call of which all descriptors are listed."""
+_PORTION = 320
+"""Views looked at per call, of which there is one a second where little happens."""
+_LISTINGS = 20
+"""Processes per call of which all descriptors are listed: that many views may be gone each second."""
 
 
 class Verification:
