@@ -15,10 +15,10 @@ from agent.discovery.host import Host
 
 IDLE_NS = 30 * 1_000_000_000
 """A view is looked up when nothing was seen of it for this long."""
-_PORTION = 320
+_PORTION = 128
 """Views looked at per call, of which there is one a second where little happens."""
-_LISTINGS = 20
-"""Processes per call of which all descriptors are listed: that many views may be gone each second."""
+_LISTINGS = 4
+"""Processes per call of which all descriptors are listed; that one is gone is known without."""
 
 
 class Verification:
@@ -71,10 +71,11 @@ class Verification:
         """Look for the sockets of views of one process among all its descriptors."""
         if self._listings_left <= 0:
             return  # a later walk comes by again
-        self._listings_left -= 1
-        descriptors = self._host.socket_descriptors(views[0].process.pid) or {}
+        descriptors = self._host.socket_descriptors(views[0].process.pid)
+        if descriptors is not None:
+            self._listings_left -= 1
         by_inode: dict[int, list[int]] = defaultdict(list)
-        for descriptor, inode in descriptors.items():
+        for descriptor, inode in (descriptors or {}).items():
             by_inode[inode].append(descriptor)
         for view in views:
             found = by_inode.get(view.inode)
