@@ -25,6 +25,14 @@ def walk(world: World, departed: DepartedProcesses, calls: int = 2) -> None:
         departed.tick(world.now_ns)
 
 
+def until_due(world: World, departed: DepartedProcesses, pids: list[int]) -> None:
+    """Processes that are there, until a walk over them is due."""
+    world.host.processes = {pid: facts(pid) for pid in pids}
+    seen(world, *pids)
+    walk(world, departed)
+    world.now_ns += PERIOD_NS
+
+
 def test_a_process_that_has_ended_or_whose_id_is_another_ones_is_forgotten_and_others_stay() -> None:
     world = World()
     departed = DepartedProcesses(world.registry, world.host)
@@ -69,10 +77,7 @@ def test_a_walk_asks_of_a_few_at_a_time_and_of_each_once() -> None:
     world = World()
     departed = DepartedProcesses(world.registry, world.host)
     pids = list(range(100, 150))
-    world.host.processes = {pid: facts(pid) for pid in pids}
-    seen(world, *pids)
-    walk(world, departed)
-    world.now_ns += PERIOD_NS
+    until_due(world, departed, pids)
     world.host.asked.clear()
     asked = []
     for _ in range(50):
@@ -86,10 +91,7 @@ def test_one_that_has_left_during_a_walk_is_not_asked_of() -> None:
     world = World()
     departed = DepartedProcesses(world.registry, world.host)
     pids = list(range(100, 140))
-    world.host.processes = {pid: facts(pid) for pid in pids}
-    seen(world, *pids)
-    walk(world, departed)
-    world.now_ns += PERIOD_NS
+    until_due(world, departed, pids)
     departed.tick(world.now_ns)
     for pid in pids:
         world.track(event(K.PROCESS_EXIT, process=pid))

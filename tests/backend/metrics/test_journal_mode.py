@@ -10,7 +10,6 @@ from backend.storage.duckdb import DuckdbStorage
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.journaling import (
     GATHERING,
-    BadBook,
     Remembering,
     ahead,
     journaled,
@@ -19,8 +18,6 @@ from tests.backend.metrics.journaling import (
     until,
 )
 from tests.backend.metrics.test_pipeline import batch, counter, entered, total
-
-__all__ = ["GATHERING", "BadBook", "Remembering", "ahead", "running", "until"]  # as other tests know them
 
 
 async def test_what_comes_while_the_store_is_slow_is_answered_before_it_is_stored(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from backend.metrics.pipeline import Pipeline, PipelineSettings
 from backend.storage.interface import Flush, Storage, StorageError, StoredElsewhereError
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.exchanges import batch_of, connection, exchange, messages
-from tests.backend.metrics.test_journal_mode import GATHERING, BadBook, Remembering, ahead, until
-from tests.backend.metrics.test_journal_mode import running as writing_ahead
+from tests.backend.metrics.journaling import GATHERING, BadBook, Remembering, ahead, until
+from tests.backend.metrics.journaling import running as writing_ahead
 from tests.backend.metrics.test_pipeline import NOW, Gate, batch, counter, running, total
 
 
