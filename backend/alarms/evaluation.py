@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.alarms.known_entities import Mask, Numbers
-from backend.alarms.readings import NO_ROW, Readings, Readout
+from backend.alarms.readings import NO_ROW, Readings
 from backend.alarms.summing import totals
 from backend.query.mqe import functions, syntax
 from backend.query.mqe.duration import Duration
 from backend.query.mqe.needs import baseline_spans, needs, trend_span
 from backend.query.mqe.operators import combine
 from backend.query.mqe.results import Result, ResultType, Series, Values, finite
+from backend.query.mqe.selection import selected
 
 _SELECTS = frozenset({syntax.Aggregation.LATEST, syntax.Aggregation.MAX, syntax.Aggregation.MIN})
 """Aggregations that give one of the values, and so whether it says true or false."""
@@ -137,7 +138,9 @@ class _Evaluator:
         present = list(range(len(found.labels)))
         if found.labelled:
             present = np.flatnonzero(_only(rows != NO_ROW)).tolist()
-        return [(found.labels[at], found.values[rows[at]]) for at in _selected(found, present, metric)]
+        labels = [found.labels[at] for at in present]
+        chosen = [present[at] for at in selected(labels, metric)]
+        return [(found.labels[at], found.values[rows[at]]) for at in chosen]
 
     def _trend(self, expression: syntax.TrendExpression) -> Result:
         look_back = expression.range
@@ -176,17 +179,6 @@ class _Evaluator:
                 for labels, several in before.items()
             ]
         )
-
-
-def _selected(found: Readout, present: list[int], metric: syntax.MetricExpression) -> list[int]:
-    """The places of labels that are asked for."""
-    chosen = list(present)
-    for condition in reversed(metric.labels):
-        values = {at: dict(found.labels[at]).get(condition.name) for at in present}
-        if chosen and all(value is None for value in values.values()):
-            raise syntax.MqeError(metric.position, f"{metric.name} has no label {condition.name!r}: leave it out")
-        chosen = [at for value in dict.fromkeys(condition.values) for at in chosen if values[at] == value]
-    return chosen
 
 
 def _aggregate(result: Result, aggregation: syntax.Aggregation, position: syntax.Position) -> Result:

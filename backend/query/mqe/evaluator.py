@@ -11,6 +11,7 @@ from backend.query.mqe.needs import baseline_spans, needs, trend_span
 from backend.query.mqe.operators import combine
 from backend.query.mqe.reader import LabelledValues, MetricReader, ReadingError, Top, UnknownMetricReadingError
 from backend.query.mqe.results import Point, Result, ResultType, Series, finite, single
+from backend.query.mqe.selection import selected
 
 
 def evaluate(expression: syntax.Expression, reader: MetricReader, duration: Duration) -> Result:
@@ -95,7 +96,8 @@ class _Evaluator:
                 self._known[key] = self._reader.read([metric.name], duration)[metric.name]
             except ReadingError as error:
                 raise _placed(error, metric) from None
-        return _selected(self._known[key], metric)
+        known = self._known[key]
+        return [known[at] for at in selected([one.labels for one in known], metric)]
 
     def _metric(self, metric: syntax.MetricExpression) -> Result:
         points = self._duration.buckets
@@ -168,26 +170,3 @@ class _Evaluator:
 def _placed(error: ReadingError, metric: syntax.MetricExpression) -> syntax.MqeError:
     kind = syntax.UnknownMetricError if isinstance(error, UnknownMetricReadingError) else syntax.MqeError
     return kind(metric.position, str(error))
-
-
-def _selected(series: Sequence[LabelledValues], metric: syntax.MetricExpression) -> list[LabelledValues]:
-    """The series that have the labels asked for, in the order that their values are asked for in."""
-    chosen = list(series)
-    # Sorting by the last label first leaves the order of the first on top.
-    for condition in reversed(metric.labels):
-        if chosen and not any(condition.name in dict(one.labels) for one in series):
-            raise syntax.MqeError(
-                metric.position, f"{metric.name} has no label {condition.name!r}: {_labels_of(series)}"
-            )
-        chosen = [one for one in chosen if dict(one.labels).get(condition.name) in condition.values]
-        chosen.sort(key=lambda one, asked=condition: _place(one, asked))  # type: ignore[misc] # mypy cannot infer defaults
-    return chosen
-
-
-def _place(one: LabelledValues, condition: syntax.LabelCondition) -> int:
-    return condition.values.index(dict(one.labels)[condition.name])
-
-
-def _labels_of(series: Sequence[LabelledValues]) -> str:
-    names = sorted({name for one in series for name, _ in one.labels})
-    return f"it has {', '.join(names)}" if names else "it has no labels"
