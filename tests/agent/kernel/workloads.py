@@ -380,10 +380,15 @@ def converse(path: str, turns: list[list[Any]]) -> dict[str, Any]:
 
 
 def fill(size: int, part: int) -> dict[str, Any]:
-    """Send bytes without waiting for room, over and over where there is none, while another thread reads them."""
+    """Send bytes without waiting for room, over and over where there is none, while another thread reads them.
+
+    It reads from when a write was refused for the first time: one that always reads in time would leave room for each.
+    """
     client, server = tcp_pair("127.0.0.1")
+    full = threading.Event()
 
     def receive() -> None:
+        full.wait()
         while server.recv(1 << 20):
             pass
 
@@ -397,6 +402,8 @@ def fill(size: int, part: int) -> dict[str, Any]:
             sent += client.send(data[: size - sent])
         except BlockingIOError:
             refused += 1
+            full.set()
+    full.set()
     ends = {"client": describe(client), "server": describe(server)}
     client.shutdown(socket.SHUT_WR)
     reader.join()
