@@ -42,6 +42,8 @@ SOURCES: Final = (
     "close.c",
     "payload_records.c",
     "payload_detect.c",
+    "payload_plan.c",
+    "payload_steps.c",
     "payload.c",
     "tls_sessions.c",
     "tls_plaintext.c",

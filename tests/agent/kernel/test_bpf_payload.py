@@ -1,4 +1,4 @@
-"""bpf/payload.c on the running kernel: which bytes of known streams are captured, and that they are those bytes."""
+"""bpf/payload*.c on the running kernel: which bytes of known streams are captured, and that they are those bytes."""
 
 import random
 import struct
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kernel
 TURN_BYTES, EDGE_BYTES, DATA_BYTES, DETECTION_CALLS = 32_768, 32, 512, 6
 PIPELINE_BYTES, ONE_REQUEST_BYTES, ANSWER_BYTES = 1 << 20, 256, 64
 TURNS, STEPS, GATHERED_BYTES, GATHERED_BUFFERS, FRAGMENT_LARGE = 1024, 8, 512, 32, 4096
-"""As in bpf/payload.c and payload.h."""
+"""As in bpf/payload_plan.c, payload_steps.c, payload_records.c and payload.h."""
 WITH_BUFFERS = ["WRITE", "WRITEV", "SENDTO", "SENDMSG", "PWRITEV2", "PIECES"]
 READS = ["READ", "READV", "RECVFROM", "RECVMSG", "PREADV2", "PIECES"]
 Parts = list[list[Any]]

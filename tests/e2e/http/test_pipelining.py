@@ -28,7 +28,7 @@ IN_ONE_WRITE = 500
 """Requests that a new connection's buffer has room for."""
 LARGEST = 20_480
 MOST_OF_TURN = 1 << 20
-"""PIPELINE_BYTES of bpf/payload.c."""
+"""PIPELINE_BYTES of bpf/payload_plan.c."""
 
 
 @pytest.fixture(params=["nginx", "nginx-tls", "streams", "streams-tls"])
