@@ -1,4 +1,4 @@
-"""The JSON API and the console, as routes of a Starlette application."""
+"""The JSON API, as routes of a Starlette application."""
 
 import contextlib
 import logging
@@ -14,8 +14,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from backend.agents.book import AgentBook
-from backend.console.pages import console_routes
-from backend.dashboards.book import Dashboards
 from backend.metrics.windows import Compatibility
 from backend.oal.definitions import Definition
 from backend.oal.loader import load
@@ -122,10 +120,9 @@ def routes(
     clock: Callable[[], float] = time.time,
     started: float | None = None,
     compatibility: Compatibility | None = None,
-    dashboards: Dashboards | None = None,
     agents: AgentBook | None = None,
 ) -> list[BaseRoute]:
-    """Everything that is read over HTTP: the API under /api and the console at /.
+    """The API, under /api.
 
     Args:
         storage: what is asked; its methods are called in worker threads.
@@ -134,7 +131,6 @@ def routes(
         clock: seconds since 1970-01-01 UTC.
         started: when the backend started; now if that is not said.
         compatibility: what to read as Apache SkyWalking does.
-        dashboards: gives the dashboards that count now; by default those that come with the program.
         agents: who was heard, and what each tells of itself; by default nobody.
 
     Raises:
@@ -147,7 +143,7 @@ def routes(
     asked = [
         Route(question.path, _endpoint(question, backend, clock, answering), methods=["GET"]) for question in QUESTIONS
     ]
-    return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS), *console_routes(dashboards=dashboards)]
+    return [*asked, Route("/api/{path:path}", _refuse(asked), methods=METHODS)]
 
 
 def respond(body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from backend.agents.book import AgentBook
 from backend.agents.telemetry import AgentCollector
+from backend.console.pages import console_routes
 from backend.dashboards.book import DashboardBook
 from backend.dashboards.loading import load_dashboards
 from backend.dashboards.model import Dashboard, DashboardError
@@ -235,9 +236,9 @@ class _Opened:
                 registry=registry,
                 started=self._started,
                 compatibility=compatibility,
-                dashboards=self._dashboards,
                 agents=self._agents,
             ),
+            *console_routes(dashboards=self._dashboards),
         ]
 
     def _load_metrics(self) -> tuple[Metrics, Program]:

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from backend.agents.book import AgentBook
+from backend.console.pages import console_routes
 from backend.oal.loader import load
 from backend.query.graphql.alarms import AlarmBook
 from backend.query.graphql.routes import graphql_routes
@@ -46,6 +47,7 @@ def serving(
             alarms=alarms,
             clock=clock,
         )
-        everything = Starlette(routes=[*asked, *routes(storage, registry=counted, clock=clock, agents=agents)])
+        answered = routes(storage, registry=counted, clock=clock, agents=agents)
+        everything = Starlette(routes=[*asked, *answered, *console_routes()])
         with served([Mount("/", Guard(everything, Token(token), Counter()))], port) as address:
             yield address

@@ -23,7 +23,7 @@ def serving(
     clock: Callable[[], float] = lambda: world.NOW,
     registry: CollectorRegistry | None = None,
 ) -> Iterator[str]:
-    """Serve the API and the console while the block runs; gives HOST:PORT."""
+    """Serve the API while the block runs; gives HOST:PORT."""
     with served(routes(storage, registry=registry or CollectorRegistry(), clock=clock), port) as address:
         yield address
 
