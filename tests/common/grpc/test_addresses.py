@@ -6,7 +6,7 @@ import pytest
 from common.grpc.addresses import Address, Resolver, Target, read_addresses
 from common.grpc.patience import Expired, Interrupted, Interrupter, Patience
 
-SECONDS = 30.0
+SECONDS = 120.0
 REAL = socket.getaddrinfo
 
 

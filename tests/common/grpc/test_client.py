@@ -16,8 +16,9 @@ from common.grpc.messages import frame_messages
 from common.grpc.patience import Interrupted
 from common.grpc.status import Status
 from common.version import installed_version
-from tests.common.grpc.calling import BODY, ENOUGH, PATH, SECONDS, call, client
+from tests.common.grpc.calling import BODY, PATH, SECONDS, SHORT, call, client
 from tests.common.grpc.names import resolve
+from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 
@@ -207,7 +208,7 @@ def test_after_an_interruption_the_connection_goes_on() -> None:
     assert len(peers.connections) == 1
 
 
-def test_a_call_that_connects_is_ended_too() -> None:
+def test_a_call_that_connects_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
     # A server whose queue of connections is full answers no further ones.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, client(server.getsockname()[1]) as opened:
         waiting = [socket.create_connection(server.getsockname()) for _ in range(1)]
@@ -223,8 +224,9 @@ def test_a_call_that_connects_is_ended_too() -> None:
             call(opened)
         ended.set()
         thread.join()
-        answer = call(opened, timeout=ENOUGH)
+        pass_time_only_while(monkeypatch, "connecting to")
+        answer = call(opened, timeout=SHORT)
         assert answer.status is Status.DEADLINE_EXCEEDED
-        assert answer.message == f"{ENOUGH:g} s are over while connecting to 127.0.0.1:{server.getsockname()[1]}"
+        assert answer.message == f"{SHORT:g} s are over while connecting to 127.0.0.1:{server.getsockname()[1]}"
         for each in waiting:
             each.close()

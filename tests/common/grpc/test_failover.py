@@ -15,8 +15,9 @@ from common.grpc.addresses import LARGEST_NUMBER
 from common.grpc.answers import Answer
 from common.grpc.failover import FailoverClient
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, PATH, SECONDS
+from tests.common.grpc.calling import BODY, PATH, SECONDS, SHORT
 from tests.common.grpc.names import resolve
+from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 
@@ -97,27 +98,32 @@ def test_after_the_last_one_comes_the_first_and_an_outage_of_all_is_said_once(ca
 def test_one_that_takes_connections_and_never_speaks_takes_no_time_from_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 2.0)  # of the good one, too: it may be slow
+    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", SHORT)
     with ExitStack() as stack:
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         port = stack.enter_context(failing().listen())
         client = FailoverClient(f"127.0.0.1:{silent},127.0.0.1:{port}", "tests")
         stack.callback(client.close)
+        pass_time_only_while(monkeypatch, f"waiting for 127.0.0.1:{silent} to begin with HTTP/2")
         made = calls(client, 2)
     assert made == [(f"127.0.0.1:{silent}", Status.UNAVAILABLE), (f"127.0.0.1:{port}", Status.OK)]
 
 
-def test_one_that_speaks_and_never_answers_calls_is_left_when_the_time_is_over() -> None:
+def test_one_that_speaks_and_never_answers_calls_is_left_when_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     silent = Peers(greeted(lambda peer: peer.until(lambda _: False)))
     with ExitStack() as stack:
         client, (first, second) = opened(stack, silent, failing())
-        assert client.call(PATH, (), (BODY,), 2.0).status is Status.DEADLINE_EXCEEDED
+        pass_time_only_while(monkeypatch, f"waiting for {first} to answer")
+        assert client.call(PATH, (), (BODY,), SHORT).status is Status.DEADLINE_EXCEEDED
         assert calls(client, 2) == [(second, Status.OK)] * 2
         assert (client.failures, client.moves) == ({first: 1}, 1)
 
 
 def test_a_name_that_nobody_looks_up_in_time_takes_no_time_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 2.0)  # of the good one, too: it may be slow
+    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", SHORT)
+    pass_time_only_while(monkeypatch, "looking up localhost")
     real, held = socket.getaddrinfo, threading.Event()
 
     def lookup(host: bytes, port: int, *, type: int, flags: int) -> object:  # noqa: A002 - as the real one
@@ -152,7 +158,8 @@ def test_an_address_of_a_name_that_never_answers_calls_is_tried_last(monkeypatch
         stack.enter_context(silent.listen("127.77.0.2", port))
         client = FailoverClient(f"name:{port}", "tests")
         stack.callback(client.close)
-        assert client.call(PATH, (), (BODY,), 1.0).status is Status.DEADLINE_EXCEEDED
+        pass_time_only_while(monkeypatch, f"waiting for 127.77.0.2:{port} to answer")
+        assert client.call(PATH, (), (BODY,), SHORT).status is Status.DEADLINE_EXCEEDED
         assert calls(client, 2) == [(f"name:{port}", Status.OK)] * 2
     assert (len(silent.connections), requests(good)) == (1, 2)
 

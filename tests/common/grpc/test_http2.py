@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from common.grpc.http2 import BURST
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, ENOUGH, call, client
+from tests.common.grpc.calling import BODY, SECONDS, SHORT, call, client
+from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the beginning
@@ -85,7 +86,8 @@ def test_whatever_the_windows_are_the_server_gets_the_bytes_that_were_sent(
     assert bytes(peer.requests[1].body) == b"".join(pieces)
 
 
-def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up() -> None:
+def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pass_time_only_while(monkeypatch, "to take the whole request")
     body = Endless(16_384)
 
     def play(peer: Peer) -> None:
@@ -94,9 +96,9 @@ def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up() ->
 
     peers = Peers(greeted(play))
     with peers.listen() as port, client(port) as opened:
-        answer = call(opened, body, timeout=ENOUGH)
+        answer = call(opened, body, timeout=SHORT)
     assert answer.status is Status.DEADLINE_EXCEEDED
-    assert answer.message == f"{ENOUGH:g} s are over while waiting for 127.0.0.1:{port} to take the whole request"
+    assert answer.message == f"{SHORT:g} s are over while waiting for 127.0.0.1:{port} to take the whole request"
     (peer,) = peers.connections
     assert len(peer.requests[1].body) == DEFAULT_WINDOW
     assert body.taken == DEFAULT_WINDOW // 16_384 + 1  # the last one in part
@@ -104,7 +106,8 @@ def test_a_server_that_gives_no_room_holds_the_sending_and_nothing_piles_up() ->
     assert reset.error_code == ErrorCodes.CANCEL
 
 
-def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up() -> None:
+def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pass_time_only_while(monkeypatch, "to take the whole request")
     body = Endless(BURST)
 
     over = threading.Event()
@@ -114,10 +117,10 @@ def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up() ->
         peer.h2.increment_flow_control_window(2**31 - 1 - peer.h2.inbound_flow_control_window)
         peer.h2.increment_flow_control_window(2**30, 1)
         peer.write()
-        over.wait(30)
+        over.wait(SECONDS)
 
     with Peers(greeted(play)).listen() as port, client(port) as opened:
-        assert call(opened, body, timeout=ENOUGH).status is Status.DEADLINE_EXCEEDED
+        assert call(opened, body, timeout=SHORT).status is Status.DEADLINE_EXCEEDED
         over.set()
     # What the kernel takes for a connection, and a burst.
     sizes = [int(Path(f"/proc/sys/net/ipv4/tcp_{name}").read_text().split()[2]) for name in ("wmem", "rmem")]

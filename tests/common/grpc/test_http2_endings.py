@@ -11,7 +11,8 @@ from hyperframe.frame import GoAwayFrame, PingFrame
 
 from common.grpc.client import GrpcClient
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, ENOUGH, call, client
+from tests.common.grpc.calling import BODY, SECONDS, SHORT, call, client
+from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the beginning
@@ -82,7 +83,7 @@ def test_a_connection_that_was_closed_while_idle_costs_no_attempt(farewell: byte
 
     def leave(peer: Peer) -> None:
         peer.answer(peer.request())
-        idle.wait(30)
+        idle.wait(SECONDS)
         peer.write(farewell)
 
     peers = Peers(greeted(leave), greeted(Peer.serve))
@@ -112,7 +113,7 @@ def test_what_came_while_idle_is_answered() -> None:
 
     def play(peer: Peer) -> None:
         peer.answer(peer.request())
-        idle.wait(30)
+        idle.wait(SECONDS)
         peer.h2.ping(b"12345678")
         peer.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1_000_000})
         peer.write()
@@ -140,15 +141,19 @@ def test_a_closed_connection_ends_the_attempt_and_not_the_next_one() -> None:
         assert call(opened, (LARGE,)).status is Status.OK
 
 
-def test_a_server_that_never_answers_ends_the_attempt_at_the_deadline_and_not_the_next_one() -> None:
+def test_a_server_that_never_answers_ends_the_attempt_at_the_deadline_and_not_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pass_time_only_while(monkeypatch, "to answer")
+
     def wait(peer: Peer) -> None:
         peer.until(lambda _: any(isinstance(event, StreamReset) for event in peer.events))
 
     peers = Peers(greeted(wait), greeted(Peer.serve))
     with peers.listen() as port, client(port) as opened:
-        answer = call(opened, timeout=ENOUGH)
+        answer = call(opened, timeout=SHORT)
         assert answer.status is Status.DEADLINE_EXCEEDED
-        assert answer.message == f"{ENOUGH:g} s are over while waiting for 127.0.0.1:{port} to answer"
+        assert answer.message == f"{SHORT:g} s are over while waiting for 127.0.0.1:{port} to answer"
         assert call(opened).status is Status.OK
     assert [len(peer.requests) for peer in peers.connections] == [1, 1]
 
@@ -170,4 +175,4 @@ def _await_readable(opened: GrpcClient) -> None:
     assert connection is not None
     poll = select.poll()
     poll.register(connection._channel.fileno(), select.POLLIN)
-    assert poll.poll(30_000)
+    assert poll.poll(SECONDS * 1000)

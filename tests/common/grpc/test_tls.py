@@ -13,7 +13,8 @@ from common.grpc.security import Security
 from common.grpc.status import Status
 from common.grpc.tls import make_context
 from tests.agent.export.collector import Collector
-from tests.common.grpc.calling import ENOUGH, call, client
+from tests.common.grpc.calling import SECONDS, SHORT, call, client
+from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
 
 NAMES = "DNS:localhost,IP:127.0.0.1"
@@ -63,7 +64,7 @@ def context(server: Identity, *protocols: str) -> ssl.SSLContext:
 
 def ask(peers: Peers, security: Security | None, host: str = "127.0.0.1", body: bytes = b"x" * 5) -> Answer:
     with peers.listen() as port, client(port, host, security) as opened:
-        answer = call(opened, (body,), 10)
+        answer = call(opened, (body,))
     assert str(port) in answer.message or answer.status is Status.OK
     return answer
 
@@ -114,15 +115,19 @@ def test_a_server_with_tls_that_is_asked_without(server: Identity) -> None:
     assert answer.status is Status.UNAVAILABLE
 
 
-def test_a_handshake_that_is_not_answered_ends_at_the_deadline(server: Identity) -> None:
+def test_a_handshake_that_is_not_answered_ends_at_the_deadline(
+    server: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pass_time_only_while(monkeypatch, "shaking hands")
+
     def play(peer: Peer) -> None:
         while peer.socket.recv(65_536):
             pass
 
     with Peers(play).listen() as port, client(port, security=Security(server.pem)) as opened:
-        answer = call(opened, timeout=ENOUGH)
+        answer = call(opened, timeout=SHORT)
     assert answer.status is Status.DEADLINE_EXCEEDED
-    assert answer.message == f"{ENOUGH:g} s are over while shaking hands with 127.0.0.1:{port}"
+    assert answer.message == f"{SHORT:g} s are over while shaking hands with 127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -133,7 +138,7 @@ def test_a_server_that_asks_who_the_client_is(server: Identity, agent: Identity,
     collector = Collector()
     with collector.serve(credentials=credentials) as port, client(port, security=security) as opened:
         path = "/skywalking.v3.EBPFAccessLogService/collect"
-        answer = opened.call(path, (("pyrover-batch-id", "1"),), (b"\0\0\0\0\1x",), 10)
+        answer = opened.call(path, (("pyrover-batch-id", "1"),), (b"\0\0\0\0\1x",), SECONDS)
     assert answer.status is (Status.OK if known else Status.UNAVAILABLE)
     assert collector.accepted == ({"1": [b"x"]} if known else {})
 

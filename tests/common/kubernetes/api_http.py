@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from tests.common.kubernetes.api_server import ApiServer
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 120.0
 """Seconds that a test waits for what should happen at once."""
 
 
