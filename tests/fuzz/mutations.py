@@ -98,10 +98,10 @@ def run(target: Callable[[random.Random], None], seed: int, rounds: int) -> None
 
 
 def run_for(target: Callable[[random.Random], None], seed: int, seconds: float) -> int:
-    """Run a target for a time; how many inputs it was."""
+    """Run a target for a time, with one input at least; how many it was."""
     end = time.monotonic() + seconds
     number = 0
-    while time.monotonic() < end:
+    while not number or time.monotonic() < end:
         _once(target, seed + number)
         number += 1
     return number

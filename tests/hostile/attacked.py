@@ -22,7 +22,7 @@ STRANGER = "127.0.0.2"
 GROWTH = 700 * 1024 * 1024
 """Bytes by which the backend may grow in whatever is done to it: what all calls may hold (256 MiB), the connections
 (4,096 on each of two ports, of 30 KB) and what the allocator does not give back."""
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 @dataclass
