@@ -1,9 +1,7 @@
 """bpf/process.c on the running kernel: the filter of excluded processes holds nothing of those that have ended."""
 
-import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
 
 from agent.events.layout import EventKind
@@ -19,7 +17,8 @@ ENTRIES = 4
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[KernelSource]:
-    with open_source(options=Options(filter_entries=ENTRIES)) as opened:
+    # Of all processes of this machine, whatever else it does meanwhile.
+    with open_source(ring_bytes=64 << 20, options=Options(filter_entries=ENTRIES)) as opened:
         yield opened
 
 
@@ -56,12 +55,8 @@ def test_a_process_that_is_included_again_is_seen(source: KernelSource) -> None:
 
 def _until_another_has_ended(source: KernelSource) -> Callable[[int], set[int]]:
     """The kinds of events of a process, of all events until those of another one, which began later."""
-    with Watch(source).started("transfers", host="127.0.0.1", sizes=[5], begin=lambda _: None) as last:
+    watch = Watch(source)
+    with watch.started("transfers", host="127.0.0.1", sizes=[5], begin=lambda _: None) as last:
         last.wait(PATIENCE_SECONDS)
-    events = source.take()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while EventKind.PROCESS_EXIT not in events["kind"][events["process"] == last.pid]:
-        assert time.monotonic() < deadline, f"the end of a process is not told; lost: {dict(source.losses())}"
-        source.wait(0.1)
-        events = np.concatenate((events, source.take()))
+    events = watch.until_end(last.pid)
     return lambda process: set(events["kind"][events["process"] == process].tolist())

@@ -1,5 +1,6 @@
 """bpf/wakeups.h and agent/kernel/wakeups.py on the running kernel: what wakes, and that nothing else does."""
 
+import itertools
 import os
 import re
 import socket
@@ -179,11 +180,11 @@ def test_a_task_with_another_name_wakes(sleeper: Sleeper) -> None:
 
 
 def test_a_number_that_comes_back_is_another_task(sleeper: Sleeper) -> None:
-    with ThreadPoolExecutor(1) as another:
-        number = another.submit(threading.get_native_id).result(PATIENCE_SECONDS)
-        another.submit(sleeper.send).result(PATIENCE_SECONDS)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:  # others may take the number first
+    while True:  # others may take a number first, and keep it
+        with ThreadPoolExecutor(1) as another:
+            number = another.submit(threading.get_native_id).result(PATIENCE_SECONDS)
+            another.submit(sleeper.send).result(PATIENCE_SECONDS)
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
         with ThreadPoolExecutor(1) as again:
             if again.submit(threading.get_native_id).result(PATIENCE_SECONDS) == number:
@@ -191,7 +192,7 @@ def test_a_number_that_comes_back_is_another_task(sleeper: Sleeper) -> None:
                 again.submit(sleeper.send).result(PATIENCE_SECONDS)
                 assert sleeper.awaits()
                 return
-        assert time.monotonic() < deadline, f"no thread got the number {number} again"
+        assert time.monotonic() < deadline, "no thread got the number of another one again"
 
 
 def test_tasks_that_share_a_place_wake_in_turn(sleeper: Sleeper) -> None:
@@ -202,8 +203,9 @@ def test_tasks_that_share_a_place_wake_in_turn(sleeper: Sleeper) -> None:
     last_pid = Path("/proc/sys/kernel/ns_last_pid")
     with ThreadPoolExecutor(1) as one:
         number = one.submit(threading.get_native_id).result(PATIENCE_SECONDS)
-        while True:
-            last_pid.write_text(str((number + places) % int(Path("/proc/sys/kernel/pid_max").read_text()) - 1))
+        most = int(Path("/proc/sys/kernel/pid_max").read_text())
+        for step in itertools.count(1):  # what stays may have the next number that ends alike, or the one after it
+            last_pid.write_text(str(max((number + step * places) % most - 1, 0)))
             with ThreadPoolExecutor(1) as other:
                 if other.submit(threading.get_native_id).result(PATIENCE_SECONDS) % places == number % places:
                     for _ in range(2):

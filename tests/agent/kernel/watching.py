@@ -94,12 +94,18 @@ class Watch:
 
     def until_exit(self, process: int) -> Events:
         """Every event of `process` up to the event of its exit, which is the last one a process causes."""
+        events = self.until_end(process)
+        return events[events["process"] == process]
+
+    def until_end(self, process: int) -> Events:
+        """Every event, of whichever process, until `process` has ended."""
         parts = [np.empty(0, EVENT)]
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             self.source.wait(0.1)
             events = self.source.take()
-            parts.append(events[events["process"] == process])
-            if EventKind.PROCESS_EXIT in parts[-1]["kind"]:
+            parts.append(events)
+            if np.any((events["process"] == process) & (events["kind"] == EventKind.PROCESS_EXIT)):
                 return np.concatenate(parts)
-        raise AssertionError(f"no exit of process {process} after {PATIENCE_SECONDS} s")
+        lost = dict(self.source.losses())
+        raise AssertionError(f"no exit of process {process} after {PATIENCE_SECONDS} s; lost: {lost}")

@@ -20,7 +20,9 @@ import socket
 import struct
 import sys
 import tempfile
+import termios
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ IPPROTO_MPTCP = 262  # not named by Python 3.11
 SECRET = b"this was never sent"
 """Stands in buffers that the kernel leaves as they are."""
 MOST_BUFFERS = os.sysconf("SC_IOV_MAX")
+PATIENCE_SECONDS = 120.0
+"""For what the kernel does in its own time, a bound on waiting."""
 libc = ctypes.CDLL(None, use_errno=True)
 MACHINE = os.uname().machine
 NUMBERS = {
@@ -215,6 +219,25 @@ def write_ways(sock: socket.socket) -> dict[str, Callable[[int], int]]:
     }
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(condition)
+        time.sleep(0.001)
+
+
+def await_bytes(sock: socket.socket, size: int) -> None:
+    """Wait until so many bytes are there to be read: they may come later than the call returns that sent them."""
+    until(lambda: struct.unpack("=i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0] >= size)
+
+
+def await_answer(sock: socket.socket) -> None:
+    """Wait until a connect that is under way has its outcome."""
+    if not select.select([], [sock], [], PATIENCE_SECONDS)[1]:
+        raise TimeoutError("no outcome of a connect")
+
+
 def transfers(host: str, sizes: list[int]) -> dict[str, Any]:
     """Each way to write, read back by recv; each way to read, written by send."""
     client, server = tcp_pair(host)
@@ -229,6 +252,7 @@ def transfers(host: str, sizes: list[int]) -> dict[str, Any]:
     for name, way in read_ways(client).items():
         for size in sizes:
             server.sendall(bytes(size))
+            await_bytes(client, size)
             read.setdefault(name, []).append(way(size))
     return {"client": describe(client), "server": describe(server), "wrote": wrote, "read": read}
 
@@ -440,11 +464,13 @@ def nothing_moved(host: str) -> dict[str, Any]:
         with contextlib.suppress(BlockingIOError):
             attempt()
     server.send(b"12345")
+    await_bytes(client, 5)
     looked = len(client.recv(5, socket.MSG_PEEK))
     looked += len(client.recvmsg(5, 0, socket.MSG_PEEK)[0])
     got = len(client.recv(5))
     client.send(b"")
     server.close()
+    select.select([client], [], [], PATIENCE_SECONDS)
     ended = len(client.recv(5))
     client.close()
     return {"looked": looked, "got": got, "ended": ended}
@@ -563,7 +589,7 @@ def refused(host: str, *, blocking: bool) -> dict[str, Any]:
     code = sock.connect_ex((host, port))
     outcome = code
     if code == errno.EINPROGRESS:
-        select.select([], [sock], [], 10)
+        await_answer(sock)
         outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     sock.close()
     return {"code": code, "outcome": outcome, "port": port, "inode": inode, "descriptor": descriptor}
@@ -575,7 +601,14 @@ def full_listener(host: str) -> socket.socket:
     filler = socket.socket(family_of(host), socket.SOCK_STREAM)
     filler.connect(listener.getsockname()[:2])
     _kept.extend((listener, filler))
+    # The filler may be connected before it is in the queue.
+    until(lambda: waiting_to_be_accepted(listener) == 1)
     return listener
+
+
+def waiting_to_be_accepted(listener: socket.socket) -> int:
+    """Connections in a listener's queue: tcpi_unacked of struct tcp_info (include/uapi/linux/tcp.h)."""
+    return int(struct.unpack_from("=I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0])
 
 
 def timed_out(host: str, *, blocking: bool) -> dict[str, Any]:
@@ -587,7 +620,7 @@ def timed_out(host: str, *, blocking: bool) -> dict[str, Any]:
     code = sock.connect_ex((host, port))
     outcome = code
     if code == errno.EINPROGRESS:
-        select.select([], [sock], [], 30)
+        await_answer(sock)
         outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     sock.close()
     return {"code": code, "outcome": outcome, "port": port, "inode": inode}
@@ -613,11 +646,13 @@ def interrupted(host: str) -> dict[str, Any]:
     address = raw_address((host, port))
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.siginterrupt(signal.SIGALRM, True)  # noqa: FBT003 # the kernel's own word for it
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    # Again and again: the first one may come before the connect has begun.
+    signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
     code = 0
     if libc.connect(sock.fileno(), address, len(address)) < 0:
         code = ctypes.get_errno()
-    select.select([], [sock], [], 30)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    await_answer(sock)
     outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     sock.close()
     return {"code": code, "outcome": outcome, "port": port, "inode": inode}
@@ -631,7 +666,7 @@ def nonblocking(host: str, count: int) -> dict[str, Any]:
         sock = socket.socket(family_of(host), socket.SOCK_STREAM)
         sock.setblocking(False)  # noqa: FBT003 # the name of the method says it
         code = sock.connect_ex((host, listener.getsockname()[1]))
-        select.select([], [sock], [], 10)
+        await_answer(sock)
         again = sock.connect_ex((host, listener.getsockname()[1]))
         made.append({"code": code, "again": again, **describe(sock)})
         sock.close()
@@ -678,7 +713,7 @@ def drain(listener: socket.socket, pending: list[socket.socket]) -> None:
     for _ in pending:
         listener.accept()[0].close()
     for sock in pending:
-        select.select([], [sock], [], 10)
+        await_answer(sock)
         sock.close()
     pending.clear()
 
