@@ -14,9 +14,14 @@ from agent.export.transport import Attempt, GrpcTransport, Outcome, Security
 from common.grpc import client as client_module
 from tests.agent.export.certificates import self_signed
 from tests.agent.export.collector import Collector
+from tests.common.grpc.calling import SHORT
+from tests.common.grpc.passing_time import pass_time_only_while
 
 CODE = grpc.StatusCode
-FAST = SenderLimits(first_pause=0.001, longest_pause=0.002)
+FAST = SenderLimits(first_pause=0.001, longest_pause=0.002, late_seconds=1_000.0, attempt_seconds=600.0)
+"""No answer is late, and none is given up, however slow the machine is: batches go one after the other."""
+SECONDS = 120.0
+"""A bound on waiting, not an expectation."""
 BATCH = Batch([b"one", b"", b"three"], 2)
 
 
@@ -39,7 +44,7 @@ def sent(number: int, transport: GrpcTransport) -> tuple[list[Batch], Ledger]:
         ledger.capture(batch.logs)
         sender.submit(batch)
     sender.start()
-    sender.stop(60)
+    sender.stop(SECONDS)
     return batches, ledger
 
 
@@ -49,9 +54,9 @@ def test_a_batch_that_was_not_answered_goes_to_the_next_backend_under_its_id() -
     with ExitStack() as stack:
         addresses = serving(stack, first, second)
         transport = opened(stack, addresses)
-        failed = transport.send(BATCH, 10)
+        failed = transport.send(BATCH, SECONDS)
         assert failed == Attempt(Outcome.RETRY, f"{addresses[0]}: UNAVAILABLE: as the test wants")
-        assert transport.send(BATCH, 10) == Attempt(Outcome.DELIVERED)
+        assert transport.send(BATCH, SECONDS) == Attempt(Outcome.DELIVERED)
         assert (transport.backends.failures, transport.backends.moves) == ({addresses[0]: 1}, 1)
     assert first.attempts == second.attempts == [BATCH.id]
     assert second.accepted == {BATCH.id: list(BATCH.messages)}
@@ -62,7 +67,7 @@ def test_what_one_refuses_another_may_take() -> None:
     first.failure = lambda _: CODE.UNIMPLEMENTED
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, first, second))
-        assert [transport.send(BATCH, 10).outcome for _ in range(2)] == [Outcome.RETRY, Outcome.DELIVERED]
+        assert [transport.send(BATCH, SECONDS).outcome for _ in range(2)] == [Outcome.RETRY, Outcome.DELIVERED]
     assert list(second.accepted) == [BATCH.id]
 
 
@@ -73,9 +78,13 @@ def test_a_batch_is_refused_when_one_refuses_it_and_no_other_takes_it(other: grp
         collector.failure = lambda _, status=status: status  # type: ignore[misc] # binds what it is now
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, *collectors))
-        assert [transport.send(BATCH, 10).outcome for _ in range(3)] == [Outcome.RETRY, Outcome.RETRY, Outcome.REFUSED]
+        assert [transport.send(BATCH, SECONDS).outcome for _ in range(3)] == [
+            Outcome.RETRY,
+            Outcome.RETRY,
+            Outcome.REFUSED,
+        ]
         another = Batch([b"x"], 1)  # it is judged for itself
-        assert transport.send(another, 10).outcome is Outcome.RETRY
+        assert transport.send(another, SECONDS).outcome is Outcome.RETRY
     assert [len(collector.attempts) for collector in collectors] == [2, 1, 1]
 
 
@@ -96,7 +105,7 @@ def test_outages_before_a_refusal_do_not_count_as_refusals() -> None:
     second.failure = lambda number: CODE.UNAVAILABLE if number < 2 else None
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, first, second))
-        outcomes = [transport.send(BATCH, 10).outcome for _ in range(6)]
+        outcomes = [transport.send(BATCH, SECONDS).outcome for _ in range(6)]
     assert outcomes == [Outcome.RETRY] * 5 + [Outcome.DELIVERED]
 
 
@@ -118,15 +127,16 @@ def test_every_batch_arrives_once_while_backends_fail_in_turn() -> None:
 
 
 def test_one_that_takes_a_connection_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", 2.0)  # of the good one, too: it may be slow
+    monkeypatch.setattr(client_module, "ADDRESS_SECONDS", SHORT)
     good = Collector()
     with ExitStack() as stack:
         silent = f"127.0.0.1:{stack.enter_context(socket.create_server(('127.0.0.1', 0))).getsockname()[1]}"
         transport = opened(stack, [silent, *serving(stack, good)])
-        failed = transport.send(BATCH, 20)
+        pass_time_only_while(monkeypatch, f"waiting for {silent} to begin with HTTP/2")
+        failed = transport.send(BATCH, SECONDS)
         reason = f"{silent}: UNAVAILABLE: too long waiting for {silent} to begin with HTTP/2"
         assert failed == Attempt(Outcome.RETRY, reason)
-        assert transport.send(BATCH, 20).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
     assert list(good.accepted) == [BATCH.id]
 
 
@@ -141,7 +151,7 @@ def test_one_whose_certificate_is_of_another_authority_and_one_that_speaks_plain
         ]
         addresses = [f"127.0.0.1:{port}" for port in ports]
         transport = opened(stack, addresses, Security(trusted.certificate))
-        details = [transport.send(BATCH, 20) for _ in range(3)]
+        details = [transport.send(BATCH, SECONDS) for _ in range(3)]
     assert [attempt.outcome for attempt in details] == [Outcome.RETRY, Outcome.RETRY, Outcome.DELIVERED]
     assert f"{addresses[0]}: UNAVAILABLE: " in details[0].detail
     assert "its certificate does not fit" in details[0].detail
@@ -154,5 +164,5 @@ def test_a_certificate_that_is_not_to_be_verified_is_taken(tmp_path: Path) -> No
     with ExitStack() as stack:
         port = stack.enter_context(collector.serve(credentials=self_signed(tmp_path).server()))
         transport = opened(stack, [f"127.0.0.1:{port}"], Security(verified=False))
-        assert transport.send(BATCH, 20).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
     assert list(collector.accepted) == [BATCH.id]

@@ -2,6 +2,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,8 +16,12 @@ from agent.export.sender import Sender, SenderLimits
 from agent.export.spool import Spool
 from agent.export.transport import Attempt, GrpcTransport, Outcome
 from tests.agent.export.collector import Collector
+from tests.ports import free_ports
 
-FAST = SenderLimits(first_pause=0.001, longest_pause=0.002)
+SECONDS = 120.0
+"""A bound on waiting, not an expectation."""
+FAST = SenderLimits(first_pause=0.001, longest_pause=0.002, late_seconds=1_000.0)
+"""No answer is late, however slow the machine is: batches go one after the other."""
 
 
 class FakeTransport:
@@ -72,7 +77,7 @@ def test_batches_arrive_in_order_and_are_booked() -> None:
     batches = [_batch(number) for number in range(1, 6)]
     _submit(sender, ledger, *batches)
     sender.start()
-    sender.stop(30)
+    sender.stop(SECONDS)
     assert transport.delivered == batches
     balance = ledger.balance()
     assert (balance.captured, balance.delivered, balance.waiting, balance.lost) == (15, 15, 0, {})
@@ -85,9 +90,9 @@ def test_a_batch_is_sent_again_until_it_is_answered() -> None:
     batch = _batch(3)
     sender.start()
     _submit(sender, ledger, batch)
-    assert sender.wait_for_room(_batch(FAST.logs), 30)  # the queue is empty again
+    assert sender.wait_for_room(_batch(FAST.logs), SECONDS)  # the queue is empty again
     assert transport.sent == [batch] * 8
-    sender.stop(30)
+    sender.stop(SECONDS)
     assert ledger.balance().delivered == 3
 
 
@@ -96,7 +101,7 @@ def test_a_refusal_is_booked_and_the_next_batch_goes_on() -> None:
     sender = Sender(transport, ledger, FAST)
     _submit(sender, ledger, _batch(2), _batch(5))
     sender.start()
-    sender.stop(30)
+    sender.stop(SECONDS)
     balance = ledger.balance()
     assert (balance.delivered, balance.lost) == (5, {"refused": 2})
 
@@ -107,7 +112,7 @@ def test_attempts_that_nobody_took_do_not_count_as_doubtful() -> None:
     sender = Sender(transport, ledger, FAST)
     sender.start()
     _submit(sender, ledger, _batch(3))
-    sender.stop(30)
+    sender.stop(SECONDS)
     assert len(transport.sent) == len(answers) + 1
     assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
 
@@ -118,7 +123,7 @@ def test_a_batch_that_is_denied_is_kept_and_sent_again() -> None:
     sender = Sender(transport, ledger, FAST)
     _submit(sender, ledger, _batch(3))
     sender.start()
-    sender.stop(30)
+    sender.stop(SECONDS)
     assert len(transport.sent) == len(answers)
     assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
 
@@ -126,16 +131,16 @@ def test_a_batch_that_is_denied_is_kept_and_sent_again() -> None:
 def test_batches_that_are_denied_for_too_long_are_lost_by_a_cause_of_their_own() -> None:
     answers = [Outcome.DENIED, Outcome.DENIED, Outcome.DELIVERED]
     ledger, transport = Ledger(), FakeTransport(lambda number: answers[number])
-    sender = Sender(transport, ledger, SenderLimits(first_pause=0.001, longest_pause=0.002, denied_seconds=0.0))
+    sender = Sender(transport, ledger, replace(FAST, denied_seconds=0.0))
     _submit(sender, ledger, _batch(2), _batch(4), _batch(8))
     sender.start()
-    sender.stop(30)
+    sender.stop(SECONDS)
     assert (ledger.balance().delivered, ledger.balance().lost) == (8, {"denied": 6})
 
 
 def test_while_batches_are_denied_the_queue_keeps_its_bound() -> None:
     ledger, transport = Ledger(), FakeTransport(lambda _: Outcome.DENIED)
-    sender = Sender(transport, ledger, SenderLimits(logs=10, first_pause=0.001, longest_pause=0.002))
+    sender = Sender(transport, ledger, replace(FAST, logs=10))
     sender.start()
     _submit(sender, ledger, *(_batch(1) for _ in range(100)))
     balance = ledger.balance()
@@ -156,7 +161,7 @@ def test_what_is_denied_until_the_end_is_in_the_spool_for_the_next_agent(tmp_pat
         transport = FakeTransport()
         sender = Sender(transport, spool.ledger, FAST, spool)
         sender.start()
-        sender.stop(30)
+        sender.stop(SECONDS)
         balance = spool.ledger.balance()
         assert (balance.captured, balance.delivered, balance.lost) == (5, 5, {})
     assert [batch.logs for batch in transport.delivered] == [2, 3]
@@ -167,14 +172,14 @@ def test_a_doubtful_error_becomes_a_refusal_after_some_attempts() -> None:
     sender = Sender(transport, ledger, FAST)
     _submit(sender, ledger, _batch(2))
     sender.start()
-    assert sender.wait_for_room(_batch(FAST.logs), 30)
-    sender.stop(30)
+    assert sender.wait_for_room(_batch(FAST.logs), SECONDS)
+    sender.stop(SECONDS)
     assert len(transport.sent) == FAST.doubtful_attempts
     assert ledger.balance().lost == {"refused": 2}
 
 
 @pytest.mark.parametrize(
-    "limits", [SenderLimits(logs=10), SenderLimits(size=100)], ids=["bounded by logs", "bounded by bytes"]
+    "limits", [replace(FAST, logs=10), replace(FAST, size=100)], ids=["bounded by logs", "bounded by bytes"]
 )
 def test_a_full_queue_gives_up_the_oldest_that_is_not_under_way(limits: SenderLimits) -> None:
     ledger, transport = Ledger(), FakeTransport()
@@ -187,7 +192,7 @@ def test_a_full_queue_gives_up_the_oldest_that_is_not_under_way(limits: SenderLi
     _submit(sender, ledger, *batches[1:])
     assert sender.waiting == 10
     transport.go.set()
-    sender.stop(30)
+    sender.stop(SECONDS)
     assert transport.delivered == [batches[0], *batches[5:]]
     balance = ledger.balance()
     assert (balance.delivered, balance.lost) == (10, {"queue_full": 8})
@@ -250,7 +255,7 @@ def test_captured_is_delivered_plus_waiting_plus_lost(
         balance = ledger.balance()
         assert balance.captured == captured == balance.delivered + balance.waiting + sum(balance.lost.values())
         assert 0 <= balance.waiting <= 20 + 8
-    sender.stop(0 if stop_early else 30)
+    sender.stop(0 if stop_early else SECONDS)
     balance = ledger.balance()
     assert balance.waiting == sender.waiting == 0
     assert balance.delivered == sum(batch.logs for batch in transport.delivered)
@@ -270,7 +275,7 @@ def test_over_a_real_server_that_fails_at_random_nothing_is_unaccounted_for() ->
         sender.start()
         batches = {batch.id: batch for batch in (_batch(number % 7 + 1) for number in range(200))}
         _submit(sender, ledger, *batches.values())
-        sender.stop(60)
+        sender.stop(SECONDS)
         transport.close()
     balance = ledger.balance()
     assert balance.waiting == 0
@@ -284,13 +289,14 @@ def test_over_a_real_server_that_fails_at_random_nothing_is_unaccounted_for() ->
 
 def test_the_backend_may_go_away_and_come_back() -> None:
     collector, ledger = Collector(), Ledger()
-    with collector.serve() as port:
+    (port,) = free_ports(1)
+    with collector.serve(port):
         transport = GrpcTransport(f"127.0.0.1:{port}")
         sender = Sender(transport, ledger, SenderLimits(first_pause=0.01, longest_pause=0.1))
         sender.start()
         first = _batch(1)
         _submit(sender, ledger, first)
-        assert sender.wait_for_room(_batch(SenderLimits().logs), 30)  # the answer has come as well
+        assert sender.wait_for_room(_batch(SenderLimits().logs), SECONDS)  # the answer has come as well
     second = _batch(2)
     _submit(sender, ledger, second)
     while not sender.problem:
@@ -298,7 +304,7 @@ def test_the_backend_may_go_away_and_come_back() -> None:
     assert ledger.balance().waiting == 2
     with collector.serve(port):
         collector.wait(lambda: second.id in collector.accepted)
-        sender.stop(30)
+        sender.stop(SECONDS)
     transport.close()
     balance = ledger.balance()
     assert (balance.captured, balance.delivered, balance.lost) == (3, 3, {})
