@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -58,12 +58,14 @@ def format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
 
 
-def format_end(figures: Figures) -> str:
-    """What became of everything, in one line."""
-    losses = format_counts(figures.losses)
-    return f"{figures.captured:,} logs captured, {figures.delivered:,} delivered" + (
-        f", lost: {losses}" if losses else ""
-    )
+def format_end(figures: Figures, reasons: Iterable[str] = ()) -> str:
+    """What became of everything, in one line; then a line for each reason why logs were not delivered."""
+    parts = [f"{figures.captured:,} logs captured", f"{figures.delivered:,} delivered"]
+    if figures.waiting:
+        parts.append(f"{figures.waiting:,} kept for the next start")
+    if losses := format_counts(figures.losses):
+        parts.append(f"lost: {losses}")
+    return "\n".join([", ".join(parts), *reasons])
 
 
 class LiveLine:

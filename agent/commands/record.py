@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Record until a signal or the given time."""
     stop = Stop(arguments.duration)
-    with stop.on_signals(), ExitStack() as stack:
-        try:
+    try:
+        with stop.on_signals(), ExitStack() as stack:
             configuration = shared.configuration(arguments)
             file = stack.enter_context(_open(arguments.file))
             limit_to_loading()
@@ -64,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(start, file=sys.stderr, flush=True)  # noqa: T201 - a command's words to its user
             events = _record(source, conntrack, configuration, file, stop)
             losses = format_counts(source.losses())
-        except (ConfigurationError, LoaderError, ValueError) as error:
-            return fail(str(error))
-        except OSError as error:
-            return fail(f"{arguments.file}: cannot be written: {error.strerror}")
+    except (ConfigurationError, LoaderError, ValueError) as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{arguments.file} cannot be written: {error.strerror}")
     lost = f", lost: {losses}" if losses else ""
     print(f"{events} events in {arguments.file}{lost}", file=sys.stderr)  # noqa: T201
     return 0

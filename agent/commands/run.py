@@ -33,6 +33,7 @@ from agent.commands.processes_only import NOTHING_TO_DO, ProcessesOnly
 from agent.commands.reporting import open_reporter, reported
 from agent.commands.spool import open_spool
 from agent.commands.telemetry import measured_programs, open_status
+from agent.commands.undelivered import undelivered
 from agent.config import Configuration
 from agent.config_reading import ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
@@ -243,7 +244,9 @@ class Capture:
         if live is not None:
             live.show(final)
             live.end()
-        messages.say(format_end(final))
+        parts = self.parts
+        lost, failures = parts.ledger.balance().lost, parts.transport.failures
+        messages.say(format_end(final, undelivered(lost, final.waiting, failures, configuration.core.backend.addr)))
         return final
 
     def _step(self, now_ns: int) -> None:

@@ -32,6 +32,8 @@ class Attempt:
 
     outcome: Outcome
     detail: str = ""
+    timed_out: bool = False
+    """Whether it came to no end by itself: its time was over, or that of the agent."""
 
 
 class Transport(Protocol):
@@ -106,13 +108,14 @@ class GrpcTransport:
         try:
             answer = self.backends.call(METHOD, metadata, frame_messages(batch.messages), timeout)
         except Interrupted:
-            return Attempt(Outcome.RETRY, "given up")
+            return Attempt(Outcome.RETRY, "given up", timed_out=True)
         if answer.status is Status.OK:
             return Attempt(Outcome.DELIVERED)
         detail = f"{answer.status.name}: {answer.message}"
         if len(self.backends) > 1:
             detail = f"{address}: {detail}"
-        return Attempt(self._judge(batch, _OUTCOMES.get(answer.status, Outcome.REFUSED)), detail)
+        outcome = self._judge(batch, _OUTCOMES.get(answer.status, Outcome.REFUSED))
+        return Attempt(outcome, detail, timed_out=answer.status is Status.DEADLINE_EXCEEDED)
 
     def _judge(self, batch: Batch, outcome: Outcome) -> Outcome:
         """What a failed attempt means, given that there may be backends which were not asked yet."""

@@ -33,6 +33,7 @@ class _Counts:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.attempts: Counter[str] = Counter({outcome.name.lower(): 0 for outcome in Outcome})
+        self.failures: dict[Outcome, str] = {}
         self.seconds = 0.0
         self.size = 0
 
@@ -54,6 +55,10 @@ class CountedTransport:
             counts.seconds += time.monotonic() - begin
             if attempt.outcome is Outcome.DELIVERED:
                 counts.size += batch.size
+            # That time was over says less than what went wrong before.
+            elif not attempt.timed_out or not counts.failures:
+                counts.failures.pop(attempt.outcome, None)
+                counts.failures[attempt.outcome] = attempt.detail
         return attempt
 
     def cancel(self) -> None:
@@ -69,6 +74,15 @@ class CountedTransport:
     def close(self) -> None:
         """Release the connections."""
         self._transport.close()
+
+    @property
+    def failures(self) -> Mapping[Outcome, str]:
+        """What the last attempt of each outcome said, of those that failed, the latest one last.
+
+        Of those whose time was over only the first, where nothing else went wrong. For any thread.
+        """
+        with self._counts.lock:
+            return dict(self._counts.failures)
 
     @property
     def deliveries(self) -> Deliveries:

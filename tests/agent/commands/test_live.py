@@ -52,6 +52,15 @@ def test_the_end_says_what_became_of_everything() -> None:
     assert format_end(_figures(captured=1, delivered=1)) == "1 logs captured, 1 delivered"
 
 
+def test_the_end_says_what_waits_and_why() -> None:
+    done = _figures(captured=5000, delivered=4000, waiting=1000)
+    told = format_end(done, ["not delivered: gone", "not delivered: refused"])
+    assert told == (
+        "5,000 logs captured, 4,000 delivered, 1,000 kept for the next start\n"
+        "not delivered: gone\nnot delivered: refused"
+    )
+
+
 def test_a_terminal_has_one_line_that_is_written_again() -> None:
     stream = _Terminal()
     line = LiveLine(stream)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 
 from agent.cli import main
@@ -17,6 +18,7 @@ from tests.agent.commands.conftest import Workload
 from tests.agent.export.collector import Collector
 from tests.agent.kernel.watching import PATIENCE_SECONDS
 from tests.agent.wire_totals import totals_by_service
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.kernel
 
@@ -58,8 +60,7 @@ def test_a_run_delivers_exactly_what_the_workload_did(workload: Workload, worklo
 
 def test_the_backend_may_be_away_at_the_start_and_in_between(workload: Workload, workload_configuration: Path) -> None:
     collector = Collector()
-    with collector.serve() as port:
-        pass  # the port is free again
+    (port,) = free_ports(1)
     with _agent("run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}") as agent:
         workload.begin()
         with collector.serve(port):
@@ -123,3 +124,33 @@ def test_a_recording_of_a_run_gives_exactly_what_the_workload_did(
         arguments = ["replay", str(file), "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
         assert main(arguments) == 0
     assert _workload_totals(collector) == expected
+
+
+def test_the_end_says_why_logs_were_not_delivered(workload: Workload, workload_configuration: Path) -> None:
+    collector = Collector()
+    collector.failure = lambda _: grpc.StatusCode.UNAUTHENTICATED
+    with collector.serve() as port:
+        arguments = ["run", "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
+        with _agent(*arguments) as agent:
+            workload.run(lambda: bool(collector.attempts))
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(PATIENCE_SECONDS) == 0
+            assert agent.stderr is not None
+            counts, why = agent.stderr.read().splitlines()[-2:]
+    assert " logs captured, 0 delivered, lost: " in counts
+    assert why.startswith(
+        f"not delivered: the backend at 127.0.0.1:{port} does not take this agent's token or certificate"
+        " (UNAUTHENTICATED: as the test wants): set "
+    )
+
+
+def test_a_recording_that_fills_the_disk_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], check=True)
+    try:
+        assert main(["record", str(disk / "events")]) == 1
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == f"pyrover-agent: {disk / 'events'} cannot be written: No space left on device"

@@ -15,10 +15,12 @@ class Scripted:
 
     outcomes: list[Outcome]
     seen: list[object] = field(default_factory=list)
+    words: str = "words"
+    timed_out: bool = False
 
     def send(self, batch: Batch, timeout: float) -> Attempt:
         self.seen.append((batch.id, timeout))
-        return Attempt(self.outcomes.pop(0), "words")
+        return Attempt(self.outcomes.pop(0), self.words, self.timed_out)
 
     def cancel(self) -> None:
         self.seen.append("cancel")
@@ -45,6 +47,29 @@ def test_attempts_are_counted_by_what_became_of_them() -> None:
     assert deliveries.attempts == {"delivered": 2, "retry": 2, "doubtful": 1, "denied": 1, "refused": 1}
     assert (deliveries.batches, deliveries.size) == (2, batch(10).size + batch(7).size)
     assert inner.seen == [(f"batch of {size}", 3.0) for size in sizes]
+
+
+def test_the_last_words_of_each_outcome_are_kept_the_latest_one_last() -> None:
+    inner = Scripted([Outcome.RETRY, Outcome.DENIED, Outcome.DELIVERED, Outcome.RETRY])
+    counted = CountedTransport(inner)
+    assert counted.failures == {}
+    for words in ("gone", "who?", "", "still gone"):
+        inner.words = words
+        counted.send(batch(10), 3.0)
+    assert list(counted.failures.items()) == [(Outcome.DENIED, "who?"), (Outcome.RETRY, "still gone")]
+
+
+def test_an_attempt_that_the_end_cut_short_hides_no_reason() -> None:
+    inner = Scripted([Outcome.RETRY, Outcome.DENIED, Outcome.RETRY])
+    counted = CountedTransport(inner)
+    for words, timed_out, kept in (
+        ("too slow", True, [(Outcome.RETRY, "too slow")]),
+        ("who?", False, [(Outcome.RETRY, "too slow"), (Outcome.DENIED, "who?")]),
+        ("still too slow", True, [(Outcome.RETRY, "too slow"), (Outcome.DENIED, "who?")]),
+    ):
+        inner.words, inner.timed_out = words, timed_out
+        counted.send(batch(10), 3.0)
+        assert list(counted.failures.items()) == kept
 
 
 def test_what_twins_do_is_counted_with_the_rest() -> None:
