@@ -19,8 +19,10 @@ from agent.export.transport import GrpcTransport, Outcome
 from common.secret_files import CHECK_SECONDS
 from tests.agent.export.collector import Collector
 from tests.common.kubernetes.certificates import Identity, make_identity
+from tests.ports import free_ports
 
-SECONDS = 60.0
+SECONDS = 120.0
+"""A bound on waiting, not an expectation."""
 
 
 def renew(credentials: Credentials) -> None:
@@ -121,7 +123,7 @@ def sending(transport: GrpcTransport) -> Iterator[list[str]]:
     def send() -> None:
         batch = Batch([b"x"], 1)
         while not ending.is_set():
-            attempt = transport.send(batch, 5.0)
+            attempt = transport.send(batch, SECONDS)
             if attempt.outcome is Outcome.DELIVERED:
                 taken.append(batch.id)
                 batch = Batch([b"x"], 1)
@@ -145,7 +147,8 @@ def sending(transport: GrpcTransport) -> Iterator[list[str]]:
 
 def test_certificates_and_token_are_replaced_while_batches_are_sent(files: Files) -> None:
     collector = Collector()
-    with collector.serve(credentials=files.asked_for(0)) as port:
+    (port,) = free_ports(1)
+    with collector.serve(port, files.asked_for(0)):
         credentials = Credentials(files.backend(port))
         transport = credentials.open_transport()
         with sending(transport) as taken:

@@ -1,11 +1,14 @@
 """agent/telemetry/reports.py: what an agent tells of itself, and when."""
 
+import pytest
+
 from agent.export.agent_report import AgentReport
 from agent.export.sender import QueueFill
 from agent.kernel.hook import SourceKind
 from agent.kernel.hooks import HOOKS
 from agent.kernel.plan import UNAVAILABLE, KernelOffer, make_plan
 from agent.telemetry.reports import INTERVAL_NS, AgentReports, make_report
+from agent.telemetry.usage import read_usage
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.telemetry.stand_ins import StandIn, progress
 
@@ -48,7 +51,9 @@ def test_missing_hooks_say_why_and_what_is_lost() -> None:
     assert missing[call.name].reason == "fentry: no BTF; tracepoint: no tracefs; kprobe: no kprobes"
 
 
-def test_it_is_due_at_once_and_then_after_a_while() -> None:
+def test_it_is_due_at_once_and_then_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = [*read_usage()]  # of one moment: memory of the process of the tests grows when it likes
+    monkeypatch.setattr("agent.telemetry.reports.read_usage", lambda: iter(usage))
     parts = StandIn().parts()
     reports = AgentReports(lambda: parts, clock_ns=lambda: 5_000_000_007)
     at = 123
