@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import cast
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from backend.storage.duckdb_layouts import ENTITY, decoded, keys_of, values_of
+from backend.storage.duckdb_layouts import ENTITY, MINUTE, decoded, keys_of, values_of
 
 ADDED_AT_ONCE = 262_144
 """Rows of blocks that are kept in memory until they are added up."""
@@ -15,29 +18,64 @@ Stored = tuple[int, int, bytes]
 """Layout, minute and sums of a block."""
 
 
-def added(
-    blocks: Iterable[Stored],
-    columns: Mapping[int, Sequence[str]] | None = None,
-    entities: pl.Series | None = None,
-) -> Iterator[tuple[int, int, pl.DataFrame]]:
+def added(blocks: Iterable[Stored]) -> Iterator[tuple[int, int, pl.DataFrame]]:
     """Sums by entity and label, a layout and minute after the other; more than one of a minute if need be.
 
     Args:
         blocks: by layout and minute.
-        columns: by layout, names of columns, with the keys; None for all.
-        entities: which ones; None for all.
     """
-    sums = _Sums()
     for (layout, minute), of_minute in groupby(blocks, key=itemgetter(0, 1)):
-        for *_, stored in of_minute:
-            block = decoded(stored, None if columns is None else columns[layout])
-            if entities is not None:
-                block = block.filter(pl.col(ENTITY).is_in(entities.implode()))
-            largest = _largest(block)
-            if not sums.has_room(largest):
-                yield layout, minute, sums.take()
-            sums.add(block, largest)
-        yield layout, minute, sums.take()
+        for sums in _added(decoded(stored, None) for *_, stored in of_minute):
+            yield layout, minute, sums
+
+
+def added_minutes(
+    blocks: Iterable[Stored], columns: Mapping[int, Sequence[str]], entities: NDArray[np.int32] | None
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Sums by minute, entity and label, a layout after the other: all minutes at once, or in more parts if need be.
+
+    Args:
+        blocks: by layout.
+        columns: by layout, names of columns, with the keys.
+        entities: which ones, ascending; None for all.
+    """
+    for layout, of_layout in groupby(blocks, key=itemgetter(0)):
+        for sums in _added(_with_minutes(of_layout, columns[layout], entities)):
+            yield layout, sums
+
+
+def _with_minutes(
+    blocks: Iterable[Stored], columns: Sequence[str], entities: NDArray[np.int32] | None
+) -> Iterator[pl.DataFrame]:
+    """The sums of some entities with their minute beside them, where there are any."""
+    for _, minute, stored in blocks:
+        if entities is None:
+            sums = decoded(stored, columns)
+        else:
+            # Most blocks have none of a few entities, and what is not needed of a block is not unpacked either.
+            rows = _places(decoded(stored, [ENTITY])[ENTITY].to_numpy(), entities)
+            if not len(rows):
+                continue
+            sums = decoded(stored, columns)[rows]
+        yield sums.insert_column(0, pl.Series(MINUTE, np.full(len(sums), minute, np.int32)))
+
+
+def _places(values: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Where values are that are among some others, which ascend."""
+    at = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
+    return np.flatnonzero(wanted[at] == values)
+
+
+def _added(blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Sums by the keys that blocks of one layout have."""
+    sums = _Sums()
+    for block in blocks:
+        largest = _largest(block)
+        if not sums.has_room(largest):
+            yield sums.take()
+        sums.add(block, largest)
+    if not sums.is_empty:
+        yield sums.take()
 
 
 class _Sums:
@@ -47,6 +85,11 @@ class _Sums:
         self._parts: list[pl.DataFrame] = []
         self._rows = 0
         self._largest = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added since the last sums were taken."""
+        return not self._parts
 
     def has_room(self, largest: int) -> bool:
         """Whether no sum can become too large by a block with this largest value."""
@@ -75,6 +118,6 @@ class _Sums:
 
 
 def _largest(block: pl.DataFrame) -> int:
-    """The largest value, whatever its sign."""
-    columns = [block[name].to_numpy() for name in values_of(block)] if len(block) else []
-    return max((max(int(values.max()), -int(values.min())) for values in columns), default=0)
+    """The largest value of a block, whatever its sign."""
+    columns = [block.get_column(name) for name in values_of(block)] if len(block) else []
+    return max((max(cast("int", values.max()), -cast("int", values.min())) for values in columns), default=0)

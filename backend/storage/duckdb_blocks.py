@@ -18,8 +18,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backend.storage.blocks import Block, expand
-from backend.storage.duckdb_block_sums import Stored, added
-from backend.storage.duckdb_layouts import ENTITY, LABEL, Layout, decoded, encoded, layout_of, text_of, values_of
+from backend.storage.duckdb_block_sums import Stored, added, added_minutes
+from backend.storage.duckdb_layouts import (
+    ENTITY,
+    LABEL,
+    MINUTE,
+    Layout,
+    decoded,
+    encoded,
+    layout_of,
+    text_of,
+    values_of,
+)
 from backend.storage.duckdb_names import Names, find_names
 from backend.storage.duckdb_rows import METRICS
 from backend.storage.duckdb_statements import Statement
@@ -129,14 +139,14 @@ def read_blocks(cursor: duckdb.DuckDBPyConnection, asked: InBlocks) -> Columns:
     wanted = {number: layout.only(places) for number, (layout, places) in found.items() if places}
     if not wanted:
         return _joined([])
-    chosen = None if asked.entities is None else pl.Series(list(asked.entities), dtype=pl.Int32)
+    chosen = None if asked.entities is None else np.array(sorted(asked.entities), np.int32)
     listed = ", ".join(map(str, wanted))
     stored = _stored(cursor, f"minute BETWEEN {asked.first} AND {asked.last} AND layout IN ({listed})", {})
     columns = {number: names for number, (_, names) in wanted.items()}
     return _joined(
         [
-            _rows(sums, wanted[layout][0], minute, asked.metrics, asked.label)
-            for layout, minute, sums in added(stored, columns, chosen)
+            _rows(sums, wanted[layout][0], asked.metrics, asked.label)
+            for layout, sums in added_minutes(stored, columns, chosen)
         ]
     )
 
@@ -167,7 +177,8 @@ def _unpack(
         # A result has to be fetched to its end before the cursor can be used again.
         stored = list(_stored(cursor, asked, {**given, "begin": begin, "end": end}))
         for layout, minute, sums in added(stored):
-            part = _rows(sums, layouts[layout], minute, numbers, numbers[NO_LABEL])
+            sums.insert_column(0, pl.Series(MINUTE, np.full(len(sums), minute, np.int32)))
+            part = _rows(sums, layouts[layout], numbers, numbers[NO_LABEL])
             cursor.register("staged", {**part, "writer": np.full(len(part["minute"]), writer, np.int32)})
             cursor.execute(METRICS.insert())
             cursor.unregister("staged")
@@ -209,12 +220,13 @@ def _label_numbers(cursor: duckdb.DuckDBPyConnection, labels: NDArray[np.int64],
     return names.number(cursor, [f"{label}" for label in distinct.tolist()])[place]
 
 
-def _rows(sums: pl.DataFrame, layout: Layout, minute: int, metrics: Mapping[str, int], label: int) -> Columns:
+def _rows(sums: pl.DataFrame, layout: Layout, metrics: Mapping[str, int], label: int) -> Columns:
+    """Sums by minute as rows of single values."""
     found = expand(layout.places, [sums[name].to_numpy() for name in values_of(sums)])
     numbers = np.array([metrics[place.metric] for place in layout.places], np.int32)
     labels = sums[LABEL].to_numpy()[found.row] if layout.is_labelled else np.full(len(found.row), label, np.int32)
     return {
-        "minute": np.full(len(found.row), minute, np.int32),
+        "minute": sums[MINUTE].to_numpy()[found.row],
         "metric": numbers[found.place],
         "label": labels,
         "entity": sums[ENTITY].to_numpy()[found.row],

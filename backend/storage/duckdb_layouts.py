@@ -16,8 +16,11 @@ import polars as pl
 from backend.storage.blocks import NO_COUNT, Place
 
 ENTITY = "entity"
+MINUTE = "minute"
+"""Of sums of several minutes; what is stored is of one."""
 LABEL = "label"
 LABELLED = "labelled"
+_KEYS = frozenset({MINUTE, ENTITY, LABEL})
 
 
 class Layout(NamedTuple):
@@ -57,12 +60,12 @@ def layout_of(text: str) -> Layout:
 
 def keys_of(sums: pl.DataFrame) -> list[str]:
     """The columns of sums that are not values."""
-    return [name for name in sums.columns if name in {ENTITY, LABEL}]
+    return [name for name in sums.columns if name in _KEYS]
 
 
 def values_of(sums: pl.DataFrame) -> list[str]:
     """The columns of sums that are values."""
-    return [name for name in sums.columns if name not in {ENTITY, LABEL}]
+    return [name for name in sums.columns if name not in _KEYS]
 
 
 def encoded(sums: pl.DataFrame) -> bytes:
