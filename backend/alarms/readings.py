@@ -1,7 +1,7 @@
 """Metrics of all entities at once: a rule asks the store as often as it has spans of time, whatever the entities."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +9,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backend.alarms.known_entities import KnownEntities, Numbers
+from backend.alarms.value_rows import ValueRows, read_rows, value_rows
 from backend.metrics.reading import LABEL_NAMES, value_of
-from backend.oal.functions import EXTREMES
+from backend.oal.functions import EXTREMES, Function
 from backend.query.catalog import Catalog, Metric
 from backend.query.errors import QueryError
 from backend.query.mqe.duration import Duration
 from backend.query.mqe.reader import UnknownMetricReadingError
 from backend.query.mqe.results import Values
 from backend.query.mqe.syntax import Labels
-from backend.storage.interface import MeasureSchema, MetricSchema, Storage
+from backend.storage.interface import Storage
+from backend.storage.numbered import NumberedRows
 
 NO_ROW = -1
 """In place of a row: an entity has no value of a metric with these labels. Such a place in Readout.values has none."""
@@ -35,11 +37,6 @@ class Readout:
     """Place in `labels` and number of the entity, as _key() makes one of them; ascending."""
     values: Values
     """A row for each key and one more without values, a column for each minute."""
-
-    @property
-    def entities(self) -> Numbers:
-        """The entities that have any value, ascending."""
-        return np.unique(self.keys % _STRIDE)
 
     def rows(self, entities: Numbers) -> NDArray[np.int64]:
         """By label and entity, the row in `values`, or NO_ROW."""
@@ -72,43 +69,63 @@ class Readings:
     def load(self, names: Sequence[str], duration: Duration) -> None:
         """Read metrics of every entity."""
         metrics = [self.metric(name) for name in dict.fromkeys(names) if (name, duration) not in self._read]
-        if metrics:
-            found = self._values(metrics, duration)
-            for metric in metrics:
-                own = found.filter(pl.col("metric") == metric.name) if len(metrics) > 1 else found
-                self._read[metric.name, duration] = _readout(metric, own, duration)
+        added = [metric for metric in metrics if metric.function not in EXTREMES]
+        measured = [metric for metric in metrics if metric.function in EXTREMES]
+        for metric, rows in (*self._added(added, duration), *self._measured(measured, duration)):
+            self._read[metric.name, duration] = _readout(metric, rows, duration)
 
     def entities(self, names: Sequence[str], duration: Duration) -> Numbers:
         """The entities that have a value of any of these metrics, ascending."""
         self.load(names, duration)
-        return np.unique(np.concatenate([self._read[name, duration].entities for name in names]))
+        seen = np.zeros(len(self._known), np.bool_)
+        for name in names:
+            seen[self._read[name, duration].keys % _STRIDE] = True
+        return np.flatnonzero(seen)
 
     def of(self, name: str, duration: Duration) -> Readout:
         """A metric of every entity."""
         self.load([name], duration)
         return self._read[name, duration]
 
-    def _values(self, metrics: Sequence[Metric], duration: Duration) -> pl.DataFrame:
-        """Columns of ReadingSchema, but that entities are numbers."""
-        first = duration.first // 60
-        span = (first, first + duration.points - 1)
-        measured = [metric.name for metric in metrics if metric.function in EXTREMES]
-        added = [metric.name for metric in metrics if metric.function not in EXTREMES]
-        return value_of(
-            {metric.name: metric.rule for metric in metrics},
-            self._numbered(self._storage.metrics(added, [], *span) if added else pl.DataFrame(schema=MetricSchema)),
-            self._numbered(
-                self._storage.measures(measured, [], *span) if measured else pl.DataFrame(schema=MeasureSchema)
-            ),
-            compatibility=self._catalog.compatibility,
-        )
+    def _added(self, metrics: Sequence[Metric], duration: Duration) -> Iterator[tuple[Metric, ValueRows]]:
+        """What there is of metrics whose values add up."""
+        if not metrics:
+            return
+        rows = self._storage.numbered_metrics([metric.name for metric in metrics], *_minutes(duration))
+        numbers = self._numbers(rows)
+        for metric in metrics:
+            own = rows.of_metric(metric.name)
+            if metric.function is Function.HISTOGRAM:
+                yield metric, self._meant(metric, own.told(), None)
+            else:
+                yield metric, value_rows(metric, own, numbers, self._catalog.compatibility)
 
-    def _numbered(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with the numbers of their entities in place of the ids."""
-        texts = rows["entity"].unique()
-        places = rows["entity"].cast(pl.Enum(texts)).to_physical().to_numpy()
-        numbers = self._known.numbers(texts.to_list())
-        return rows.with_columns(pl.Series("entity", numbers[places], pl.Int64))
+    def _measured(self, metrics: Sequence[Metric], duration: Duration) -> Iterator[tuple[Metric, ValueRows]]:
+        """What there is of metrics that are measures."""
+        if not metrics:
+            return
+        measures = self._storage.measures([metric.name for metric in metrics], [], *_minutes(duration))
+        for metric in metrics:
+            yield metric, self._meant(metric, None, measures.filter(pl.col("metric") == metric.name))
+
+    def _meant(self, metric: Metric, points: pl.DataFrame | None, measures: pl.DataFrame | None) -> ValueRows:
+        rules = {metric.name: metric.rule}
+        found = value_of(rules, points, measures, compatibility=self._catalog.compatibility)
+        return read_rows(found, self._known.numbers)
+
+    def _numbers(self, rows: NumberedRows) -> Numbers:
+        """The numbers of entities, by their place in the names of rows."""
+        is_entity = np.zeros(len(rows.names), np.bool_)
+        is_entity[rows.columns["entity"]] = True
+        numbers = np.zeros(len(rows.names), np.int64)
+        numbers[is_entity] = self._known.numbers(rows.names.filter(is_entity).to_list())
+        return numbers
+
+
+def _minutes(duration: Duration) -> tuple[int, int]:
+    """The first and the last."""
+    first = duration.first // 60
+    return first, first + duration.points - 1
 
 
 _STRIDE = 1 << 32
@@ -120,26 +137,17 @@ def _key(label: NDArray[np.int64], entity: Numbers) -> NDArray[np.int64]:
     return label * _STRIDE + entity
 
 
-def _readout(metric: Metric, found: pl.DataFrame, duration: Duration) -> Readout:
-    """The series of every entity.
-
-    Args:
-        metric: what it is.
-        found: columns of ReadingSchema, of this metric and in order; entities are numbers.
-        duration: the minutes that the series have.
-    """
+def _readout(metric: Metric, rows: ValueRows, duration: Duration) -> Readout:
+    """The series of every entity."""
     label_name = LABEL_NAMES.get(metric.function)
-    if label_name is None:
-        labels: tuple[Labels, ...] = ((),)
-        places = np.zeros(len(found), np.int64)
-    else:
-        texts = found["label"].unique().sort()
-        labels = tuple(((label_name, text),) for text in texts)
-        places = found["label"].cast(pl.Enum(texts)).to_physical().to_numpy().astype(np.int64)
-    keys = _key(places, found["entity"].to_numpy())
-    begins = np.ones(len(keys), np.bool_)
-    begins[1:] = keys[1:] != keys[:-1]
-    rows = np.cumsum(begins) - 1
-    values = np.full((int(begins.sum()) + 1, duration.points), math.nan)
-    values[rows, found["minute"].to_numpy() - duration.first // 60] = found["value"].to_numpy()
-    return Readout(labels, label_name is not None, keys[begins], values)
+    labels = ((),) if label_name is None else tuple(((label_name, text),) for text in rows.labels)
+    key = _key(rows.label, rows.entity)
+    begins = np.ones(len(key), np.bool_)
+    begins[1:] = key[1:] != key[:-1]
+    keys = key[begins]
+    order = np.argsort(keys)
+    places = np.empty(len(keys), np.int64)
+    places[order] = np.arange(len(keys))
+    values = np.full((len(keys) + 1, duration.points), math.nan)
+    values[places[np.cumsum(begins) - 1], rows.minute - duration.first // 60] = rows.value
+    return Readout(labels, label_name is not None, keys[order], values)

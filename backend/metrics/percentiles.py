@@ -41,29 +41,48 @@ def percentiles(points: pl.DataFrame, metrics: Sequence[str], step: Step = Step.
         "metric",
         "entity",
         pl.col("minute") - pl.col("minute") % int(step),
-        pl.col("label").cast(_LABELS, strict=False).to_physical().cast(pl.Int64).alias("bucket"),
+        "label",
         pl.col("summation").alias("calls"),
     )
-    own = own.filter(pl.col("bucket").is_not_null())
+    own = own.with_columns(pl.Series("bucket", buckets_of_labels(own["label"])))
+    own = own.filter(pl.col("bucket") >= 0)
     keys = [_Key.of(own[name]) for name in ("metric", "entity", "minute")]
-    group, bucket, calls = _added(_mixed(keys), own["bucket"].to_numpy(), own["calls"].to_numpy())
+    groups, values = at_ranks(_mixed(keys), own["bucket"].to_numpy(), own["calls"].to_numpy())
+    places = np.repeat(groups, len(RANKS))
+    columns = {}
+    for key in reversed(keys):
+        places, own_places = np.divmod(places, max(1, len(key.values)))
+        columns[key.values.name] = key.values.gather(own_places)
+    ranks = np.tile(np.array(RANKS, np.int64), len(groups))
+    schema = PercentileSchema | {"entity": points.schema["entity"]}
+    return pl.DataFrame({**columns, "rank": ranks, "value": values.reshape(-1)}).select(
+        pl.col(name).cast(kind) for name, kind in schema.items()
+    )
+
+
+def buckets_of_labels(labels: pl.Series) -> NDArray[np.int64]:
+    """The buckets that labels are of; -1 for what is none."""
+    return labels.cast(_LABELS, strict=False).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def at_ranks(
+    group: NDArray[np.int64], bucket: NDArray[np.int64], calls: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups that have calls, ascending, and for each the smallest numbers of its buckets at RANKS.
+
+    Args:
+        group: of each row, any number that is less than 2^63 / BUCKETS.
+        bucket: of each row; several rows of a group and bucket add up.
+        calls: in the bucket.
+    """
+    group, bucket, calls = _added(group, bucket, calls)
     begins = _begins(group)
     reached = np.cumsum(calls)
     before = reached[begins] - calls[begins]
     total = np.add.reduceat(calls, begins) if len(begins) else calls
     # The first bucket that reaches the share of its group; rounded up, as calls are whole.
     wanted = before[:, np.newaxis] + -(-total[:, np.newaxis] * np.array(RANKS) // 100)
-    found = _SMALLEST[bucket[np.searchsorted(reached, wanted.reshape(-1))]]
-    places = np.repeat(group[begins], len(RANKS))
-    columns = {}
-    for key in reversed(keys):
-        places, own_places = np.divmod(places, max(1, len(key.values)))
-        columns[key.values.name] = key.values.gather(own_places)
-    ranks = np.tile(np.array(RANKS, np.int64), len(begins))
-    schema = PercentileSchema | {"entity": points.schema["entity"]}
-    return pl.DataFrame({**columns, "rank": ranks, "value": found}).select(
-        pl.col(name).cast(kind) for name, kind in schema.items()
-    )
+    return group[begins], _SMALLEST[bucket[np.searchsorted(reached, wanted)]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +115,7 @@ def _added(
     group: NDArray[np.int64], bucket: NDArray[np.int64], calls: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Groups, buckets and their calls in order, each bucket of a group once, without those that have no calls."""
-    order = np.lexsort((bucket, group))
+    order = np.argsort(group * BUCKETS + bucket)
     group, bucket, calls = group[order], bucket[order], calls[order]
     begins = _begins(group, bucket)
     if len(begins) < len(order):

@@ -90,29 +90,55 @@ def added(points: pl.LazyFrame, rules: Mapping[str, Rule], step: Step, compatibi
             .alias("unit"),
         )
     )
-    summation, count, function, unit = pl.col("summation"), pl.col("count"), pl.col("function"), pl.col("unit")
-    mean = divided(summation, count * unit)
-    whole = (
-        pl.when(function.is_in([int(each) for each in _TOTALS]))
-        .then(divided(summation, unit))
-        .when(function == int(Function.CPM))
-        .then(divided(summation, unit * int(step)))
-        .when(function == int(Function.LONG_AVG))
-        .then(mean)
-        # Upstream has 1 for a mean between 0 and 1, so that a label with values does not look like one without.
-        .when(function == int(Function.LABEL_AVG))
-        .then(pl.when((mean == 0) & (summation > 0)).then(1).otherwise(mean))
-        .when((function == int(Function.RATE)) & (count == 0))
-        .then(0 if compatibility.empty_rates_are_zero else None)
-        .when(function.is_in([int(Function.PERCENT), int(Function.RATE)]))
-        .then(divided(summation * 10_000, count))
-        .when(function == int(Function.APDEX))
-        .then(divided(summation * 5_000, count))
+    function, unit = pl.col("function"), pl.col("unit")
+    whole = pl.coalesce(
+        pl.lit(None, pl.Int64),
+        *(
+            pl.when(function == code).then(_whole(Function(code), unit, step, compatibility))
+            for code in sorted(set(reading.values()) - {int(Function.DOUBLE_AVG)})
+        ),
     )
-    decimal = pl.when((function == int(Function.DOUBLE_AVG)) & (count != 0)).then(summation / (count * unit))
+    decimal = pl.when(function == int(Function.DOUBLE_AVG)).then(_decimal(unit))
     return merged.select(
         "metric", "label", "entity", "minute", whole.cast(pl.Int64).alias("whole"), decimal.alias("decimal")
     )
+
+
+def value_of_sums(name: str, rule: Rule, step: Step, compatibility: Compatibility) -> pl.Expr:
+    """What `summation` and `count` of one metric mean at a step, as added() says; null for no value."""
+    function, unit = _as_read(name, rule.function, compatibility), pl.lit(rule.unit, pl.Int64)
+    if function is Function.DOUBLE_AVG:
+        return _decimal(unit)
+    return _whole(function, unit, step, compatibility).cast(pl.Float64)
+
+
+def _whole(function: Function, unit: pl.Expr, step: Step, compatibility: Compatibility) -> pl.Expr:
+    summation, count = pl.col("summation"), pl.col("count")
+    whole = pl.lit(None, pl.Int64)
+    match function:
+        case _ if function in _TOTALS:
+            whole = divided(summation, unit)
+        case Function.CPM:
+            whole = divided(summation, unit * int(step))
+        case Function.LONG_AVG:
+            whole = divided(summation, count * unit)
+        case Function.LABEL_AVG:
+            # Upstream has 1 for a mean between 0 and 1, so that a label with values does not look like one without.
+            mean = divided(summation, count * unit)
+            whole = pl.when((mean == 0) & (summation > 0)).then(1).otherwise(mean)
+        case Function.PERCENT:
+            whole = divided(summation * 10_000, count)
+        case Function.RATE:
+            rate = divided(summation * 10_000, count)
+            whole = rate.fill_null(0) if compatibility.empty_rates_are_zero else rate
+        case Function.APDEX:
+            whole = divided(summation * 5_000, count)
+    return whole
+
+
+def _decimal(unit: pl.Expr) -> pl.Expr:
+    count = pl.col("count")
+    return pl.when(count != 0).then(pl.col("summation") / (count * unit))
 
 
 def _as_read(name: str, function: Function, compatibility: Compatibility) -> Function:

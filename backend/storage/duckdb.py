@@ -43,6 +43,7 @@ from backend.storage.interface import (
     StorageError,
 )
 from backend.storage.merging import properties_of
+from backend.storage.numbered import NumberedRows
 from backend.storage.row_reading import RowReading
 
 _logger = logging.getLogger(__name__)
@@ -166,6 +167,10 @@ class DuckdbStorage(RowReading[RowTables]):
         """Relations in the minutes given that an endpoint is source or destination of, each (id, side) once."""
         return self._relations(Statement.ENDPOINT_RELATIONS, 2, first_minute, last_minute, endpoint=endpoint_id)
 
+    def numbered_metrics(self, names: Sequence[str], first_minute: int, last_minute: int) -> NumberedRows:
+        """Merged values of every entity by the minute; as Storage.numbered_metrics."""
+        return self._read_numbered(METRICS, Question(names, (), first_minute, last_minute, Precision.MINUTE))
+
     def maintain(self, closed_minute: int, now_minute: int, retention: Retention) -> None:
         """Merge the rows of closed minutes, hours and days, and forget what is too old, an hour at a time."""
         is_due = self._forgotten is None or now_minute >= self._forgotten + _FORGET_EVERY
@@ -229,9 +234,12 @@ class DuckdbStorage(RowReading[RowTables]):
         minutes: tuple[int, int],
         precision: Precision,
     ) -> pl.DataFrame:
+        return self._read_numbered(tables, Question(names, entities, *minutes, precision)).told()
+
+    def _read_numbered(self, tables: RowTables, question: Question) -> NumberedRows:
         names_kept = self._read_names.view()
         with self._transaction() as cursor:
-            return read_rows(cursor, tables, Question(names, entities, *minutes, precision), names_kept)
+            return read_rows(cursor, tables, question, names_kept)
 
     def has_written(self, writer: str) -> bool:
         """Whether a flush of this writer is durable; for an hour after its minutes were merged. Raises StorageError."""

@@ -102,6 +102,11 @@ class RowTables:
             GROUP BY {bucket}, metric, label, entity
         """
 
+    def read_apart(self, condition: str) -> str:
+        """Rows by the minute that fulfil a condition, several for one key where flushes wrote several."""
+        sources = (f"{self.name}_{table}" for table in ("fresh", _table(Precision.MINUTE)))
+        return " UNION ALL ".join(f"SELECT {_KEY}, {self._values} FROM {name} WHERE {condition}" for name in sources)
+
     def names(self) -> str:
         """Every number of a name that rows have."""
         return " UNION ".join(

@@ -12,9 +12,8 @@ from backend.storage.duckdb_rows import RowTables
 from backend.storage.duckdb_statements import Statement
 from backend.storage.interface import BATCHES_REMEMBERED, Flush
 from backend.storage.merging import properties_text
+from backend.storage.numbered import NAMED
 
-NAMED = ("metric", "label", "entity")
-"""Columns that are numbers of names in the file."""
 BATCHES_FORGOTTEN = 4_096
 """Batches are forgotten so many at a time: each deletion looks at all of them."""
 

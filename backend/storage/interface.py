@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import polars as pl
 
 from backend.storage.blocks import Block
+from backend.storage.numbered import NumberedRows
 
 MetricSchema = {
     "metric": pl.String,  # OAL metric name
@@ -230,6 +231,10 @@ class Storage(Protocol):
         Raises:
             StorageError: the store cannot be asked.
         """
+        ...
+
+    def numbered_metrics(self, names: Sequence[str], first_minute: int, last_minute: int) -> NumberedRows:
+        """What metrics() says of every entity by the minute, with numbers in place of names."""
         ...
 
     def measures(

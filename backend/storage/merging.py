@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from backend.storage.interface import Endpoint, Instance, Relation, Service
+from backend.storage.numbered import NAMED
 
-KEY = ("metric", "label", "entity", "minute")
+KEY = (*NAMED, "minute")
 """What tells rows of metrics and of measures apart, but for who wrote them."""
 
 MERGES: Mapping[str, pl.Expr] = {

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import polars as pl
 
 from backend.storage.interface import Precision
+from backend.storage.numbered import NumberedRows
 
 TablesT = TypeVar("TablesT")
 
@@ -45,6 +46,10 @@ class RowReading(ABC, Generic[TablesT]):
     ) -> pl.DataFrame:
         """Merged values; as Storage.metrics."""
         return self._read(self._metrics, names, entities, (first_minute, last_minute), precision)
+
+    def numbered_metrics(self, names: Sequence[str], first_minute: int, last_minute: int) -> NumberedRows:
+        """Merged values of every entity by the minute; as Storage.numbered_metrics."""
+        return NumberedRows.of(self.metrics(names, [], first_minute, last_minute))
 
     def measures(
         self,

@@ -166,7 +166,7 @@ async def test_who_stops_does_not_wait_for_the_answer() -> None:
         await until(lambda: len(server.calls) == 1)
         await couriers.stop(0)
         assert couriers.lost == {("gRPC.a", NoticeLoss.STOPPING): 1}
-        assert await asyncio.to_thread(server.left.wait, 30), "the server was not told that nobody waits any more"
+        assert await asyncio.to_thread(server.left.wait, 120), "the server was not told that nobody waits any more"
 
 
 async def test_a_port_that_nobody_listens_on() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from typing import Self
 
 from clickhouse_driver import Client
 from clickhouse_driver.errors import Error
+
+from tests.ports import free_ports
 
 PROGRAM = shutil.which("clickhouse-server") or shutil.which("clickhouse-server", path="/usr/bin:/usr/sbin")
 CLUSTER = "two"
@@ -76,7 +77,7 @@ class ClickhouseServer:
             self._process = subprocess.Popen(
                 [PROGRAM, f"--config-file={self._folder / 'config.xml'}"], cwd=self._folder, stdout=log, stderr=log
             )
-        last = time.monotonic() + 60
+        last = time.monotonic() + 300
         while not self._answers():
             log_text = (self._folder / "log").read_text(errors="replace")
             assert self._process.poll() is None, log_text
@@ -126,13 +127,7 @@ def running_servers(count: int = 2, folder_of_all: Path | None = None) -> Iterat
     """Servers that know each other as the shards of CLUSTER; their data is in a folder that is deleted at the end."""
     below = folder_of_all or folder_for_data()
     with tempfile.TemporaryDirectory(prefix="clickhouse-", dir=below) as folder, ExitStack() as stack:
-        # Bound until all are known, so that they differ.
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in sockets]
-        for one in sockets:
-            one.close()
+        ports = free_ports(count)
         servers = [stack.enter_context(ClickhouseServer(Path(folder) / str(port), port, ports)) for port in ports]
         for server in servers:
             server.start()

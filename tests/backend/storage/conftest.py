@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.storage import clickhouse_ledger
 from backend.storage.clickhouse import ClickhouseStorage
 from backend.storage.clickhouse_server import Address
 from backend.storage.duckdb import DuckdbStorage
@@ -32,6 +33,13 @@ def servers() -> Iterator[list[ClickhouseServer]]:
         pytest.skip("clickhouse-server is not installed")
     with running_servers() as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims in ClickHouse do not grow old, however slow the machine is, but where a test lets them."""
+    monkeypatch.setattr(clickhouse_ledger, "COMMIT_SECONDS", 1_000)
+    monkeypatch.setattr(clickhouse_ledger, "VOID_SECONDS", 2_000)
 
 
 @pytest.fixture(params=KINDS)

@@ -158,9 +158,11 @@ def test_wherever_a_process_ends_what_it_wrote_counts_once_when_its_batches_come
 WRITE_AND_DIE = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
+from backend.storage import clickhouse_ledger
 from backend.storage.clickhouse import ClickhouseStorage
 from backend.storage.clickhouse_server import Address, Server
 from tests.backend.storage.test_clickhouse_commits import flush, inserting
+clickhouse_ledger.COMMIT_SECONDS = 1_000
 storage = ClickhouseStorage(Address("127.0.0.1", int(sys.argv[2]), sys.argv[3]))
 made = 0
 def insert_or_die(insert, statement):

@@ -50,6 +50,33 @@ def test_labels_are_kept_apart_and_added_up_by_themselves(storage: Storage) -> N
     ]
 
 
+def test_numbers_in_place_of_names_are_of_the_same_rows(storage: Storage) -> None:
+    storage.write(
+        Flush(
+            "1",
+            metrics(
+                ("b", "p9", "x", 7, 1, 0), ("b", "p10", "x", 8, 2, 5), ("a", "", "y", 7, 4, 1), ("a", "", "x", 9, 3, 1)
+            ),
+        )
+    )
+    storage.write(Flush("2", metrics(("b", "p9", "x", 7, 10, 2), ("c", "", "z", 7, 1, 0), ("b", "p9", "b", 7, 5, 0))))
+    found = storage.numbered_metrics(["b", "a", "nothing"], 7, 8)
+    told = storage.metrics(["b", "a"], [], 7, 8)
+    assert told.rows() == [
+        ("a", "", "y", 7, 4, 1),
+        ("b", "p10", "x", 8, 2, 5),
+        ("b", "p9", "b", 7, 5, 0),
+        ("b", "p9", "x", 7, 11, 2),
+    ]
+    assert found.told().schema == told.schema
+    assert found.told().rows() == told.rows()
+    assert found.names.to_list() == sorted(set(found.names))
+    assert len(found) == len(told)
+    for name in ("a", "b", "nothing", "c", "", "zzz"):
+        assert found.of_metric(name).told().rows() == told.filter(pl.col("metric") == name).rows()
+    assert storage.numbered_metrics(["nothing"], 7, 8).told().schema == told.schema
+
+
 def test_measures_are_merged_by_sum_least_and_greatest(storage: Storage) -> None:
     storage.write(
         Flush(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -81,9 +82,9 @@ def test_a_number_that_was_given_again_is_not_taken_for_its_old_name(storage: Du
     storage.write(Flush("new", rows(("new a", "", "new", 5001, 1, 0))))
     # A question that began before the names were deleted, and sees the file only now.
     with storage._transaction() as cursor:
-        assert read_rows(cursor, METRICS, question, before).is_empty()
+        assert read_rows(cursor, METRICS, question, before).told().is_empty()
         asked = Question(["new a"], [], 0, LAST, Precision.MINUTE)
-        assert read_rows(cursor, METRICS, asked, before)["entity"].to_list() == ["new"]
+        assert read_rows(cursor, METRICS, asked, before).told()["entity"].to_list() == ["new"]
     assert storage.metrics(["a"], [], 0, LAST).is_empty()
     assert storage.metrics(["new a"], [], 0, LAST)["entity"].to_list() == ["new"]
 
@@ -96,8 +97,33 @@ def test_a_question_that_saw_the_file_before_names_were_deleted_answers_as_of_th
         storage.maintain(5000, 5000, FEW)
         storage.write(Flush("new", rows(("b", "", "new", 5001, 1, 0))))
         question = Question(["a"], [], 0, LAST, Precision.MINUTE)
-        assert read_rows(cursor, METRICS, question, before)["entity"].to_list() == ["old"]
+        assert read_rows(cursor, METRICS, question, before).told()["entity"].to_list() == ["old"]
     assert storage.metrics(["b"], [], 0, LAST)["entity"].to_list() == ["new"]
+
+
+wide = st.integers(0, 3) | st.integers(0, 2**31 - 1)
+
+
+@given(st.lists(st.tuples(wide, wide, wide, wide), max_size=30))
+def test_one_number_for_a_key_stands_where_the_key_does(keys: list[tuple[int, int, int, int]]) -> None:
+    columns = [np.array([key[at] for key in keys], np.int32) for at in range(4)]
+    found = duckdb_reading._key(columns).tolist()
+    assert [keys[row] for row in np.argsort(found, kind="stable")] == sorted(keys)
+    assert len(set(found)) == len(set(keys))
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [5, 3, 5], [0, 2**31 - 1, 0]])
+def test_each_number_is_found_once(numbers: list[int]) -> None:
+    assert duckdb_reading._distinct(np.array(numbers, np.int32)) == sorted(set(numbers))
+
+
+def test_some_entities_are_found_in_the_blocks_of_all_minutes(storage: DuckdbStorage) -> None:
+    """Blocks of several minutes and flushes, some of which have none of those that are asked for."""
+    for flush in range(3):
+        sums = [(entity, minute, 10**entity, 1) for entity in range(flush, 3) for minute in (7, 8)]
+        storage.write(Flush(f"{flush}", NOTHING, blocks=[block(*sums)]))
+    found = storage.metrics(["sum"], ["e2", "e0"], 0, LAST).select("entity", "minute", "summation").rows()
+    assert found == [("e0", 7, 1), ("e0", 8, 1), ("e2", 7, 300), ("e2", 8, 300)]
 
 
 Written = tuple[int, int, int]
