@@ -15,15 +15,25 @@ import pytest
 from agent.discovery.host import Interface
 from agent.discovery.namespaces import NamespaceReader
 from agent.discovery.procfs import ProcHost
+from tests.agent.discovery.test_procfs import while_it_stays
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None,
     reason="entering a network namespace needs root, and making one unshare and ip",
 )
 
+PATIENCE_SECONDS = 120.0
+
 SETUP = """
 ip link set lo up && ip link add left mtu 1234 type veth peer name right && ip -json link show && echo && exec cat
 """
+
+
+def _host() -> ProcHost:
+    """One that waits for an answer of a namespace until it comes."""
+    host = ProcHost()
+    host._reader = NamespaceReader(seconds=PATIENCE_SECONDS)
+    return host
 
 
 @contextmanager
@@ -48,7 +58,7 @@ def test_the_interfaces_are_those_that_ip_shows_and_the_reader_stays_outside() -
     outside, threads = here.stat().st_ino, set(threading.enumerate())
     with _namespace() as (process, namespace, shown):
         assert len(shown) == 3
-        assert ProcHost().interfaces_of(namespace, process) == shown
+        assert _host().interfaces_of(namespace, process) == shown
     assert here.stat().st_ino == outside
     assert set(threading.enumerate()) <= threads
 
@@ -62,8 +72,8 @@ def test_an_interface_whose_name_is_no_text_has_one_that_can_be_told(monkeypatch
             Interface(each.index, each.mtu, "\N{REPLACEMENT CHARACTER}" if each.name == "left" else each.name)
             for each in shown
         )
-        until = time.monotonic() + 60
-        while (found := ProcHost().interfaces_of(namespace, process)) != expected:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while (found := _host().interfaces_of(namespace, process)) != expected:
             assert time.monotonic() < until, f"never renamed: {found}"
             time.sleep(0.01)
 
@@ -71,19 +81,20 @@ def test_an_interface_whose_name_is_no_text_has_one_that_can_be_told(monkeypatch
 def test_another_namespace_than_the_one_asked_for_is_no_answer() -> None:
     own = ProcHost().network_namespace()
     with _namespace() as (process, namespace, _):
-        host = ProcHost()
+        host = _host()
         assert namespace != own
         assert host.interfaces_of(own, process) is None
-        assert NamespaceReader().interfaces(f"/proc/{process}/ns/net", own) is None
+        assert NamespaceReader(PATIENCE_SECONDS).interfaces(f"/proc/{process}/ns/net", own) is None
         host.sockets()  # finds a process of each namespace
-        assert host.interfaces_of(own, process) == host.interfaces()
+        expected, found = while_it_stays(host.interfaces, lambda: host.interfaces_of(own, process))
+        assert found == expected
 
 
 def test_a_process_that_has_gone_is_no_answer() -> None:
     with _namespace() as (process, namespace, _):
         pass
-    assert ProcHost().interfaces_of(namespace, process) is None
-    assert NamespaceReader().interfaces(f"/proc/{process}/ns/net", namespace) is None
+    assert _host().interfaces_of(namespace, process) is None
+    assert NamespaceReader(PATIENCE_SECONDS).interfaces(f"/proc/{process}/ns/net", namespace) is None
 
 
 def test_a_reader_waits_for_one_answer_at_a_time(tmp_path: Path) -> None:
@@ -95,6 +106,6 @@ def test_a_reader_waits_for_one_answer_at_a_time(tmp_path: Path) -> None:
     os.close(os.open(pipe, os.O_WRONLY))
     assert reader._thread is not None
     reader._thread.join()
-    own = ProcHost()
-    reader = NamespaceReader()
-    assert reader.interfaces("/proc/self/ns/net", own.network_namespace()) == own.interfaces()
+    reader, own = NamespaceReader(PATIENCE_SECONDS), ProcHost().network_namespace()
+    expected, found = while_it_stays(ProcHost().interfaces, lambda: reader.interfaces("/proc/self/ns/net", own))
+    assert found == expected

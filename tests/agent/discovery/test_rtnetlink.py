@@ -17,6 +17,7 @@ from agent.discovery import rtnetlink
 from agent.discovery.procfs import ProcHost
 from agent.discovery.rtnetlink import InterfaceAddress, RtnetlinkError, interface_addresses, parse
 from agent.discovery.socket_table import MAPPED_PREFIX, parse_fib_trie, parse_if_inet6
+from tests.agent.discovery.test_procfs import while_it_stays
 from tests.agent.synthetic import address
 
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
@@ -81,11 +82,15 @@ def test_any_bytes_are_addresses_or_an_error(data: bytes) -> None:
 
 def test_the_kernel_tells_what_its_tables_say() -> None:
     tables = Path("/proc/self/net")
-    expected = {
-        *parse_fib_trie((tables / "fib_trie").read_text().splitlines()),
-        *parse_if_inet6((tables / "if_inet6").read_text().splitlines()),
-    }
-    assert {each.address for each in interface_addresses()} <= expected
+
+    def listed() -> set[bytes]:
+        return {
+            *parse_fib_trie((tables / "fib_trie").read_text().splitlines()),
+            *parse_if_inet6((tables / "if_inet6").read_text().splitlines()),
+        }
+
+    expected, found = while_it_stays(listed, interface_addresses)
+    assert {each.address for each in found} <= expected
     assert address("127.0.0.1") in ProcHost().addresses()
 
 
@@ -129,7 +134,7 @@ print(json.dumps([[(each.interface, each.address.hex()) for each in interface_ad
 )
 def test_addresses_are_those_that_ip_shows_and_those_of_services_are_left_out() -> None:
     command = ["unshare", "--net", "sh", "-c", SETUP, "sh", sys.executable, "-c", PROGRAM]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    made = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if made.returncode == 9:
         pytest.skip("this machine makes no network namespaces with interfaces")
     assert made.returncode == 0, made.stderr
