@@ -76,7 +76,7 @@ def connect(arguments: argparse.Namespace) -> None:
     for number in range(arguments.count):
         kind = socket.SOCK_DGRAM if arguments.udp else socket.SOCK_STREAM
         one = socket.socket(family(arguments.address), kind)
-        one.settimeout(20)
+        one.settimeout(120)
         if arguments.same_port:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)

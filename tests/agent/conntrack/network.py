@@ -73,7 +73,7 @@ def reason_to_skip() -> str:
 
 def run(*command: str, namespace: str = "", stdin: str | None = None) -> str:
     prefix = ("ip", "netns", "exec", namespace) if namespace else ()
-    done = subprocess.run([*prefix, *command], input=stdin, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([*prefix, *command], input=stdin, capture_output=True, text=True, check=True, timeout=300)
     return done.stdout
 
 
@@ -195,7 +195,7 @@ def as_bytes(end: tuple[str, int]) -> bytes:
     return packed + end[1].to_bytes(2)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

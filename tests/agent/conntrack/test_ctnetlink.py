@@ -1,6 +1,8 @@
 import ipaddress
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from agent.conntrack.ctnetlink import CtnetlinkError, Tracked, dump_request, par
 from agent.conntrack.watcher import dump, open_sockets
 from tests.agent.conntrack import network
 from tests.agent.conntrack.network import as_bytes
+from tests.agent.discovery.test_procfs import while_it_stays
 
 NEW, DESTROY = 0x100, 0x102
 _PORTS = st.integers(0, 65535)
@@ -128,11 +131,21 @@ def test_the_request_is_what_another_library_writes() -> None:
     assert dump_request() == bytes(message.data)
 
 
+@contextmanager
+def remembered_for_minutes() -> Iterator[None]:
+    """The kernel forgets an exchange of datagrams after half a minute, which others may take to be made."""
+    timeout = Path("/proc/sys/net/netfilter/nf_conntrack_udp_timeout")
+    before = timeout.read_text()
+    timeout.write_text("600")
+    yield
+    timeout.write_text(before)
+
+
 @pytest.fixture
 def connections() -> Iterator[None]:
     if reason := network.reason_to_skip():
         pytest.skip(reason)
-    with network.network(), network.translation():
+    with network.network(), network.translation(), remembered_for_minutes():
         for version in (4, 6):
             for options in ((), ("--udp",)):
                 with (
@@ -145,13 +158,22 @@ def connections() -> Iterator[None]:
 
 @pytest.mark.usefixtures("connections")
 def test_a_dump_says_what_another_library_reads() -> None:
+    translated, ours = while_it_stays(_read_by_another_library, _dumped)
+    assert len(translated) >= 80
+    assert ours == translated
+
+
+def _dumped() -> set[tuple[bytes, ...]]:
     events, requests = open_sockets()
     with events, requests:
-        ours = {
+        return {
             (one.source, one.destination, one.new_destination, one.new_source)
             for part in dump(requests)
             for one in part
         }
+
+
+def _read_by_another_library() -> set[tuple[bytes, ...]]:
     theirs = set()
     for family in (socket.AF_INET, socket.AF_INET6):
         with NFCTSocket(nfgen_family=family) as conntrack:
@@ -160,9 +182,7 @@ def test_a_dump_says_what_another_library_reads() -> None:
                 for entry in conntrack.dump()
                 if entry.get_attr("CTA_TUPLE_ORIG").get_attr("CTA_TUPLE_PROTO").get_attr("CTA_PROTO_NUM") in {6, 17}
             }
-    translated = {one for one in theirs if one[1] != one[2]}
-    assert len(translated) >= 80
-    assert ours == translated
+    return {one for one in theirs if one[1] != one[2]}
 
 
 def _read(ends: nfct_msg) -> tuple[bytes, bytes]:

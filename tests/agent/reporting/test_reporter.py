@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
+from agent.reporting import reporter
 from agent.reporting.beats import KEEP_ALIVE, REPORT, Beats, Present
 from agent.reporting.reporter import Reporter
 from common.grpc.failover import FailoverClient
@@ -15,7 +16,7 @@ from protos.ebpf import process_pb2 as wire
 from tests.agent.reporting.test_beats import one
 
 SECOND = 1_000_000_000
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Backend:
@@ -76,12 +77,14 @@ class Backend:
 
 @contextmanager
 def reporting(address: str, period: float = 20.0) -> Iterator[Reporter]:
-    reporter = Reporter(FailoverClient(address, "tests"), Beats("run", 10), period, (("authentication", "secret"),))
-    reporter.start()
-    try:
-        yield reporter
-    finally:
-        reporter.stop()
+    made = Reporter(FailoverClient(address, "tests"), Beats("run", 10), period, (("authentication", "secret"),))
+    with pytest.MonkeyPatch.context() as patient:
+        patient.setattr(reporter, "CALL_SECONDS", PATIENCE)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
 
 
 def told(*pids: int) -> list[Present]:
