@@ -74,7 +74,7 @@ def main() -> None:
     for _ in range(rounds):
         times["no probes"].append(call_ns(client, server))
         with KernelSource.open(only_processes=()) as source:
-            watcher = TlsWatcher(source.loaded.programs)
+            watcher = TlsWatcher(source.loaded.programs, maps=source.loaded.maps)
             watcher.start()
             while not watcher.reviews:
                 time.sleep(0.01)
@@ -85,7 +85,7 @@ def main() -> None:
     for name, found in times.items():
         print(f"{name:22} {statistics.median(found):8.0f} ns a call")
     with KernelSource.open(only_processes=()) as source:
-        watcher = TlsWatcher(source.loaded.programs)
+        watcher = TlsWatcher(source.loaded.programs, maps=source.loaded.maps)
         begin = time.perf_counter()
         watcher.start()
         while not watcher.reviews:

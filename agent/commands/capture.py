@@ -23,6 +23,7 @@ from agent.kernel.pacing import LOOK_NS
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from agent.tls.abandoned_calls import AbandonedCalls
+from agent.tls.mapped_files import MAPPING_HOOKS
 from agent.tls.watcher import TlsWatcher
 
 STEP_SECONDS = 0.2
@@ -114,7 +115,9 @@ def open_tls(source: KernelSource, configuration: Configuration) -> Iterator[Tls
         with suppress(OSError):  # the kernel has no uprobes: the plan says so
             proc = configuration.discovery.proc
             abandoned = AbandonedCalls(source.loaded.maps["go_calls"], proc)
-            watcher = TlsWatcher(source.loaded.programs, proc, abandoned_calls=abandoned)
+            tells = all(source.coverage.has(hook) for hook in MAPPING_HOOKS)
+            maps = source.loaded.maps if tells else None
+            watcher = TlsWatcher(source.loaded.programs, proc, maps=maps, abandoned_calls=abandoned)
     if watcher is None:
         yield None
         return

@@ -51,7 +51,17 @@ class View:
 VIEWS: Final = (
     View("ns_common", (Field("inum", "unsigned int", 4),)),
     View("net", (Field("ns", "struct ns_common", 0),)),
-    View("inode", (Field("i_mode", "unsigned short", 2), Field("i_ino", "unsigned long", 8))),
+    View("super_block", (Field("s_dev", "u32", 4),)),
+    View(
+        "inode",
+        (
+            Field("i_mode", "unsigned short", 2),
+            Field("i_ino", "unsigned long", 8),
+            Field("i_size", "loff_t", 8),
+            Field("i_generation", "u32", 4),
+            Field("i_sb", "struct super_block *", 8),
+        ),
+    ),
     View(
         "file",
         (
@@ -64,7 +74,15 @@ VIEWS: Final = (
     View("fdtable", (Field("max_fds", "unsigned int", 4), Field("fd", "struct file **", 8))),
     View("files_struct", (Field("fdt", "struct fdtable *", 8),)),
     View("signal_struct", (Field("live", "int", 4),)),
-    View("task_struct", (Field("files", "struct files_struct *", 8), Field("signal", "struct signal_struct *", 8))),
+    View("mm_struct", (Field("exe_file", "struct file *", 8),)),
+    View(
+        "task_struct",
+        (
+            Field("files", "struct files_struct *", 8),
+            Field("mm", "struct mm_struct *", 8),
+            Field("signal", "struct signal_struct *", 8),
+        ),
+    ),
     View(
         "sock_common",
         (
@@ -154,6 +172,16 @@ KERNEL_INCLUDES: Final = """\
 #define FILE_REFERENCES f_count
 #define FILE_REFERENCES_OF_ONE 1
 #endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define INODE_MODIFIED_SECONDS_OFFSET offsetof(struct inode, i_mtime_sec)
+#define INODE_MODIFIED_NANOSECONDS_OFFSET offsetof(struct inode, i_mtime_nsec)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#define INODE_MODIFIED_SECONDS_OFFSET offsetof(struct inode, __i_mtime.tv_sec)
+#define INODE_MODIFIED_NANOSECONDS_OFFSET offsetof(struct inode, __i_mtime.tv_nsec)
+#else
+#define INODE_MODIFIED_SECONDS_OFFSET offsetof(struct inode, i_mtime.tv_sec)
+#define INODE_MODIFIED_NANOSECONDS_OFFSET offsetof(struct inode, i_mtime.tv_nsec)
+#endif
 #ifdef CONFIG_NET_NS
 #define HAVE_NETWORK_NAMESPACES 1
 #endif
@@ -183,6 +211,13 @@ typedef _Bool bool;
 #define NULL ((void *)0)
 #define __always_inline inline __attribute__((always_inline))
 """
+
+_MODIFIED: Final = (
+    ("i_mtime_sec", "i_mtime_nsec"),  # since 6.11
+    ("__i_mtime.tv_sec", "__i_mtime.tv_nsec"),  # since 6.7
+    ("i_mtime.tv_sec", "i_mtime.tv_nsec"),
+)
+"""Where struct inode has when a file was last written to; of the nanoseconds the first four bytes tell."""
 
 # The registers saved at kernel entry (arch/*/include/asm/ptrace.h). Only function probes look at them, but BCC's own
 # helpers name them, and so their order is part of each architecture's ABI.
@@ -265,6 +300,9 @@ def _defines(btf: Btf) -> Iterator[str]:
         yield "#define FILE_REFERENCES_OF_ONE 1"
     else:
         raise HeadersError("struct file of this kernel has neither f_ref nor f_count")
+    seconds, nanoseconds = next((names for names in _MODIFIED if btf.has("inode", names[0])), _MODIFIED[-1])
+    yield f"#define INODE_MODIFIED_SECONDS_OFFSET {btf.member('inode', seconds).byte_offset}"
+    yield f"#define INODE_MODIFIED_NANOSECONDS_OFFSET {btf.member('inode', nanoseconds).byte_offset}"
     if btf.has("sock_common", "skc_net.net"):
         yield "#define HAVE_NETWORK_NAMESPACES 1"
     locks = btf.member("sock", "sk_userlocks")

@@ -82,6 +82,8 @@ def _message_transfer(name: str, stage: Stage, *, leaves: str = "exit_transfer",
     return _transfer(name, stage, leaves=leaves, arguments=(_descriptor(), _user_pointer(1), *more))
 
 
+_UNTIL_LOOKED_AT: Final = "that come into use, until all processes are looked at again"
+
 _SOCKET_STATE_CHANGE: Final = (
     Argument("struct sock *", 0),
     Argument("int", 1),
@@ -174,6 +176,26 @@ SYSTEM_CALL_HOOKS: Final = (
             ),
         ),
         ("the close of sockets that a process leaves open when it ends, until it is found gone",),
+    ),
+    Hook(
+        "program_start",
+        Stage.PROCESS,
+        Cost.PROCESS,
+        (
+            Source(
+                SourceKind.RAW_TRACEPOINT,
+                (Attachment("start_program", "sched_process_exec", (Argument("struct task_struct *", 0),)),),
+            ),
+        ),
+        (f"protocolLog of encrypted connections of programs {_UNTIL_LOOKED_AT}",),
+    ),
+    _system_call(
+        "mmap",
+        Stage.PROCESS,
+        Cost.CALL,
+        f"protocolLog of encrypted connections by libraries {_UNTIL_LOOKED_AT}",
+        leaves="exit_mmap",
+        arguments=(_number(2), _number(3), _descriptor(4)),
     ),
     _transfer("read", Stage.READ),
     _transfer("readv", Stage.READ, arguments=_VECTORS),

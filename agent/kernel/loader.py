@@ -33,6 +33,7 @@ SOURCES: Final = (
     "wakeups.h",
     "maps.h",
     "sockets.h",
+    "mapped_files.c",
     "stages_waiting.h",
     "stages.h",
     "stages_report.c",
@@ -168,7 +169,7 @@ def load(plan: Plan, options: Options) -> Loaded:
             "functions": [program.name for program in compiled],
             "programs": [_describe(program, functions) for program in programs],
             "return_probes": return_probes.group if return_probes else "",
-            "maps": ["counters", "sleeper", *entries],
+            "maps": ["counters", "sleeper", "mapping_numbers", *entries],
             "btf": str(VMLINUX),
         }
         report, descriptors = _run_child(find_interpreter(), request, options.seconds)

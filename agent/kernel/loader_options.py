@@ -37,6 +37,10 @@ class Options:
     """Threads that may have called a TLS library, and goroutines that may be inside a call."""
     tls_sessions: int = 16384
     """TLS sessions whose sockets are known at the same time."""
+    mapped_bytes: int = 64 << 10
+    """Of the ring of files that processes begin to run code from; a power of two, at least a page."""
+    known_files: int = 4096
+    """Files that are not told again; that which is not used for longest is."""
     only_chosen: bool = False
     """Whether only chosen processes are watched."""
     objects: Path | None = OBJECTS
@@ -50,7 +54,7 @@ class Options:
             ValueError: A ring is not a power of two, or smaller than a page.
         """
         page = os.sysconf("SC_PAGE_SIZE")
-        for size in (self.ring_bytes, self.payload_bytes):
+        for size in (self.ring_bytes, self.payload_bytes, self.mapped_bytes):
             if size < page or size & (size - 1):
                 raise ValueError(f"ring of {size} bytes: give a power of two, at least {page}")
         return {
@@ -69,6 +73,8 @@ class Options:
             "tls_threads": self.tls_threads,
             "go_calls": self.tls_threads,
             "tls_sessions": self.tls_sessions,
+            "mapped_files": self.mapped_bytes,
+            "known_files": self.known_files,
             **({"chosen_processes": self.filter_entries} if self.only_chosen else {}),
         }
 

@@ -40,6 +40,15 @@ class Attached:
     descriptors: tuple[int, ...]
 
 
+class Probes(NamedTuple):
+    """What the kernel has taken, and what not."""
+
+    number: int
+    descriptors: tuple[int, ...]
+    refusals: Counter[str]
+    """By cause."""
+
+
 class _Way(NamedTuple):
     """How some places of a file are attached to."""
 
@@ -63,7 +72,7 @@ class Attachments:
         }
         self._attached: dict[Identity, Attached] = {}
         self.failures: Counter[str] = Counter()
-        """Files and probes that are not in place, by cause, since the start."""
+        """Probes that are not in place, by cause, since the start."""
 
     @property
     def attached(self) -> Mapping[Identity, Attached]:
@@ -75,30 +84,39 @@ class Attachments:
         """Whether there is no room for another file."""
         return len(self._attached) >= self._capacity
 
-    def add(self, identity: Identity, version: Version, path: str, name: str, library: Library) -> bool:
-        """Put probes into a file; whether any is in place. Where one is refused the others stay.
+    def attach(self, path: str, library: Library) -> Probes:
+        """Put probes into a file. Where one is refused the others stay.
 
         Args:
-            identity: Of the file, which has none yet.
-            version: Of the file, as it was examined.
             path: That leads to it now.
-            name: To show.
             library: What it has.
         """
-        if self.is_full:
-            self.failures["too many libraries and programs"] += 1
-            return False
         descriptors: list[int] = []
         probes = 0
+        refusals: Counter[str] = Counter()
         for way, places in self._ways(library).items():
             opened, refused = self._attach(way, path, places)
             descriptors += opened
-            probes += len(places) - refused
-        if descriptors:
+            probes += len(places) - refused.total()
+            refusals += refused
+        return Probes(probes, tuple(descriptors), refusals)
+
+    def keep(self, identity: Identity, version: Version, name: str, library: Library, probes: Probes) -> bool:
+        """Remember the probes of a file; whether there are any.
+
+        Args:
+            identity: Of the file, which had none yet.
+            version: Of the file, as it was examined.
+            name: To show.
+            library: What it has.
+            probes: That are in place.
+        """
+        self.failures += probes.refusals
+        if probes.descriptors:
             self._attached[identity] = Attached(
-                library.names, name, library.build_id, version, probes, tuple(descriptors)
+                library.names, name, library.build_id, version, probes.number, probes.descriptors
             )
-        return bool(descriptors)
+        return bool(probes.descriptors)
 
     def _ways(self, library: Library) -> dict[_Way, list[uprobes.Place]]:
         ways: dict[_Way, list[uprobes.Place]] = {}
@@ -110,16 +128,16 @@ class Attachments:
             ways.setdefault(way, []).append(uprobes.Place(place.offset, attachment.cookie))
         return ways
 
-    def _attach(self, way: _Way, path: str, places: list[uprobes.Place]) -> tuple[list[int], int]:
-        """Descriptors, and how many places were refused: what cannot be had together is tried one by one."""
+    def _attach(self, way: _Way, path: str, places: list[uprobes.Place]) -> tuple[list[int], Counter[str]]:
+        """Descriptors, and the places that were refused: what cannot be had together is tried one by one."""
         try:
-            return self._attacher.attach(way.program, path, places, at_return=way.at_return), 0
+            return self._attacher.attach(way.program, path, places, at_return=way.at_return), Counter()
         except OSError as error:
             if len(places) == 1:
-                self.failures[f"the kernel refuses a probe: {error.strerror or error}"] += 1
-                return [], 1
+                return [], Counter({f"the kernel refuses a probe: {error.strerror or error}": 1})
         results = [self._attach(way, path, [place]) for place in places]
-        return [descriptor for opened, _ in results for descriptor in opened], sum(refused for _, refused in results)
+        refused = sum((refused for _, refused in results), Counter[str]())
+        return [descriptor for opened, _ in results for descriptor in opened], refused
 
     def forget(self, identities: Iterable[Identity]) -> list[int]:
         """Let go of some files; the descriptors, which take the probes off when closed. That may take a while."""

@@ -43,6 +43,11 @@ class Identity(NamedTuple):
     size: int
     changed_ns: int
 
+    def is_mapped_as(self, mapped: Mapped) -> bool:
+        """Whether this may be the file of a mapping, as far as that tells without a look at the file."""
+        device = f"{os.major(self.device):02x}:{os.minor(self.device):02x}" if self.device >= 0 else mapped.device
+        return (device, self.inode) == (mapped.device, mapped.inode)
+
 
 class Version(NamedTuple):
     """Tells whether a file was written to."""

@@ -61,7 +61,7 @@ def test_a_hook_says_what_is_lost_and_has_a_way() -> None:
 
 def test_system_calls_are_served_by_function_as_by_tracepoint() -> None:
     by_call = [hook for hook in SYSTEM_CALL_HOOKS if any(s.kind is SourceKind.TRACEPOINT for s in hook.sources)]
-    assert len(by_call) == 22
+    assert len(by_call) == 23
     for hook in by_call:
         ways = {source.kind: source.attachments for source in hook.sources}
         assert ways[SourceKind.FENTRY] == ways[SourceKind.KPROBE]

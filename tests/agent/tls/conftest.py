@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from agent.tls.abandoned_calls import AbandonedCalls
 from agent.tls.watcher import TlsWatcher
-from tests.agent.kernel.watching import ATTACH
+from tests.agent.kernel.watching import ATTACH, open_source
 from tests.agent.tls.building import FAKE_LIBRARY, LATE_GO_SOURCES, build_go, compile_c, tool
 from tests.agent.tls.fake import FakeLibrary, connection
 from tests.agent.tls.sessions import Ends
@@ -61,13 +61,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture(scope="session")
+def mapping_maps() -> Iterator[Mapping[str, int]]:
+    """The maps of programs that tell nothing but which files are mapped; for one reader at a time."""
+    with open_source(only_processes=()) as source:
+        yield source.loaded.maps
+
+
+@pytest.fixture(scope="session")
 def tls_watch() -> Iterator[TlsWatch]:
     """Programs and probes that all tests share; this process is watched, and what tests choose."""
     options = Options(payload_bytes=32 << 20)
     with KernelSource.open(only_processes=[os.getpid()], ring_bytes=32 << 20, options=options, attach=ATTACH) as source:
         if not source.coverage.has("openssl_read"):
             pytest.skip("this kernel has no uprobes")
-        watcher = TlsWatcher(source.loaded.programs, abandoned_calls=AbandonedCalls(source.loaded.maps["go_calls"]))
+        maps = source.loaded.maps
+        watcher = TlsWatcher(source.loaded.programs, maps=maps, abandoned_calls=AbandonedCalls(maps["go_calls"]))
         watcher.start()
         until(lambda: watcher.reviews)
         yield TlsWatch(source, watcher)

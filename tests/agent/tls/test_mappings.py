@@ -1,4 +1,4 @@
-"""agent/tls/mappings.py and mapping_events.py: which files processes run code from."""
+"""agent/tls/mappings.py: which files processes run code from."""
 
 import contextlib
 import ctypes
@@ -6,16 +6,12 @@ import mmap
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.tls.mapping_events import MappingEvents, NewMapping
 from agent.tls.mappings import Identity, identify, mapped_files, open_path, processes
-from tests.agent.tls.building import tool
-from tests.agent.tls.watching import until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at processes and to mount")
 
@@ -107,65 +103,3 @@ def test_a_file_below_two_overlays_is_one_file(tmp_path: Path) -> None:
         assert identities[0] == identities[1]
         (tmp_path / "one" / "merged" / "library").write_text("another text")
         assert identify(str(tmp_path / "one" / "merged" / "library"))[0] != identities[1]
-
-
-@pytest.fixture
-def events() -> Iterator[MappingEvents]:
-    try:
-        listening = MappingEvents()
-    except OSError as error:
-        pytest.skip(f"the kernel does not tell of mappings: {error.strerror}")
-    yield listening
-    listening.close()
-
-
-def told_of(events: MappingEvents, name: str) -> NewMapping:
-    heard: list[NewMapping] = []
-
-    def is_there() -> bool:
-        heard.extend(mapping for mapping in events.take() if os.fsdecode(mapping.name) == name)
-        return bool(heard)
-
-    until(is_there)
-    assert len(heard) == 1
-    return heard[0]
-
-
-@needs_root
-def test_a_program_is_told_when_it_starts(events: MappingEvents, tmp_path: Path) -> None:
-    program = Path(shutil.copy(tool("true"), tmp_path / "a program"))
-    with subprocess.Popen([program]) as child:
-        child.wait()
-    mapping = told_of(events, str(program))
-    assert mapping.process == child.pid
-    assert mapping.file[2] == program.stat().st_ino
-    assert mapping.end > mapping.begin
-    assert events.lost == 0
-
-
-@needs_root
-def test_a_library_is_told_when_it_is_loaded(events: MappingEvents, tmp_path: Path, fake_library: Path) -> None:
-    path = Path(shutil.copy(fake_library, tmp_path / "late.so"))
-    list(events.take())
-    with loaded(path):
-        mapping = told_of(events, str(path))
-        assert mapping.process == os.getpid()
-        assert identify(open_path("/proc", mapping.process, mapping.begin, mapping.end)) == identify(str(path))
-
-
-@needs_root
-def test_what_is_not_taken_in_time_is_counted(events: MappingEvents, tmp_path: Path, fake_library: Path) -> None:
-    path = Path(shutil.copy(fake_library, tmp_path / "often.so"))
-    os.sched_setaffinity(0, {0})
-    try:
-        list(events.take())
-        often = f"for _ in range(2000): _ctypes.dlclose(ctypes.CDLL({str(path)!r})._handle)"
-        subprocess.run([sys.executable, "-c", f"import ctypes, _ctypes\n{often}"], check=True)
-        heard = [mapping for mapping in events.take() if os.fsdecode(mapping.name) == str(path)]
-        for _ in range(3):  # what was lost is told with the next record that finds room
-            subprocess.run(["true"], check=True)
-            list(events.take())
-    finally:
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    assert events.lost > 0
-    assert 0 < len(heard) < 2000

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("attached")]
 def narrow(fake: FakeLibrary, **bounds: int) -> Iterator[TlsWatch]:
     """Programs with small maps."""
     with KernelSource.open(only_processes=[os.getpid()], attach=ATTACH, options=Options(**bounds)) as source:
-        watcher = TlsWatcher(source.loaded.programs)
+        watcher = TlsWatcher(source.loaded.programs, maps=source.loaded.maps)
         watcher.start()
         watch = TlsWatch(source, watcher)
         watch.until_attached(fake.path)

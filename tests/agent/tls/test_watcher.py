@@ -5,9 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -15,6 +16,7 @@ from agent.kernel.hook import SourceKind
 from agent.kernel.tls_hooks import FREES, READS, SHAKES_HANDS, TLS_HOOKS, WRITES
 from agent.kernel.uprobes import Place
 from agent.kernel.wrappers import Program, render_programs
+from agent.tls import files as files_module
 from agent.tls import watcher as watcher_module
 from agent.tls.libraries import examine
 from agent.tls.mappings import Identity, identify
@@ -73,15 +75,32 @@ class NotingKernel:
             return False
 
 
+class Watching(Protocol):
+    def __call__(
+        self, kernel: NotingKernel, root: Path = ..., **options: float
+    ) -> contextlib.AbstractContextManager[TlsWatcher]: ...
+
+
 @contextlib.contextmanager
-def watching(kernel: NotingKernel, root: Path = Path("/proc"), **options: float) -> Iterator[TlsWatcher]:
-    watcher = TlsWatcher(PROGRAMS, str(root), attacher=kernel, **options)  # type: ignore[arg-type] # a capacity is an int
+def running(watcher: TlsWatcher) -> Iterator[TlsWatcher]:
     watcher.start()
     try:
         until(lambda: watcher.reviews)
         yield watcher
     finally:
         watcher.close()
+
+
+@pytest.fixture
+def watching(mapping_maps: Mapping[str, int]) -> Watching:
+    """What watches everything, once it has looked at what runs."""
+
+    def watch(
+        kernel: NotingKernel, root: Path = Path("/proc"), **options: float
+    ) -> contextlib.AbstractContextManager[TlsWatcher]:
+        return running(TlsWatcher(PROGRAMS, str(root), attacher=kernel, maps=mapping_maps, **options))  # type: ignore[arg-type] # a capacity is an int
+
+    return watch
 
 
 @contextlib.contextmanager
@@ -136,7 +155,7 @@ def is_attached(watcher: TlsWatcher, path: Path) -> bool:
     return identify(str(path))[0] in watcher.attached
 
 
-def test_each_function_gets_its_program_once(library: Path) -> None:
+def test_each_function_gets_its_program_once(watching: Watching, library: Path) -> None:
     kernel = NotingKernel()
     places = examine(str(library)).places
     by_function = {place.function: place.offset for place in places}
@@ -167,7 +186,7 @@ def test_each_function_gets_its_program_once(library: Path) -> None:
 
 
 def test_go_programs_are_left_at_places_of_their_own(
-    go_program: Path, tmp_path: Path, certificate: Certificate
+    watching: Watching, go_program: Path, tmp_path: Path, certificate: Certificate
 ) -> None:
     program = Path(shutil.copy(go_program, tmp_path))
     kernel = NotingKernel()
@@ -181,14 +200,14 @@ def test_go_programs_are_left_at_places_of_their_own(
         child.kill()
 
 
-def test_a_library_that_is_loaded_later(library: Path) -> None:
+def test_a_library_that_is_loaded_later(watching: Watching, library: Path) -> None:
     with watching(NotingKernel(), review_seconds=3600) as watcher:
         assert not is_attached(watcher, library)
         with using(library):
             until(lambda: is_attached(watcher, library))
 
 
-def test_a_library_that_was_deleted(library: Path) -> None:
+def test_a_library_that_was_deleted(watching: Watching, library: Path) -> None:
     identity, _ = identify(str(library))
     with using(library):
         library.unlink()
@@ -196,7 +215,7 @@ def test_a_library_that_was_deleted(library: Path) -> None:
             assert identity in watcher.attached
 
 
-def test_a_library_that_was_replaced(library: Path, fake_library: Path) -> None:
+def test_a_library_that_was_replaced(watching: Watching, library: Path, fake_library: Path) -> None:
     """The processes that run have the old one, and those that come have the new one."""
     kernel = NotingKernel()
     old, _ = identify(str(library))
@@ -212,7 +231,7 @@ def test_a_library_that_was_replaced(library: Path, fake_library: Path) -> None:
         assert not is_attached(watcher, library)
 
 
-def test_a_library_that_was_written_to(library: Path, tmp_path: Path) -> None:
+def test_a_library_that_was_written_to(watching: Watching, library: Path, tmp_path: Path) -> None:
     """Its functions stand elsewhere now: the old places are left, before a process comes to harm."""
     kernel = NotingKernel()
     main = tmp_path / "shifted.c"
@@ -229,7 +248,7 @@ def test_a_library_that_was_written_to(library: Path, tmp_path: Path) -> None:
         assert {place.offset for _, places, _ in kernel.open_in(library) for place in places} == expected
 
 
-def test_what_nobody_uses_any_more_is_left(library: Path) -> None:
+def test_what_nobody_uses_any_more_is_left(watching: Watching, library: Path) -> None:
     kernel = NotingKernel()
     with watching(kernel, review_seconds=3600) as watcher:
         with using(library):
@@ -241,7 +260,7 @@ def test_what_nobody_uses_any_more_is_left(library: Path) -> None:
         assert kernel.open_in(library) == []
 
 
-def test_more_files_than_there_is_room_for(own: Path, tmp_path: Path, fake_library: Path) -> None:
+def test_more_files_than_there_is_room_for(watching: Watching, own: Path, tmp_path: Path, fake_library: Path) -> None:
     kernel = NotingKernel()
     paths = [Path(shutil.copy(fake_library, tmp_path / f"{number}.so")) for number in range(3)]
     cause = "TLS: too many libraries and programs"
@@ -256,7 +275,9 @@ def test_more_files_than_there_is_room_for(own: Path, tmp_path: Path, fake_libra
         assert first.poll() is None
 
 
-def test_room_is_made_soon_for_what_finds_none(own: Path, tmp_path: Path, fake_library: Path) -> None:
+def test_room_is_made_soon_for_what_finds_none(
+    watching: Watching, own: Path, tmp_path: Path, fake_library: Path
+) -> None:
     """As where a library was replaced and every process has been started anew: nobody runs the old file any more."""
     kernel = NotingKernel()
     old, new = (Path(shutil.copy(fake_library, tmp_path / f"{name}.so")) for name in ("old", "new"))
@@ -271,7 +292,7 @@ def test_room_is_made_soon_for_what_finds_none(own: Path, tmp_path: Path, fake_l
         assert watcher.failures()["TLS: too many libraries and programs"] == 1
 
 
-def test_a_place_that_is_refused_is_one_place(library: Path) -> None:
+def test_a_place_that_is_refused_is_one_place(watching: Watching, library: Path) -> None:
     offset = next(place.offset for place in examine(str(library)).places if place.function == "SSL_write")
     kernel = NotingKernel(refuses={(identify(str(library))[0], offset)})
     with using(library), watching(kernel) as watcher:
@@ -280,7 +301,7 @@ def test_a_place_that_is_refused_is_one_place(library: Path) -> None:
         assert {place.offset for _, places, _ in kernel.open_in(library) for place in places} == expected
 
 
-def test_what_cannot_be_understood_is_counted_once(tmp_path: Path) -> None:
+def test_what_cannot_be_understood_is_counted_once(watching: Watching, tmp_path: Path) -> None:
     source = tmp_path / "source.c"
     source.write_text("int one(void) { return 1; }\n")
     library = compile_c(tmp_path / "library.so", source, "-shared", "-fPIC")
@@ -297,23 +318,19 @@ def test_what_cannot_be_understood_is_counted_once(tmp_path: Path) -> None:
 
 
 def test_where_the_kernel_tells_of_no_mappings(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise OSError(1, os.strerror(1))
-
-    monkeypatch.setattr(watcher_module, "MappingEvents", refuse)
     monkeypatch.setattr(watcher_module, "SCAN_SECONDS", 0.05)
-    with watching(NotingKernel()) as watcher:
-        assert watcher.failures()["TLS: the kernel does not tell of new mappings: Operation not permitted"] == 1
+    with running(TlsWatcher(PROGRAMS, attacher=NotingKernel())) as watcher:
+        assert watcher.failures()["TLS: the kernel does not tell of new mappings"] == 1
         with using(library):
             until(lambda: is_attached(watcher, library))
         until(lambda: not is_attached(watcher, library))
 
 
-def test_what_was_passed_over_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher_module, "PASSED_OVER", 5)
+def test_what_was_passed_over_is_bounded(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "PASSED_OVER", 5)
     with watching(NotingKernel()) as watcher:
         review(watcher)
-        assert 0 < len(watcher._passed_over) <= 5
+        assert 0 < len(watcher._files._passed_over) <= 5
 
 
 def test_hooks_that_are_unavailable_get_no_probes(library: Path) -> None:
