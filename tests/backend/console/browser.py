@@ -1,26 +1,60 @@
 """What a visitor does and sees, in few words."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from hypothesis import HealthCheck
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.ui import WebDriverWait
 
-PATIENCE = 60  # seconds
+from backend.storage.interface import Storage
+from tests.backend.console.served import serving
+
+PATIENCE = 120  # seconds
 Seen = TypeVar("Seen")
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+"""Examples may share a browser, and take as long as they take."""
+
+_STILL = """
+    const later = window.setTimeout;
+    window.setTimeout = (act, wait, ...given) => (wait >= 3_000 ? 0 : later(act, wait, ...given));
+"""
+"""What a page runs before all else, by which it never asks by itself: the shortest period is 3 s (scripts/main.js)."""
 
 
 class Browser:
-    """A page in Chromium."""
+    """A page in Chromium.
+
+    A page asks anew every few seconds, and draws anew what it hears. When that is in the midst of what a test does
+    depends on how fast the machine is, so it waits until the test says so: `refresh_now`, or `let_it_ask` before it is
+    opened.
+    """
 
     def __init__(self, driver: Chrome) -> None:
         self.driver = driver
         self._expected: list[str] = []
         self._requests: list[str] = []
+        told = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _STILL})
+        self._still: str | None = told["identifier"]
+
+    def let_it_ask(self) -> None:
+        """Let the pages that are opened from now on ask every few seconds, as they do."""
+        if self._still is not None:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": self._still})
+            self._still = None
+
+    @contextmanager
+    def visiting(self, storage: Storage, **options: Any) -> Iterator[str]:  # noqa: ANN401 - those of `serving`
+        """Serve a store while the block runs; gives the address of its console, and leaves it before nobody answers."""
+        with serving(storage, **options) as address:
+            yield f"http://{address}/"
+            self.driver.get("about:blank")
 
     def open(self, address: str) -> None:
         """Load a page anew, also when only the part after # differs."""
@@ -55,6 +89,10 @@ class Browser:
 
     def attribute(self, selector: str, name: str) -> str | None:
         return self._with(selector, lambda element: element.get_attribute(name))
+
+    def accept(self) -> None:
+        """Agree to what a page asks in a window of its own, as soon as it does."""
+        self.until("a question", lambda: alert_is_present()(self.driver)).accept()
 
     def texts(self, selector: str) -> list[str]:
         """What is written in each element of a selector, all of one moment."""
@@ -134,6 +172,7 @@ class Browser:
 
     def reset(self) -> None:
         """Leave nothing to the next test."""
+        self.let_it_ask()
         self.run("try { localStorage.clear() } catch {}")
         self.emulate()
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

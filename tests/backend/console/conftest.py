@@ -9,7 +9,7 @@ from selenium.webdriver.chrome.service import Service
 
 from backend.console.pages import LIBRARY, ROOT
 from backend.storage.memory import MemoryStorage
-from tests.backend.console.browser import Browser
+from tests.backend.console.browser import PATIENCE, Browser
 from tests.backend.console.served import serving
 from tests.backend.query import world
 
@@ -43,6 +43,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(PATIENCE)
     driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
     yield driver
     driver.quit()

@@ -21,7 +21,6 @@ from protos.ebpf.accesslog_pb2 import PyroverAgentReport
 from tests.agent.telemetry.stand_ins import StandIn, progress
 from tests.backend.agents.reports import agent_report, serialised
 from tests.backend.console.browser import Browser
-from tests.backend.console.served import serving
 from tests.backend.query import world
 from tests.backend.server.processes import backend
 
@@ -55,8 +54,8 @@ def test_coverage_losses_and_silence(browser: Browser) -> None:
     clock.now += 30
     book.hear(Node("losing", "shop", 0, {}), serialised(1_800_000_030, 25))
     book.hear(Node("rover", "", 0, {}), None)
-    with serving(MemoryStorage(), agents=book, clock=clock) as address:
-        browser.open(f"http://{address}/#page=agents")
+    with browser.visiting(MemoryStorage(), agents=book, clock=clock) as address:
+        browser.open(f"{address}#page=agents")
         browser.shows("#nodes-note", "4 heard within the hour · 1 silent for 2 min or more")
         told = ["90 · 6 wait · 700 B spooled", "50 MiB", "1.2.3 · 6.1.0 x86_64 · auto"]
         losing = ["0 s ago", "56 of 57, without device_queue", "25 events, 4 logs, 5 told incompletely", *told]
@@ -95,8 +94,8 @@ def test_agents_beyond_those_that_are_shown_are_counted(browser: Browser) -> Non
     book = AgentBook(maximum=250, clock=clock)
     for number in range(251):
         book.hear(Node(f"node-{number:03}", "", 0, {}), None)
-    with serving(MemoryStorage(), agents=book, clock=clock) as address:
-        browser.open(f"http://{address}/#page=agents")
+    with browser.visiting(MemoryStorage(), agents=book, clock=clock) as address:
+        browser.open(f"{address}#page=agents")
         note = "250 heard within the hour · none silent · 200 are shown · 1 not kept: full"
         browser.shows("#nodes-note", note)
         assert len(browser.all("#nodes-body tr")) == 200
@@ -112,9 +111,9 @@ def test_it_fits_a_phone(browser: Browser, width: int) -> None:
     clock = Clock()
     book = AgentBook(clock=clock)
     book.hear(Node("a-node-with-a-long-name-in-a-zone.example.internal", "a-cluster", 0, {}), serialised(5, 25))
-    with serving(MemoryStorage(), agents=book, clock=clock) as address:
+    with browser.visiting(MemoryStorage(), agents=book, clock=clock) as address:
         browser.emulate(width=width)
-        browser.open(f"http://{address}/#page=agents")
+        browser.open(f"{address}#page=agents")
         for summary in browser.until("the losses", lambda: browser.all("#nodes-body summary")):
             summary.click()
         assert browser.run("return document.documentElement.scrollWidth") == width

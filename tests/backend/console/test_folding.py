@@ -4,12 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.storage.memory import MemoryStorage
-from tests.backend.console.browser import Browser
-from tests.backend.console.served import serving
+from tests.backend.console.browser import SUPPRESSED, Browser
 from tests.backend.query import large_world, world
 
 pytestmark = pytest.mark.browser
@@ -103,7 +102,7 @@ def test_around_a_service_those_that_it_talks_with_most(browser: Browser, site: 
     assert found["said"] == "20 of 39 services, those with most bytes"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), number=st.integers(51, 120), around=st.booleans())
 def test_any_topology_is_readable_and_true(
     browser: Browser,
@@ -138,8 +137,8 @@ def test_any_topology_is_readable_and_true(
 def test_a_large_cluster_is_walked_by_its_namespaces(browser: Browser) -> None:
     storage = MemoryStorage()
     large_world.fill(storage, world.NOW, services=70, relations=160, minutes=1)
-    with serving(storage) as address:
-        browser.open(f"http://{address}/")
+    with browser.visiting(storage) as address:
+        browser.open(address)
         browser.until("the map", lambda: browser.all(".graph a.node"))
         assert len(browser.all(".graph .node")) <= 34
         note = browser.text("#graph-note")

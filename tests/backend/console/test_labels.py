@@ -5,12 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.storage.memory import MemoryStorage
-from tests.backend.console.browser import Browser
-from tests.backend.console.served import serving
+from tests.backend.console.browser import SUPPRESSED, Browser
 from tests.backend.query import large_world, world
 
 pytestmark = pytest.mark.browser
@@ -36,7 +35,7 @@ def overlap(one: Rectangle, other: Rectangle) -> bool:
     )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=SUPPRESSED, deadline=None)
 @given(labels=st.lists(LABELS, max_size=8), boxes=st.lists(BOXES, max_size=3))
 def test_labels_that_are_shown_hide_nothing(
     browser: Browser, site: str, labels: list[dict[str, Any]], boxes: list[Rectangle]
@@ -65,8 +64,8 @@ def test_labels_that_are_shown_hide_nothing(
 def test_on_a_map_of_many_services_no_label_is_drawn_over_another(browser: Browser) -> None:
     storage = MemoryStorage()
     large_world.fill(storage, world.NOW, services=12, relations=40, minutes=2)
-    with serving(storage) as address:
-        browser.open(f"http://{address}/")
+    with browser.visiting(storage) as address:
+        browser.open(address)
         browser.until("the map", lambda: browser.all(".graph .label.near"))
         measured: list[Rectangle] = browser.run(
             "return [...document.querySelectorAll('.graph .label.near:not(.crowded)')].map((label) => {"
@@ -84,4 +83,3 @@ def test_on_a_map_of_many_services_no_label_is_drawn_over_another(browser: Brows
         assert browser.run(shown, link) == "0"
         browser.run("arguments[0].focus({ focusVisible: true })", link)
         assert browser.run(shown, link) == "1"
-        browser.open("about:blank")

@@ -6,7 +6,6 @@ from backend.entities.ids import service_id, service_relation_id
 from backend.storage.interface import Flush, Relation, Service
 from backend.storage.memory import MemoryStorage
 from tests.backend.console.browser import Browser
-from tests.backend.console.served import serving
 from tests.backend.query import world
 
 pytestmark = pytest.mark.browser
@@ -32,12 +31,11 @@ def test_names_are_shortened_where_that_confuses_nobody(browser: Browser) -> Non
     rows += [("kubernetes_service_write_cpm", service_id(name), minute, 60, 0) for name in NAMES]
     services = [Service(service_id(name), name, world.LAYER, minute, minute) for name in NAMES]
     storage.write(Flush("names", world.frame(rows), services, service_relations=relations))
-    with serving(storage) as address:
-        browser.open(f"http://{address}/")
+    with browser.visiting(storage) as address:
+        browser.open(address)
         browser.until("the map", lambda: len(browser.all(".graph .node")) == len(NAMES))
         shown: dict[str, str] = browser.run(
             "return Object.fromEntries([...document.querySelectorAll('.graph .node')].map((node) =>"
             " [node.getAttribute('aria-label').split(',')[0], node.querySelector('.name').textContent]))"
         )
-        browser.open("about:blank")
     assert shown == NAMES

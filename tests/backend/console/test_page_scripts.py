@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.dashboards.loading import standard_dashboards
 from backend.dashboards.templates import to_template
 from backend.entities.ids import service_id
-from tests.backend.console.browser import Browser
+from tests.backend.console.browser import SUPPRESSED, Browser
 
 pytestmark = pytest.mark.browser
 NOTHING = "–"  # noqa: RUF001 - the dash that is shown
@@ -173,7 +173,7 @@ def test_brothers_stand_beside_what_calls_them(browser: Browser, site: str) -> N
     assert max(rows["f"], rows["h"]) < min(rows["e"], rows["g"]) < rows["d"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=SUPPRESSED)
 @given(edges=edges_of)
 def test_any_graph_has_a_place_for_every_node(browser: Browser, site: str, edges: list[tuple[str, str]]) -> None:
     if not browser.driver.current_url.startswith(site):

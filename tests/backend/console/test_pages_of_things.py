@@ -179,8 +179,8 @@ def test_what_was_received_and_lost_is_shown(browser: Browser) -> None:
     Counter("pyrover_backend_logs_dropped", "x", ["cause"], registry=registry).labels("time_expired").inc(10)
     storage = MemoryStorage()
     world.fill(storage)
-    with serving(storage, registry=registry) as address:
-        browser.open(f"http://{address}/#page=agents")
+    with browser.visiting(storage, registry=registry) as address:
+        browser.open(f"{address}#page=agents")
         browser.one("#agents-losses-body tr")
         assert browser.rows("#agents-losses-body") == [["time expired", "Logs that were no good", "10"]]
         numbers = browser.text("#agents-numbers").split("\n")
@@ -195,8 +195,8 @@ def test_what_was_received_and_lost_is_shown(browser: Browser) -> None:
 def test_a_dashboard_is_made_changed_and_removed(browser: Browser) -> None:
     storage = MemoryStorage()
     world.fill(storage)
-    with serving(storage) as address:
-        browser.open(f"http://{address}/#page=dashboards")
+    with browser.visiting(storage) as address:
+        browser.open(f"{address}#page=dashboards")
         browser.until("those of files", lambda: len(browser.rows("#dashboards-body")) == 7)
         browser.click("#editor button[type='submit']")
         browser.shows("#editor-said", "Give the dashboard a name.")
@@ -230,7 +230,7 @@ def test_a_dashboard_is_made_changed_and_removed(browser: Browser) -> None:
 
         browser.click("#menu [data-page='dashboards']")
         browser.click("button[aria-label='Remove Ours']")
-        browser.driver.switch_to.alert.accept()
+        browser.accept()
         browser.until("those of files", lambda: len(browser.rows("#dashboards-body")) == 7)
         browser.shows("#editor-said", "Ours is removed.")
 
