@@ -108,9 +108,7 @@ def test_calls_of_a_program_that_was_killed_within_them_are_forgotten(
         child.kill()
     tls.ended(child.pid)
     assert calls_of(child.pid)
-    reviews = tls.watcher.reviews
-    tls.watcher.review()
-    until(lambda: tls.watcher.reviews > reviews)
+    tls.review()
     assert not calls_of(child.pid)
     # Others may be of the whole machine: mappings that a busy agent was not told of.
     assert not [cause for cause in tls.watcher.failures() if "Go programs" in cause]

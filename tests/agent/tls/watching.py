@@ -49,6 +49,13 @@ def in_a_thread(work: Callable[[], _Result]) -> _Result:
     return results[0]
 
 
+def until_ended(threads: list[threading.Thread]) -> None:
+    """Wait until the kernel knows no more of some threads; Python takes them for ended a moment before."""
+    for thread in threads:
+        thread.join()
+    until(lambda: not any(Path(f"/proc/self/task/{thread.native_id}").exists() for thread in threads))
+
+
 @dataclass(frozen=True)
 class Call:
     """One call that moved plain text."""
@@ -110,6 +117,13 @@ class TlsWatch:
     def until_attached(self, path: Path) -> None:
         identity, _ = identify(str(path))
         until(lambda: identity in self.watcher.attached)
+
+    def review(self) -> None:
+        """Have everything looked at once more, from beginning to end."""
+        for _ in range(2):  # the first one may have begun before
+            before = self.watcher.reviews  # before it is asked for: it may be over at once
+            self.watcher.review()
+            until(lambda before=before: self.watcher.reviews > before)  # type: ignore[misc] # a default binds it
 
     @contextlib.contextmanager
     def started(self, *command: str | Path, **options: Any) -> Iterator["subprocess.Popen[str]"]:  # noqa: ANN401 # as Popen
