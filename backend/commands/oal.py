@@ -15,9 +15,11 @@ _FAILED = 1
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    check = actions.add_parser("check", help="read scripts as the backend would and tell each error")
+    checking = "read scripts as the backend would and tell each error"
+    check = actions.add_parser("check", help=checking, description=f"{checking.capitalize()}.")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a script, or a folder of scripts (*.oal)")
-    explaining = actions.add_parser("explain", help="tell what a metric reads, adds up, stores and answers")
+    telling = "tell what a metric reads, adds up, stores and answers"
+    explaining = actions.add_parser("explain", help=telling, description=f"{telling.capitalize()}.")
     explaining.add_argument("metric", metavar="METRIC", help="such as kubernetes_service_write_time")
     explaining.add_argument(
         "--file",

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -33,27 +33,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     common, span = _common(), _span_options()
     questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION")
-    parents = [common, span]
-    questions.add_parser("services", parents=parents, help="services and what they did")
-    instances = questions.add_parser("instances", parents=parents, help="instances of a service and what they did")
+
+    def add(name: str, summary: str, parents: Sequence[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+        text = f"{summary[0].upper()}{summary[1:]}."
+        return questions.add_parser(name, parents=parents, help=summary, description=text)
+
+    both = [common, span]
+
+    add("services", "services and what they did", both)
+    instances = add("instances", "instances of a service and what they did", both)
     instances.add_argument("--service", required=True, metavar="NAME", help="the service")
-    endpoints = questions.add_parser("endpoints", parents=parents, help="methods and paths that were called")
+    endpoints = add("endpoints", "methods and paths that were called", both)
     endpoints.add_argument("--service", metavar="NAME", help="only those of this service")
-    topology = questions.add_parser(
-        "topology",
-        parents=parents,
-        help="who calls whom, as a tree in a terminal; with --service and --to, which of their instances",
+    topology = add(
+        "topology", "who calls whom, as a tree in a terminal; with --service and --to, which of their instances", both
     )
     topology.add_argument("--service", metavar="NAME", help="one of two services, to show the calls of their instances")
     topology.add_argument("--to", metavar="NAME", help="the other")
-    metrics = questions.add_parser(
-        "metrics",
-        parents=parents,
-        help="a metric or an expression (docs/mqe.md) over time; without one, which metrics there are",
+    metrics = add(
+        "metrics", "a metric or an expression (docs/mqe.md) over time; without one, which metrics there are", both
     )
     _configure_metrics(metrics)
-    questions.add_parser("status", parents=[common], help="what the backend received and lost")
-    questions.add_parser("agents", parents=[common], help="the agents on the nodes: what they see, and what they lost")
+    add("status", "what the backend received and lost", [common])
+    add("agents", "the agents on the nodes: what they see, and what they lost", [common])
 
 
 def _common() -> argparse.ArgumentParser:

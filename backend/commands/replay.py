@@ -1,6 +1,7 @@
 """`pyrover-backend replay`: send recorded access logs to a backend."""
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
             for _ in range(arguments.repeat):
                 _replay(arguments.file, sender, shift=arguments.shift_times)
             sent = sender.sent
-    except (RecordingError, Unreachable) as error:
+    except RecordingError as error:
+        return _fail(f"{arguments.file}: {error}")
+    except Unreachable as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{arguments.file} cannot be read: {error.strerror}")
@@ -71,7 +74,7 @@ def _rate(text: str) -> float | None:
         rate = float(text.removesuffix("/s"))
     except ValueError:
         rate = 0.0
-    if rate <= 0:
+    if not 0 < rate < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a rate; write 500/s or max")
     return rate
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -62,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         _check_ready_fd(arguments.ready_fd)
         settings = load(arguments.config, os.environ, flags)
         allow_descriptors()
-        asyncio.run(_serve(settings, Ports.listen(settings), arguments.ready_fd))
+        ports = Ports.listen(settings)
+        _use(settings.folder)
+        asyncio.run(_serve(settings, ports, arguments.ready_fd))
     except SettingsError as error:
         return _fail(error, _WRONG_USE)
     except (PortError, StorageError, OalError, DashboardError, OSError) as error:
@@ -77,6 +80,10 @@ async def _serve(settings: Settings, ports: Ports, ready_fd: int | None) -> None
         loop.add_signal_handler(number, stop.set)
     # By default the signal would end a backend that is still starting.
     loop.add_signal_handler(signal.SIGHUP, _logger.info, "still starting, with the files as they are: no reload")
+    listening = (
+        "listening on %s for agents and on %s for questions; getting ready, which takes longer at the first start"
+    )
+    _logger.info(listening, ports.grpc.authority, ports.http.authority)
     async with running(settings, ports) as backend:
         loop.add_signal_handler(signal.SIGHUP, backend.reloader.soon)
         scheme = "https" if settings.http_tls.enabled else "http"
@@ -95,6 +102,17 @@ def _check_ready_fd(ready_fd: int | None) -> None:
             os.fstat(ready_fd)
         except OSError as error:
             raise SettingsError(f"--ready-fd {ready_fd} is not an open file descriptor: {error.strerror}") from error
+
+
+def _use(folder: Path) -> None:
+    """Make the folder of the store when it does not exist. Raises SettingsError when it cannot be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise SettingsError(f"{folder} cannot hold the store: {reason}; name another folder with --data") from error
 
 
 def _fail(error: Exception, status: int) -> int:

@@ -59,7 +59,8 @@ def read_scripts(paths: Path | Sequence[Path]) -> dict[str, str]:
             try:
                 texts[str(file)] = file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise OalError(Position(str(file), 1, 1), f"the script cannot be read: {error}") from None
+                reason = getattr(error, "strerror", None) or error  # the file's name is in the position
+                raise OalError(Position(str(file), 1, 1), f"the script cannot be read: {reason}") from None
     return texts
 
 

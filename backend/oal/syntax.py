@@ -154,9 +154,15 @@ class DisableStatement:
     position: Position
 
 
+_LISTED = 40
+"""Most names that an error lists."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error about a name: the nearest known one, or all of them when none is near."""
+    """The end of an error about a name: the nearest known one, or all of them when none is near and they are few."""
     names = sorted(known)
     if close := difflib.get_close_matches(name, names, n=1):
         return f"did you mean {close[0]!r}?"
+    if len(names) > _LISTED:
+        return f"none of the {len(names)} known ones is like it"
     return f"known are {', '.join(names)}"

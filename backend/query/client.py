@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -41,13 +41,14 @@ class Client:
         token: What the backend asks of those who ask it; empty for nothing.
 
     Raises:
-        AskingError: No header can hold the token.
+        AskingError: It is no address, or no header can hold the token.
     """
 
     def __init__(self, address: str, token: str = "") -> None:
         if not (token.isascii() and token.isprintable()):
             raise AskingError("the token cannot be sent", "see that it is printable ASCII in one line")
         self.address = address
+        self._base = _base(address)
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         # A backend is asked directly, whatever proxy the environment has for other things.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -55,8 +56,7 @@ class Client:
     def get(self, shape: type[Answer], path: str, parameters: Mapping[str, str | Sequence[str]]) -> Answer:
         """Ask, and read the answer as `shape`. Raises AskingError."""
         query = urlencode(parameters, doseq=True)
-        base = self.address if "://" in self.address else f"http://{self.address}"
-        url = f"{base}{path}{'?' if query else ''}{query}"
+        url = f"{self._base}{path}{'?' if query else ''}{query}"
         try:
             request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - the user names the address
             with self._opener.open(request, timeout=SECONDS) as response:
@@ -69,6 +69,7 @@ class Client:
             raise _refusal(self.address, refused) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
+            reason = getattr(reason, "strerror", None) or reason  # without its number
             raise AskingError(
                 f"no answer from {self.address}: {reason}",
                 f"is pyrover-backend serve running on {self.address}? --address names another",
@@ -84,6 +85,22 @@ class Client:
                 f"what answers at {self.address} is not this version of pyrover-backend: {error}",
                 "compare 'pyrover-backend --version' on both sides, and the port: the API is on 12800 by default",
             ) from None
+
+
+def _base(address: str) -> str:
+    """What comes before each path. Raises AskingError."""
+    base = address if "://" in address else f"http://{address}"
+    try:
+        parts = urlsplit(base)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none
+        is_one = False
+    if not is_one:
+        raise AskingError(
+            f"--address: {address!r} is no address of a backend",
+            "write HOST:PORT, such as 127.0.0.1:12800, with https:// before it where it is encrypted",
+        )
+    return base
 
 
 def _refusal(address: str, refused: urllib.error.HTTPError) -> AskingError:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import h2corn
+from h2corn import _lib
 
 from backend.server.asgi import Application
 from backend.server.crowding import Crowding
@@ -28,6 +29,10 @@ FILES = 256
 """Open files that are left for everything but connections."""
 HEAD = 65_536
 """Most bytes of the headers of a request."""
+
+# The server would announce itself with options of its own command line, which our users do not have. It has no setting
+# for that, and `pyrover-backend serve` says where it listens.
+setattr(_lib, "emit_banner", lambda *_: None)  # noqa: B010 - mypy knows a function there
 
 
 class PortError(Exception):
@@ -70,7 +75,10 @@ def listen(host: str, port: int, option: str, *, shared: bool = False) -> Listen
     try:
         bound = socket.create_server((host, port), family=family, backlog=1_024, reuse_port=shared)
     except OSError as error:
-        raise PortError(f"cannot listen on {host}:{port}: {error.strerror}. {_advice(error, option)}") from error
+        reason = (error.strerror or str(error)).partition(" (while attempting")[
+            0
+        ]  # socket.create_server repeats itself
+        raise PortError(f"cannot listen on {host}:{port}: {reason}. {_advice(error, option)}") from error
     return Listener(bound, host, bound.getsockname()[1])
 
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -162,4 +163,12 @@ def test_every_function_can_be_explained(tmp_path: Path, capsys: pytest.CaptureF
     assert (
         "summation: logs with protocol.http.statusCode >= 500; count: logs with protocol.http.statusCode >= 400"
         in stored
+    )
+
+
+def test_a_name_that_is_like_none_does_not_list_hundreds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["oal", "explain", "nope"]) == 1
+    error = capsys.readouterr().err
+    assert re.fullmatch(
+        r"pyrover-backend oal: there is no metric 'nope': none of the \d{3} known ones is like it\n", error
     )

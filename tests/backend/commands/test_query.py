@@ -316,16 +316,39 @@ def test_a_backend_that_is_not_there() -> None:
         address = f"127.0.0.1:{closed.getsockname()[1]}"
     _, errors = query(address, "services", status=1)
     assert errors == (
-        f"pyrover-backend query: no answer from {address}: [Errno 111] Connection refused\n"
+        f"pyrover-backend query: no answer from {address}: Connection refused\n"
         f"  is pyrover-backend serve running on {address}? --address names another\n"
     )
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:notaport", "no such host", "[::1", "127.0.0.1:99999"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:notaport",
+        "[::1",
+        "127.0.0.1:99999",
+        "",
+        ":",
+        ":12800",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+        "h:0",
+    ],
+)
 def test_addresses_that_are_none(address: str) -> None:
     _, errors = query(address, "services", status=1)
-    assert f"is pyrover-backend serve running on {address}?" in errors
-    assert "Traceback" not in errors
+    assert errors == (
+        f"pyrover-backend query: --address: {address!r} is no address of a backend\n"
+        "  write HOST:PORT, such as 127.0.0.1:12800, with https:// before it where it is encrypted\n"
+    )
+
+
+def test_a_host_that_has_no_address() -> None:
+    _, errors = query("no such host", "services", status=1)
+    first, second = errors.splitlines()
+    assert first.startswith("pyrover-backend query: no answer from no such host: ")
+    assert "Errno" not in first
+    assert second == "  is pyrover-backend serve running on no such host? --address names another"
 
 
 def test_something_else_that_answers() -> None:

@@ -96,12 +96,16 @@ async def test_a_file_that_is_no_recording_is_named(tmp_path: Path, capsys: pyte
     other = tmp_path / "other"
     other.write_bytes(b"something else")
     assert await replay(str(other), "--to", "127.0.0.1:1") == 1
-    assert "not a recording" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f"pyrover-backend replay: {other}: not a recording of access logs: make one with ")
     assert await replay(str(tmp_path / "none"), "--to", "127.0.0.1:1") == 1
     assert "cannot be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [("--rate", "fast"), ("--rate", "0"), ("--rate", "0/s"), ("--repeat", "0")])
+@pytest.mark.parametrize(
+    "wrong",
+    [("--rate", "fast"), ("--rate", "0"), ("--rate", "0/s"), ("--rate", "nan"), ("--rate", "inf"), ("--repeat", "0")],
+)
 def test_wrong_numbers_are_refused(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["replay", "file", "--to", "a:1", *wrong])
