@@ -20,6 +20,7 @@ from agent.telemetry.families import FAMILIES
 from tests.agent.commands.conftest import wait_until
 from tests.agent.export.collector import Collector
 from tests.e2e.programs import ATTACH, PATIENCE, program, read_line
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.kernel
 
@@ -36,19 +37,36 @@ def ask(base: str, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+def hold_loading(folder: Path, options: list[str]) -> tuple[Path, str]:
+    """Let the next agent with these options wait for its compiled programs, which it keeps in this folder.
+
+    They are a pipe then, into which their text is to be written.
+    """
+    command = [sys.executable, "-m", "agent.cli", "run", *options, "--for", "1ms"]
+    environment = {**os.environ, "PYROVER_OBJECTS": str(folder)}
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=PATIENCE)
+    (compiled,) = folder.iterdir()
+    text = compiled.read_text()
+    compiled.unlink()
+    os.mkfifo(compiled)
+    return compiled, text
+
+
 def test_from_its_start_to_its_end(tmp_path: Path) -> None:
     """In JSON, with programs measured, while the backend comes late."""
     figures = tmp_path / "figures.json"
     collector = Collector()
-    with collector.serve() as port:
-        pass  # the port is free again
-    command = [sys.executable, "-m", "agent.cli", "run", "--attach", ATTACH, "--backend", f"127.0.0.1:{port}"]
+    (port,) = free_ports(1)
+    options = ["--attach", ATTACH, "--backend", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "agent.cli", "run", *options]
     command += ["--flush-period", "100ms", "--figures", str(figures), "--log-format", "json"]
     variables = {
         "ROVER_SPOOL_FOLDER": str(tmp_path / "spool"),
         "ROVER_TELEMETRY_ADDRESS": "127.0.0.1:0",
         "ROVER_TELEMETRY_PROGRAM_STATISTICS": "true",
+        "PYROVER_OBJECTS": str(tmp_path / "objects"),
     }
+    compiled, text_of_programs = hold_loading(tmp_path / "objects", options)
     with program(command, stderr=subprocess.PIPE, env={**os.environ, **variables}) as agent:
         assert agent.stderr is not None
         begun = json.loads(read_line(agent.stderr.fileno(), "the agent"))
@@ -56,6 +74,7 @@ def test_from_its_start_to_its_end(tmp_path: Path) -> None:
         base = begun["message"].removeprefix("figures at ").removesuffix("/metrics")
         assert ask(base, "/healthz") == (503, "not ready\n[-] hooks: not attached yet: the programs are being loaded\n")
         assert ask(base, "/livez") == (200, "alive\n")
+        compiled.write_text(text_of_programs)
         assert "hooks" in json.loads(read_line(agent.stderr.fileno(), "the agent"))["message"]
         with socket.create_server(("127.0.0.1", 0)) as listener:  # something to tell
             socket.create_connection(listener.getsockname()).close()
