@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,30 @@ class Sums:
     count: str | None
     present: str
     """Of how many logs; the row exists when this is not 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the values of some metrics are in a block."""
+
+    places: tuple[Place, ...]
+    columns: list[str]
+    """Of the sums: KEYS, and those that the places are of."""
+
+    @staticmethod
+    def of(metrics: Sequence[Sums]) -> "_Layout":
+        used = dict.fromkeys(name for sums in metrics for name in (sums.summation, sums.count, sums.present) if name)
+        at = {name: place for place, name in enumerate(used)}
+        places = tuple(
+            Place(
+                sums.definition.name,
+                at[sums.summation],
+                NO_COUNT if sums.count is None else at[sums.count],
+                at[sums.present],
+            )
+            for sums in metrics
+        )
+        return _Layout(places, [*KEYS, *used])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +96,7 @@ class Group:
         self._spreads: list[_Spread] = []
 
     def add(self, definition: Definition) -> None:
-        """Take a metric in."""
+        """Take a metric in, before anything is aggregated."""
         of_logs = [condition for condition in definition.conditions if not condition.is_of_flow]
         of_flows = [condition for condition in definition.conditions if condition.is_of_flow]
         if definition.function in LABELLED:
@@ -175,46 +200,37 @@ class Group:
         """Which flows count, and everything that is added up, as polars writes it."""
         return [as_text(expression) for expression in (*self.predicates.values(), *self.totals.expressions)]
 
-    def aggregate(self, sums: Columns, flows: DescribedFlows) -> Columns:
+    def aggregate(self, sums: Columns, flows: DescribedFlows) -> pl.DataFrame:
         """One row per entity and minute that has logs; entities are numbers."""
         flow, minute = np.asarray(sums["flow"]), np.asarray(sums["minute"])
         groups = Groups(np.asarray(flows.of(self._entity, flow)), minute, len(flows.entities[self._entity]))
         met = {name: flows.of(name, flow) for name in self.predicates}
-        return self.totals.by_group({**sums, **met}, groups, "entity")
+        return self.totals.frame_by_group({**sums, **met}, groups, "entity")
 
-    def blocks(self, aggregated: Columns, flows: DescribedFlows) -> Iterator[Block]:
+    def blocks(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[Block]:
         """Sums of the metrics that are of this event type alone."""
-        return self._block(aggregated, flows, [sums for sums in self.sums if len(sums.definition.events) == 1])
+        return self._block(aggregated, flows, self._laid_out[0])
 
-    def shared(self, aggregated: Columns, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
+    def shared(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
         """Columns of MetricSchema, of the metrics that are of other event types too."""
+        return (block.rows() for block in self._block(aggregated, flows, self._laid_out[1]))
+
+    @cached_property
+    def _laid_out(self) -> tuple[_Layout, _Layout]:
+        """Where the metrics stand that are of this event type alone, and those that are of others too."""
+        own = [sums for sums in self.sums if len(sums.definition.events) == 1]
         shared = [sums for sums in self.sums if len(sums.definition.events) > 1]
-        return (block.rows() for block in self._block(aggregated, flows, shared))
+        return _Layout.of(own), _Layout.of(shared)
 
-    def _block(self, aggregated: Columns, flows: DescribedFlows, metrics: Sequence[Sums]) -> Iterator[Block]:
-        if not metrics or not len(aggregated["entity"]):
-            return
-        used = dict.fromkeys(name for sums in metrics for name in (sums.summation, sums.count, sums.present) if name)
-        at = {name: place for place, name in enumerate(used)}
-        places = tuple(
-            Place(
-                sums.definition.name,
-                at[sums.summation],
-                NO_COUNT if sums.count is None else at[sums.count],
-                at[sums.present],
-            )
-            for sums in metrics
-        )
-        yield Block(
-            places, flows.entities[self._entity], pl.DataFrame({name: aggregated[name] for name in (*KEYS, *used)})
-        )
+    def _block(self, aggregated: pl.DataFrame, flows: DescribedFlows, layout: _Layout) -> Iterator[Block]:
+        if layout.places and len(aggregated):
+            yield Block(layout.places, flows.entities[self._entity], aggregated[layout.columns])
 
-    def measures(self, aggregated: Columns, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
+    def measures(self, aggregated: pl.DataFrame, flows: DescribedFlows) -> Iterator[pl.DataFrame]:
         """Columns of MeasureSchema, one row per metric that is a measure, entity and minute that has a value."""
         for extreme in self._extremes:
             names = {column: getattr(extreme, column) for column in ("total", "count", "least", "greatest")}
-            read = pl.DataFrame({name: aggregated[name] for name in (*KEYS, *names.values())})
-            measured = read.filter(pl.col(extreme.count) > 0)
+            measured = aggregated[[*KEYS, *dict.fromkeys(names.values())]].filter(pl.col(extreme.count) > 0)
             yield measured.select(
                 pl.lit(extreme.definition.name).alias("metric"),
                 pl.lit("").alias("label"),
@@ -236,7 +252,9 @@ class Group:
             found = rows.group_by(*KEYS, "label").agg(pl.col("summation").sum(), pl.col("count").sum())
             if definition.function in NUMBERED and len(definition.events) == 1:
                 yield Block(
-                    (Place(definition.name, 0, NO_COUNT, 0),), flows.entities[self._entity], found.drop("count")
+                    (Place(definition.name, 0, NO_COUNT, 0),),
+                    flows.entities[self._entity],
+                    found[[*KEYS, "label", "summation"]],
                 )
                 continue
             found = found.with_columns(pl.col("label").cast(pl.String), self._ids(found, flows))
@@ -254,5 +272,10 @@ class Group:
         entity = np.asarray(flows.of(self._entity, flow))
         met = [np.asarray(flows.of(name, flow), np.bool_) for name in predicates]
         counted = np.logical_and.reduce([entity != NO_ENTITY, *met])
-        rows = rows.with_columns(pl.Series("entity", entity))
-        return rows if counted.all() else rows.filter(counted)
+        if counted.all():
+            rows = rows.clone()
+        else:
+            # One call of Polars that filters takes as long as most of what else is done with few rows.
+            places = np.flatnonzero(counted)
+            rows, entity = rows[places], entity[places]
+        return rows.insert_column(0, pl.Series("entity", entity))

@@ -68,8 +68,10 @@ def write_blocks(cursor: duckdb.DuckDBPyConnection, blocks: Sequence[Block], wri
         keys = {ENTITY: names.number_entities(cursor, block.entities, block.sums["entity"].to_numpy())}
         if block.is_labelled:
             keys[LABEL] = _label_numbers(cursor, block.sums["label"].to_numpy(), names)
-        values = {f"{index}": block.sums[name] for index, name in enumerate(block.columns)}
-        sums = pl.DataFrame(keys | values)
+        sums = block.sums[block.columns]
+        sums.columns = [f"{index}" for index in range(sums.width)]
+        for place, (name, numbers) in enumerate(keys.items()):
+            sums.insert_column(place, pl.Series(name, numbers))
         minute = block.sums["minute"]
         minutes = minute.unique().to_list()
         for each in minutes:

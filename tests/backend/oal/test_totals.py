@@ -42,9 +42,12 @@ def test_totals_are_those_of_polars(rows: list[tuple[int | bool | None, ...]], l
         .agg(merged.cast(pl.Int64).alias(name) for name, merged in asked.items())
     )
     groups = Groups(frame["number"].to_numpy(), frame["minute"].to_numpy(), limit)
-    found = pl.DataFrame(totals.by_group(frame.to_dict(), groups, "number"))
+    found = pl.DataFrame(totals.by_group(frame.to_dict(), groups, "number")).select(expected.columns)
     assert found.schema == expected.schema
     assert found.rows() == expected.sort("number", "minute").rows()
+    in_frame = totals.frame_by_group(frame.to_dict(), groups, "number").select(found.columns)
+    assert in_frame.schema == found.schema
+    assert in_frame.rows() == found.rows()
     assert totals.name(("whole",), pl.col("whole")) == "t1"
     assert [f"{expression}" for expression in totals.expressions][1] == 'col("whole").sum().alias("t1")'
 
@@ -52,4 +55,7 @@ def test_totals_are_those_of_polars(rows: list[tuple[int | bool | None, ...]], l
 def test_no_rows_have_no_groups() -> None:
     nothing = np.empty(0, np.int32)
     groups = Groups(nothing, nothing, 1)
-    assert (len(groups), groups.added(np.empty(0, np.int64)).tolist()) == (0, [])
+    totals = Totals("t")
+    totals.name(("whole",), Chosen("whole"))
+    found = totals.frame_by_group({"whole": np.empty(0, np.int64)}, groups, "number")
+    assert (len(groups), found.shape) == (0, (0, 3))
