@@ -101,12 +101,19 @@ def received() -> Callable[[], object]:
     return work
 
 
-def analysed() -> Prepare:
-    """The backend from columns to rows of metrics."""
+def analysed(*, again: bool) -> Prepare:
+    """The backend from columns to rows of metrics; `again` when their entities were there before."""
     program = Program(load().definitions)
     columns = sorted({column for wanted in program.columns.values() for column in wanted})
     batch = make_batch(LOGS, 100, 5, columns)
-    return lambda: lambda: analyse([batch], Resolver(), program, "writer")
+
+    def prepare() -> Callable[[], object]:
+        resolver = Resolver()
+        if again:
+            analyse([batch], resolver, program, "writer")
+        return lambda: analyse([batch], resolver, program, "writer")
+
+    return prepare
 
 
 WORK: Final[Mapping[str, tuple[Callable[[], Prepare], int]]] = {
@@ -118,7 +125,8 @@ WORK: Final[Mapping[str, tuple[Callable[[], Prepare], int]]] = {
     "agent: an exchange of HTTP/2": (lambda: http2(grpc=False), EXCHANGES),
     "agent: an exchange of gRPC": (lambda: http2(grpc=True), EXCHANGES),
     "backend: a message to columns": (lambda: received, MESSAGES),
-    "backend: a log to rows of metrics": (analysed, LOGS),
+    "backend: a log to rows of metrics": (lambda: analysed(again=False), LOGS),
+    "backend: the same of entities that are known": (lambda: analysed(again=True), LOGS),
 }
 """What is counted, and how many pieces a run of it has."""
 
