@@ -38,6 +38,7 @@ from agent.config import Configuration
 from agent.config_reading import ConfigurationError
 from agent.conntrack.watcher import ConntrackWatcher
 from agent.discovery.exclusion import Exclusion
+from agent.discovery.go_programs import GoPrograms
 from agent.discovery.kubernetes.names import PodNames
 from agent.discovery.procfs import ProcHost
 from agent.export.accounting import Ledger
@@ -180,7 +181,9 @@ class Capture:
     ) -> None:
         """Put everything together; nothing happens yet. `refresh` is called at each step."""
         containers = open_containers(configuration) if pods is None else None  # pods have names of their own
-        host = ProcHost(configuration.discovery.proc, translations=conntrack, containers=containers)
+        proc = configuration.discovery.proc
+        go_programs = GoPrograms(proc)
+        host = ProcHost(proc, translations=conntrack, containers=containers, go_programs=go_programs)
         ledger = Ledger() if spool is None else spool.ledger
         counted = CountedTransport(transport)
         limits = SenderLimits(
@@ -210,7 +213,7 @@ class Capture:
         self.parts = Parts(
             configuration=configuration,
             source=source,
-            notes=ProgressNotes(self._pipeline, exclusion, pods),
+            notes=ProgressNotes(self._pipeline, exclusion, pods, go_programs),
             ledger=ledger,
             sender=self._sender,
             spool=spool,

@@ -11,10 +11,10 @@ from pathlib import Path
 from agent.conntrack.translation import Translation, TranslationSource
 from agent.discovery.cgroups import container_ids
 from agent.discovery.container_names import ContainerNames
+from agent.discovery.go_programs import GoPrograms
 from agent.discovery.host import Interface, ProcessFacts, SocketFacts, SocketScan
 from agent.discovery.namespaces import NamespaceReader
 from agent.discovery.node_addresses import SERVICE_INTERFACES
-from agent.discovery.programs import is_go_program
 from agent.discovery.readable import readable
 from agent.discovery.rtnetlink import RtnetlinkError, interface_addresses
 from agent.discovery.socket_table import is_loopback, parse_fib_trie, parse_if_inet6, parse_socket_table
@@ -35,12 +35,14 @@ class ProcHost:
         excluded: Iterable[int] = (),
         translations: TranslationSource | None = None,
         containers: ContainerNames | None = None,
+        go_programs: GoPrograms | None = None,
     ) -> None:
         """Read below `root` (where the host's /proc is mounted); skip the processes `excluded` in scans.
 
         Without `translations` connections are taken as their sockets show them, without `containers` no container has a
-        name.
+        name. `go_programs` is what counts executable files that cannot be read; it is made where there is none.
         """
+        self._go_programs = go_programs or GoPrograms(root)
         self._containers = containers
         self._translations = translations
         self._root = root
@@ -61,7 +63,8 @@ class ProcHost:
         except (OSError, ValueError):
             return None
         # A kernel thread, or a process that has released its memory, has no executable.
-        executable = readable(_read_link(f"{folder}/exe") or "")
+        link = _read_link(f"{folder}/exe") or ""
+        executable = readable(link)
         paths = tuple(_parse_cgroups(cgroups))
         container = next(container_ids(paths), "") if self._containers is not None else ""
         return ProcessFacts(
@@ -71,7 +74,7 @@ class ProcHost:
             executable=executable.removesuffix(" (deleted)"),
             command_line=tuple(part.decode(errors="replace") for part in command_line.split(b"\0") if part),
             cgroups=paths,
-            changes_threads=is_go_program(f"{folder}/exe"),
+            changes_threads=bool(link) and self._go_programs.is_go(pid, link),
             container_name=self._containers.name(container) if self._containers is not None and container else "",
         )
 

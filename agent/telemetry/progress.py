@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.discovery.exclusion import Exclusion
+from agent.discovery.go_programs import GoPrograms
 from agent.discovery.kubernetes.names import PodNames
 from agent.pipeline import Pipeline
 
@@ -49,8 +50,11 @@ class Progress:
 class ProgressNotes:
     """Notes the progress of one pipeline. `note` and `note_when_due` belong to the pipeline's thread."""
 
-    def __init__(self, pipeline: Pipeline, exclusion: Exclusion, pods: PodNames | None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, exclusion: Exclusion, pods: PodNames | None, go_programs: GoPrograms
+    ) -> None:
         self._pipeline = pipeline
+        self._go_programs = go_programs
         self._exclusion = exclusion
         self._pods = pods
         self._latest: Progress | None = None
@@ -71,6 +75,7 @@ class ProgressNotes:
         incomplete = {
             "translations": pipeline.remotes.losses(),
             "exclusion": self._exclusion.losses(),
+            "programs": self._go_programs.losses(),
             "exchanges": dict(pipeline.conversations.losses),
         }
         if self._pods is not None:

@@ -12,7 +12,6 @@ import select
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,10 @@ from agent.tls.mappings import Identity, Version
 HELD: Final = 8
 """File systems that may be waited for at the same time; of others nothing is read meanwhile."""
 
+left_behind: Final[list["subprocess.Popen[bytes]"]] = []
+"""Processes that were ended, and are not let go of by the kernel yet."""
+
+_END_SECONDS: Final = 0.2
 _CHILD: Final = Path(__file__).with_name("examiner_child.py")
 _ERRORS: Final = {error.__name__: error for error in (ElfError, ForeignError, GoError)}
 
@@ -35,14 +38,19 @@ class Unanswered(Exception):  # noqa: N818 # not a failure of anything here
 
 
 class Examiner:
-    """Reads files in another process. For one thread, but for `end`."""
+    """Reads files in another process. For one thread."""
 
-    def __init__(self, seconds: float) -> None:
-        """Wait for each answer so many seconds."""
+    def __init__(self, seconds: float, end: int | None = None) -> None:
+        """Ask nothing yet.
+
+        Args:
+            seconds: How long to wait for an answer.
+            end: A descriptor; when it becomes readable, no answer is waited for any more.
+        """
         self._seconds = seconds
+        self._end = end
         self._idle: _Child | None = None
         self._held: dict[str, _Child] = {}
-        self._end_reader, self._end_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     @property
     def held(self) -> int:
@@ -103,7 +111,7 @@ class Examiner:
             if not child.ask(question, path, about):
                 child.close()
                 continue
-            child.wait(self._seconds, self._end_reader)
+            child.wait(self._seconds, self._end)
             answer = child.answer()
             if answer is None:
                 self._held[device] = child
@@ -128,25 +136,19 @@ class Examiner:
                 found.append((child.about, answer))
         return found
 
-    def end(self) -> None:
-        """Wait for no answer any more. For any thread."""
-        with suppress(BlockingIOError):
-            os.write(self._end_writer, b"\0")
-
     def close(self) -> None:
         """Leave no process behind, but those that the kernel does not let go of."""
         for child in (*self._held.values(), *([self._idle] if self._idle else [])):
             child.close()
         self._held.clear()
         self._idle = None
-        os.close(self._end_reader)
-        os.close(self._end_writer)
 
 
 class _Child:
     """One process, which answers one question at a time."""
 
     def __init__(self) -> None:
+        left_behind[:] = [process for process in left_behind if process.poll() is None]
         self.about: object = None
         self.has_ended = False
         self._received = b""
@@ -171,12 +173,13 @@ class _Child:
             return False
         return True
 
-    def wait(self, seconds: float, end: int) -> None:
+    def wait(self, seconds: float, end: int | None) -> None:
         """Wait for the answer, or until the time is over or something comes from the descriptor `end`."""
         deadline = time.monotonic() + seconds
         poll = select.poll()
         poll.register(self._from, select.POLLIN)
-        poll.register(end, select.POLLIN)
+        if end is not None:
+            poll.register(end, select.POLLIN)
         while self.answer() is None:
             left = deadline - time.monotonic()
             if left <= 0 or any(descriptor == end for descriptor, _ in poll.poll(left * 1000)):
@@ -203,12 +206,10 @@ class _Child:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(_END_SECONDS)
-        # What has not ended by now is waited for by `subprocess`, when it starts the next one.
-
-
-_END_SECONDS: Final = 0.2
+        except subprocess.TimeoutExpired:
+            left_behind.append(self._process)
 
 
 def _checked(answer: Answer) -> Answer:

@@ -30,8 +30,6 @@ class FileSystems:
         self._root = root
         self._kinds: dict[str, str] = {}
         self._read_at = 0.0
-        # Where that does not answer the agent itself stands still; and what is in memory is on no mount that is listed.
-        self._own = frozenset((_device_of(sys.executable), _device_of(__file__), _device_of_memory()))
 
     def may_hang(self, device: str, process: int) -> bool:
         """Whether who opens a file may wait without end.
@@ -40,7 +38,7 @@ class FileSystems:
             device: Of the file, as /proc/PID/maps has it: "fe:00".
             process: That has it mapped: where it is mounted may only be seen from there.
         """
-        if int(device.partition(":")[0], 16) or device in self._own:
+        if int(device.partition(":")[0], 16) or device in _OWN:
             return False
         now = time.monotonic()
         if now - self._read_at > KEPT_SECONDS:
@@ -77,3 +75,8 @@ def _device_of_memory() -> str:
 def _shown(major: int, minor: int) -> str:
     """As /proc/PID/maps has it."""
     return f"{major:02x}:{minor:02x}"
+
+
+_OWN: Final = frozenset((_device_of(sys.executable), _device_of(__file__), _device_of_memory()))
+"""Where the agent itself comes from: while that does not answer it stands still anyway. And what is in memory alone,
+which is on no mount that is listed."""

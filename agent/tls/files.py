@@ -56,6 +56,7 @@ class Files:
         capacity: int,
         attacher: Attacher,
         patience_seconds: float = PATIENCE_SECONDS,
+        end: int | None = None,
     ) -> None:
         """Know nothing yet.
 
@@ -65,12 +66,13 @@ class Files:
             capacity: Files that may have probes at the same time.
             attacher: What puts the probes in place.
             patience_seconds: See `PATIENCE_SECONDS`.
+            end: A descriptor; when it becomes readable, nothing is waited for any more.
         """
         self._root = root
         self._lock = threading.Lock()
         self._attachments = Attachments(programs, attacher, capacity)
         self._file_systems = FileSystems(root)
-        self.examiner = Examiner(patience_seconds)
+        self.examiner = Examiner(patience_seconds, end)
         """Reads what may never be read."""
         self._patience_seconds = patience_seconds
         self._passed_over: dict[Identity, Version] = {}

@@ -65,8 +65,14 @@ class TlsWatcher:
             OSError: The kernel has no uprobes.
         """
         self._root = root
+        self._end = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._files = Files(
-            programs, root, capacity=capacity, attacher=attacher or Uprobes(), patience_seconds=patience_seconds
+            programs,
+            root,
+            capacity=capacity,
+            attacher=attacher or Uprobes(),
+            patience_seconds=patience_seconds,
+            end=self._end,
         )
         self._review_seconds = review_seconds
         self._abandoned_calls = abandoned_calls
@@ -89,7 +95,7 @@ class TlsWatcher:
         A thread that the kernel does not let go of is left behind, with its descriptors.
         """
         self._closing = True
-        self._files.examiner.end()
+        os.eventfd_write(self._end, 1)
         self.review()
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
@@ -100,8 +106,8 @@ class TlsWatcher:
         if self._mapped:
             with contextlib.suppress(OSError):
                 self._mapped.close()
-        os.close(self._wake_reader)
-        os.close(self._wake_writer)
+        for descriptor in (self._end, self._wake_reader, self._wake_writer):
+            os.close(descriptor)
 
     def review(self) -> None:
         """Look at everything again, soon."""
