@@ -19,6 +19,7 @@ from agent.tls.mapped_files import MappedFiles, NewMapping
 from agent.tls.mappings import mapped_files
 from tests.agent.kernel.watching import open_source
 from tests.agent.tls.building import tool
+from tests.agent.tls.watching import until
 
 pytestmark = pytest.mark.kernel
 
@@ -117,6 +118,7 @@ def test_in_the_next_round_everything_is_told_again(mapped: MappedFiles, program
 
 def test_a_file_that_was_written_to_is_another_one(mapped: MappedFiles, library: Path) -> None:
     told = Told(mapped, library)
+    os.utime(library, (1, 1))  # the clock of files may stand still for some milliseconds
     map_to_execute(library)
     mapped.know(told.once())
     with library.open("r+b") as file:
@@ -242,8 +244,7 @@ def test_a_thread_that_is_killed_within_its_call_leaves_no_room_taken(mapped: Ma
     for _ in range(20):
         with subprocess.Popen([sys.executable, "-S", "-c", endless + call]) as child:
             told = Told(mapped, library)
-            while not any(mapping.process == child.pid for mapping in told.take()):
-                pass
+            until(lambda: any(mapping.process == child.pid for mapping in told.take()))  # noqa: B023 - called at once
             child.send_signal(signal.SIGKILL)
         mapped.take()
     map_to_execute(library)

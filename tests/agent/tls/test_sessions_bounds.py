@@ -15,7 +15,7 @@ from agent.tls.watcher import TlsWatcher
 from tests.agent.kernel.watching import ATTACH
 from tests.agent.tls.fake import RECORD, FakeLibrary, Session, connection
 from tests.agent.tls.sessions import AT_ONCE, GET, OK, receive
-from tests.agent.tls.watching import TlsWatch
+from tests.agent.tls.watching import TlsWatch, until_ended
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("attached")]
 
@@ -117,8 +117,7 @@ def test_more_threads_than_there_is_room_for(fake: FakeLibrary) -> None:
                 thread.start()
             turn[0].set()
             written.wait()
-            for thread in threads:
-                thread.join()
+            until_ended(threads)
 
         _, calls = watch.here(write_in_turn)
         assert [call.session for call in calls] == [session.address for session in sessions[:3]]
