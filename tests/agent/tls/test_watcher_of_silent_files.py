@@ -155,14 +155,16 @@ def test_a_kernel_that_does_not_come_to_an_end_with_probes(
             return super().attach(*arguments, **options)  # type: ignore[arg-type]
 
     kernel = SlowKernel()
-    with watching(kernel, mapping_maps, own, 5) as watcher, using(library, own):
+    with contextlib.ExitStack() as stack:
+        watcher = stack.enter_context(watching(kernel, mapping_maps, own, 600))
+        watcher._files._patience_seconds = 0.1  # with the kernel; the file itself is read, however long that takes
+        stack.enter_context(using(library, own))
         until(asked.is_set)
         until(lambda: watcher.failures() == {SILENT: 1})
         assert not is_attached(watcher, library)
         held.set()
         until(lambda: len(kernel.attached) == 2)
         until(lambda: kernel.open_in(library) == [])
-        watcher._files.examiner._seconds = 600
 
 
 def test_only_so_many_file_systems_are_waited_for(files: SilentFiles, library: Path) -> None:
