@@ -5,8 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.query.mqe.results import Point, Result, ResultType, Series, Values, finite
+from backend.query.mqe.rows import agreed
+from backend.query.mqe.summing import totals
 from backend.query.mqe.syntax import (
     AggregateLabelsExpression,
     Aggregation,
@@ -42,32 +45,42 @@ def aggregate(result: Result, aggregation: Aggregation, position: Position) -> R
         raise MqeError(position, "latest() takes values over time: a metric, or what is calculated of one")
     series = []
     for one in result.series:
-        value, at = _aggregated(one.values, aggregation)
-        series.append(Series(one.labels, np.array([value]), (None if at is None else one.points[at],)))
+        values, at = _aggregated(one.values, aggregation)
+        # Of several entities each has it at another place.
+        point = one.points[at.item()] if at is not None and at.ndim == 0 and np.isfinite(values[0]) else None
+        series.append(Series(one.labels, values, (point,)))
     return Result(ResultType.SINGLE_VALUE, tuple(series), truth=result.truth and aggregation in _SELECTS)
 
 
-def _aggregated(values: Values, aggregation: Aggregation) -> tuple[float, int | None]:
-    """The number, and which of the values it is, when it is one."""
-    (present,) = np.nonzero(np.isfinite(values))
-    if aggregation is Aggregation.COUNT:
-        return float(len(present)), None
-    if not len(present):
-        return math.nan, None
-    chosen = values[present]
-    if aggregation in _SELECTS:
+def _aggregated(values: Values, aggregation: Aggregation) -> tuple[Values, NDArray[np.intp] | None]:
+    """One number of each row, from the values that it has, and where in the row it is, when it is one of them."""
+    if not values.shape[-1]:
+        values = np.full((*values.shape[:-1], 1), math.nan)
+    present = np.isfinite(values)
+    count: Values = present.sum(axis=-1, keepdims=True).astype(np.float64)
+    at: NDArray[np.intp]
+    match aggregation:
+        case Aggregation.COUNT:
+            return count, None
+        case Aggregation.SUM | Aggregation.AVG:
+            found = totals(np.where(present, values, 0.0))[..., np.newaxis]
+            if aggregation is Aggregation.AVG:
+                found = found / np.maximum(count, 1)
+            return np.where(count > 0, found, math.nan), None
+        case Aggregation.LATEST:
+            at = values.shape[-1] - 1 - present[..., ::-1].argmax(axis=-1)
         # Of equal values the first is taken.
-        at = {
-            Aggregation.LATEST: len(chosen) - 1,
-            Aggregation.MAX: int(chosen.argmax()),
-            Aggregation.MIN: int(chosen.argmin()),
-        }[aggregation]
-        return float(chosen[at]), int(present[at])
-    try:
-        total = math.fsum(chosen)
-    except OverflowError:
-        return math.nan, None
-    return total / len(chosen) if aggregation is Aggregation.AVG else total, None
+        case Aggregation.MAX:
+            at = np.where(present, values, -np.inf).argmax(axis=-1)
+        case Aggregation.MIN:
+            at = np.where(present, values, np.inf).argmin(axis=-1)
+    return _taken(values, at[..., np.newaxis]), at
+
+
+def _taken(values: Values, places: NDArray[np.intp]) -> Values:
+    """The values at some places of each row."""
+    # Of one row, the other way takes longer than what is aggregated.
+    return values[places] if values.ndim == 1 else np.take_along_axis(values, places, axis=-1)
 
 
 _MATHEMATICS: Mapping[Mathematics, Callable[[Values], Values]] = {
@@ -178,11 +191,17 @@ def _together(group: Sequence[Series], asked: AggregateLabelsExpression) -> Valu
 
 
 def sort_values(result: Result, asked: SortValuesExpression) -> Result:
-    """The values of each series in order, without those that are absent; or the series in order of an aggregation."""
+    """The values of each series in order, without those that are absent; or the series in order of an aggregation.
+
+    Raises:
+        MixedError: entities have their series in different orders.
+    """
     if asked.aggregation is not None:
-        aggregation = asked.aggregation
-        series = sorted(result.series, key=lambda one: _sortable(_aggregated(one.values, aggregation)[0], asked.order))
-        return Result(result.type, tuple(series[: asked.limit]), truth=result.truth)
+        if not result.series:
+            return result
+        sizes = np.stack([_aggregated(one.values, asked.aggregation)[0][..., 0] for one in result.series])
+        order = agreed(_places(sizes, asked.order, axis=0)[: asked.limit])
+        return Result(result.type, tuple(result.series[at] for at in order), truth=result.truth)
     if result.type is ResultType.SINGLE_VALUE:
         return result
     return Result(
@@ -191,17 +210,21 @@ def sort_values(result: Result, asked: SortValuesExpression) -> Result:
 
 
 def ordered(series: Series, order: Order, limit: int | None) -> Series:
-    """The first values of a series in an order; equal ones stay in theirs, and absent ones are left out."""
-    (present,) = np.nonzero(np.isfinite(series.values))
-    values = series.values[present]
-    chosen = present[np.argsort(values if order is Order.ASCENDING else -values, kind="stable")][:limit]
-    points: tuple[Point, ...] = tuple(series.points[at] for at in chosen)
-    return Series(series.labels, series.values[chosen], points)
+    """The first values of a series in an order; equal ones stay in theirs, and absent ones are left out.
+
+    Of several entities, what one has fewer of than another is absent at the end.
+    """
+    places = _places(series.values, order, axis=-1)[..., :limit]
+    points: tuple[Point, ...] = (None,) * places.shape[-1]
+    if places.ndim == 1:
+        places = places[: np.isfinite(series.values).sum()]
+        points = tuple(series.points[at] for at in places)
+    return Series(series.labels, _taken(series.values, places), points)
 
 
-def _sortable(value: float, order: Order) -> tuple[bool, float]:
-    # Series without the value come last in either order.
-    return math.isnan(value), 0.0 if math.isnan(value) else value if order is Order.ASCENDING else -value
+def _places(values: Values, order: Order, *, axis: int) -> NDArray[np.intp]:
+    """Places in order of the values: equal ones stay in theirs, and what is no value comes last in either order."""
+    return np.argsort(values if order is Order.ASCENDING else -values, axis=axis, kind="stable")
 
 
 def sort_label_values(result: Result, asked: SortLabelValuesExpression) -> Result:

@@ -7,10 +7,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.query.mqe.rows import agreed
 from backend.query.mqe.syntax import Labels
 
 Values = NDArray[np.float64]
-"""Numbers; NaN is no value. No other number in it is infinite or NaN."""
+"""Numbers; NaN is no value. No other number in it is infinite or NaN. Of several entities at once there is a row for
+each (rows.py), unless all have the same."""
 
 
 class ResultType(StrEnum):
@@ -51,7 +53,7 @@ class Series:
     labels: Labels
     values: Values
     points: Sequence[Point]
-    """As many as values."""
+    """As many as values, or as there are in a row of them."""
 
     @property
     def by_time(self) -> bool:
@@ -75,8 +77,11 @@ class Result:
 
     @property
     def has_values(self) -> bool:
-        """Whether there is any number."""
-        return any(bool(np.isfinite(series.values).any()) for series in self.series)
+        """Whether there is any number. Raises MixedError where some entities have one and some have not."""
+        if not self.series:
+            return False
+        of_series = [np.isfinite(series.values).any(axis=-1) for series in self.series]
+        return bool(agreed(np.logical_or.reduce(of_series)[np.newaxis])[0])
 
 
 def single(value: float, *, truth: bool = False) -> Result:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from backend.alarms.summing import totals
+from backend.query.mqe.summing import totals
 
 sizes = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
     [0.1, 1e16, -1e16, 1.0, 1e100, -1e100, 2**53]

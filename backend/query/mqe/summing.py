@@ -12,13 +12,15 @@ _LARGE = 2.0**1000
 def totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum of each row, rounded once; NaN for one that is too large.
 
-    Numbers are added up column by column, and what rounding takes away is added up beside it (TwoSum). When that
-    second sum is exact, the two are the sum, and adding them rounds once. Only rows where it is not are added up by
+    Rows are added up column by column, and what rounding takes away is added up beside it (TwoSum). When that second
+    sum is exact, the two are the sum, and adding them rounds once. Only rows where it is not are added up by
     math.fsum().
 
     Args:
-        values: rows of finite numbers.
+        values: rows of finite numbers, or one row.
     """
+    if values.ndim == 1:
+        return np.array(_total(values))
     total, lost = np.zeros(len(values)), np.zeros(len(values))
     # Rows with numbers of this size are not used, whatever they overflow to.
     inexact = (np.abs(values) >= _LARGE / max(1, values.shape[1])).any(axis=1)
@@ -42,6 +44,6 @@ def _two_sum(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[NDAr
 
 def _total(row: NDArray[np.float64]) -> float:
     try:
-        return math.fsum(row)
+        return math.fsum(row.tolist())
     except OverflowError:
         return math.nan
