@@ -22,6 +22,7 @@ from agent.export.transport import GrpcTransport, Outcome
 from tests.backend.storage.clickhouse_servers import PROGRAM, running_servers
 from tests.delivery.streams import batch_of
 from tests.e2e.programs import PATIENCE, Backend, backend, program, read_line
+from tests.ports import free_ports
 
 ROUNDS = int(os.environ.get("PYROVER_DELIVERY_ROUNDS", "3"))
 """Deaths of the backend in the test with random ones; of agents there are twice as many."""
@@ -179,10 +180,9 @@ def test_whoever_is_killed_whenever_nothing_is_missing_and_nothing_counts_twice(
     chance = random.Random(SEED)
     spool, data, log = tmp_path / "spool", tmp_path / "data", tmp_path / "log"
     begun: dict[str, int] = {}
-    port = 0
+    (port,) = free_ports(1)
     for death in range(ROUNDS):
         with backend(data, log, port) as store:
-            port = port_of(store)
             for turn in range(2):
                 name = f"killed-{death}-{turn}"
                 with agent(store.grpc, spool, name, 40) as sending:

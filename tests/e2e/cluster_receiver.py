@@ -55,10 +55,13 @@ class Receiver:
         """What was reported last of each process, by its id."""
         return dict(self._processes)
 
-    def forget_kept_alive(self) -> None:
-        """Begin anew with what is kept alive."""
+    def is_kept_without(self, gone: str, others: frozenset[str] = frozenset()) -> bool:
+        """Whether what was kept alive since the last time that this was asked are others, and not a certain service."""
         with self._changed:
-            self._kept_alive.clear()
+            kept = set(self._kept_alive)
+            if gone in kept:
+                self._kept_alive.clear()
+            return bool(kept) and gone not in kept and others <= kept
 
     def kept_alive(self) -> set[str]:
         """Services of processes that were kept alive."""

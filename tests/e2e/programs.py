@@ -136,19 +136,22 @@ def network_namespace(name: str) -> Iterator[list[str]]:
         subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
-def run_workload(prefix: Sequence[str], family: str) -> dict[str, dict[str, int]]:
-    """Run both sides of the known workload; what each says it did."""
+@contextmanager
+def workload(prefix: Sequence[str], family: str) -> Iterator[dict[str, dict[str, int]]]:
+    """Run both sides of the known workload; what each says it did. Both are there meanwhile, to be looked at."""
     python = [*prefix, sys.executable, WORKLOAD]
     with program([*python, "server", family], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         ports = json.loads(read_line(server.stdout.fileno(), "the server"))
         arguments = [family, str(ports["port"]), str(ports["full_port"])]
-        with program([*python, "client", *arguments], stdout=subprocess.PIPE) as client:
+        with program([*python, "client", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+            assert client.stdin is not None
             assert client.stdout is not None
             client_totals = json.loads(read_line(client.stdout.fileno(), "the client"))
-            assert client.wait(PATIENCE) == 0
-        server_totals = json.loads(read_line(server.stdout.fileno(), "the server"))
-        server.stdin.close()
-        assert server.wait(PATIENCE) == 0
-    return {"client": client_totals, "server": server_totals}
+            server_totals = json.loads(read_line(server.stdout.fileno(), "the server"))
+            yield {"client": client_totals, "server": server_totals}
+            for process in (client, server):
+                assert process.stdin is not None
+                process.stdin.close()
+                assert process.wait(PATIENCE) == 0

@@ -36,6 +36,9 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connected:
 print("done", flush=True)
 sys.stdin.readline()
 """
+ANSWERED = 'assert connected.recv(9) == b""'
+LINGERING_CALLER = CALLER.replace(ANSWERED, f"{ANSWERED}; print('answered', flush=True); sys.stdin.readline()")
+"""Closes its end when it is let go."""
 SERVER = """
 import socket, sys
 sys.stdin.readline()
@@ -44,6 +47,7 @@ with socket.create_server(("127.0.0.1", 0)) as listening:
     with listening.accept()[0] as connected:
         while connected.recv(9):
             pass
+    print("closed", flush=True)
     sys.stdin.readline()
 """
 
@@ -182,9 +186,12 @@ def test_a_service_that_appears_later_names_the_processes_that_run(node: Node, t
         server = node.start(1, SERVER)
         node.put_pod(1, "shop", server.container)
         server.go()
-        caller = node.start(2, CALLER, server.line())
+        caller = node.start(2, LINGERING_CALLER, server.line())
         node.put_pod(2, "cart", caller.container)
         caller.line()
+        caller.go()
+        # The server is first, so that all of it has been passed over when the last of the caller is told.
+        assert (caller.line(), server.line()) == ("answered", "closed")
         caller.go()
         assert caller.line() == "done"
         node.receiver.until(lambda: (CART, "127.0.0.1", "close") in node.told())

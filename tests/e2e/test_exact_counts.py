@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.entities import ids
-from tests.e2e.programs import Backend, agent, finish, network_namespace, run_workload
+from tests.e2e.programs import Backend, agent, finish, network_namespace, workload
 
 CONFIGURATION = r"""
 discovery:
@@ -68,8 +68,8 @@ def test_what_is_stored_equals_what_was_done(family: str, store: Backend, tmp_pa
     configuration.write_text(CONFIGURATION)
     with network_namespace(f"pyrover-{os.getpid()}-{family}") as prefix:
         with agent("--backend", store.grpc, "--config", configuration, "--flush-period", "200ms") as watching:
-            done = run_workload(prefix, family)
-            until_closed(store, {service_id(f"e2e-{side}-{family}"): done[side]["closes"] for side in done})
+            with workload(prefix, family) as done:
+                until_closed(store, {service_id(f"e2e-{side}-{family}"): done[side]["closes"] for side in done})
             finish(watching)
         counters = snmp(prefix)
     client, server = done["client"], done["server"]

@@ -148,17 +148,9 @@ def test_processes_of_a_host_are_reported_and_kept_alive_under_the_names_of_thei
         gone = processes.pop("ruled-cart")
         go(gone)
         assert gone.wait() == 0
-        host.receiver.until(lambda: _is_kept_without(host.receiver, "ruled-cart", set(processes)))
+        host.receiver.until(lambda: host.receiver.is_kept_without("ruled-cart", frozenset(processes)))
         for each in processes.values():
             go(each)
-
-
-def _is_kept_without(receiver: Receiver, gone: str, others: set[str]) -> bool:
-    """Whether the beats since the last look told of some services and not of one."""
-    kept = receiver.kept_alive()
-    if gone in kept:
-        receiver.forget_kept_alive()
-    return gone not in kept and others <= kept
 
 
 def test_nothing_is_reported_where_that_is_off(host: Host, tmp_path: Path) -> None:

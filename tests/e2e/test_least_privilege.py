@@ -49,7 +49,10 @@ class Agent:
         """Sets of capabilities by thread, and whether it may get new privileges."""
         found = {}
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            lines = (line.split() for line in (task / "status").read_text().splitlines())
+            try:
+                lines = [line.split() for line in (task / "status").read_text().splitlines()]
+            except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+                continue
             fields = {words[0].rstrip(":"): words[1] for words in lines if len(words) > 1}
             found[task.name] = {name: int(fields[name], 16) for name in (*SETS, "NoNewPrivs")}
         return found

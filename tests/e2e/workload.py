@@ -3,6 +3,8 @@
     workload.py server FAMILY            prints one JSON line {"port": N, "full_port": N}, then, when done, its totals
     workload.py client FAMILY PORT FULL  prints its totals
 
+Both stay until their standard input ends, so that the agent finds who did this however slow it is.
+
 FAMILY is 4, 6 or mapped (an IPv4 connection on IPv6 sockets). Every message is smaller than the loopback's segment,
 so one write arrives as one read. Each side counts what its own calls returned; the kernel's own account of the
 payload (TCP_INFO) is added up beside it.
@@ -103,7 +105,7 @@ def serve(family: str) -> None:
         assert peer.recv(1) == b""  # end of file: not a transfer
         account.finish(peer)
     print(json.dumps(account.totals), flush=True)
-    sys.stdin.read()  # keep the full listener open until told
+    sys.stdin.read()  # the full listener is open as long
 
 
 def refused_port(family: str) -> int:
@@ -146,6 +148,7 @@ def call(family: str, port: int, full_port: int) -> None:
     account.totals["successful_connects"] += 1
     account.totals["closes"] += 1  # a socket whose connect failed has no connection to close
     print(json.dumps(account.totals), flush=True)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -180,9 +180,16 @@ def test_a_tls_library_without_any_names(
             up, down = between.end()
             client.stdin.close()
             assert client.wait(PATIENCE) == 0
+        legs = ((between.port, up.read, down.written), (server.port, up.written, down.read))
+
+        def is_told(port: int, sent: int, answered: int) -> bool:
+            moved = watcher.moved(port) - before[port]
+            ends = Moved("server", port, "read", tls=True), Moved("client", port, "read", tls=True)
+            return moved[ends[0]] >= sent and moved[ends[1]] >= answered
+
+        watcher.settle_until(lambda: all(is_told(*leg) for leg in legs))
         watcher.settle()
-        watcher.settle()
-        for port, sent, answered in ((between.port, up.read, down.written), (server.port, up.written, down.read)):
+        for port, sent, answered in legs:
             assert watcher.observed(port, since_ns) == []
             moved = watcher.moved(port) - before[port]
             for size, writer, reader in ((sent, "client", "server"), (answered, "server", "client")):

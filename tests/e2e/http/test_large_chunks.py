@@ -14,7 +14,7 @@ from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.client import curl
 from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import Server, node_command, python_command, started
-from tests.e2e.http.watching import ROUNDS, Watcher
+from tests.e2e.http.watching import Watcher
 
 pytestmark = pytest.mark.kernel
 
@@ -54,11 +54,8 @@ def test_their_sizes(server: str, tmp_path: Path, certificates: Certificates, wa
         before, since_ns = running.said(), time.monotonic_ns()
         said = client(running, made)
         expected = {one.path: one for one in merged(running.account(len(made), before), said, ("server", "client"))}
-        for _ in range(ROUNDS):
-            watcher.settle()
-            told = watcher.observed(running.port, since_ns)
-            if len(told) >= 2 * len(made):
-                break
+        watcher.settle_until(lambda: len(watcher.observed(running.port, since_ns)) >= 2 * len(made))
+        told = watcher.observed(running.port, since_ns)
     assert Counter((one.role, one.path) for one in told) == {
         (role, path): 1 for role in ("server", "client") for path in expected
     }

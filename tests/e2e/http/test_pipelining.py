@@ -75,7 +75,11 @@ def test_more_at_once_than_is_captured(tmp_path: Path, certificates: Certificate
         since_ns = time.monotonic_ns()
         said = python_client("streams_client", str(IN_ONE_WRITE))(server, made)
         expected = merged(server.account(len(made)), said, ("the server", "the client"))
-        watcher.settle()
+
+        def at_server() -> int:
+            return sum(one.role == "server" for one in watcher.observed(server.port, since_ns))
+
+        watcher.settle_until(lambda: at_server() >= len(made))
         told = watcher.observed(server.port, since_ns)
     # nginx reads and answers in portions.
     check(expected, [one.account for one in told if one.role == "server"], ("the programs", "the agent, at the server"))

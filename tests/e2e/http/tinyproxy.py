@@ -1,7 +1,6 @@
 """tinyproxy in a folder of its own, and what its log says it was asked for."""
 
 import re
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from tests.e2e.http.account import Expected
 from tests.e2e.http.server import Server, wait_until
 from tests.e2e.http.tools import tool
 from tests.e2e.programs import finish, program
+from tests.ports import free_ports
 
 CONFIGURATION = """
 User root
@@ -31,8 +31,7 @@ def tinyproxy(folder: Path, tunnels_to: Sequence[int]) -> Iterator[Server]:
     binary = tool("tinyproxy")
     folder.mkdir()
     log, configuration = folder / "log", folder / "configuration"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]  # it takes no socket, and does not tell a port that it chose
+    (port,) = free_ports(1)  # it takes no socket, and does not tell a port that it chose
     allowed = "".join(f"ConnectPort {number}\n" for number in tunnels_to)
     configuration.write_text(CONFIGURATION.format(port=port, log=log) + allowed)
     with program([binary, "-d", "-c", configuration]) as process:

@@ -26,9 +26,9 @@ access_log: {flush: {period: 200ms}}
 kernel: {ring_bytes: 33554432, payload_bytes: 134217728}
 limits: {queue_logs: 2000000, queue_bytes: 268435456}
 """
-ROUNDS = 5
-"""Connections of the test itself that the agent must have told of before a missing exchange is given up. Logs are sent
-in the order of what happened, up to what waits for the exchange that it is part of."""
+MISSING_SECONDS = 60.0
+"""After which what is missing is given up. Logs are sent in the order of what happened, up to what waits for the
+exchange that it is part of; and a program that stalls may be late with what ends one, such as closing a connection."""
 ROLES = ("server", "client")
 METHODS = {value: name.upper() for name, value in wire.AccessLogHTTPProtocolRequestMethod.items()}
 
@@ -121,10 +121,7 @@ class Watcher:
         self, port: int, since_ns: int, expected: Sequence[Expected], roles: Sequence[str] = ROLES
     ) -> list[Observed]:
         """Fail unless the agent tells exactly these exchanges, from each end or from one; what it tells."""
-        for _ in range(ROUNDS):
-            self.settle()
-            if all(len(self._by(role, port, since_ns)) >= len(expected) for role in roles):
-                break
+        self.settle_until(lambda: all(len(self._by(role, port, since_ns)) >= len(expected) for role in roles))
         self.settle()  # what it tells too much had its time as well
         for role in roles:
             told = self._by(role, port, since_ns)
@@ -163,6 +160,13 @@ class Watcher:
 
     def _by(self, role: str, port: int, since_ns: int) -> list[Observed]:
         return [one for one in self.observed(port, since_ns) if one.role == role]
+
+    def settle_until(self, holds: Callable[[], bool]) -> None:
+        """Settle, again and again until something holds or is not to be expected any more."""
+        deadline = time.monotonic() + MISSING_SECONDS
+        self.settle()
+        while not holds() and time.monotonic() < deadline:
+            self.settle()
 
     def settle(self) -> None:
         """Make a connection, end it, and wait until the agent has told of both ends: so of all that was before."""

@@ -16,6 +16,8 @@ import uvicorn
 
 from tests.e2e.http.servers.answers import WITHOUT_BODY, Log, answer, ready
 
+PATIENCE = 600
+"""Seconds for which a connection is kept that has nothing to say, or a machine that stalls would end it."""
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -95,6 +97,7 @@ async def main() -> None:
         configuration.graceful_timeout = 0
         configuration.h2_max_concurrent_streams = 128
         configuration.keep_alive_max_requests = 100_000  # of one test, by one connection
+        configuration.keep_alive_timeout = PATIENCE
         if tls:
             configuration.certfile, configuration.keyfile = tls
         ready(port)
@@ -110,6 +113,8 @@ async def main() -> None:
             ssl_keyfile=key,
             log_level="warning",
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=PATIENCE,
+            ws_ping_interval=None,
         )
     )
     # uvicorn ends by the signal that it was sent, once it has handled it.

@@ -58,6 +58,7 @@ const server = {
   https: () => https.createServer(secrets, serve),
   h2: () => http2.createSecureServer({ ...secrets, allowHTTP1: true }, serve),
 }[kind]();
+server.keepAliveTimeout = 600_000; // ms: a connection with nothing to say is not to be ended when a machine stalls
 process.on("SIGTERM", () => process.exit(0));
 server.listen({ host: "127.0.0.1", port: 0, backlog: 128 }, () => {
   console.log(JSON.stringify({ port: server.address().port }));
