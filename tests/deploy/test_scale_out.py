@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,27 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from backend.entities.ids import service_id
+from tests import patient
 from tests.backend.server.processes import ROOT
 from tests.backend.server.senders import Ledger, Sender, minute_now, stream_of
 from tests.backend.storage.clickhouse_servers import PROGRAM
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="clickhouse-server is not installed")]
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return str(bound.getsockname()[1])
 
 
 @contextmanager
 def deployment(state: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], str, str]]:
     """A ready deployment: itself, the processes of its backends, and its two addresses."""
-    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--clickhouse-port", free_port())
+    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--clickhouse-port", str(*free_ports(1)))
     command = [sys.executable, ROOT / "deploy" / "scale_out.py", *ports, "--state", state]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -46,7 +41,7 @@ def deployment(state: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], 
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=90)
+        process.communicate(timeout=300)
 
 
 def alive(number: int) -> bool:
@@ -58,9 +53,16 @@ def alive(number: int) -> bool:
 
 
 def test_an_interrupt_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "deploy" / "scale_out.py", "--clickhouse-port", free_port(), "--state", tmp_path]
+    command = [
+        sys.executable,
+        ROOT / "deploy" / "scale_out.py",
+        "--clickhouse-port",
+        str(*free_ports(1)),
+        "--state",
+        tmp_path,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         log = tmp_path / "clickhouse.log"
         while not (log.exists() and log.stat().st_size):
             assert time.monotonic() < deadline, "ClickHouse was not started"
@@ -68,7 +70,7 @@ def test_an_interrupt_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> N
         started = psutil.Process(process.pid).children()
         assert started
         process.send_signal(signal.SIGINT)
-        assert process.wait(90) == 0, process.communicate()
+        assert process.wait(300) == 0, process.communicate()
         assert not any(each.is_running() for each in started)
 
 
@@ -84,17 +86,17 @@ def test_two_backends_share_the_ports_and_all_is_stopped_together(tmp_path: Path
         query = {"name": "kubernetes_service_read_package_size", "entity": service_id("shop"), "start": "-15m"}
         # Each question is a connection of its own, so that both backends are asked.
         for _ in range(20):
-            (series,) = httpx.get(f"{console}/api/metrics", params={**query, "step": "minute"}).json()["series"]
+            (series,) = patient.get(f"{console}/api/metrics", params={**query, "step": "minute"}).json()["series"]
             assert [point["value"] for point in series["points"] if point["value"] is not None] == [20 * 3 * 10]
         process.send_signal(signal.SIGINT)
-        assert process.wait(90) == 0
+        assert process.wait(300) == 0
         assert not any(map(alive, backends))
 
 
 def test_when_one_ends_by_itself_the_others_are_stopped(tmp_path: Path) -> None:
     with deployment(tmp_path) as (process, backends, _, _):
         os.kill(backends[0], signal.SIGKILL)
-        assert process.wait(90) == 1
+        assert process.wait(300) == 1
         assert process.stderr is not None
         assert "ended by itself" in process.stderr.read()
         assert not any(map(alive, backends))

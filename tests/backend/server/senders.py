@@ -66,7 +66,7 @@ class Sender(threading.Thread):
         for _ in range(self._most):
             with grpc.insecure_channel(self._address, options) as channel:
                 try:
-                    EBPFAccessLogServiceStub(channel).collect(iter(self._stream), timeout=60)
+                    EBPFAccessLogServiceStub(channel).collect(iter(self._stream), timeout=120)
                 except grpc.RpcError:
                     self._ledger.note(self._service, acknowledged=False)
                     return

@@ -5,7 +5,6 @@ import json
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -13,6 +12,7 @@ from backend.server.alarms import RECORDS, Alarms
 from backend.server.settings import Files, Settings, SettingsError
 from backend.storage.duckdb import DuckdbStorage
 from backend.storage.interface import StorageError
+from tests import patient
 from tests.backend.alarms.receivers import receiving
 from tests.backend.alarms.world import API, CATALOG, CPM, write
 from tests.backend.server.processes import ANY_PORTS, backend, start
@@ -48,7 +48,7 @@ def found(addresses: dict[str, str]) -> list[dict[str, object]]:
     }
     condition = {"duration": {**day, "step": "HOUR"}, "paging": {"pageNum": 1, "pageSize": 10}}
     body = {"query": QUESTION, "variables": {"condition": condition}}
-    answer = httpx.post(f"{addresses['http']}/graphql", json=body).json()
+    answer = patient.post(f"{addresses['http']}/graphql", json=body).json()
     alarms: list[dict[str, object]] = answer["data"]["queryAlarms"]["msgs"]
     return alarms
 
@@ -72,17 +72,17 @@ async def test_an_alarm_comes_to_a_hook_and_is_there_after_a_restart(tmp_path: P
         def first() -> list[dict[str, object]]:
             with backend(tmp_path, environment=environment) as (process, addresses):
                 assert came.wait(120), process.poll()
-                metrics = httpx.get(f"{addresses['http']}/metrics").text
+                metrics = patient.get(f"{addresses['http']}/metrics").text
                 assert "pyrover_backend_alarms_begun_total 1.0" in metrics
                 alarms = found(addresses)
                 file.write_text(rules(receiver.url, limit=1_000) + "wrong: 1\n")
-                answer = httpx.post(f"{addresses['http']}/api/reload")
+                answer = patient.post(f"{addresses['http']}/api/reload")
                 assert answer.status_code == 422
                 assert f"{file}: wrong: there is no such key" in answer.text
                 file.write_text(rules(receiver.url, limit=1_000))
                 (part,) = [
                     part
-                    for part in httpx.post(f"{addresses['http']}/api/reload").json()["parts"]
+                    for part in patient.post(f"{addresses['http']}/api/reload").json()["parts"]
                     if part["part"] == "alarms"
                 ]
                 assert part == {"part": "alarms", "outcome": "replaced", "detail": "1 rules, 1 hooks"}
@@ -114,7 +114,7 @@ def test_wrong_rules_at_the_start_are_a_clear_error(tmp_path: Path) -> None:
     file.write_text("rules: {slow_rule: {expression: avg(no_such_metric) > 1}}")
     environment = {"PYROVER_BACKEND_FILES_ALARMS": str(file)}
     process = start(*ANY_PORTS, "--data", str(tmp_path), environment=environment)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 2
     assert f"{file}: rules.slow_rule.expression: the expression is wrong at column 5: there is no metric" in error
 

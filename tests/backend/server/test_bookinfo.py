@@ -49,13 +49,13 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckdbStorage]
     with backend(folder) as (process, addresses):
         for messages in streams().values():
             with grpc.insecure_channel(addresses["grpc"]) as channel:
-                answer, call = EBPFAccessLogServiceStub(channel).collect.with_call(iter(messages), timeout=20)
+                answer, call = EBPFAccessLogServiceStub(channel).collect.with_call(iter(messages), timeout=120)
                 assert answer == EBPFAccessLogDownstream()
                 assert call.trailing_metadata() == ()  # nothing was dropped
         with grpc.insecure_channel(addresses["grpc"]) as channel:
-            EBPFProcessServiceStub(channel).keepAlive(pings(), timeout=20)
+            EBPFProcessServiceStub(channel).keepAlive(pings(), timeout=120)
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert process.returncode == 0
     store = DuckdbStorage(folder / STORE)
     yield store

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-import httpx
 
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import ANY_PORTS, backend, start
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
@@ -32,7 +32,7 @@ def kubeconfig(folder: Path, url: str, token: str = TOKEN) -> str:
 
 def counted(addresses: dict[str, str], name: str) -> float:
     """A value of /metrics, by its name with labels."""
-    lines = httpx.get(f"{addresses['http']}/metrics").text.splitlines()
+    lines = patient.get(f"{addresses['http']}/metrics").text.splitlines()
     (line,) = [line for line in lines if line.startswith(f"{name} ")]
     return float(line.rpartition(" ")[2])
 
@@ -49,11 +49,11 @@ def call(address: str, remote: str) -> None:
     made.connection.local.kubernetes.serviceName = "front"
     made.connection.remote.ip.port = 80
     with grpc.insecure_channel(address) as channel:
-        EBPFAccessLogServiceStub(channel).collect(iter([made]), timeout=30)
+        EBPFAccessLogServiceStub(channel).collect(iter([made]), timeout=120)
 
 
 def called(addresses: dict[str, str]) -> set[str]:
-    topology = httpx.get(f"{addresses['http']}/api/topology", params={"start": "-15m"}).json()
+    topology = patient.get(f"{addresses['http']}/api/topology", params={"start": "-15m"}).json()
     return {node["name"] for node in topology["nodes"]}
 
 
@@ -84,7 +84,7 @@ def test_addresses_of_a_cluster_have_the_names_of_its_services(tmp_path: Path) -
             call(addresses["grpc"], "10.96.0.8")
             assert "cart.default" in called(addresses)
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
             assert process.returncode == 0
 
 
@@ -92,6 +92,6 @@ def test_a_cluster_that_cannot_be_asked_is_a_clear_error(tmp_path: Path) -> None
     file = kubeconfig(tmp_path, "ftp://nowhere")
     environment = {"PYROVER_BACKEND_KUBERNETES_KUBECONFIG": file, "PYROVER_BACKEND_KUBERNETES_CONTEXT": "here"}
     process = start(*ANY_PORTS, "--data", str(tmp_path / "data"), environment=environment)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "must look like 'https://10.0.0.1:6443', not 'ftp://nowhere'" in error

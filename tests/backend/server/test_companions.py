@@ -65,8 +65,8 @@ async def test_services_and_instances_are_kept_that_nobody_calls() -> None:
         grpc.aio.insecure_channel(receiver.address) as channel,
     ):
         stub = EBPFProcessServiceStub(channel)
-        await stub.keepAlive(pings(entity("java"), entity("bash")), timeout=30)
-        await stub.reportProcesses(reported, timeout=30)
+        await stub.keepAlive(pings(entity("java"), entity("bash")), timeout=120)
+        await stub.reportProcesses(reported, timeout=120)
         assert await presence.write()
     service = ids.service_id("shop.default")
     assert storage.services() == [Service(service, "shop.default", "K8S_SERVICE", 10, 10, more_layers=("MESH",))]
@@ -92,7 +92,7 @@ async def test_a_layer_that_does_not_exist_is_an_error_and_nothing_of_the_messag
         stub = EBPFProcessServiceStub(channel)
         for call, message in ((stub.keepAlive, pings(entity("java"), wrong)), (stub.reportProcesses, reported)):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(message, timeout=30)
+                await call(message, timeout=120)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert f"there is no layer {layer!r}, which 'shop.default' is said to be in; {hint}" in (
                 caught.value.details() or ""
@@ -108,7 +108,7 @@ async def test_reported_processes_get_their_ids_and_are_echoed() -> None:
     reported.processes.add()
     reported.processes.add().hostProcess.CopyFrom(process.EBPFHostProcessMetadata(entity=entity("bash"), pid=12))
     async with receiving(Full()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
-        answer = await EBPFProcessServiceStub(channel).reportProcesses(reported, timeout=30)
+        answer = await EBPFProcessServiceStub(channel).reportProcesses(reported, timeout=120)
     first, second = answer.processes
     assert (first.processId, first.k8sProcess.pid) == (expected_id("java"), 11)
     assert first.k8sProcess.entityMetadata == entity("java")
@@ -136,11 +136,11 @@ async def test_an_agent_without_logs_is_there_as_long_as_it_asks_by_the_connecti
         grpc.aio.insecure_channel(receiver.address, [("grpc.use_local_subchannel_pool", 1)]) as own,
         grpc.aio.insecure_channel(receiver.address, [("grpc.use_local_subchannel_pool", 1)]) as other,
     ):
-        await EBPFAccessLogServiceStub(own).collect([named], timeout=30)
+        await EBPFAccessLogServiceStub(own).collect([named], timeout=120)
         heard = []
         for channel in (other, own):
             now += SILENT_AFTER
-            await EBPFProcessServiceStub(channel).keepAlive(process.EBPFProcessPingPkgList(), timeout=30)
+            await EBPFProcessServiceStub(channel).keepAlive(process.EBPFProcessPingPkgList(), timeout=120)
             heard += [(agent.node, agent.last_heard, agent.is_silent(now)) for agent in book.agents()]
     assert heard == [("quiet", 1_000.0, True), ("quiet", 1_240.0, False)]
 
@@ -149,7 +149,7 @@ async def test_a_message_that_cannot_be_decoded_is_internal() -> None:
     async with receiving(Full()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
         call = channel.unary_unary("/skywalking.v3.EBPFProcessService/keepAlive")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(b"\x0a\xff", timeout=30)
+            await call(b"\x0a\xff", timeout=120)
     assert caught.value.code() is grpc.StatusCode.INTERNAL
 
 
@@ -157,6 +157,6 @@ async def test_a_token_is_asked_for_by_every_service() -> None:
     async with receiving(Full(), token=WORD) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
         stub = EBPFProcessServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.keepAlive(process.EBPFProcessPingPkgList(), timeout=30)
+            await stub.keepAlive(process.EBPFProcessPingPkgList(), timeout=120)
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-        await stub.keepAlive(process.EBPFProcessPingPkgList(), metadata=[("authentication", WORD)], timeout=30)
+        await stub.keepAlive(process.EBPFProcessPingPkgList(), metadata=[("authentication", WORD)], timeout=120)

@@ -25,12 +25,13 @@ from backend.server.reloading import Reloader
 from backend.server.serving import listen, serving
 from backend.server.settings import Settings, SettingsError, Tls
 from common.grpc.security import Security
+from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import Process, backend
 from tests.backend.server.support import Collecting, application_of
 from tests.common.kubernetes.certificates import Identity, make_identity
 
-SECONDS = 60.0
+SECONDS = 120.0
 PEOPLE = "of people"
 NAMES = "DNS:localhost,IP:127.0.0.1"
 
@@ -223,7 +224,7 @@ def test_a_whole_backend_whose_tokens_and_certificates_are_replaced(shown: Shown
         context = ssl.create_default_context(cadata=shown.authorities.decode())
 
         def ask(token: str) -> httpx.Response:
-            with httpx.Client(verify=context) as asking:
+            with httpx.Client(verify=context, timeout=patient.SECONDS) as asking:
                 headers = {"Authorization": f"Bearer {token}"}
                 return asking.get(f"{addresses['http']}/metrics", headers=headers)
 

@@ -81,9 +81,9 @@ def test_a_backend_knows_the_hosts_whose_agents_send_to_it(tmp_path: Path) -> No
     with backend(tmp_path) as (process, addresses):
         with grpc.insecure_channel(addresses["grpc"]) as channel:
             for sent in (stream("alpha", "192.0.2.1", "203.0.113.9"), stream("beta", "192.0.2.2", "192.0.2.1")):
-                EBPFAccessLogServiceStub(channel).collect(iter([sent]), timeout=30)
+                EBPFAccessLogServiceStub(channel).collect(iter([sent]), timeout=120)
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     storage = DuckdbStorage(tmp_path / STORE)
     try:
         found = {(of.source_id, of.destination_id) for of in storage.service_relations(0, 1 << 30)}

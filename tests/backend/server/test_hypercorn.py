@@ -16,6 +16,7 @@ from backend.server.access_logs import AccessLogService
 from backend.server.application import BackendApplication
 from backend.server.serving import listen
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.support import Collecting, Full, application_of
 
@@ -44,23 +45,23 @@ async def test_a_grpcio_client_is_answered(compression: grpc.Compression) -> Non
         run(application_of(AccessLogService(sink))) as address,
         grpc.aio.insecure_channel(address, compression=compression) as channel,
     ):
-        await EBPFAccessLogServiceStub(channel).collect(iter(messages), timeout=30)
+        await EBPFAccessLogServiceStub(channel).collect(iter(messages), timeout=120)
     assert sink.sizes() == sizes
 
 
 async def test_errors_and_trailers_arrive() -> None:
     async with run(application_of(AccessLogService(Full()))) as address:
         async with grpc.aio.insecure_channel(address) as channel:
-            call = EBPFAccessLogServiceStub(channel).collect(iter([message(read_log())]), timeout=30)
+            call = EBPFAccessLogServiceStub(channel).collect(iter([message(read_log())]), timeout=120)
             await call
             assert dict(await call.trailing_metadata())["pyrover-dropped"] == "no_connection=1"
             full = EBPFAccessLogServiceStub(channel).collect(
-                iter([message(read_log(), node="n", remote="a")]), timeout=30
+                iter([message(read_log(), node="n", remote="a")]), timeout=120
             )
             assert await full.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         # hypercorn ends a connection on which a body still comes when its call has been answered.
         async with grpc.aio.insecure_channel(address) as channel:
-            assert await channel.unary_unary("/not/served")(b"", timeout=30).code() is grpc.StatusCode.UNIMPLEMENTED
+            assert await channel.unary_unary("/not/served")(b"", timeout=120).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_http_is_answered_beside_it() -> None:
@@ -68,6 +69,9 @@ async def test_http_is_answered_beside_it() -> None:
         return PlainTextResponse("hello")
 
     application = application_of(AccessLogService(Full()), [Route("/hello", hello)])
-    async with run(application) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+    async with (
+        run(application) as address,
+        httpx.AsyncClient(base_url=f"http://{address}", timeout=patient.SECONDS) as client,
+    ):
         assert (await client.get("/hello")).text == "hello"
         assert (await client.get("/healthcheck")).status_code == 200

@@ -58,7 +58,7 @@ def receiver_process(*arguments: str) -> Iterator[Process]:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
-        status = process.wait(30)
+        status = process.wait(120)
         process.stdout.close()
     assert status == 0
 
@@ -122,7 +122,7 @@ async def test_a_thousand_calls_of_a_grpcio_client_on_one_connection() -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
             collect = EBPFAccessLogServiceStub(channel).collect
             some = [message(read_log(), node="n", remote="a"), message(read_log())]
-            await asyncio.gather(*(collect(iter(some), timeout=60) for _ in range(1_000)))
+            await asyncio.gather(*(collect(iter(some), timeout=120) for _ in range(1_000)))
         state = receiver.state()
     assert (state["messages"], state["stored"], state["held"]) == (2_000, 2_000, 0)
 

@@ -47,7 +47,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     }
     with (
         backend(folder / "data", environment=environment) as (_, addresses),
-        urllib.request.urlopen(f"{addresses['http']}/metrics", timeout=60) as answer,  # noqa: S310 - always http
+        urllib.request.urlopen(f"{addresses['http']}/metrics", timeout=120) as answer,  # noqa: S310 - always http
     ):
         families = list(text_string_to_metric_families(answer.read().decode()))
     return [

@@ -99,7 +99,7 @@ async def test_it_writes_by_itself() -> None:
     presence = Presence(store, interval=0.01, clock=Clock())
     await presence.start()
     presence.see([SHOP])
-    assert await asyncio.to_thread(store.written.wait, 30)
+    assert await asyncio.to_thread(store.written.wait, 120)
     await presence.stop()
     assert len(store.flushes) == 1
 

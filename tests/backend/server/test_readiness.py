@@ -7,6 +7,7 @@ from backend.server.application import BackendApplication
 from backend.server.readiness import HEALTH_PATH, WATCH_PATH, Readiness, requested_service
 from backend.server.serving import listen, serving
 from protos.health.health_pb2 import HealthCheckResponse
+from tests import patient
 from tests.backend.server.support import until
 
 
@@ -16,13 +17,13 @@ async def test_health_over_http_and_grpc_from_the_start_to_the_end() -> None:
     listener = listen("127.0.0.1", 0, "")
     async with (
         serving(application, [listener], 5.0),
-        httpx.AsyncClient(base_url=f"http://{listener.authority}") as client,
+        httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client,
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
 
         async def look() -> tuple[int, dict[str, object], bytes]:
             answer = await client.get("/healthcheck")
-            return answer.status_code, answer.json(), await channel.unary_unary(HEALTH_PATH)(b"", timeout=30)
+            return answer.status_code, answer.json(), await channel.unary_unary(HEALTH_PATH)(b"", timeout=120)
 
         starting = {"decoder": "starting", "storage": "starting"}
         assert await look() == (503, {"status": "starting", "parts": starting}, b"\x08\x02")
@@ -50,7 +51,7 @@ async def test_health_of_one_service(message: bytes, code: str) -> None:
         serving(BackendApplication(Readiness(())), [listener], 5.0),
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
-        call = channel.unary_unary(HEALTH_PATH)(message, timeout=30)
+        call = channel.unary_unary(HEALTH_PATH)(message, timeout=120)
         assert (await call.code()).name == code
 
 
@@ -77,13 +78,13 @@ async def test_whoever_watches_hears_of_each_change_and_of_the_end() -> None:
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
         watch = channel.unary_stream(WATCH_PATH)
-        one, other = watch(b"", timeout=30), watch(b"\x0a\x05other", timeout=30)
+        one, other = watch(b"", timeout=120), watch(b"\x0a\x05other", timeout=120)
         assert status(await one.read()) == "NOT_SERVING"
         assert status(await other.read()) == "SERVICE_UNKNOWN"
         readiness.done("decoder")  # which is no change
         readiness.done("storage")
         assert status(await one.read()) == "SERVING"
-        late = watch(b"", timeout=30)
+        late = watch(b"", timeout=120)
         assert status(await late.read()) == "SERVING"
         readiness.stop()
         for call in (one, late):
@@ -100,7 +101,7 @@ async def test_a_watch_ends_when_its_client_goes() -> None:
         serving(application, [listener], 5.0),
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
-        calls = [channel.unary_stream(WATCH_PATH)(b"", timeout=30) for _ in range(5)]
+        calls = [channel.unary_stream(WATCH_PATH)(b"", timeout=120) for _ in range(5)]
         for call in calls:
             await call.read()
         assert application.grpc.handling == 5

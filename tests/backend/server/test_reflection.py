@@ -48,7 +48,7 @@ async def test_a_client_reads_what_it_needs_to_call_a_service_that_it_does_not_k
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=ServerReflectionRequest.SerializeToString,
             response_deserializer=ServerReflectionResponse.FromString,
-        )(timeout=30)
+        )(timeout=120)
         # Each question is answered before the next one is asked.
         await call.write(ServerReflectionRequest(list_services=""))
         listed = await call.read()
@@ -116,7 +116,7 @@ async def test_a_question_that_cannot_be_read_ends_the_call() -> None:
 
     async with receiving(Full()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
         call = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(
-            questions(), timeout=30
+            questions(), timeout=120
         )
         assert await call.read()
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -18,6 +18,7 @@ from backend.server.alarms import LEAD, RECORDS
 from backend.storage.interface import Precision
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests import patient
 from tests.backend.ingest.messages import http_log
 from tests.backend.server.processes import Process, backend
 from tests.backend.server.senders import Ledger, Sender, minute_now, stream_of
@@ -98,7 +99,7 @@ def send_all(address: str, streams: Sequence[list[EBPFAccessLogMessage]]) -> Non
 
     def send(stream: list[EBPFAccessLogMessage]) -> None:
         with grpc.insecure_channel(address, (("grpc.use_local_subchannel_pool", 1),)) as channel:
-            EBPFAccessLogServiceStub(channel).collect(iter(stream), timeout=60)
+            EBPFAccessLogServiceStub(channel).collect(iter(stream), timeout=120)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(send, streams))
@@ -106,7 +107,7 @@ def send_all(address: str, streams: Sequence[list[EBPFAccessLogMessage]]) -> Non
 
 def stored(replica: Replica) -> int:
     """Logs that it says are durable."""
-    lines = httpx.get(f"{replica.http}/metrics").text.splitlines()
+    lines = patient.get(f"{replica.http}/metrics").text.splitlines()
     (line,) = [line for line in lines if line.startswith("pyrover_backend_logs_stored_total ")]
     return int(float(line.split()[1]))
 
@@ -130,7 +131,7 @@ def answers(http: str, first: int, last: int) -> dict[str, object]:
             ):
                 asked = [("name", name) for name in names]
                 paths.append(f"/api/metrics?{urlencode([*asked, ('entity', entity), ('step', step), *span.items()])}")
-    with httpx.Client(base_url=http, timeout=60) as client:
+    with httpx.Client(base_url=http, timeout=120) as client:
         found = {path: client.get(path) for path in paths}
     assert {answer.status_code for answer in found.values()} == {200}, [answer.text for answer in found.values()]
     return {path: answer.json() for path, answer in found.items()}
@@ -143,7 +144,7 @@ def series(http: str, minute: int) -> list[object]:
         asked = [("name", name) for name in METRICS]
         span = [("start", written(minute)), ("end", written(minute)), ("step", "minute")]
         entity = ("entity", service_id(f"service-{number}.default"))
-        found.append(httpx.get(f"{http}/api/metrics?{urlencode([*asked, entity, *span])}", timeout=60).json()["series"])
+        found.append(patient.get(f"{http}/api/metrics?{urlencode([*asked, entity, *span])}").json()["series"])
     return found
 
 
@@ -197,7 +198,7 @@ def test_what_one_acknowledged_before_it_died_the_other_has(tmp_path: Path, serv
         again.join()
         asked = [("name", "kubernetes_service_read_package_size"), ("entity", service_id("shop"))]
         span = [("start", written(minutes[0])), ("end", written(now)), ("step", "minute")]
-        answer = httpx.get(f"{both[1].http}/api/metrics?{urlencode([*asked, *span])}").json()
+        answer = patient.get(f"{both[1].http}/api/metrics?{urlencode([*asked, *span])}").json()
     (series,) = answer["series"]
     values = {point["value"] for point in series["points"] if point["value"] is not None}
     assert len(values) == 1  # a stream is stored as a whole or not at all

@@ -9,6 +9,7 @@ import pytest
 from backend.server.access_logs import AccessLogService
 from backend.server.serving import PortError, listen, most_connections, serving
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.support import Collecting, application_of, receiving, until
 
@@ -21,8 +22,8 @@ async def test_both_ports_serve_the_same_application() -> None:
         for listener in listeners:
             async with grpc.aio.insecure_channel(listener.authority) as channel:
                 messages = [message(read_log(), node="n", remote="a")]
-                await EBPFAccessLogServiceStub(channel).collect(iter(messages), timeout=30)
-            async with httpx.AsyncClient(base_url=f"http://{listener.authority}") as client:
+                await EBPFAccessLogServiceStub(channel).collect(iter(messages), timeout=120)
+            async with httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client:
                 assert (await client.get("/healthcheck")).status_code == 200
     assert sink.logs == 2
 
@@ -60,15 +61,15 @@ async def test_ipv6() -> None:
     assert listener.authority == f"[::1]:{listener.port}"
     async with (
         serving(application_of(AccessLogService(Collecting())), [listener], 5.0),
-        httpx.AsyncClient(base_url=f"http://{listener.authority}") as client,
+        httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client,
     ):
         assert (await client.get("/healthcheck")).status_code == 200
 
 
 async def test_at_the_end_no_more_is_accepted_and_open_streams_finish() -> None:
     sink = Collecting()
-    async with asyncio.timeout(30):
-        async with receiving(sink, grace=20.0) as receiver:
+    async with asyncio.timeout(120):
+        async with receiving(sink, grace=100.0) as receiver:
             channel = grpc.aio.insecure_channel(receiver.address)
             call = EBPFAccessLogServiceStub(channel).collect()
             await call.write(message(read_log(), node="n", remote="a"))
@@ -89,7 +90,7 @@ async def test_at_the_end_no_more_is_accepted_and_open_streams_finish() -> None:
 
 async def test_streams_that_do_not_finish_in_time_are_cut() -> None:
     sink = Collecting()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         async with receiving(sink, grace=0.1) as receiver:
             channel = grpc.aio.insecure_channel(receiver.address)
             call = EBPFAccessLogServiceStub(channel).collect()

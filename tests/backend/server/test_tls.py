@@ -16,6 +16,7 @@ from backend.server.ports import Ports
 from backend.server.serving import Listener, listen, serving
 from backend.server.settings import Settings, SettingsError, Tls
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import backend
 from tests.backend.server.support import Collecting, application_of
@@ -93,7 +94,7 @@ async def send(address: str, opened: Channel, authentication: str = "") -> grpc.
             metadata = (("authentication", authentication),) if authentication else ()
             collect = EBPFAccessLogServiceStub(connected).collect  # type: ignore[no-untyped-call] # generated
             try:
-                collect(iter([message(read_log(), node="n", remote="a")]), timeout=30, metadata=metadata)
+                collect(iter([message(read_log(), node="n", remote="a")]), timeout=120, metadata=metadata)
             except grpc.RpcError as error:
                 code: grpc.StatusCode = error.code()
                 return code
@@ -105,7 +106,7 @@ async def send(address: str, opened: Channel, authentication: str = "") -> grpc.
 async def test_an_encrypted_port_takes_logs_and_answers_questions(server: Identity) -> None:
     async with receiver(tls(server)) as (listener, sink):
         assert await send(listener.authority, channel(server)) is grpc.StatusCode.OK
-        async with httpx.AsyncClient(verify=client(server)) as asking:
+        async with httpx.AsyncClient(verify=client(server), timeout=patient.SECONDS) as asking:
             assert (await asking.get(f"https://{listener.authority}/healthcheck")).status_code == 200
     assert sink.logs == 1
 
@@ -113,7 +114,7 @@ async def test_an_encrypted_port_takes_logs_and_answers_questions(server: Identi
 async def test_an_encrypted_port_says_nothing_in_plain_text(server: Identity) -> None:
     async with receiver(tls(server)) as (listener, sink):
         assert await send(listener.authority, grpc.insecure_channel) is grpc.StatusCode.UNAVAILABLE
-        async with httpx.AsyncClient() as asking:
+        async with httpx.AsyncClient(timeout=patient.SECONDS) as asking:
             with pytest.raises(BROKEN):
                 await asking.get(f"http://{listener.authority}/healthcheck")
     assert sink.logs == 0
@@ -127,7 +128,7 @@ async def test_of_agents_with_certificates_only_known_ones_are_served(
         for unknown in (channel(server), channel(server, stranger), grpc.insecure_channel):
             assert await send(listener.authority, unknown) is grpc.StatusCode.UNAVAILABLE
         for own in (None, stranger):
-            async with httpx.AsyncClient(verify=client(server, own)) as asking:
+            async with httpx.AsyncClient(verify=client(server, own), timeout=patient.SECONDS) as asking:
                 with pytest.raises(BROKEN):
                     await asking.get(f"https://{listener.authority}/healthcheck")
     assert sink.logs == 1
@@ -156,7 +157,9 @@ def test_the_whole_backend_with_mutual_tls_and_tokens(
         assert await send(agents, channel(server, stranger), "of agents") is grpc.StatusCode.UNAVAILABLE
         # The console's port asks for no certificate, and so takes no agents.
         assert await send(console, channel(server), "of agents") is grpc.StatusCode.PERMISSION_DENIED
-        async with httpx.AsyncClient(verify=client(server), base_url=addresses["http"]) as asking:
+        async with httpx.AsyncClient(
+            verify=client(server), base_url=addresses["http"], timeout=patient.SECONDS
+        ) as asking:
             statuses = []
             for token in ("of people", "of agents", ""):
                 headers = {"authorization": f"Bearer {token}"} if token else {}
