@@ -36,7 +36,7 @@ _STAGES_OF: Final[Mapping[LogKind, frozenset[Stage]]] = {
     LogKind.CLOSE: frozenset({Stage.CLOSE, Stage.PROCESS}),
     LogKind.READ: frozenset({Stage.READ}),
     LogKind.WRITE: frozenset({Stage.WRITE}),
-    LogKind.HTTP: frozenset({Stage.TLS}),
+    LogKind.HTTP: frozenset({Stage.TLS, Stage.MAPPING}),
 }
 """Whose hooks a log of a kind needs, or some of them."""
 

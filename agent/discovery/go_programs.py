@@ -18,8 +18,8 @@ PATIENCE_SECONDS: Final = 0.5
 REMEMBERED: Final = 1024
 """Files whose answers are remembered; when there are more, all are forgotten."""
 
-_LINE: Final = re.compile(rb"^\S+ \S+ \S+ (\S+) (\d+) +(/.*)$", re.MULTILINE)
-_LINES_BYTES: Final = 4096  # the kernel gives whole lines, and no more at a time; a program comes before its libraries
+_LINE: Final = re.compile(rb"^\S+ \S+ \S+ (\S+) (\d+) +(/.*)\n", re.MULTILINE)
+_READ_BYTES: Final = 512  # the kernel lists no more than is asked for, and a program comes before its libraries
 _UNKNOWN: Final = ("", 0)
 
 _SILENT: Final = "a file system does not answer: whether its programs are of Go is not known"
@@ -82,14 +82,14 @@ class GoPrograms:
         except OSError:
             return None
         try:
-            is_mapped = False
-            while data := os.read(descriptor, _LINES_BYTES):
-                is_mapped = True
-                for device, inode, path in _LINE.findall(data):
+            text = b""
+            while data := os.read(descriptor, _READ_BYTES):
+                text = text.rpartition(b"\n")[2] + data
+                for device, inode, path in _LINE.findall(text):
                     if path == executable:
                         return device.decode(), int(inode)
         except OSError:
             return None
         finally:
             os.close(descriptor)
-        return _UNKNOWN if is_mapped else None
+        return _UNKNOWN if text else None

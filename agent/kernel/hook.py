@@ -37,6 +37,7 @@ class Stage(Enum):
     WRITE = "write"
     CLOSE = "close"
     PROCESS = "process"
+    MAPPING = "mapping"
     TRANSMIT = "transmit"
     RECEIVE = "receive"
     SOCKET = "socket"

@@ -179,7 +179,7 @@ SYSTEM_CALL_HOOKS: Final = (
     ),
     Hook(
         "program_start",
-        Stage.PROCESS,
+        Stage.MAPPING,
         Cost.PROCESS,
         (
             Source(
@@ -191,7 +191,7 @@ SYSTEM_CALL_HOOKS: Final = (
     ),
     _system_call(
         "mmap",
-        Stage.PROCESS,
+        Stage.MAPPING,
         Cost.CALL,
         f"protocolLog of encrypted connections by libraries {_UNTIL_LOOKED_AT}",
         leaves="exit_mmap",
