@@ -242,9 +242,9 @@ async def test_d17_every_call_of_every_service_needs_the_token() -> None:
         for path in paths:
             for metadata in ((), (("authentication", "wrong"),)):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await channel.unary_unary(path)(b"", metadata=metadata, timeout=30)
+                    await channel.unary_unary(path)(b"", metadata=metadata, timeout=120)
                 assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-            await channel.unary_unary(path)(b"", metadata=(("authentication", WORD),), timeout=30)
+            await channel.unary_unary(path)(b"", metadata=(("authentication", WORD),), timeout=120)
 
 
 async def test_d20_a_sender_hears_what_was_dropped_of_its_stream() -> None:

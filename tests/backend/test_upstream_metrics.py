@@ -107,7 +107,7 @@ def test_d18_a_log_costs_no_more_when_more_metrics_are_made_of_it() -> None:
 def test_d21_one_metric_is_computed_by_several_threads_and_backends_at_once() -> None:
     texts = {"test": 'size = from(K8SService.read.l2.totalPackageSize).filter(type == "read").sum();'}
     sizes = [[1, 10, 100], [1_000, 10_000], [100_000]]
-    together = Barrier(len(sizes), timeout=60)
+    together = Barrier(len(sizes), timeout=120)
     storage = MemoryStorage()
 
     def part(number: int) -> Analysed:

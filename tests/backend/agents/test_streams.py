@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
 from hypothesis import given
 
@@ -15,6 +14,7 @@ from backend.ingest.stream import LogStream
 from backend.server.access_logs import AccessLogService
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage, PyroverAgentReport
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
+from tests import patient
 from tests.backend.agents.reports import agent_report, serialised
 from tests.backend.ingest.messages import message, random_message, read_log
 from tests.backend.server.processes import backend
@@ -107,8 +107,8 @@ def test_a_running_backend_gives_the_agents(tmp_path: Path) -> None:
             collect = EBPFAccessLogServiceStub(channel).collect
             collect(iter([reporting("node-1", 1_800_000_000, 10)]))
             collect(iter([reporting("node-1", 1_800_000_030, 25), message(node="rover")]))
-        agents = httpx.get(f"{addresses['http']}/api/agents", timeout=60).json()["agents"]
-        figures = httpx.get(f"{addresses['http']}/metrics", timeout=60).text.splitlines()
+        agents = patient.get(f"{addresses['http']}/api/agents").json()["agents"]
+        figures = patient.get(f"{addresses['http']}/metrics").text.splitlines()
     assert [(agent["node"], agent["is_silent"], agent["report"] is not None) for agent in agents] == [
         ("node-1", False, True),
         ("rover", False, False),

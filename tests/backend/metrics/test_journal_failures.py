@@ -174,7 +174,7 @@ async def main():
         await ahead(storage, pipeline)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         sent = []
-        entered = asyncio.ensure_future(asyncio.to_thread(storage.entered.wait, 60))
+        entered = asyncio.ensure_future(asyncio.to_thread(storage.entered.wait, 120))
         while not entered.done():
             sent.append(asyncio.ensure_future(pipeline.submit(batch(100))))
             await asyncio.wait([sent[-1], entered], return_when=asyncio.FIRST_COMPLETED)

@@ -22,7 +22,7 @@ class SlowJournal(Journal):
 
     def append(self, batches: Sequence[LogBatch]) -> None:
         self.began.set()
-        assert self.may_append.wait(60)
+        assert self.may_append.wait(120)
         super().append(batches)
 
 
@@ -58,7 +58,7 @@ class Owner:
         loop = asyncio.get_running_loop()
         self._coming = [Waiting(batch(5), 100, loop.create_future(), 0, is_held=False)]
         self.wake.set()
-        await loop.run_in_executor(None, self._journal.began.wait, 60)
+        await loop.run_in_executor(None, self._journal.began.wait, 120)
         loop.call_soon(self._journal.may_append.set)  # when this has returned, and writing ahead waits for its end
 
 
@@ -69,7 +69,7 @@ async def test_a_segment_that_is_filled_while_writing_ahead_ends_is_stored(tmp_p
     ahead._journal = journal
     await ahead.replay(owner)
     ahead.hurry()  # nothing is in the first segment, so that it took no time to store it
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         await ahead.run(owner, took=2.0)
     assert owner.stored == [5]
     ahead.close()

@@ -53,7 +53,7 @@ class Gate(MemoryStorage):
 
     def write(self, flush: Flush) -> None:
         self.entered.set()
-        assert self.open.wait(30)
+        assert self.open.wait(120)
         self.flushes.append(flush)
         if self.failures:
             self.failures -= 1
@@ -95,7 +95,7 @@ def counter(pipeline: Pipeline, name: str, **labels: str) -> float:
 
 
 async def entered(storage: Gate) -> None:
-    assert await asyncio.to_thread(storage.entered.wait, 30)
+    assert await asyncio.to_thread(storage.entered.wait, 120)
 
 
 async def test_a_batch_is_stored_when_its_awaitable_is_done() -> None:

@@ -31,14 +31,14 @@ class World:
             event.set()
 
     async def has_begun(self, *names: str) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while len(self.begun) < len(names):  # noqa: ASYNC110 - told by another thread
                 await asyncio.sleep(0.001)
         assert sorted(self.begun) == sorted(names)
 
     def _answer(self, name: str, shared: tuple[str, ...]) -> tuple[str, ...]:
         self.begun.append(name)
-        assert self.let[name].wait(60)
+        assert self.let[name].wait(120)
         if name.startswith("wrong"):
             raise ZeroDivisionError
         return shared

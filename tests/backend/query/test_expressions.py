@@ -94,7 +94,7 @@ class Held(Counting):
 
     def services(self) -> list[Service]:
         self.begun.release()
-        assert self.let.wait(60)
+        assert self.let.wait(120)
         return super().services()
 
 
@@ -106,7 +106,7 @@ async def test_expressions_that_wait_together_are_one_question_to_the_store() ->
         blocking = [asyncio.create_task(api.get("/api/services", params={"start": f"-{n}m"})) for n in range(1, 5)]
         assert len(blocking) == RUNNING
         for _ in blocking:
-            assert await asyncio.to_thread(storage.begun.acquire, timeout=60)
+            assert await asyncio.to_thread(storage.begun.acquire, timeout=120)
         questions = [
             asyncio.create_task(api.get("/api/expression", params={"expression": text, "service": service}))
             for service in ("api", "frontend")

@@ -213,7 +213,7 @@ class HeldStorage(MemoryStorage):
 
     def services(self) -> list[Service]:
         self.asked.release()
-        assert self.answer.wait(60)
+        assert self.answer.wait(120)
         return []
 
 
@@ -222,7 +222,7 @@ async def test_no_more_than_so_many_questions_wait() -> None:
     async with client(storage) as api:
         questions = [asyncio.create_task(get(api, "/api/services")) for _ in range(RUNNING + WAITING)]
         for _ in range(RUNNING):
-            assert await asyncio.to_thread(storage.asked.acquire, timeout=60)
+            assert await asyncio.to_thread(storage.asked.acquire, timeout=120)
         failure = await refused(api, "/api/services", 503)
         await get(api, "/api/status")
         storage.answer.set()

@@ -163,5 +163,5 @@ class Slow(MemoryStorage):
 
     def instances(self, service_id: str | None, first_minute: int, last_minute: int) -> list[Instance]:
         self.asked.release()
-        assert self.let.wait(30)
+        assert self.let.wait(120)
         return super().instances(service_id, first_minute, last_minute)

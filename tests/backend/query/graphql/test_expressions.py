@@ -124,7 +124,7 @@ class SlowAndCounting(Slow, Counting):
 
 async def waiting(client: Client, number: int) -> None:
     """Until so many requests are there."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while client.served._answering.present < number:  # noqa: ASYNC110 - a plain counter
             await asyncio.sleep(0)
 

@@ -135,7 +135,7 @@ def test_threads_that_need_the_same_wait_for_one_question() -> None:
 
         def metrics(self, *asked: object, **more: object) -> pl.DataFrame:
             self.begun.set()
-            assert self.let.wait(60)
+            assert self.let.wait(120)
             return super().metrics(*asked, **more)  # type: ignore[arg-type] # those of MemoryStorage
 
     storage = Gated()
@@ -143,7 +143,7 @@ def test_threads_that_need_the_same_wait_for_one_question() -> None:
     threads = [threading.Thread(target=read, args=(series, [CPM], Entity(name), span())) for name in NAMES]
     for thread in threads:
         thread.start()
-    assert storage.begun.wait(60)
+    assert storage.begun.wait(120)
     storage.let.set()
     for thread in threads:
         thread.join(60)

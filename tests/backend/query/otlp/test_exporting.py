@@ -169,7 +169,7 @@ async def test_it_sends_by_itself_until_it_is_stopped(collector: Collector) -> N
     sends = exporter(collector.url, clock)
     await sends.start()
     clock.minute = LAST
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while sends.sent < 6:  # noqa: ASYNC110 - counted in a thread, which sets no event of this loop
             await asyncio.sleep(0)
     await sends.stop()

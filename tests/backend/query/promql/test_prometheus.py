@@ -92,7 +92,7 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder, series = tmp_path_factory.mktemp("prometheus"), drawn_series(7)
     write(folder, series)
-    with prometheus(folder) as address, httpx.Client(base_url=address, timeout=60) as http:
+    with prometheus(folder) as address, httpx.Client(base_url=address, timeout=120) as http:
         yield Server(http, series)
 
 

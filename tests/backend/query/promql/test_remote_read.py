@@ -208,8 +208,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clien
         configuration = f"remote_read:\n- url: http://{address}/api/v1/read\n  read_recent: true\n"
         with (
             prometheus(folder, configuration) as reading,
-            httpx.Client(base_url=reading, timeout=60) as server,
-            httpx.Client(base_url=f"http://{address}", timeout=60) as backend,
+            httpx.Client(base_url=reading, timeout=120) as server,
+            httpx.Client(base_url=f"http://{address}", timeout=120) as backend,
         ):
             yield server, backend
 
