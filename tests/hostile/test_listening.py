@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ from tests.conftest import reason_to_skip
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| (pyrover-\w+) \| ([0-9.]+) \| (\d+) \|", re.MULTILINE)
-PATIENCE = 120.0
+PATIENCE = 180.0
 
 
 def documented(program: str) -> set[tuple[str, int]]:
@@ -28,7 +28,10 @@ def documented(program: str) -> set[tuple[str, int]]:
 def listening(pid: int) -> set[tuple[str, int]]:
     """What a process and its children wait for connections or datagrams on, except of this machine's Unix sockets."""
     process = psutil.Process(pid)
-    sockets = [one for each in (process, *process.children(recursive=True)) for one in each.net_connections("inet")]
+    sockets = process.net_connections("inet")
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            sockets += child.net_connections("inet")
     return {(one.laddr.ip, one.laddr.port) for one in sockets if one.laddr and not one.raddr}
 
 
