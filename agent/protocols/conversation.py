@@ -6,7 +6,7 @@ from agent.connections.view import View
 from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind, Role
 from agent.protocols.callers import Callers
-from agent.protocols.exchange import Exchange, Flow, Parser, Piece
+from agent.protocols.exchange import Exchange, Flow, Head, Parser, Piece
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http2 import Http2Parser
 from agent.protocols.streams import Stream, ThreadPiece
@@ -89,8 +89,14 @@ class Conversation:
         """Whether an exchange has begun and not ended."""
         return self._parser.is_busy
 
-    def take(self, fragment: Fragment, look: int) -> list[Exchange]:
-        """The exchanges that end with a fragment. `look` numbers the looks at the ring."""
+    def take(self, fragment: Fragment, head: Head | None, look: int) -> list[Exchange]:
+        """The exchanges that end with a fragment.
+
+        Args:
+            fragment: The next one, in any order.
+            head: The head of HTTP/1 that it begins with, if it is known.
+            look: Numbers the looks at the ring.
+        """
         thread = fragment.thread
         if thread != self._thread:
             self.is_shared = True
@@ -98,7 +104,7 @@ class Conversation:
             flow, stream = self._flow_of_reads, self._reads
         else:
             flow, stream = self._flow_of_writes, self._writes
-        piece = stream.whole(fragment)
+        piece = stream.whole(fragment, head)
         if piece is not None:
             return self._read(flow, thread, piece)
         told = self._feed(flow, stream.add(fragment, look))

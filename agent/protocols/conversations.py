@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from agent.connections.grouping import socket_key
 from agent.connections.state import ViewState
 from agent.connections.table import ViewTable
 from agent.connections.view import View
@@ -13,7 +12,8 @@ from agent.events.fragments import ConversationProtocol, Fragment
 from agent.events.layout import EventKind
 from agent.protocols.callers import Callers
 from agent.protocols.conversation import Conversation
-from agent.protocols.exchange import Exchange
+from agent.protocols.exchange import Exchange, Head
+from agent.protocols.http1_heads import PORTION, heads_at_beginnings
 from agent.protocols.waiting_room import WaitingRoom
 
 ORPHANS = 4_096
@@ -41,14 +41,14 @@ class Told(Struct, frozen=True, gc=False):
     is_tls: bool
 
 
-def _in_order(fragments: Sequence[Fragment]) -> Iterable[Fragment]:
+def _in_order(fragments: Sequence[Fragment]) -> list[Fragment]:
     """By when the first byte was on its way, or there: what answers something never comes before it.
 
     Fragments arrive as calls leave the kernel. A thread may have read the answer to what another one wrote before that
     one has left.
     """
     moments = [one.start_ns if one.kind == _WRITE else one.end_ns for one in fragments]
-    return map(fragments.__getitem__, sorted(range(len(fragments)), key=moments.__getitem__))
+    return list(map(fragments.__getitem__, sorted(range(len(fragments)), key=moments.__getitem__)))
 
 
 class Conversations:
@@ -92,9 +92,12 @@ class Conversations:
         told: list[Told] = []
         orphans, self._orphans = self._orphans, []
         for look, fragment in orphans:
-            self._take(fragment, look, told)
-        for fragment in _in_order(fragments):
-            self._take(fragment, self._look, told)
+            self._take(fragment, None, look, told)
+        ordered = _in_order(fragments)
+        for first in range(0, len(ordered), PORTION):
+            portion = ordered[first : first + PORTION]
+            for fragment, head in zip(portion, heads_at_beginnings(portion), strict=True):
+                self._take(fragment, head, self._look, told)
         for key, conversation in list(self._waiting.items()):
             self._collect(conversation, conversation.settle(self._look), told)
             if not conversation.is_waiting:
@@ -140,9 +143,9 @@ class Conversations:
             if conversation is not None:
                 yield conversation
 
-    def _take(self, fragment: Fragment, look: int, told: list[Told]) -> None:
+    def _take(self, fragment: Fragment, head: Head | None, look: int, told: list[Told]) -> None:
         _, _, inode, _, session, _, _, _, process, _, _, _, protocol, _, _, _ = fragment
-        view = self._table.get(socket_key(process, inode))
+        view = self._table.get(process << 32 | inode)  # socket_key, which every fragment would call
         if view is None:
             if look < self._look or len(self._orphans) >= ORPHANS:
                 self.losses["fragments_of_unknown_connections"] += 1
@@ -159,7 +162,7 @@ class Conversations:
             conversation = self._open(key, view, fragment)
         else:
             self._conversations.move_to_end(key)
-        exchanges = conversation.take(fragment, look)
+        exchanges = conversation.take(fragment, head, look)
         if exchanges or conversation.is_over or view.protocol_read is not conversation.protocol:
             self._collect(conversation, exchanges, told)
         if conversation.is_waiting:

@@ -24,6 +24,15 @@ RESPONSES: Final = Flow.RESPONSES
 # None of them refers back to what refers to it, so the garbage collector need not look at them.
 
 
+class Head(Struct, frozen=True, gc=False):
+    """What the head of a message of HTTP/1 says of where the message ends."""
+
+    size: int
+    """Bytes of the head itself."""
+    body: int
+    """Bytes; what is less than 0 stands in agent.protocols.http1_head."""
+
+
 class Piece(Struct, gc=False):
     """Bytes that one call moved, next in their stream; a call may come as several pieces. Not to be changed."""
 
@@ -37,6 +46,8 @@ class Piece(Struct, gc=False):
     """Bytes; more than 0."""
     data: bytes | None
     """The bytes, or None when they were counted and not captured."""
+    head: Head | None = None
+    """Of HTTP/1: the head that the bytes begin with if one is due there, where it was read before its turn."""
 
 
 class Version(IntEnum):

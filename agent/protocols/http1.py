@@ -69,6 +69,8 @@ class Http1Parser:
         self._last_flow = flow
         requests, responses = self._requests, self._responses
         if flow is REQUESTS:
+            if piece.head is not None and not responses.held and requests.take_whole(piece):
+                return []
             if begins_turn:
                 calls.turn_begins = True
                 while responses.held and calls.counts_turns:
@@ -76,6 +78,8 @@ class Http1Parser:
             requests.feed(piece, begins_turn=begins_turn)
         else:
             calls.last_response_ns = piece.first_ns
+            if piece.head is not None and not requests.held and (exchange := responses.take_whole(piece)) is not None:
+                return [exchange]
             responses.feed(piece, begins_turn=begins_turn)
         if responses.held or requests.held:
             self._read_held()

@@ -115,6 +115,41 @@ class Calls:
             self.losses[Loss.REQUESTS_WAITING] += 1
             self.doubt()
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether the connection is understood, in its order, and has not pipelined."""
+        return self.is_understood and not (
+            self.failures or self._is_doubtful or self._has_pipelined or self._unproven is not None
+        )
+
+    def ask(self, exchange: Exchange) -> bool:
+        """A request has come whole, if it is the only one; the same as `begin` and `request_ended`, in one step."""
+        waiting = self.waiting
+        if waiting or self.sending is not None or self.answering is not None or not self.is_calm:
+            return False
+        first_ns, answered_ns = exchange.request.first_ns, self.last_response_ns
+        is_ambiguous = answered_ns < self._last_request_ns or answered_ns < self.skipped_ns
+        self.turn_begins = False
+        self._last_request_ns = first_ns
+        waiting.append(Call(exchange, first_ns, is_ambiguous=is_ambiguous, request_ended=True))
+        self.begun.append(exchange)
+        return True
+
+    def asked(self, first_ns: int) -> Exchange | None:
+        """The exchange that a response which came whole then belongs to, if there is no other one, and it is new.
+
+        It is to be taken from `waiting`; `match`, `answer` and `response_ended` would do no more with it.
+        """
+        waiting = self.waiting
+        if len(waiting) != 1 or self.sending is not None or self.answering is not None:
+            return None
+        if self._places.are_shared or not self.is_calm:
+            return None
+        call = waiting[0]
+        if not call.request_ended or call.slices or call.first_ns > first_ns:
+            return None
+        return None if call.exchange.response.first_ns else call.exchange
+
     def doubt(self) -> None:
         """The order of a stream is lost: from now on times decide."""
         self._is_doubtful = True

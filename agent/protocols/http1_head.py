@@ -2,18 +2,12 @@
 
 Sources: RFC 9112 2 to 6 (syntax and framing), RFC 9110 5.6.2 (tokens). The well-kept parsers on PyPI (h11, httptools)
 are not used because they have to be given every byte of bodies, and make an object of each field.
-
-Heads repeat: those of requests wherever nothing in them is of one request alone, those of responses for the second that
-their date names. So what was made of those that came again is remembered.
 """
 
 import re
 from collections.abc import Collection, Mapping
 
-from msgspec import Struct
-
-from agent.protocols.exchange import TraceContext
-from agent.protocols.head_memory import HeadMemory
+from agent.protocols.exchange import Head, TraceContext
 from agent.protocols.trace_context import TRACE_FIELDS, trace_context
 
 CHUNKED = -1
@@ -30,11 +24,6 @@ MAXIMUM_PATH = 4096
 """Characters kept of a path."""
 MAXIMUM_HOST = 1024
 """Characters kept of a host."""
-
-REMEMBERED = 512
-"""Heads of requests, and as many of responses, that are remembered."""
-LONGEST_REMEMBERED = 1024
-"""Bytes of one of them."""
 
 _MAXIMUM_TRACE_FIELD = 2048
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -79,30 +68,26 @@ RESPONSE_FOUND = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\r\n]*)?\r?(?:\n
 """A status line, or what becomes one, so likely that reading may begin with it."""
 
 
-class RequestHead(Struct, frozen=True, gc=False):
-    """What the head of a request says."""
+class RequestHead(Head, frozen=True, gc=False):
+    """What the head of a request says; `body` is a number of bytes, CHUNKED or NOT_UNDERSTOOD."""
 
     method: str
     path: str
     """Without the query; "*" and an authority (CONNECT) as they are."""
     host: str
     trace: TraceContext | None
-    body: int
-    """Bytes, CHUNKED or NOT_UNDERSTOOD."""
-    announces_trailers: bool
-    expects_continue: bool
-    upgrade: str
+    announces_trailers: bool = False
+    expects_continue: bool = False
+    upgrade: str = ""
     """The protocols that the sender would like to go on with, in lower case."""
 
 
-class ResponseHead(Struct, frozen=True, gc=False):
-    """What the head of a response says."""
+class ResponseHead(Head, frozen=True, gc=False):
+    """What the head of a response says; `body` is what there is where there may be one, also UNTIL_END."""
 
     status: int
-    body: int
-    """Bytes, CHUNKED, UNTIL_END or NOT_UNDERSTOOD, for a response that may have a body."""
-    announces_trailers: bool
-    upgrade: str
+    announces_trailers: bool = False
+    upgrade: str = ""
     """The protocol that the connection goes on with (only read with 101), in lower case."""
 
 
@@ -116,7 +101,8 @@ def end_of_head(data: bytes | bytearray, start: int) -> int:
     return end + 3 if end >= 0 else -1
 
 
-def _request_head(head: bytes) -> RequestHead | None:
+def request_head(head: bytes) -> RequestHead | None:
+    """Read a head, which ends with its empty line; None when its first line is no request line."""
     line = REQUEST_START.match(head)
     if line is None:
         return None
@@ -130,34 +116,27 @@ def _request_head(head: bytes) -> RequestHead | None:
         host = host or authority
     body = _body(fields, otherwise=0, unknown_coding=NOT_UNDERSTOOD)
     return RequestHead(
+        len(head),
+        body,
         method,
         path[:MAXIMUM_PATH],
         host[:MAXIMUM_HOST],
-        None if TRACE_FIELDS.isdisjoint(fields) else _trace(fields, len(head)),
-        body,
+        None if TRACE_FIELDS.isdisjoint(fields) else read_trace(fields, len(head)),
         body == CHUNKED and _TRAILER in fields,
         body != 0 and fields.get(_EXPECT, "").lower() == "100-continue",
         fields[_UPGRADE].lower() if _UPGRADE in fields else "",
     )
 
 
-def _response_head(head: bytes) -> ResponseHead | None:
+def response_head(head: bytes) -> ResponseHead | None:
+    """Read a head, which ends with its empty line; None when its first line is no status line."""
     line = RESPONSE_START.match(head)
     if line is None:
         return None
     fields = _fields(_RESPONSE_FIELDS, head.decode("latin-1"))
     status, body = int(line[1]), _body(fields, otherwise=UNTIL_END, unknown_coding=UNTIL_END)
     upgrade = fields.get(_UPGRADE, "").lower() if status == SWITCHING_PROTOCOLS else ""
-    return ResponseHead(status, body, body == CHUNKED and _TRAILER in fields, upgrade)
-
-
-_requests = HeadMemory(_request_head, REMEMBERED, LONGEST_REMEMBERED)
-_responses = HeadMemory(_response_head, REMEMBERED, LONGEST_REMEMBERED)
-
-read_request_head = _requests.read
-"""Read a head, which ends with its empty line; None when its first line is no request line."""
-read_response_head = _responses.read
-"""Read a head, which ends with its empty line; None when its first line is no status line."""
+    return ResponseHead(len(head), body, status, body == CHUNKED and _TRAILER in fields, upgrade)
 
 
 def _fields(wanted: re.Pattern[str], head: str) -> dict[str, str]:
@@ -203,7 +182,8 @@ def _body(fields: Mapping[str, str], *, otherwise: int, unknown_coding: int) -> 
     return int(length) if _LENGTH.fullmatch(length) else NOT_UNDERSTOOD
 
 
-def _trace(fields: Mapping[str, str], head_bytes: int) -> TraceContext | None:
+def read_trace(fields: Mapping[str, str], head_bytes: int) -> TraceContext | None:
+    """The trace that the fields of a request's head of so many bytes name."""
     if head_bytes > _MAXIMUM_TRACE_FIELD:
         fields = {name: value for name, value in fields.items() if len(value) <= _MAXIMUM_TRACE_FIELD}
     return trace_context(fields)

@@ -3,15 +3,17 @@
 import re
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
-from agent.protocols.exchange import Half, Piece
+from agent.protocols.exchange import Half, Head, Piece
 from agent.protocols.http1_calls import Calls
 from agent.protocols.http1_head import CHUNKED, end_of_head
 from agent.protocols.http1_losses import Loss
 from agent.protocols.message_body import Body, ChunkedBody, CountedBody, EndlessBody
 
 _LINE_ENDS = b"\r\n"
+_Head = TypeVar("_Head", bound=Head)
 
 
 class Syntax(NamedTuple):
@@ -28,9 +30,13 @@ class Syntax(NamedTuple):
     too_long: Loss
 
 
-class MessageReader(ABC):
+class MessageReader(ABC, Generic[_Head]):
     """Reads a stream. Its subclasses say what its messages are."""
 
+    kind: type[_Head]
+    """What their heads say."""
+    read: Callable[[bytes], _Head | None]
+    """Reads a head; None when it is none."""
     holds_anything = False
     """Whether what has to wait may be something else than a message."""
 
@@ -61,7 +67,7 @@ class MessageReader(ABC):
         """Whether a message that begins then can be read now."""
 
     @abstractmethod
-    def begin(self, head: bytes, first: Piece, last: Piece) -> int:
+    def begin(self, head: _Head, first: Piece, last: Piece) -> int:
         """Take a head and the pieces of its first and last byte.
 
         Returns:
@@ -110,6 +116,19 @@ class MessageReader(ABC):
         if at < piece.size:
             self._read(piece, at, begins_call=begins_call, begins_turn=begins_turn)
 
+    def begins_with(self, piece: Piece) -> _Head | None:
+        """The head that a piece begins with, if it was read before its turn and nothing else is under way here."""
+        head = piece.head
+        if not isinstance(head, self.kind) or head.size > self._head_bytes:
+            return None
+        if self._body is not None or self._is_lost or self._head or self.held:
+            return None
+        return head
+
+    def taken(self, piece: Piece) -> None:
+        """All of a piece has been read, and it was a message."""
+        self._call_ns = piece.call_ns
+
     def read_held(self, *, as_lost: bool = False) -> None:
         """Read what was held, from the next beginning of a message when it is lost."""
         held, self.held, self._held_bytes = self.held, deque(), 0
@@ -145,6 +164,9 @@ class MessageReader(ABC):
         data = piece.data
         if not data or data[0] in _LINE_ENDS or not self.may_begin(piece.first_ns):
             return 0
+        head = piece.head
+        if isinstance(head, self.kind) and head.size <= self._head_bytes:
+            return self._take_head(head, piece, piece, head.size)
         end = end_of_head(data, 0)
         return self._take_head(data[:end], piece, piece, end) if end > 0 else 0
 
@@ -239,10 +261,15 @@ class MessageReader(ABC):
             return self._give_up_head(self._syntax.too_long, piece, len(data))
         return len(data)
 
-    def _take_head(self, head: bytes, first: Piece, last: Piece, end: int) -> int:
+    def _take_head(self, head: bytes | _Head, first: Piece, last: Piece, end: int) -> int:
         """Where to read on behind a head: nowhere in this piece when it is not understood."""
-        if len(head) > self._head_bytes:
-            return self._give_up_head(self._syntax.too_long, last, last.size)
+        if isinstance(head, bytes):
+            if len(head) > self._head_bytes:
+                return self._give_up_head(self._syntax.too_long, last, last.size)
+            read = self.read(head)
+            if read is None:
+                return self._give_up_head(self._syntax.malformed, last, last.size)
+            head = read
         length = self.begin(head, first, last)
         if self._is_lost:
             return last.size

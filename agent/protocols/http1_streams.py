@@ -12,9 +12,10 @@ from agent.protocols.http1_head import (
     RESPONSE_START,
     RESPONSE_START_CUT,
     SWITCHING_PROTOCOLS,
-    read_request_head,
-    read_response_head,
+    RequestHead,
+    ResponseHead,
 )
+from agent.protocols.http1_heads import requests, responses
 from agent.protocols.http1_losses import Loss
 from agent.protocols.http1_messages import MessageReader, Syntax
 from agent.protocols.message_body import Body
@@ -41,9 +42,11 @@ _WITHOUT_BODY = frozenset((204, 304))
 _HTTP1 = Version.HTTP1  # see agent.protocols.exchange
 
 
-class RequestReader(MessageReader):
+class RequestReader(MessageReader[RequestHead]):
     """The stream of requests."""
 
+    kind = RequestHead
+    read = requests.read
     holds_anything = True
 
     def __init__(self, calls: Calls, *, joined: bool) -> None:
@@ -54,25 +57,33 @@ class RequestReader(MessageReader):
         waiting = self.calls.waiting
         return not waiting or not waiting[-1].may_switch
 
-    def begin(self, head: bytes, first: Piece, last: Piece) -> int:
+    def take_whole(self, piece: Piece) -> bool:
+        """Take a request that is all of a piece, the only one under way, and no more than that: as most are."""
+        head = self.begins_with(piece)
+        if head is None or head.size + head.body != piece.size or head.body < 0:
+            return False
+        if head.upgrade or head.expects_continue or head.method == "CONNECT":
+            return False
+        half = Half(piece.first_ns, piece.last_ns, piece.call_ns, piece.call_ns, head.size, head.body)
+        if not self.calls.ask(Exchange(_HTTP1, head.method, head.path, head.host, 0, half, Half(), head.trace)):
+            return False
+        self.taken(piece)
+        return True
+
+    def begin(self, head: RequestHead, first: Piece, last: Piece) -> int:
         """See MessageReader."""
         calls = self.calls
-        parsed = read_request_head(head)
-        if parsed is None:
-            self.lose(Loss.REQUEST_HEAD_MALFORMED, last)
-            calls.failed(begins_turn=True)
-            return 0
         if calls.failures or not calls.is_understood:
             calls.understood()
-        length, upgrade, method = parsed.body, parsed.upgrade, parsed.method
-        self.announces_trailers = parsed.announces_trailers
+        length, upgrade, method = head.body, head.upgrade, head.method
+        self.announces_trailers = head.announces_trailers
         if length == NOT_UNDERSTOOD:
             self.lose(Loss.REQUEST_BODY_NOT_UNDERSTOOD, last)
             return 0
-        self.half = half = Half(first.first_ns, last.last_ns, first.call_ns, last.call_ns, len(head))
-        exchange = Exchange(_HTTP1, method, parsed.path, parsed.host, 0, half, Half(), parsed.trace)
+        self.half = half = Half(first.first_ns, last.last_ns, first.call_ns, last.call_ns, head.size)
+        exchange = Exchange(_HTTP1, method, head.path, head.host, 0, half, Half(), head.trace)
         may_switch = bool(upgrade) or method == "CONNECT"
-        calls.begin(Call(exchange, first.first_ns, upgrade, may_switch, parsed.expects_continue))
+        calls.begin(Call(exchange, first.first_ns, upgrade, may_switch, head.expects_continue))
         if not length:
             calls.request_ended()
         return length
@@ -108,8 +119,11 @@ class RequestReader(MessageReader):
         self.read_held()
 
 
-class ResponseReader(MessageReader):
+class ResponseReader(MessageReader[ResponseHead]):
     """The stream of responses."""
+
+    kind = ResponseHead
+    read = responses.read
 
     def __init__(self, calls: Calls, *, joined: bool) -> None:
         super().__init__(calls, _RESPONSES, joined=joined)
@@ -118,34 +132,46 @@ class ResponseReader(MessageReader):
         """Not before its request, which may come later although it was there before."""
         return self.calls.may_answer(first_ns)
 
-    def begin(self, head: bytes, first: Piece, last: Piece) -> int:
+    def take_whole(self, piece: Piece) -> Exchange | None:
+        """Take a response that is all of a piece, to the only request under way: the exchange that it ends."""
+        head = self.begins_with(piece)
+        if head is None or head.status < _OK:
+            return None
+        exchange = self.calls.asked(piece.first_ns)
+        if exchange is None or exchange.method == "CONNECT":
+            return None
+        body = 0 if exchange.method == "HEAD" or head.status in _WITHOUT_BODY else head.body
+        if body < 0 or head.size + body != piece.size:
+            return None
+        self.taken(piece)
+        self.calls.waiting.clear()
+        exchange.status = head.status
+        exchange.response = Half(piece.first_ns, piece.last_ns, piece.call_ns, piece.call_ns, head.size, body)
+        return exchange
+
+    def begin(self, head: ResponseHead, first: Piece, last: Piece) -> int:
         """See MessageReader."""
         calls = self.calls
-        parsed = read_response_head(head)
-        if parsed is None:
-            self.lose(Loss.RESPONSE_HEAD_MALFORMED, last)
-            calls.failed(begins_turn=True)
-            return 0
         if calls.failures or not calls.is_understood:
             calls.understood()
         call = calls.match(first.first_ns)
         if call is None:
             self._is_lost = True
             return 0
-        status, length = parsed.status, parsed.body
-        self.announces_trailers = parsed.announces_trailers
+        status, length = head.status, head.body
+        self.announces_trailers = head.announces_trailers
         exchange = call.exchange
         self.half = half = exchange.response
-        half.header_bytes += len(head)
-        half.note(first)
-        if last is not first:
-            half.note(last)
+        half.header_bytes += head.size
+        if not half.first_ns:
+            half.first_ns, half.first_call_ns = first.first_ns, first.call_ns
+        half.last_ns, half.last_call_ns = last.last_ns, last.call_ns
         if status < _OK and status != SWITCHING_PROTOCOLS:
             call.expects_continue &= status != _CONTINUE
             return 0
         calls.answer(call, status, first.first_ns)
         if status == SWITCHING_PROTOCOLS or (exchange.method == "CONNECT" and status < _REDIRECTION):
-            is_http2 = status == SWITCHING_PROTOCOLS and (parsed.upgrade or call.upgrade) == "h2c"
+            is_http2 = status == SWITCHING_PROTOCOLS and (head.upgrade or call.upgrade) == "h2c"
             calls.switch(Ended.UPGRADED if is_http2 else Ended.TUNNEL)
             return 0
         if length == NOT_UNDERSTOOD:

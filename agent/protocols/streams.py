@@ -9,7 +9,7 @@ from collections import Counter
 
 from agent.events.fragments import Fragment, FragmentFlag
 from agent.events.layout import EventKind
-from agent.protocols.exchange import Piece
+from agent.protocols.exchange import Head, Piece
 
 EARLY_CALLS = 64
 """Calls of one direction that may wait for what is missing before them."""
@@ -83,13 +83,13 @@ class Stream:
         """Calls that wait for what is missing before them."""
         self._partial: dict[tuple[int, int], list[Fragment]] = {}
 
-    def whole(self, fragment: Fragment) -> Piece | None:
-        """Take a fragment if it is all of a call whose turn has come, as nearly every one is."""
+    def whole(self, fragment: Fragment, head: Head | None) -> Piece | None:
+        """Take a fragment, with the head that it begins with, if it is all of a call whose turn has come."""
         start_ns, end_ns, _, _, _, position, size, _, _, _, length, kind, _, _, _, data = fragment
         if position != self._expected or length != size or not size or self.early or self._partial:
             return None
         self._expected = (position + size) % self._modulus
-        return Piece(start_ns if kind == _WRITE else end_ns, end_ns, start_ns, size, data)
+        return Piece(start_ns if kind == _WRITE else end_ns, end_ns, start_ns, size, data, head)
 
     def add(self, fragment: Fragment, look: int) -> list[ThreadPiece]:
         """Take any fragment; the pieces that are next in the stream. `look` numbers the looks at the ring."""

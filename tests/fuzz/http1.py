@@ -5,12 +5,14 @@ python -m tests.fuzz http1 --seconds 20
 
 import random
 from collections import Counter
+from typing import Any
 
 from agent.protocols.exchange import Exchange, Flow
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http1_limits import Limits
 from agent.protocols.http1_messages import MessageReader
 from agent.protocols.slicing import SLICE_NS
+from tests.agent.protocols.http1_early import check_same, with_head
 from tests.fuzz.mutations import cut, interleaved, mutated, pieces, with_gaps
 
 LIMITS = Limits(head_bytes=300, waiting_requests=5, held_bytes=400, held_pieces=6, failures=8, failed_calls=50)
@@ -40,8 +42,15 @@ _RESPONSES = (
 def target(source: random.Random) -> None:
     """Feed one connection; what is kept of it is bounded, and what is told makes sense."""
     streams = []
+    whole = source.random() < 0.4  # calls end where messages do
     for messages in (_REQUESTS, _RESPONSES):
-        data = b"".join(source.choices(messages, k=source.randint(0, 12)))
+        chosen = source.choices(messages, k=source.randint(0, 12))
+        if whole:
+            calls = [b"".join(part) for part in parts_of(source, chosen)]
+            gaps = with_gaps(source, calls, source.choice((0.0, 0.0, 0.1)))
+            streams.append(pieces(gaps, source.choice((990, 1_000, 1_010)), source.choice((8, 10, 15))))
+            continue
+        data = b"".join(chosen)
         if source.random() < 0.7:
             data = mutated(source, data)
         if source.random() < 0.1:
@@ -49,19 +58,39 @@ def target(source: random.Random) -> None:
         parts = cut(source, data, source.choice((2, 8, 60)))
         streams.append(pieces(with_gaps(source, parts, source.choice((0.0, 0.0, 0.2)))))
     losses: Counter[str] = Counter()
-    parser = Http1Parser(losses, joined=source.random() < 0.3, limits=LIMITS)
+    joined = source.random() < 0.3
+    parser = Http1Parser(losses, joined=joined, limits=LIMITS)
+    early = Http1Parser(Counter(), joined=joined, limits=LIMITS)
     sent = {flow: sum(piece.size for piece in stream) for flow, stream in zip(Flow, streams, strict=True)}
     told: list[Exchange] = []
     for number, (flow, piece) in enumerate(interleaved(source, *streams)):
-        told += parser.feed(flow, piece)
+        now = parser.feed(flow, piece)
+        assert early.feed(flow, with_head(piece)) == now
         if number % 7 == 0:
-            told += parser.slices(number * SLICE_NS)
+            slices = parser.slices(number * SLICE_NS)
+            assert early.slices(number * SLICE_NS) == slices
+            now += slices
+        check_same(early, parser)
         check_kept(parser)
-    told += parser.end()
+        told += now
+    ended = parser.end()
+    assert early.end() == ended
+    check_same(early, parser)
+    told += ended
     check_kept(parser)
     assert not parser.is_busy
     assert all(count > 0 for count in losses.values()), losses
     check_told(told, sent)
+
+
+def parts_of(source: random.Random, messages: list[bytes]) -> list[list[bytes]]:
+    """One message after the other, or seldom several at a time."""
+    left, found = list(messages), []
+    while left:
+        count = source.choice((1, 1, 1, 1, 2, 3))
+        found.append(left[:count])
+        del left[:count]
+    return found
 
 
 def check_kept(parser: Http1Parser) -> None:
@@ -75,7 +104,7 @@ def check_kept(parser: Http1Parser) -> None:
         assert not parser.is_busy
 
 
-def check_reader_kept(reader: MessageReader) -> None:
+def check_reader_kept(reader: MessageReader[Any]) -> None:
     assert len(reader._head) <= LIMITS.head_bytes
     assert len(reader.held) <= LIMITS.held_pieces
     assert sum(len(piece.data or b"") for piece, _ in reader.held) <= LIMITS.held_bytes

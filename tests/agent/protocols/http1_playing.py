@@ -7,6 +7,7 @@ from agent.protocols.exchange import Exchange, Flow, Piece
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http1_limits import Limits
 from agent.protocols.waiting_room import WaitingRoom
+from tests.agent.protocols.http1_early import check_same, with_head
 
 SECOND = 1_000_000_000
 
@@ -37,6 +38,8 @@ class Play:
     def __init__(self, *, joined: bool = False, limits: Limits | None = None, room: WaitingRoom | None = None) -> None:
         self.losses: Counter[str] = Counter()
         self.parser = Http1Parser(self.losses, joined=joined, limits=limits or Limits(), room=room)
+        # The same without heads that are read before their turn; places that are shared would be taken twice.
+        self._late = None if room else Http1Parser(Counter(), joined=joined, limits=limits or Limits())
         self.now = 0
         self.exchanges: list[Exchange] = []
 
@@ -47,17 +50,29 @@ class Play:
         return self._feed(Flow.RESPONSES, calls)
 
     def end(self) -> list[Told]:
-        return self._told(self.parser.end())
+        told = self.parser.end()
+        if self._late is not None:
+            assert self._late.end() == told
+            check_same(self.parser, self._late)
+        return self._told(told)
 
     def slices(self) -> list[Exchange]:
-        return self.parser.slices(self.now)
+        told = self.parser.slices(self.now)
+        if self._late is not None:
+            assert self._late.slices(self.now) == told
+        return told
 
     def _feed(self, flow: Flow, calls: tuple[Part | list[Part], ...]) -> list[Told]:
         found = []
         for call in calls:
             self.now += 10
             for part in call if isinstance(call, list) else [call]:
-                found += self._told(self.parser.feed(flow, piece(part, self.now)))
+                made = piece(part, self.now)
+                told = self.parser.feed(flow, with_head(made))
+                if self._late is not None:
+                    assert self._late.feed(flow, made) == told
+                    check_same(self.parser, self._late)
+                found += self._told(told)
         return found
 
     def _told(self, exchanges: list[Exchange]) -> list[Told]:

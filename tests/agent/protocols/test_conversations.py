@@ -53,6 +53,22 @@ class Talk:
         return self.hears()
 
 
+def test_many_calls_in_a_look_tell_what_each_in_a_look_of_its_own_tells() -> None:
+    together, apart = Talk(), Talk()
+    for talk in (together, apart):
+        talk.server()
+    count = 150
+    asked = [REQUEST.replace(b"path", b"%d" % number) for number in range(count)]
+    answered = [RESPONSE.replace(b"OK", b"%d" % number) for number in range(count)]
+    said = zip(calls(READ, asked, at=1_000), calls(WRITE, answered, at=1_015), strict=True)
+    fragments = [one for both in said for one in both]
+    expected = [told.exchange for one in fragments for told in apart.hears(one)]
+    found = [told.exchange for told in together.hears(*fragments)]
+    assert [one.path for one in found] == [f"/{number}" for number in range(count)]
+    assert found == expected
+    assert not together.conversations.losses
+
+
 def one_exchange(talk: Talk, *, inode: int = 1, at: int = 1000, asks: EventKind = READ) -> list[Told]:
     answers = WRITE if asks is READ else READ
     return talk.hears(

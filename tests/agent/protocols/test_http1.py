@@ -337,6 +337,36 @@ def test_a_long_upload_is_told_in_slices_and_a_long_wait_is_not() -> None:
     assert play.exchanges[-1].slice == 2
 
 
+def test_an_empty_line_in_a_call_of_its_own_changes_nothing() -> None:
+    play = Play()
+    play.ask(GET)
+    play.answer(EMPTY)
+    play.ask(b"\r\n", GET)
+    assert play.answer(EMPTY) == [("GET /a 200", (len(GET), 0), (len(EMPTY), 0))]
+
+
+def test_a_tunnel_behind_an_exchange_is_told_and_nothing_in_it() -> None:
+    play = Play()
+    play.ask(GET)
+    play.answer(EMPTY)
+    play.ask(b"CONNECT db:1 HTTP/1.1\r\n\r\n", GET)
+    assert [told.line for told in play.answer(b"HTTP/1.1 200 OK\r\n\r\n", EMPTY)] == ["CONNECT db:1 200"]
+    assert play.parser.ended is Ended.TUNNEL
+
+
+def test_a_response_from_before_its_request_is_that_of_another_one() -> None:
+    play = Play()
+    play.ask(GET)
+    play.answer(EMPTY)
+    play.now += 100
+    play.ask(GET)
+    play.now -= 50
+    assert play.answer(EMPTY) == []
+    play.now += 100
+    assert [told.line for told in play.answer(NO_CONTENT)] == ["GET /a 204"]
+    assert play.losses == {Loss.RESPONSE_WITHOUT_REQUEST: 1}
+
+
 def test_pieces_without_bytes_change_nothing() -> None:
     play = Play()
     play.ask(b"", GET, 0)

@@ -15,19 +15,19 @@ from agent.protocols.http1_head import (
     RequestHead,
     ResponseHead,
     end_of_head,
-    read_request_head,
-    read_response_head,
+    request_head,
+    response_head,
 )
 
 
 def request(fields: bytes = b"", line: bytes = b"GET /a HTTP/1.1") -> RequestHead:
-    head = read_request_head(line + b"\r\n" + fields + b"\r\n")
+    head = request_head(line + b"\r\n" + fields + b"\r\n")
     assert head is not None
     return head
 
 
 def response(fields: bytes = b"", line: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
-    head = read_response_head(line + b"\r\n" + fields + b"\r\n")
+    head = response_head(line + b"\r\n" + fields + b"\r\n")
     assert head is not None
     return head
 
@@ -58,7 +58,7 @@ def test_any_token_is_a_method(line: bytes) -> None:
     ],
 )
 def test_lines_that_are_no_request_lines(line: bytes) -> None:
-    assert read_request_head(line + b"\r\n\r\n") is None
+    assert request_head(line + b"\r\n\r\n") is None
 
 
 @pytest.mark.parametrize("line", [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 ", b"HTTP/1.1 200", b"HTTP/1.1 200 \xfc b c"])
@@ -70,7 +70,7 @@ def test_status_lines(line: bytes) -> None:
     "line", [b"HTTP/2 200 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 20", b"HTTP/1.1 020 OK", b"ICY 200 OK", b" HTTP/1.1 200"]
 )
 def test_lines_that_are_no_status_lines(line: bytes) -> None:
-    assert read_response_head(line + b"\r\n\r\n") is None
+    assert response_head(line + b"\r\n\r\n") is None
 
 
 @pytest.mark.parametrize(
@@ -214,21 +214,6 @@ def test_where_a_head_ends(data: bytes, end: int) -> None:
 def test_a_head_ends_where_a_pattern_finds_its_end(data: bytes, start: int) -> None:
     found = re.compile(rb"\n\r?\n").search(data, start)
     assert end_of_head(data, start) == (found.end() if found else -1)
-
-
-def test_what_was_read_is_remembered_of_so_many_heads_and_of_no_long_ones() -> None:
-    for number in range(http1_head.REMEMBERED + 1):
-        for _ in range(2):
-            assert request(line=b"GET /%d HTTP/1.1" % number).path == f"/{number}"
-            assert response(b"Content-Length: %d\r\n" % number).body == number
-    last = b"GET /%d HTTP/1.1" % http1_head.REMEMBERED
-    assert request(line=last) is request(line=last)
-    for memory in (http1_head._requests, http1_head._responses):
-        assert 0 < len(memory) <= http1_head.REMEMBERED
-    longest = b"a: %s\r\n" % (b"x" * (http1_head.LONGEST_REMEMBERED - len(b"GET /a HTTP/1.1\r\na: \r\n\r\n")))
-    for fields, is_remembered in ((longest, True), (longest + b"b: c\r\n", False)):
-        request(fields)
-        assert (request(fields) is request(fields)) is is_remembered
 
 
 @pytest.mark.parametrize("complete", [b"GET /a/b?c HTTP/1.1\r\n", b"PROPFIND * HTTP/1.0\n"])

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from agent.protocols.exchange import Exchange, Flow, Piece, Version
 from agent.protocols.http1 import Http1Parser
 from agent.protocols.http1_losses import Loss
+from tests.agent.protocols.http1_early import check_same, with_head
 from tests.agent.protocols.http1_generation import Made, Sent, Turn, connection, sent
 
 Connection = tuple[list[Made], list[Turn]]
@@ -47,6 +48,31 @@ def test_any_cuts_give_the_exchanges_that_were_sent(connection: Connection, cuts
     found, losses = read(result.pieces)
     assert found == expected(made, result)
     assert not losses
+
+
+@given(
+    connection(most=8),
+    st.lists(st.sampled_from([7, 40, 2_001]), min_size=1, max_size=4),
+    st.lists(st.integers(0, 500), max_size=2),
+    st.booleans(),
+    st.booleans(),
+)
+def test_heads_that_were_read_before_their_turn_make_no_difference(
+    connection: Connection,
+    cuts: list[int],
+    missed: list[int],
+    joined: bool,  # noqa: FBT001 - given by position
+    along_parts: bool,  # noqa: FBT001 - same
+) -> None:
+    _, turns = connection
+    result = sent(turns, cuts, along_parts=along_parts)
+    result.miss({number % len(result.pieces) for number in missed})
+    parser, early = (Http1Parser(Counter(), joined=joined) for _ in range(2))
+    for flow, piece in result.pieces:
+        assert early.feed(flow, with_head(piece)) == parser.feed(flow, piece)
+        check_same(early, parser)
+    assert early.end() == parser.end()
+    check_same(early, parser)
 
 
 @given(connection(), CUTS, st.lists(st.integers(0, 500), max_size=60))
