@@ -18,9 +18,13 @@ from tests.vm.watching import SENT, Story
 pytestmark = pytest.mark.kernel
 
 IS_EMULATED = "PYROVER_PATIENCE_SECONDS" in os.environ
-CONNECTIONS = 2_000 if IS_EMULATED else 100_000
+AT_A_TIME = 2_000 if IS_EMULATED else 5_000
+"""Connections of which the ring holds every event, however late they are taken."""
+TIMES = 1 if IS_EMULATED else 8
+MOST_MISSED = AT_A_TIME // 50
+"""Sockets of which a hardened kernel may leave out the end, where tracepoints are all there is (docs/hooks.md)."""
 MODE = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
-QUIET_SECONDS = 30.0
+QUIET_SECONDS = 120.0
 KEPT_PER_SOCKET = ("watched_sockets", "connecting", "connect_first", "transfers", "calls")
 
 
@@ -29,7 +33,7 @@ def held(source: KernelSource) -> dict[str, int]:
     return {
         name: sum(1 for _ in bpf_maps.keys(descriptor))
         for name, descriptor in source.loaded.maps.items()
-        if name not in {"events", "payloads", "counters", "chosen_processes", "excluded_processes"}
+        if name not in {"events", "payloads", "mapped_files", "counters", "chosen_processes", "excluded_processes"}
     }
 
 
@@ -50,15 +54,19 @@ def test_short_connections_leave_nothing(story: Story, hosts: tuple[Host, Host])
             source.choose(exchange.process)
         port = receiver.do("listen", host=server.address(4))["port"]
         before, charged = held(source), memory(source)
-        with churning(sender, receiver, server.address(4), port, CONNECTIONS):
-            opened = ended = 0
-            while ended < 2 * CONNECTIONS:
-                events = next_events(source)
-                opened += int(np.isin(events["kind"], (EventKind.CONNECT, EventKind.ACCEPT)).sum())
-                ended += int((events["kind"] == EventKind.QUALITY).sum())
+        missed = 0
+        for _ in range(TIMES):
+            story.events = story.events[:0]
+            with churning(sender, receiver, server.address(4), port, AT_A_TIME):
+                pass
+            missed += await_ends(story, hosts)
+            for kinds in ((EventKind.CONNECT, EventKind.ACCEPT), (EventKind.CLOSE,)):
+                assert len(of_kinds(story, *kinds)) == sockets_told(story, *kinds) == 2 * AT_A_TIME
         after = held(source)
-        assert opened == ended == 2 * CONNECTIONS
-        assert {name: after[name] for name in KEPT_PER_SOCKET} == {name: before[name] for name in KEPT_PER_SOCKET}
+        kept = {name: after[name] - before[name] for name in KEPT_PER_SOCKET}
+        # What is kept of a socket whose end was left out makes way for the next one in its memory.
+        assert kept.pop("watched_sockets") <= missed
+        assert set(kept.values()) == {0}
         assert memory(source) == charged
     # Threads and listeners go with their processes.
     finish(source, sender.process, receiver.process)
@@ -82,6 +90,32 @@ def test_listeners_that_have_ended_take_no_room(story: Story, hosts: tuple[Host,
             exchange.do("close", name="next")
         exchange.do("close", name="first")
         assert set(bpf_maps.keys(listeners)) == before
+
+
+def await_ends(story: Story, hosts: tuple[Host, Host]) -> int:
+    """Wait until the sockets of all connections have ended; of how many that was left out."""
+    if story.source.coverage.has("network_transmit"):
+        story.until(lambda: sockets_told(story, EventKind.QUALITY) == 2 * AT_A_TIME, "the end of every socket")
+        return 0
+    story.until(lambda: [in_use(host) for host in hosts] == [0, 1], "the end of every socket but the listener")
+    story.collect()
+    missed = 2 * AT_A_TIME - sockets_told(story, EventKind.QUALITY)
+    assert missed <= MOST_MISSED
+    return missed
+
+
+def in_use(host: Host) -> int:
+    """TCP sockets of a namespace, without those that only wait for the time to pass."""
+    return int(host.run("cat", "/proc/net/sockstat").partition("TCP: inuse ")[2].split()[0])
+
+
+def of_kinds(story: Story, *kinds: EventKind) -> Events:
+    return story.events[np.isin(story.events["kind"], kinds)]
+
+
+def sockets_told(story: Story, *kinds: EventKind) -> int:
+    """Sockets of which such events were told."""
+    return len(np.unique(of_kinds(story, *kinds)["inode"]))
 
 
 def next_events(source: KernelSource) -> Events:
