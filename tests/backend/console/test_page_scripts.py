@@ -84,6 +84,14 @@ def test_units(browser: Browser, site: str, unit: str, values: list[float | None
     assert browser.load(f"{site}console/scripts/format.js", expression) == texts
 
 
+@pytest.mark.parametrize(("hour", "text"), [(0, "00:05"), (13, "13:05")])
+def test_a_moment_has_the_hours_that_charts_have(browser: Browser, site: str, hour: int, text: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    shown = browser.load(f"{site}console/scripts/format.js", f"m.moment(new Date(Date.UTC(2026, 0, 31, {hour}, 5)))")
+    assert "2026" in shown
+    assert shown.endswith(text)
+
+
 @pytest.mark.parametrize("name", ["api", "cluster::späti.default", "日本", ""])
 def test_names_of_services_are_read_from_ids(browser: Browser, site: str, name: str) -> None:
     browser.open(f"{site}console/missing.html")

@@ -4,7 +4,7 @@ import { entityLink } from "./address.js";
 import { showAgents } from "./agent_list.js";
 import { get } from "./api.js";
 import { byId, html, keyed, rebuild, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, moment } from "./format.js";
 
 const LOSSES = [
   ["logs", "dropped", "Logs that were no good"],
@@ -50,13 +50,13 @@ export function show(_view, { status, services, agents }) {
     rebuild(title, [address, name], () => [html("a", { href: address }, name)]);
     setText(kind, layer);
     setText(number, count(instances));
-    setText(seen, new Date(last_seen).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
+    setText(seen, moment(new Date(last_seen)));
   });
 }
 
 function since(seconds) {
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 1) return "less than a minute";
+  if (minutes < 1) return "under 1 min";
   return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
 }
 

@@ -2,7 +2,7 @@
 
 import { entityLink } from "./address.js";
 import { byId, html, keyed, rebuild, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, moment } from "./format.js";
 import { query, spanOf } from "./graphql.js";
 
 const MOST = 100; // rows
@@ -30,7 +30,7 @@ export function show(_view, { total, msgs }) {
     const address = scope === "Service" ? entityLink({ service: id }) : null;
     rebuild(what, [address, name], () => [address ? html("a", { href: address }, name) : name]);
     setText(text, message);
-    setText(began, new Date(Number(startTime)).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
+    setText(began, moment(new Date(Number(startTime))));
     setText(state, recoveryTime === null ? "lasts" : `ended after ${length(recoveryTime - startTime)}`);
     state.classList.toggle("bad", recoveryTime === null);
   });

@@ -87,6 +87,11 @@ export function ticks(largest, format) {
   return { step, most: Math.max(1, Math.ceil(most / step - 1e-9)) * step };
 }
 
+/** A moment with its day, in the visitor's language and zone, as times on charts are: 27 Nov 2026, 14:05. */
+export function moment(date) {
+  return date.toLocaleString([], { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
 /** The time of day of a date, in the visitor's zone: 14:05. */
 export function timeOfDay(date) {
   return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });

@@ -5,15 +5,16 @@ import { entityLink } from "./address.js";
 import { html, setText, svg } from "./dom.js";
 import { fold, namespaceOf, volume } from "./folding.js";
 import { bytesPerSecond, count, duration, rate, share } from "./format.js";
-import { arrangeLabels } from "./labels.js";
+import { arrangeLabels, rectangle, widthOf } from "./labels.js";
 import { layout } from "./layout.js";
 import { FAILING, TROUBLED } from "./measures.js";
 
 const NODE = { width: 140, height: 44 };
-const ACROSS = { column: NODE.width + 136, row: NODE.height + 34 }; // from middle to middle, when calls run to the right
-const DOWN = { column: NODE.height + 66, row: NODE.width + 22 }; // and when they run down
+// From middle to middle, when calls run to the right and when they run down: at least, and where there is room.
+const ACROSS = { column: [NODE.width + 104, NODE.width + 136], row: [NODE.height + 26, NODE.height + 34] };
+const DOWN = { column: [NODE.height + 54, NODE.height + 66], row: [NODE.width + 10, NODE.width + 22] };
 const MARGIN = 34; // for the arrows that lead back
-const TALL = 400; // pixels that the picture may take before it has to be scrolled
+const TALL = 420; // pixels that the picture may take before it has to be scrolled
 const DENSE = 14; // calls, of which the labels would hide each other
 const LONGEST_NAME = 15; // characters that fit into a node
 
@@ -42,20 +43,29 @@ export function drawGraph(parent, note, topology, services, measures, { service,
   const most = Math.max(...drawn.map(volume));
   const dense = drawn.length > DENSE;
   const near = ({ source, target }) => source === service || target === service;
+  const words = drawn.map((call) => wordsOf(call, measures.calls.get(call.id)));
   const paths = drawn.map((call, index) => {
     const route = { from: frame.point(places.nodes.get(call.source)), to: frame.point(places.nodes.get(call.target)), passed: places.routes[index].map(frame.point) };
-    return path(route, frame.down, call, service);
+    return path(route, frame.down, call, service, widthOf(words[index].lines));
   });
-  const words = drawn.map((call) => wordsOf(call, measures.calls.get(call.id)));
   const points = new Map(visible.map(({ id }) => [id, frame.point(places.nodes.get(id))]));
   // Those of the selected service have their choice before all others.
   const weight = (call) => volume(call) + (near(call) ? most + 1 : 0);
-  const labels = drawn.map((call, index) => ({ spots: paths[index].spots, lines: words[index].lines, weight: weight(call) }));
+  const seen = (spot, lines) => {
+    const { left, right, top, bottom } = rectangle(spot, lines);
+    return left >= 0 && top >= 0 && right <= frame.width && bottom <= frame.height;
+  };
+  const labels = drawn.map((call, index) => {
+    const [{ spots }, { lines }] = [paths[index], words[index]];
+    const whole = spots.filter((spot) => seen(spot, lines));
+    return { spots: whole.length ? whole : spots, lines, weight: weight(call) };
+  });
   const shown = drawn.flatMap((call, index) => (!dense || near(call) ? [index] : [])); // the styles hide the others
-  const arranged = arrangeLabels(shown.map((index) => labels[index]), [...points.values()].map(boxAt));
+  const passed = paths.flatMap(({ passes }) => passes ?? []);
+  const arranged = arrangeLabels(shown.map((index) => labels[index]), [...points.values()].map(boxAt), passed);
   const spots = new Map(shown.map((index, place) => [index, arranged[place]]));
   const arrows = drawn.map((call, index) => {
-    const { spot, free } = spots.get(index) ?? { spot: paths[index].spots[0], free: true };
+    const { spot, free } = spots.get(index) ?? { spot: labels[index].spots[0], free: true };
     const place = { d: paths[index].d, at: spot, free };
     return drawCall(call, place, { share: volume(call) / (most || 1), near: near(call), names, words: words[index] });
   });
@@ -105,18 +115,30 @@ function centre(parent, { x, y }) {
 
 /** Whether calls run to the right or down, whichever shows more in the space there is; and where places are then. */
 function orient({ columns, rows }, width, height) {
-  const across = { width: (columns - 1) * ACROSS.column + NODE.width, height: (rows - 1) * ACROSS.row + NODE.height };
-  const down = { width: (rows - 1) * DOWN.row + NODE.width, height: (columns - 1) * DOWN.column + NODE.height };
-  const seen = (size) => Math.min(1, width / (size.width + 2 * MARGIN)) * Math.min(1, height / (size.height + 2 * MARGIN));
+  const sized = (wide, high) => {
+    const x = fitted(wide, width - NODE.width - 2 * MARGIN);
+    const y = fitted(high, height - NODE.height - 2 * MARGIN);
+    return { x, y, width: wide.steps * x + NODE.width + 2 * MARGIN, height: high.steps * y + NODE.height + 2 * MARGIN };
+  };
+  const forward = { steps: columns - 1 };
+  const aside = { steps: rows - 1 };
+  const across = sized({ ...forward, between: ACROSS.column }, { ...aside, between: ACROSS.row });
+  const down = sized({ ...aside, between: DOWN.row }, { ...forward, between: DOWN.column });
+  const seen = (size) => Math.min(1, width / size.width) * Math.min(1, height / size.height);
   const turned = seen(down) > seen(across);
   const size = turned ? down : across;
   const middle = (rows - 1) / 2;
   const point = ({ column, row }) => {
-    const x = turned ? (row + middle) * DOWN.row : column * ACROSS.column;
-    const y = turned ? column * DOWN.column : (row + middle) * ACROSS.row;
-    return { x: x + MARGIN + NODE.width / 2, y: y + MARGIN + NODE.height / 2 };
+    const [right, below] = turned ? [row + middle, column] : [column, row + middle];
+    return { x: right * size.x + MARGIN + NODE.width / 2, y: below * size.y + MARGIN + NODE.height / 2 };
   };
-  return { width: size.width + 2 * MARGIN, height: size.height + 2 * MARGIN, down: turned, point };
+  return { width: size.width, height: size.height, down: turned, point };
+}
+
+/** The step between places: the usual one, or less where all of them fit into the space then. */
+function fitted({ steps, between: [least, usual] }, space) {
+  const most = steps ? Math.floor(space / steps) : usual;
+  return most >= least && most < usual ? most : usual;
 }
 
 function arrowHead() {
@@ -206,8 +228,8 @@ function drawCall(call, { d, at, free }, { share, near, names, words: { protocol
   return { line: arrow, label: svg("a", { href: address, "aria-label": told, "data-key": `call ${call.id}` }, text) };
 }
 
-/** The path of an arrow and the spots where its label may be, best first. */
-function path({ from, passed, to }, down, { source, target }, selected) {
+/** The path of an arrow and the spots where its label, so wide, may be, best first. */
+function path({ from, passed, to }, down, { source, target }, selected, width) {
   const half = { x: NODE.width / 2, y: NODE.height / 2 };
   if (source === target) {
     const top = from.y - half.y;
@@ -226,9 +248,26 @@ function path({ from, passed, to }, down, { source, target }, selected) {
   });
   const d = curves.map(([, ...rest]) => `C${rest.map(({ x, y }) => `${x} ${y}`).join(" ")}`).join("");
   // Calls of the selected service lie close together at its end, so their labels go to the other.
-  const parts = source === selected ? [[-1, 0.7], [-1, 0.5], [-1, 0.85], [0, 0.5]] : target === selected ? [[0, 0.3], [0, 0.5], [0, 0.15], [-1, 0.5]] : [[0, 0.5], [0, 0.3], [-1, 0.7]];
-  const spots = parts.map(([index, part]) => along(curves.at(index), part)).map(({ x, y }) => (down ? { x: x + 8, y: y - 3, beside: true } : { x, y: y - 20 }));
-  return { d: `M${start.x} ${start.y}${d}`, spots };
+  const parts = source === selected ? [[-1, 0.7], [-1, 0.5], [-1, 0.85], [0, 0.5], [-1, 0.3]] : target === selected ? [[0, 0.3], [0, 0.5], [0, 0.15], [-1, 0.5], [0, 0.7]] : [[0, 0.5], [0, 0.3], [-1, 0.7]];
+  const clear = parts.flatMap(([index, part]) => clearSpots(curves.at(index), part, down, width));
+  const close = parts.map(([index, part]) => along(curves.at(index), part)).map(({ x, y }) => (down ? { x: x + 8, y: y - 3, beside: true } : { x, y: y - 20 }));
+  const passes = curves.flatMap((curve) => SAMPLES.map((part) => along(curve, part)));
+  return { d: `M${start.x} ${start.y}${d}`, spots: [...clear, ...close], passes };
+}
+
+const STRAIGHT = 12; // pixels that a curve may lean and still be beside its label, all along it
+const SAMPLES = [0.05, 0.15, 0.25, 0.35, 0.45, 0.5, 0.55, 0.65, 0.75, 0.85, 0.95]; // parts of a curve's way
+
+/** Where a label does not lie on its own arrow: above and below a curve that leans, on the sides that it leaves free. */
+function clearSpots(curve, part, down, width) {
+  const { x, y } = along(curve, part);
+  const lean = down ? curve[3].x - curve[0].x : curve[3].y - curve[0].y;
+  const [left, right] = [x - 8 - width, x + 8];
+  if (Math.abs(lean) < STRAIGHT) return down ? [{ x: right, y: y - 3, beside: true }, { x: left, y: y - 3, beside: true }] : [{ x, y: y - 20 }, { x, y: y - 40 }];
+  const rises = lean < 0; // from the left to the right, as it is seen
+  const above = { x: rises ? left : right, y: y - 18, beside: true };
+  const below = { x: rises ? right : left, y: y + 12, beside: true };
+  return down && rises ? [below, above] : [above, below]; // that on the left is read as that of what stands there
 }
 
 /** The point of a cubic curve at a part of its way. */

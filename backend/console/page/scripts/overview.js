@@ -6,7 +6,7 @@ import { METRICS, showCharts } from "./charts.js";
 import { showCalls, showInstances } from "./detail.js";
 import { byId, html, rebuild, setText } from "./dom.js";
 import { showEndpoints } from "./endpoints.js";
-import { count } from "./format.js";
+import { count, moment } from "./format.js";
 import { drawGraph } from "./graph.js";
 import { askMeasures } from "./measures.js";
 import { showServices } from "./services.js";
@@ -53,10 +53,9 @@ export function show(asked, { services, topology, service, metrics, instances, e
   showServices(services.services, service, viewOf);
   byId("around-label").hidden = topology.nodes.length <= FEW && !view.around;
   byId("around").checked = view.around;
-  drawGraph(byId("graph"), byId("graph-note"), topology, services.services, measures, view, viewOf);
   byId("detail").hidden = false;
   setText(byId("detail-title"), name);
-  const since = new Date(first_seen).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const since = moment(new Date(first_seen));
   const instead = missing ? "The service in the address was not seen in this time; this is the busiest. " : "";
   setText(byId("detail-note"), `${instead}${layer} · seen since ${since}`);
   rebuild(byId("detail-links"), [service, view.range], () => [
@@ -67,6 +66,8 @@ export function show(asked, { services, topology, service, metrics, instances, e
   showCalls(topology, service, viewOf);
   showInstances(instances, service);
   showEndpoints(endpoints, service);
+  // Last, when the page has its scroll bar: the picture is made for the width that is left.
+  drawGraph(byId("graph"), byId("graph-note"), topology, services.services, measures, view, viewOf);
 }
 
 function showEmpty({ known }) {

@@ -1,0 +1,76 @@
+"""The map of a few services: all of it is seen at once, and labels lie on no arrow."""
+
+import pytest
+
+from backend.entities.ids import service_id, service_relation_id
+from backend.storage.interface import Flush, Relation, Service
+from backend.storage.memory import MemoryStorage
+from tests.backend.console.browser import Browser
+from tests.backend.query import world
+
+pytestmark = pytest.mark.browser
+CALLS = (("gateway", "page"), ("page", "details"), ("page", "reviews"), ("reviews", "ratings"))
+"""Four levels, with a fork."""
+SCROLLS = """
+    const place = document.getElementById('graph');
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight } = place;
+    return [scrollWidth - clientWidth, scrollHeight - clientHeight];
+"""
+CROSSED = """
+    const crossed = [];
+    const lines = [...document.querySelectorAll('.graph path.call')];
+    for (const label of document.querySelectorAll('.graph .label:not(.crowded)')) {
+        const box = label.getBBox();
+        for (const line of lines) {
+            const length = line.getTotalLength();
+            for (let at = 0; at <= length; at += 1) {
+                const { x, y } = line.getPointAtLength(at);
+                const within = box.x < x && x < box.x + box.width && box.y < y && y < box.y + box.height;
+                if (within) { crossed.push(label.textContent); break; }
+            }
+        }
+    }
+    return crossed;
+"""
+
+
+CUT = """
+    const { width, height } = document.querySelector('.graph svg').viewBox.baseVal;
+    return [...document.querySelectorAll('.graph .label:not(.crowded)')].filter((label) => {
+        const box = label.getBBox();
+        return box.x < 0 || box.y < 0 || box.x + box.width > width || box.y + box.height > height;
+    }).map((label) => label.textContent);
+"""
+
+
+def _store() -> MemoryStorage:
+    storage, minute = MemoryStorage(), world.NOW_MINUTE
+    names = dict.fromkeys(name for call in CALLS for name in call)
+    relations = [
+        Relation(service_relation_id(one, other), one, other, "client", 49, minute)
+        for one, other in ((service_id(source), service_id(target)) for source, target in CALLS)
+    ]
+    rows = [
+        (f"kubernetes_service_relation_client_{name}", relation.id, minute, 60, 0)
+        for relation in relations
+        for name in ("write_cpm", "write_package_size")
+    ]
+    rows += [("kubernetes_service_write_cpm", service_id(name), minute, 60, 0) for name in names]
+    services = [Service(service_id(name), name, world.LAYER, minute, minute) for name in names]
+    storage.write(Flush("levels", world.frame(rows), services, service_relations=relations))
+    return storage
+
+
+@pytest.mark.parametrize("width", [None, 1024, 768, 390], ids=str)
+@pytest.mark.parametrize("selected", ["page", "reviews", "ratings"])
+def test_four_levels_are_seen_without_scrolling(browser: Browser, width: int | None, selected: str) -> None:
+    browser.emulate(width=width)
+    with browser.visiting(_store()) as address:
+        browser.open(f"{address}#service={service_id(selected)}")
+        shown = ".graph .node.selected[aria-label^='" + selected + "']"
+        browser.until("the map", lambda: len(browser.all(".graph .node")) == 5 and browser.all(shown))
+        assert browser.run(SCROLLS) == [0, 0]
+        assert browser.run(CROSSED) == []
+        assert browser.run(CUT) == []
+        # Nor is one left out for want of room.
+        assert len(browser.all(".graph .label:not(.crowded)")) == len(CALLS)
