@@ -40,7 +40,7 @@ def files(tmp_path: Path, program: Path) -> Iterator[SilentFiles]:
 
 @pytest.fixture
 def go_programs() -> Iterator[GoPrograms]:
-    asking = GoPrograms()
+    asking = GoPrograms(patience_seconds=600)
     yield asking
     asking.close()
 
