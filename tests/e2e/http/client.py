@@ -21,6 +21,8 @@ from tests.e2e.waiting import where_they_wait
 
 CHUNK = 4096
 """Bytes."""
+TALK_SECONDS = 2.5 * PATIENCE
+"""For all exchanges of a client, of which some wait thousands of times for their turn on a busy machine."""
 Client = Callable[[Server, Sequence[Call]], list[Expected]]
 
 
@@ -29,7 +31,7 @@ def run(command: Sequence[str | Path], given: bytes = b"") -> str:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with program(command, **pipes) as process:
         try:
-            said, complaint = process.communicate(given, PATIENCE)
+            said, complaint = process.communicate(given, TALK_SECONDS)
         except subprocess.TimeoutExpired as expired:
             so_far = (expired.output or b"").decode()[-2000:]
             raise AssertionError(f"{command} hangs after {so_far!r}:\n{where_they_wait()}") from None
