@@ -28,12 +28,13 @@ const holds = ({ left, right, top, bottom }, { x, y }) => left < x && x < right 
  */
 export function arrangeLabels(labels, taken, passed = []) {
   const used = [...taken];
+  const isClear = (box) => !passed.some((point) => holds(box, point));
   const found = new Array(labels.length);
   const order = labels.map((_, index) => index).sort((one, other) => labels[other].weight - labels[one].weight || one - other);
   for (const index of order) {
     const { spots, lines } = labels[index];
     const free = spots.filter((each) => !used.some((other) => overlap(rectangle(each, lines), other)));
-    const spot = free.find((each) => !passed.some((point) => holds(rectangle(each, lines), point))) ?? free[0];
+    const spot = free.find((each) => isClear(rectangle(each, lines))) ?? free[0];
     if (spot) used.push(rectangle(spot, lines));
     found[index] = { spot: spot ?? spots[0], free: spot !== undefined };
   }
