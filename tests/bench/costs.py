@@ -80,6 +80,11 @@ def http1() -> Prepare:
     return exchanges(protocol, [talk] * 10)
 
 
+def unlike() -> Prepare:
+    protocol, talk = agent_http.unlike()
+    return exchanges(protocol, [talk] * 10)
+
+
 def http2(*, grpc: bool) -> Prepare:
     protocol, talk = agent_http.http2(1, grpc=grpc)
     return exchanges(protocol, [talk() for _ in range(10)])
@@ -122,6 +127,7 @@ WORK: Final[Mapping[str, tuple[Callable[[], Prepare], int]]] = {
     "agent: an event of 1,000 a look": (lambda: pipeline(looks(make_events(EVENTS, 20), 1_000)), EVENTS),
     "agent: the same with stages": (lambda: pipeline(looks(make_events(EVENTS, 20, stages=True), 1_000)), EVENTS),
     "agent: an exchange of HTTP/1": (http1, EXCHANGES),
+    "agent: the same, no head like another": (unlike, EXCHANGES),
     "agent: an exchange of HTTP/2": (lambda: http2(grpc=False), EXCHANGES),
     "agent: an exchange of gRPC": (lambda: http2(grpc=True), EXCHANGES),
     "backend: a message to columns": (lambda: received, MESSAGES),
