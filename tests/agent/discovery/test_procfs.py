@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from agent.discovery import procfs
+from agent.discovery.go_programs import GoPrograms
 from agent.discovery.host import ProcessFacts
 from agent.discovery.procfs import ProcHost
 from tests.agent.synthetic import address
@@ -156,11 +157,13 @@ def test_interfaces_are_those_of_the_system() -> None:
 def test_a_program_whose_path_is_no_text_has_a_name_that_can_be_told(tmp_path: Path) -> None:
     program = tmp_path / os.fsdecode(b"caf\xe9")
     shutil.copy(shutil.which("sleep") or "", program)
+    go_programs = GoPrograms()  # whose process is asked: the kernel lists no file under the name that can be told
     with subprocess.Popen([program, "60"]) as child:
         try:
-            facts = ProcHost().process(child.pid)
+            facts = ProcHost(go_programs=go_programs).process(child.pid)
         finally:
             child.kill()
+            go_programs.close()
     assert facts is not None
     assert facts.executable == str(tmp_path / "caf\N{REPLACEMENT CHARACTER}")
     assert msgspec.json.decode(msgspec.json.encode(facts), type=ProcessFacts) == facts
