@@ -63,6 +63,11 @@ class Receiver:
                 self._kept_alive.clear()
             return bool(kept) and gone not in kept and others <= kept
 
+    def forget_kept_alive(self) -> None:
+        """Begin anew with what is kept alive."""
+        with self._changed:
+            self._kept_alive.clear()
+
     def kept_alive(self) -> set[str]:
         """Services of processes that were kept alive."""
         return set(self._kept_alive)
