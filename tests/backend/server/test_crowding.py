@@ -100,7 +100,8 @@ def test_real_connections_are_ended_and_counted(monkeypatch: pytest.MonkeyPatch)
         assert len(over & {client.fileno() for client, _ in pairs[:6]}) == len(over) == 2
         watch.look()  # there is room now
         assert ended == {"crowding": 2}
-        assert open_files() - before == set()
+        opened = open_files() - before  # threads of other tests may open probes and pipes meanwhile
+        assert not [link for _, link in opened if "socket" in link]
         for pair in pairs:
             for end in pair:
                 end.close()
