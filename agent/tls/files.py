@@ -131,9 +131,9 @@ class Files:
             False when there was nothing to look at any more, as the process has ended or let go of the file.
         """
         path = open_path(self._root, process, mapped.begin, mapped.end)
-        afar = mapped.device if self._file_systems.may_hang(mapped.device, process) else None
+        afar = self._afar(process, mapped)
         try:
-            identity, version = identify(path) if afar is None else self.examiner.identify(path, afar)
+            identity, version = self._identify(path, afar)
             self._used.add(identity)
             if self._is_known(identity, version):
                 return True
@@ -151,6 +151,27 @@ class Files:
                 self._passed_over.clear()
             self._passed_over[identity] = version
         return True
+
+    def version(self, process: int, mapped: Mapped) -> Version | None:
+        """The version of a file that a process uses; None when that cannot be known."""
+        path = open_path(self._root, process, mapped.begin, mapped.end)
+        try:
+            return self._identify(path, self._afar(process, mapped))[1]
+        except (OSError, Unanswered):
+            return None
+
+    def _afar(self, process: int, mapped: Mapped) -> str | None:
+        """The device of a file that is not to be touched, as nobody may answer."""
+        return mapped.device if self._file_systems.may_hang(mapped.device, process) else None
+
+    def _identify(self, path: str, afar: str | None) -> tuple[Identity, Version]:
+        """As `agent.tls.mappings.identify`; of a file that is not to be touched by another process.
+
+        Raises:
+            OSError: It leads nowhere, or to something else than a file.
+            Unanswered: The file system does not answer.
+        """
+        return identify(path) if afar is None else self.examiner.identify(path, afar)
 
     def _is_known(self, identity: Identity, version: Version) -> bool:
         attached = self._attachments.attached.get(identity)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agent.kernel import bpf_maps
 from agent.kernel.ring import BUSY, DISCARDED, RingReader, map_ring
+from agent.tls.mappings import Version
 
 MAPPING_HOOKS: Final = ("mmap", "program_start")
 """Hooks that tell of them; each tells of some."""
@@ -26,6 +27,7 @@ _RECORD: Final = struct.Struct(f"={_VERSION.size}sIxxxx")
 _HEADER_BYTES: Final = 8
 _NUMBER: Final = struct.Struct("=Q")
 _ROUND, _LOST = (number.to_bytes(4, "little") for number in range(2))
+_NANOSECONDS: Final = 1_000_000_000  # of a second
 _MINOR_BITS: Final = 20  # of a device's number within the kernel (include/linux/kdev_t.h)
 
 
@@ -46,6 +48,12 @@ class NewMapping(NamedTuple):
     def inode(self) -> int:
         """Its number."""
         return int(_VERSION.unpack(self.version)[0])
+
+    @property
+    def content(self) -> Version:
+        """Size and time of what is in it."""
+        _, size, seconds, nanoseconds, *_ = _VERSION.unpack(self.version)
+        return Version(size, seconds * _NANOSECONDS + nanoseconds)
 
 
 class MappedFiles(RingReader):

@@ -165,10 +165,13 @@ class TlsWatcher:
 
     def _consider(self, mapping: NewMapping) -> bool:
         """Look at a file that was mapped; False when it is there no more, so that it had better be told again."""
-        for mapped in mapped_files(self._root, mapping.process):
+        process, there = mapping.process, list(mapped_files(self._root, mapping.process))
+        for mapped in there:
             if (mapped.inode, mapped.device) == (mapping.inode, mapping.device):
-                return self._files.consider(mapping.process, mapped)
-        return False
+                return self._files.consider(process, mapped)
+        # Linux before 6.8 lists the files of an overlay with the numbers that they have in the layers below it.
+        considered = [mapped for mapped in there if self._files.consider(process, mapped)]
+        return any(self._files.version(process, mapped) == mapping.content for mapped in considered)
 
     def _review(self) -> None:
         """Look at every file that a process runs code from; let go of those that none does."""

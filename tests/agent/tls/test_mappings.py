@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.tls.mappings import Identity, identify, mapped_files, open_path, processes
+from tests.agent.tls.overlays import overlay
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at processes and to mount")
 
@@ -86,20 +87,8 @@ def test_a_file_below_two_overlays_is_one_file(tmp_path: Path) -> None:
     lower = tmp_path / "lower"
     lower.mkdir()
     (lower / "library").write_text("text")
-    with contextlib.ExitStack() as stack:
-        identities = []
-        for name in ("one", "two"):
-            places = {part: tmp_path / name / part for part in ("upper", "work", "merged")}
-            for place in places.values():
-                place.mkdir(parents=True)
-            options = f"lowerdir={lower},upperdir={places['upper']},workdir={places['work']}"
-            mounted = subprocess.run(
-                ["mount", "-t", "overlay", "overlay", "-o", options, places["merged"]], capture_output=True, check=False
-            )
-            if mounted.returncode:
-                pytest.skip(f"overlays cannot be mounted here: {mounted.stderr.decode().strip()}")
-            stack.callback(subprocess.run, ["umount", places["merged"]], check=True)
-            identities.append(identify(str(places["merged"] / "library"))[0])
-        assert identities[0] == identities[1]
-        (tmp_path / "one" / "merged" / "library").write_text("another text")
-        assert identify(str(tmp_path / "one" / "merged" / "library"))[0] != identities[1]
+    with overlay(lower, tmp_path / "one") as one, overlay(lower, tmp_path / "two") as two:
+        identity, _ = identify(str(one / "library"))
+        assert identify(str(two / "library"))[0] == identity
+        (one / "library").write_text("another text")
+        assert identify(str(one / "library"))[0] != identity
