@@ -397,7 +397,7 @@ def test_a_reload_while_it_starts_does_not_end_it(tmp_path: Path) -> None:
     process = start(*ANY_PORTS, "--data", str(tmp_path))
     assert process.stderr is not None
     assert process.stdout is not None
-    while "Listening on" not in (line := process.stderr.readline()):
+    while "listening on" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(signal.SIGHUP)
     assert process.stdout.readline().startswith("pyrover-backend is ready")
