@@ -10,17 +10,23 @@ import pytest
 
 @contextlib.contextmanager
 def overlay(lower: Path, place: Path) -> Iterator[Path]:
-    """Where the files of a folder are seen through an overlay, whose own parts are in a new folder `place`."""
+    """Where the files of a folder are seen through an overlay, whose own parts are in a new folder `place`.
+
+    They are in memory: an overlay, as tests may run in, takes no other one's.
+    """
+    place.mkdir()
     upper, work, merged = (place / part for part in ("upper", "work", "merged"))
-    for folder in (upper, work, merged):
-        folder.mkdir(parents=True)
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    mounted = subprocess.run(
-        ["mount", "-t", "overlay", "overlay", "-o", options, merged], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"overlays cannot be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+    with contextlib.ExitStack() as stack:
+        _mount(stack, place, "-t", "tmpfs", "memory")
+        for folder in (upper, work, merged):
+            folder.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        _mount(stack, merged, "-t", "overlay", "overlay", "-o", options)
         yield merged
-    finally:
-        subprocess.run(["umount", merged], check=True)
+
+
+def _mount(stack: contextlib.ExitStack, place: Path, *what: str) -> None:
+    mounted = subprocess.run(["mount", *what, place], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no overlay can be mounted here: {mounted.stderr.decode().strip()}")
+    stack.callback(subprocess.run, ["umount", place], check=True)
