@@ -97,7 +97,7 @@ async def main() -> None:
         configuration.graceful_timeout = 0
         configuration.h2_max_concurrent_streams = 128
         configuration.keep_alive_max_requests = 100_000  # of one test, by one connection
-        configuration.keep_alive_timeout = PATIENCE
+        # keep_alive_timeout stays as it is: websockets over HTTP/2 end by it alone.
         if tls:
             configuration.certfile, configuration.keyfile = tls
         ready(port)
