@@ -186,7 +186,7 @@ class Watcher:
 
     def _read(self) -> None:
         """Read the batches that have come, and let go of them."""
-        for batch, messages in list(self._collector.accepted.items()):
+        for batch, messages in self._collector.accepted.copy().items():
             if messages:
                 self._read_batch(messages)
                 self._collector.accepted[batch] = []
