@@ -195,8 +195,8 @@ def test_a_tls_library_without_any_names(
 
         def is_told(port: int, size: int, last: int, *ends: str) -> bool:
             # The kernel drops some packages before they are anybody's to read, and sends these again: the bytes of each
-            # may then be missing on one side, or be told twice. And where it has tracepoints alone, it may leave out the
-            # end of a socket, which would have told of the package that was sent last.
+            # may then be missing on one side, or be told twice. And where it has tracepoints alone, it may leave out
+            # the end of a socket, which would have told of the package that was sent last.
             written, read = moved(port, *ends)
             again = (watcher.sent_again(port) + 1) * LARGEST_PACKAGE
             return size <= read + again and read <= written + last + again and written <= size + again
