@@ -1,7 +1,6 @@
 """bpf/mapped_files.c and agent/tls/mapped_files.py: which files processes begin to run code from, each told once."""
 
 import contextlib
-import ctypes
 import mmap
 import os
 import shutil
@@ -19,7 +18,7 @@ from agent.tls.mapped_files import MappedFiles, NewMapping
 from agent.tls.mappings import identify, mapped_files
 from tests.agent.kernel.watching import open_source
 from tests.agent.tls.building import tool
-from tests.agent.tls.watching import until
+from tests.agent.tls.watching import loaded, until
 
 pytestmark = pytest.mark.kernel
 
@@ -57,16 +56,6 @@ def program(tmp_path: Path) -> Path:
 @pytest.fixture
 def library(tmp_path: Path, fake_library: Path) -> Path:
     return Path(shutil.copy(fake_library, tmp_path / "a library.so"))
-
-
-@contextlib.contextmanager
-def loaded(path: Path) -> Iterator[None]:
-    """A library in the memory of this process."""
-    library = ctypes.CDLL(str(path))
-    try:
-        yield
-    finally:
-        ctypes.CDLL(None).dlclose(ctypes.c_void_p(library._handle))
 
 
 def run(program: Path) -> int:

@@ -1,30 +1,18 @@
 """agent/tls/mappings.py: which files processes run code from."""
 
-import contextlib
-import ctypes
 import mmap
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.tls.mappings import Identity, identify, mapped_files, open_path, processes
 from tests.agent.tls.overlays import overlay
+from tests.agent.tls.watching import loaded
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at processes and to mount")
-
-
-@contextlib.contextmanager
-def loaded(path: Path) -> Iterator[None]:
-    """A library in the memory of this process."""
-    library = ctypes.CDLL(str(path))
-    try:
-        yield
-    finally:
-        ctypes.CDLL(None).dlclose(ctypes.c_void_p(library._handle))
 
 
 def mapped_here(path: Path) -> list[Identity]:

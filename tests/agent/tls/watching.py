@@ -1,6 +1,7 @@
 """Real and imitated TLS libraries under the real programs: what their plain text is told to be."""
 
 import contextlib
+import ctypes
 import json
 import os
 import subprocess
@@ -28,6 +29,16 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def loaded(path: Path) -> Iterator[None]:
+    """A library in the memory of this process."""
+    library = ctypes.CDLL(str(path))
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).dlclose(ctypes.c_void_p(library._handle))
 
 
 def in_a_thread(work: Callable[[], _Result]) -> _Result:
