@@ -2,11 +2,9 @@
 
 import pytest
 
-from backend.entities.ids import service_id, service_relation_id
-from backend.storage.interface import Flush, Relation, Service
-from backend.storage.memory import MemoryStorage
+from backend.entities.ids import service_id
 from tests.backend.console.browser import Browser
-from tests.backend.query import world
+from tests.backend.console.called import storage_of_calls
 
 pytestmark = pytest.mark.browser
 CALLS = (("gateway", "page"), ("page", "details"), ("page", "reviews"), ("reviews", "ratings"))
@@ -43,29 +41,11 @@ CUT = """
 """
 
 
-def _store() -> MemoryStorage:
-    storage, minute = MemoryStorage(), world.NOW_MINUTE
-    names = dict.fromkeys(name for call in CALLS for name in call)
-    relations = [
-        Relation(service_relation_id(one, other), one, other, "client", 49, minute)
-        for one, other in ((service_id(source), service_id(target)) for source, target in CALLS)
-    ]
-    rows = [
-        (f"kubernetes_service_relation_client_{name}", relation.id, minute, 60, 0)
-        for relation in relations
-        for name in ("write_cpm", "write_package_size")
-    ]
-    rows += [("kubernetes_service_write_cpm", service_id(name), minute, 60, 0) for name in names]
-    services = [Service(service_id(name), name, world.LAYER, minute, minute) for name in names]
-    storage.write(Flush("levels", world.frame(rows), services, service_relations=relations))
-    return storage
-
-
 @pytest.mark.parametrize("width", [None, 1024, 768, 390], ids=str)
 @pytest.mark.parametrize("selected", ["page", "reviews", "ratings"])
 def test_four_levels_are_seen_without_scrolling(browser: Browser, width: int | None, selected: str) -> None:
     browser.emulate(width=width)
-    with browser.visiting(_store()) as address:
+    with browser.visiting(storage_of_calls(CALLS)) as address:
         browser.open(f"{address}#service={service_id(selected)}")
         shown = ".graph .node.selected[aria-label^='" + selected + "']"
         browser.until("the map", lambda: len(browser.all(".graph .node")) == 5 and browser.all(shown))
