@@ -180,11 +180,22 @@ class _Heads:
         return lengths
 
 
+def _lots(heads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The same heads, of no more than AT_ONCE bytes at a time as far as these are several."""
+    if sum(map(len, heads)) <= AT_ONCE or len(heads) == 1:
+        yield heads
+        return
+    half = len(heads) // 2
+    yield from _lots(heads[:half])
+    yield from _lots(heads[half:])
+
+
 def read_request_heads(heads: Sequence[bytes]) -> list[RequestHead | None]:
     """What some heads say, each of which ends with its empty line; None of those that are none."""
-    if sum(map(len, heads)) > AT_ONCE and len(heads) > 1:
-        half = len(heads) // 2
-        return read_request_heads(heads[:half]) + read_request_heads(heads[half:])
+    return [head for lot in _lots(heads) for head in _read_requests(lot)]
+
+
+def _read_requests(heads: Sequence[bytes]) -> list[RequestHead | None]:
     lines = _Heads(heads)
     methods, path_begins, path_ends = _targets(lines)
     lengths = lines.lengths(0)
@@ -207,9 +218,10 @@ def read_request_heads(heads: Sequence[bytes]) -> list[RequestHead | None]:
 
 def read_response_heads(heads: Sequence[bytes]) -> list[ResponseHead | None]:
     """What some heads say, each of which ends with its empty line; None of those that are none."""
-    if sum(map(len, heads)) > AT_ONCE and len(heads) > 1:
-        half = len(heads) // 2
-        return read_response_heads(heads[:half]) + read_response_heads(heads[half:])
+    return [head for lot in _lots(heads) for head in _read_responses(lot)]
+
+
+def _read_responses(heads: Sequence[bytes]) -> list[ResponseHead | None]:
     lines = _Heads(heads)
     statuses = _statuses(lines)
     lengths = lines.lengths(UNTIL_END)
