@@ -62,6 +62,8 @@ ALLOWANCES: Final = {
     PROGRAMS_OF_MACHINE: Allowance(math.inf, math.inf),
     # Packages that are dropped, or cut into several, stay until their address comes again or the table has no room.
     "entries of held_packages": Allowance(math.inf, math.inf),
+    # Files that are gone stay until the table, which forgets the oldest, has no room.
+    "entries of known_files": Allowance(math.inf, math.inf),
 }
 OTHERS: Final = Allowance(0.20, 32.0)
 """What tables hold follows what the machine does."""
