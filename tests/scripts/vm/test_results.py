@@ -41,6 +41,15 @@ def test_a_skip_of_what_was_written_for_the_machines_is_a_failure() -> None:
     assert "no nf_conntrack" in failed.text
 
 
+def test_a_skip_for_want_of_probes_is_none_of_a_machine_that_has_tracepoints_alone() -> None:
+    results = Results("6.1")
+    results.add(ended("tests/vm/test_c.py::test_d", Outcome.SKIPPED, "needs kprobes or fentry", mode="tracepoint"))
+    assert not results.failed
+    results.add(ended("tests/vm/test_c.py::test_d", Outcome.SKIPPED, "needs kprobes or fentry", mode="kprobe"))
+    results.add(ended("tests/vm/test_e.py", Outcome.SKIPPED, "no nf_conntrack", mode="tracepoint"))
+    assert [message.mode for message in results.failed] == ["kprobe", "tracepoint"]
+
+
 def test_what_runs_is_known_until_it_ends() -> None:
     results = Results("6.1")
     results.add(Message(Step.BEGIN, "fentry", "tests/a.py::test_b"))
