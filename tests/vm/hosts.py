@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 EXCHANGE = Path(__file__).with_name("exchange.py")
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
+"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 HOOKS = ("prerouting", "input", "output", "postrouting")
 SUBNETS = {4: ipaddress.ip_network("10.55.0.0/24"), 6: ipaddress.ip_network("fd55::/64")}
 
@@ -27,7 +28,7 @@ def command(*words: str, **options: Any) -> str:  # noqa: ANN401 # handed to sub
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, **options)
     if done.returncode:
         raise AssertionError(f"{' '.join(words)} failed with status {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+    return str(done.stdout)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from agent.kernel import bpf_maps
 from agent.kernel.loader_options import Options
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
-from tests.vm.hosts import Exchange, Host, churning
+from tests.vm.hosts import PATIENCE_SECONDS, Exchange, Host, churning
 from tests.vm.watching import SENT, Story
 
 pytestmark = pytest.mark.kernel
@@ -24,7 +24,6 @@ TIMES = 1 if IS_EMULATED else 8
 MOST_MISSED = AT_A_TIME // 50
 """Sockets of which a hardened kernel may leave out the end, where tracepoints are all there is (docs/hooks.md)."""
 MODE = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
-QUIET_SECONDS = 120.0
 KEPT_PER_SOCKET = ("watched_sockets", "connecting", "connect_first", "transfers", "calls")
 
 
@@ -120,7 +119,7 @@ def sockets_told(story: Story, *kinds: EventKind) -> int:
 
 def next_events(source: KernelSource) -> Events:
     """What comes next; that nothing does any more is a failure."""
-    deadline = time.monotonic() + QUIET_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not len(events := source.take()):
         assert time.monotonic() < deadline, f"nothing more is told; lost: {dict(source.losses())}"
         source.wait(1)

@@ -7,8 +7,8 @@ import numpy as np
 
 from agent.events.layout import EVENT, QUALITY, STAGES, EventKind, Events, quality_of
 from agent.kernel.source import KernelSource
+from tests.vm.hosts import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 120.0
 SENT = (EventKind.WRITE, EventKind.LATE_WRITE)
 RECEIVED = (EventKind.READ, EventKind.LATE_READ)
 
@@ -44,7 +44,8 @@ class Story:
 
     def of(self, inode: int, *kinds: EventKind) -> Events:
         """Events of a socket."""
-        return self.events[(self.events["inode"] == inode) & np.isin(self.events["kind"], kinds)]
+        found: Events = self.events[(self.events["inode"] == inode) & np.isin(self.events["kind"], kinds)]
+        return found
 
     def sums(self, inode: int, *kinds: EventKind) -> dict[str, int]:
         """Each stage's sum over events of a socket."""
