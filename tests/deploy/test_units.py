@@ -21,6 +21,8 @@ EXPOSURES = {"pyrover-agent": 4.5, "pyrover-backend": 1.7}
 """What `systemd-analyze security` computes of what each may do, from 0 to 10, in version 252."""
 ONLY_READS_FILES = 250
 """The first version that judges units which are not installed."""
+STARTS, STARTS_SECONDS = 5, 10.0
+"""So many starts within so many seconds are the last ones, where a unit says nothing else (systemd-system.conf)."""
 needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 
 
@@ -51,7 +53,17 @@ def test_the_backend_keeps_what_it_stores() -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_reload_asks_for_what_has_changed(name: str) -> None:
-    assert dict(settings(name))["ExecReload"] == "kill -HUP $MAINPID"
+    """By the shell's own kill: the program of that name is in a package that small systems leave out (procps)."""
+    assert dict(settings(name))["ExecReload"] == "/bin/sh -c 'kill -HUP $MAINPID'"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_start_that_fails_is_tried_again_for_as_long_as_it_takes(name: str) -> None:
+    """A port may be taken and a ClickHouse server away for long, and systemd gives up on what begins too often."""
+    unit = dict(settings(name))
+    assert unit["Restart"] == "on-failure"
+    assert float(unit["RestartSec"]) * STARTS > STARTS_SECONDS
+    assert not {"StartLimitBurst", "StartLimitIntervalSec"} & set(unit)
 
 
 @needs_analyze
