@@ -28,6 +28,8 @@ from agent.events.layout import ADDRESS_BYTES
 from agent.export.heads import address_text
 
 PROGRAM = Path(__file__).with_name("endpoints.py")
+PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
+"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 TABLE = "pyrover_conntrack_test"
 POD, BACKENDS = "pyrover-test-pod", "pyrover-test-backends"
 FORWARDING = {
@@ -195,8 +197,8 @@ def as_bytes(end: tuple[str, int]) -> bytes:
     return packed + end[1].to_bytes(2)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
