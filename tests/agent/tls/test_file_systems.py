@@ -1,6 +1,8 @@
 """agent/tls/file_systems.py: which files can be read without waiting for somebody else."""
 
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,11 @@ from agent.tls import file_systems
 from agent.tls.file_systems import FileSystems
 from agent.tls.mappings import mapped_files
 from tests.agent.tls.building import tool
+from tests.agent.tls.overlays import overlay
 from tests.agent.tls.silence import needs_fuse, running, silent_files
 
 MOUNTS = """\
-22 1 0:21 / / rw,relatime shared:1 - overlay overlay rw,lowerdir=/a - nfs
+22 1 0:21 / / rw,relatime shared:1 - zfs pool rw,xattr
 23 22 0:{minor} /export /srv rw,relatime shared:2 master:3 - {kind} server:/export rw,addr=10.0.0.1
 24 22 8:1 / /boot rw - ext4 /dev/sda1 rw
 """
@@ -80,6 +83,109 @@ def test_what_this_process_has_mapped() -> None:
     devices = {mapped.device for mapped in mapped_files("/proc", os.getpid())}
     assert devices
     assert not any(telling.may_hang(device, os.getpid()) for device in devices)
+
+
+LAYERED = """\
+22 1 8:2 / / rw,relatime - ext4 /dev/sda2 rw
+23 22 0:30 / /mnt rw,relatime - nfs4 server:/export rw
+24 22 0:31 / /mnt/memory rw,relatime - tmpfs memory rw
+25 22 0:32 / /mnt/a\\040:b rw,relatime - fuse.sshfs server: rw
+26 22 0:40 / /under rw,relatime - overlay overlay rw,lowerdir=/srv/1
+27 22 0:41 / /under/remote rw,relatime - overlay overlay rw,lowerdir=/mnt/1
+28 22 0:42 / /merged rw,relatime - overlay overlay rw,{layers}
+"""
+LAYERED_DEVICE = "00:2a"
+
+
+@pytest.mark.parametrize(
+    ("layers", "may_hang"),
+    [
+        ("lowerdir=/srv/1:/srv/2,upperdir=/srv/up,workdir=/srv/work", False),
+        ("lowerdir=/srv/1:/mnt/memory/2,upperdir=/srv/up,workdir=/srv/work", False),
+        ("lowerdir=/srv/1::/mnt/memory,redirect_dir=nofollow", False),
+        ("lowerdir=/", False),
+        ("lowerdir=/mnt2", False),
+        ("lowerdir=/mnt", True),
+        ("lowerdir=/srv/1:/srv/2:/mnt/3,upperdir=/srv/up,workdir=/srv/work", True),
+        ("lowerdir=/srv/1::/mnt/3", True),
+        ("lowerdir=/srv/1,upperdir=/mnt/up,workdir=/mnt/work", True),
+        ("lowerdir+=/srv/1,lowerdir+=/mnt/1", True),
+        ("lowerdir+=/srv/1,datadir+=/mnt/1", True),
+        ("lowerdir+=/srv/1,datadir+=/srv/2", False),
+        ("lowerdir=/srv/../mnt/1", True),
+        ("lowerdir=/mnt/memory/../1", True),
+        ("lowerdir=/srv/1:/mnt/memory/a\\040\\134:b/1", False),
+        ("lowerdir=/srv/1:/mnt/a\\040\\134:b/1,upperdir=/srv/up", True),
+        ("lowerdir=/srv/1:/mnt/memory\\054/1", True),  # a comma of its name: it is another folder
+        ("lowerdir=1/fs:2/fs,upperdir=/srv/up,workdir=/srv/work", True),  # wherever that is
+        ("lowerdir=/srv/1:2/fs", True),
+        ("relatime", True),  # nobody knows of what it is made
+        ("lowerdir=/under/1", False),
+        ("lowerdir=/srv/1:/under/remote/1", True),
+        ("lowerdir=/merged/1", True),  # it hides what it was made of
+    ],
+)
+def test_what_is_made_of_layers(root: Path, layers: str, may_hang: bool) -> None:  # noqa: FBT001 # as above
+    (root / "1" / "mountinfo").write_text(LAYERED.format(layers=layers))
+    assert FileSystems(str(root)).may_hang(LAYERED_DEVICE, 7) == may_hang
+
+
+def test_layers_that_only_another_process_sees(root: Path) -> None:
+    mounts = LAYERED.format(layers="lowerdir=/srv/1")
+    (root / "7" / "mountinfo").write_text(mounts)
+    telling = FileSystems(str(root))
+    assert telling.may_hang(LAYERED_DEVICE, 7)
+    assert not telling.may_hang("00:1f", 7)
+    (root / "1" / "mountinfo").write_text(mounts)
+    assert not FileSystems(str(root)).may_hang(LAYERED_DEVICE, 7)
+
+
+def test_what_was_seen_elsewhere_is_not_believed_longer_while_others_are_asked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(root, 7, "tmpfs", 301)
+    telling = FileSystems(str(root))
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert not telling.may_hang("00:12d", 7)
+    show(root, 7, "nfs", 301)
+    for _ in range(4):
+        now += file_systems.KEPT_SECONDS / 3
+        assert telling.may_hang("00:99", 8)
+    assert telling.may_hang("00:12d", 7)
+
+
+def device_of(process: int, path: Path) -> str:
+    """Of a file that a process has mapped."""
+    (device,) = {one.device for one in mapped_files("/proc", process) if one.path == str(path)}
+    return device
+
+
+def skip_unless_process_1_sees(place: Path) -> None:
+    if str(place) not in Path("/proc/1/mountinfo").read_text():
+        pytest.skip("process 1 has mounts of its own")
+
+
+def test_a_real_overlay_in_memory(tmp_path: Path) -> None:
+    lower = tmp_path / "files: these"
+    lower.mkdir()
+    shutil.copy(tool("cat"), lower)
+    with overlay(Path(str(lower).replace(":", r"\:")), tmp_path / "container") as merged:
+        skip_unless_process_1_sees(merged)
+        program = merged / "cat"
+        with running(program) as child:
+            assert not FileSystems().may_hang(device_of(child.pid, program), child.pid)
+
+
+@needs_fuse
+def test_a_real_overlay_of_files_that_fall_silent(tmp_path: Path) -> None:
+    with silent_files(tmp_path, Path(tool("cat"))) as files, overlay(files.folder, tmp_path / "container") as merged:
+        skip_unless_process_1_sees(merged)
+        program = merged / "cat"
+        with running(program) as child:
+            device = device_of(child.pid, program)
+            with files.silence():
+                assert FileSystems().may_hang(device, child.pid)
 
 
 @needs_fuse
