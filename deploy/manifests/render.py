@@ -21,6 +21,8 @@ _MADE: Final = (
     "# Made by `python -m deploy.manifests.render`. Do not edit: change deploy/manifests and make it again.\n"
 )
 _NAMESPACE: Final = "pyrover"
+_ADMITTED: Final = {"pod-security.kubernetes.io/enforce": "privileged"}
+"""Labels of the namespace: a cluster may admit no pods beyond the standard `baseline`, and those of agents are."""
 _SECURED: Final = {"tokens": "files", "tls": "files"}
 """The section `security` of what deploy/kubernetes/secured has."""
 
@@ -73,7 +75,7 @@ def _kustomize() -> Iterator[tuple[Path, str]]:
 def _kustomized(below: Path, values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     """The folders of all parts with these values."""
     folders: dict[str, list[str]] = {"common": ["namespace.yaml"]}
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE, "labels": _ADMITTED}}
     yield below / "common/namespace.yaml", _MADE + document(namespace)
     for part in parts():
         folders.setdefault(part.folder, []).append(f"{part.name}.yaml")
