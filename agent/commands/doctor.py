@@ -23,6 +23,7 @@ from agent.kernel.loader import LoaderError, find_interpreter
 from agent.kernel.plan import AttachMode, Plan, PlannedHook, examine_kernel, make_plan
 from agent.kernel.privileges import CAPABILITIES, closed_perf_events, missing_capabilities, obstacles
 from agent.kernel.source import KernelSource
+from agent.tls.examination import examine_file_systems
 
 _NAME_WIDTH: Final = 19
 _TRIAL_RING_BYTES: Final = 1 << 16
@@ -90,6 +91,7 @@ def examine(plan: Plan) -> Iterator[Finding]:
     yield Finding("uprobes", not offer.uprobe, offer.uprobe or "available", required=False)
     conntrack = examine_conntrack()
     yield Finding("conntrack", conntrack.good, conntrack.text, required=False, advice=conntrack.advice)
+    yield _examine_file_systems()
 
 
 def try_programs(mode: AttachMode, unavailable: Collection[str]) -> tuple[Plan, Finding]:
@@ -157,6 +159,23 @@ def _examine_bcc() -> Finding:
         return Finding("BCC", good=True, text=f"in {find_interpreter()}")
     except LoaderError as error:
         return Finding("BCC", good=False, text=str(error))
+
+
+def _examine_file_systems() -> Finding:
+    doubtful = examine_file_systems()
+    if not doubtful:
+        return Finding("file systems", good=True, text="all that programs are run from answer at once", required=False)
+    lines = [f"{one.name}: {one.processes:,} process{'es' * (one.processes != 1)}" for one in doubtful[:_NAMES_SHOWN]]
+    if len(doubtful) > _NAMES_SHOWN:
+        lines.append(f"and {len(doubtful) - _NAMES_SHOWN} more")
+    return Finding(
+        "file systems",
+        good=False,
+        text="programs are run from file systems that may not answer:\n" + "\n".join(lines),
+        required=False,
+        advice="the agent has such files read by another process; while one of these file systems does not answer, the"
+        " plain text of TLS of programs and libraries that come into use there is not read (docs/tls.md)",
+    )
 
 
 def describe(findings: list[Finding], plan: Plan, *, can_run: bool) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from agent.kernel.hooks import HOOKS, SYSTEM_CALL_HOOKS
 from agent.kernel.loader import LoaderError
 from agent.kernel.plan import KPROBE_PMU, KernelOffer, make_plan
 from agent.kernel.source import KernelSource
+from agent.tls.examination import Doubtful
+from tests.agent.tls.building import tool
+from tests.agent.tls.silence import needs_fuse, running, silent_files
 
 OFFER = KernelOffer(
     "no fentry",
@@ -120,3 +123,40 @@ def test_advice_follows_what_is_wrong() -> None:
     findings = [Finding("privileges", good=False, text="user id 1000", advice="run as root")]
     lines = list(render(findings, make_plan(OFFER), can_run=False))
     assert lines[1:3] == ["  privileges         NO   user id 1000", "                          -> run as root"]
+
+
+@needs_fuse
+def test_a_program_on_a_file_system_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_NAMES_SHOWN", 1_000)  # other tests may have some, too
+    plan = make_plan(OFFER)
+    with silent_files(tmp_path, Path(tool("cat"))) as files, running(files.folder / "cat"), files.silence():
+        findings = list(doctor.examine(plan))
+    (found,) = (finding for finding in findings if finding.name == "file systems")
+    assert not found.good
+    assert not found.required
+    line = f"{files.folder} (fuse.silent, silent): 1 process"
+    assert line in found.text.splitlines()
+    (told,) = (
+        one for one in doctor.describe(findings, plan, can_run=True)["findings"] if one["name"] == "file systems"
+    )
+    assert told == {
+        "name": "file systems",
+        "good": False,
+        "text": found.text,
+        "required": False,
+        "advice": found.advice,
+    }
+    shown = "\n".join(render([found], plan, can_run=True))
+    assert "  file systems       no   programs are run from file systems that may not answer:" in shown
+    assert "another process" in shown
+
+
+def test_no_more_file_systems_are_named_than_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [Doubtful(f"/net/{number} (nfs4, server:/{number})", 2000 - number) for number in range(7)]
+    monkeypatch.setattr(doctor, "examine_file_systems", lambda: many)
+    assert doctor._examine_file_systems().text.splitlines()[1:] == [
+        *(f"/net/{number} (nfs4, server:/{number}): {2000 - number:,} processes" for number in range(4)),
+        "and 3 more",
+    ]
+    monkeypatch.setattr(doctor, "examine_file_systems", lambda: many[:4])
+    assert "more" not in doctor._examine_file_systems().text
