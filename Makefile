@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts deploy
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run backend and agent on this machine; FOR=20s stops by itself
 	@scripts/setup run
