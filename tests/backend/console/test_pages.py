@@ -79,14 +79,14 @@ async def test_unchanged_files_are_not_sent_again(console: httpx.AsyncClient) ->
 
 
 async def test_files_are_compressed_for_those_who_can_read_it(console: httpx.AsyncClient, tmp_path: Path) -> None:
-    path = "/console/styles/parts.css"
+    path = "/console/styles/tables.css"
     plain = await console.get(path, headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers
     async with console.stream("GET", path, headers={"accept-encoding": "gzip"}) as response:
         assert response.headers["content-encoding"] == "gzip"
         assert response.headers["vary"] == "accept-encoding"
         body = b"".join([chunk async for chunk in response.aiter_raw()])
-    assert gzip.decompress(body) == plain.content == (tmp_path / "page/styles/parts.css").read_bytes()
+    assert gzip.decompress(body) == plain.content == (tmp_path / "page/styles/tables.css").read_bytes()
     assert plain.headers["content-type"] == "text/css; charset=utf-8"
 
 

@@ -48,6 +48,7 @@ export function show(_view, { status, services, agents }) {
     const [title, kind, number, seen] = row.children;
     const address = entityLink({ service: id });
     rebuild(title, [address, name], () => [html("a", { href: address }, name)]);
+    title.title = name;
     setText(kind, layer);
     setText(number, count(instances));
     setText(seen, moment(new Date(last_seen)));

@@ -18,6 +18,7 @@ export function showCalls({ nodes, calls }, service, link) {
     setText(name.firstElementChild, made ? "→" : "←");
     setText(name.children[1], made ? "calls" : "is called by");
     setText(name.lastElementChild, peer.name);
+    name.title = peer.name;
     if (peer.observed) name.lastElementChild.setAttribute("href", link(peer.id));
     else name.lastElementChild.removeAttribute("href");
     const relation = protocol.firstElementChild;
@@ -44,6 +45,7 @@ export function showInstances({ instances }, service) {
   keyed(byId("instances-body"), instances, ({ id }) => id, createInstance, (row, { name, traffic: { rates } }) => {
     const [title, ...numbers] = row.children;
     setText(title.firstElementChild, name);
+    title.title = name;
     title.firstElementChild.href = entityLink({ service, instance: name });
     const texts = [
       perMinute(rates.reads_per_minute),

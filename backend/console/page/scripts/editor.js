@@ -53,7 +53,7 @@ export function show(_view, { all, services }) {
       if (dashboard.tabs.length === 1) actions.append(button(`Change ${title}`, "Change", () => fill(dashboard)));
       actions.append(button(`Remove ${title}`, "Remove", () => drop(name, title)));
     }
-    const head = html("th", { scope: "row" }, address ? html("a", { href: address }, title) : title);
+    const head = html("th", { scope: "row", title }, address ? html("a", { href: address }, title) : title);
     return html("tr", { "data-key": name }, head, html("td", { "data-label": "Of" }, SCOPES[scope].title), html("td", { "data-label": "From" }, ORIGINS[origin]), html("td", {}, actions));
   });
   rebuild(byId("dashboards-body"), [all, services[0]?.id, read().range], rowsOf);

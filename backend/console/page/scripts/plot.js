@@ -3,7 +3,7 @@
 import { html } from "./dom.js";
 import { ticks, timeOfDay } from "./format.js";
 
-/** Colours of lines, in their order; styles/base.css has them for each theme. */
+/** Colours of lines, in their order; styles/colours.css has them for each theme. */
 export const COLORS = ["--line-1", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6", "--line-7", "--line-8"];
 
 /**
