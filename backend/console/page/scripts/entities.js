@@ -15,11 +15,25 @@ export const SCOPES = {
 export function serviceOf(id) {
   const [encoded, normal] = id.split(".");
   try {
-    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-    return { name: new TextDecoder("utf-8", { fatal: true }).decode(bytes), normal: normal === "1" };
+    return { name: decoded(encoded), normal: normal === "1" };
   } catch {
     return { name: id, normal: true }; // an address that somebody changed
   }
+}
+
+/** Throws an Error when this is no name. */
+function decoded(encoded) {
+  const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+  return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+}
+
+/** What the address of a service, an instance or an endpoint says, by its scope in GraphQL and its id; else null. */
+export function placeOf(scope, id) {
+  if (scope === "Service") return { service: id };
+  const within = { ServiceInstance: "instance", Endpoint: "endpoint" }[scope];
+  if (!within) return null;
+  const [service, encoded] = id.split("_");
+  return { service, [within]: decoded(encoded) };
 }
 
 /** The scope of the page that a view asks for. */

@@ -15,6 +15,7 @@ export const SPANS = {
   "6h": { minutes: 360, step: "MINUTE" },
   "24h": { minutes: 24 * 60, step: "HOUR" },
   "7d": { minutes: 7 * 24 * 60, step: "HOUR" },
+  "30d": { minutes: 30 * 24 * 60, step: "HOUR" }, // of alarms alone: no series has so many buckets
 };
 /** Length of a bucket in seconds, by step. */
 export const SECONDS = { MINUTE: 60, HOUR: 3_600 };
