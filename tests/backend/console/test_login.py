@@ -27,6 +27,7 @@ def test_a_visitor_gives_the_token_once_and_comes_back_to_the_same_place(browser
     browser.expect_complaint(REFUSED)
     browser.open(f"{closed}#range=6h")
     browser.shows("h1", "This backend asks for a token")
+    assert browser.texts("#said") == [""]  # nothing was wrong yet
     field = browser.one("#token")
     assert field.get_attribute("type") == "password"
     field.send_keys(TOKEN[:-1], Keys.ENTER)
@@ -42,4 +43,9 @@ def test_a_visitor_gives_the_token_once_and_comes_back_to_the_same_place(browser
     browser.run("sessionStorage.setItem('pyrover-token', 'old')")
     browser.refresh_now()
     browser.shows("h1", "This backend asks for a token")
+    browser.shows("#said", "The backend does not accept the token of this tab any more. It may have a new one.")
+    assert browser.driver.current_url == f"{closed}console/login.html?refused#range=6h"
+    browser.type("#token", TOKEN + Keys.ENTER)
+    browser.until("the services once more", lambda: len(browser.rows("#services-body")) == 3)
+    assert browser.driver.current_url == f"{closed}#range=6h"
     browser.run("sessionStorage.clear()")

@@ -1,7 +1,7 @@
 // Asks for the token of the backend, sees whether it is right, and goes on to the console.
 
 import { byId, setText } from "./dom.js";
-import { keepToken } from "./session.js";
+import { REFUSED, keepToken } from "./session.js";
 
 const TIMEOUT = 15_000; // ms
 
@@ -38,3 +38,4 @@ async function enter(event) {
 }
 
 byId("login").addEventListener("submit", enter);
+if (location.search === REFUSED) setText(byId("said"), "The backend does not accept the token of this tab any more. It may have a new one.");

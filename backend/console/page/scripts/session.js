@@ -12,9 +12,18 @@ export function authorization() {
 /** Send this token from now on. */
 export const keepToken = (token) => sessionStorage.setItem(KEY, token);
 
+/** What the address of that page has after the ? when the token of this tab was refused. */
+export const REFUSED = "?refused";
+
+let leaving = false; // several questions are under way, and each may be refused
+
 /** Let the visitor give a token, and come back to the same place. Never settles: this page is being left. */
 export function askForToken() {
-  sessionStorage.removeItem(KEY);
-  location.replace(PAGE + location.hash);
+  if (!leaving) {
+    leaving = true;
+    const had = sessionStorage.getItem(KEY) !== null;
+    sessionStorage.removeItem(KEY);
+    location.replace(PAGE + (had ? REFUSED : "") + location.hash);
+  }
   return new Promise(() => {});
 }
