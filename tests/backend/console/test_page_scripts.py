@@ -24,8 +24,8 @@ edges_of = st.lists(st.tuples(st.sampled_from(NODES), st.sampled_from(NODES)), m
         ("count", [None, 0, 1234567], [NOTHING, "0", "1,234,567"]),
         (
             "rate",
-            [None, 0, 0.052, 1, 12.34, 99.96, 4560, 1.2e6],
-            [NOTHING, "0", "0.05", "1", "12.3", "100", "4,560", "1.2 M"],
+            [None, 0, 0.052, 1, 12.34, 99.96, 4560, 1.2e6, 9.994e8, 9.995e8, 5e9],
+            [NOTHING, "0", "0.05", "1", "12.3", "100", "4,560", "1.2 M", "999 M", "1 G", "5 G"],
         ),
         ("bytes", [None, 0, 1023, 1024, 1536, 2**30], [NOTHING, "0 B", "1,023 B", "1 KiB", "1.5 KiB", "1 GiB"]),
         ("bytesPerSecond", [None, 1536], [NOTHING, "1.5 KiB/s"]),
@@ -62,6 +62,42 @@ def test_numbers(browser: Browser, site: str, function: str, values: list[float 
 def test_axes_are_round(browser: Browser, site: str, arguments: str, axis: dict[str, float]) -> None:
     browser.open(f"{site}console/missing.html")
     assert browser.load(f"{site}console/scripts/format.js", f"m.ticks({arguments})") == axis
+
+
+@pytest.mark.parametrize(
+    ("unit", "expressions", "most"),
+    [
+        ("%", ["kubernetes_service_successful_rate / 100"], 100),
+        ("number", ["kubernetes_service_apdex / 10000"], 1),
+        ("number", ["kubernetes_service_relation_client_apdex/10000 ", "kubernetes_service_apdex / 10000"], 1),
+        ("number", ["kubernetes_service_apdex"], None),
+        ("number", ["kubernetes_service_apdex / 10000", "kubernetes_service_read_cpm"], None),
+        ("per minute", ["kubernetes_service_read_cpm"], None),
+    ],
+)
+def test_what_no_value_can_exceed_is_known(
+    browser: Browser, site: str, unit: str, expressions: list[str], most: float | None
+) -> None:
+    browser.open(f"{site}console/missing.html")
+    widget = {"unit": unit, "lines": [{"expression": each} for each in expressions]}
+    assert browser.load(f"{site}console/scripts/widgets.js", f"m.wholeOf({json.dumps(widget)})") == most
+
+
+def test_every_apdex_that_the_dashboards_show_is_seen_against_1(browser: Browser, site: str) -> None:
+    browser.open(f"{site}console/missing.html")
+    shown = {
+        (dashboard.name, widget.title): {
+            "unit": widget.unit,
+            "lines": [{"expression": line.expression} for line in widget.lines],
+        }
+        for dashboard in standard_dashboards()
+        for tab in dashboard.content.tabs
+        for widget in tab.widgets
+        if widget.title.startswith("Apdex")
+    }
+    assert len(shown) >= 5
+    found = browser.load(f"{site}console/scripts/widgets.js", f"{json.dumps(list(shown.values()))}.map(m.wholeOf)")
+    assert dict(zip(shown, found, strict=True)) == dict.fromkeys(shown, 1)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,9 @@ def test_from_the_map_to_the_stages_of_a_slow_service(browser: Browser, live: st
     browser.click("#entity-tabs a:nth-child(1)")
     calls = "[data-widget='Time of an HTTP call'] .legend"
     browser.until("the same time", lambda: browser.text(calls).replace("\n", " ") == "Mean 20 ms")
+    axis = """return [...document.querySelectorAll("[data-widget='Apdex'] .plot text")]
+        .map(({ textContent }) => textContent).filter((text) => !text.includes(":"))"""
+    browser.until("the axis of Apdex", lambda: browser.run(axis) == ["0", "0.25", "0.50", "0.75", "1"])
 
 
 def test_a_dashboard_is_made_and_kept(browser: Browser, live: str) -> None:

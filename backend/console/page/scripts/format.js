@@ -22,9 +22,10 @@ export function count(value) {
   return value === null ? NOTHING : Math.round(value).toLocaleString("en");
 }
 
-/** A number of things per time: 0.05, 12.3, 4,560, 1.2 M. */
+/** A number of things per time: 0.05, 12.3, 4,560, 1.2 M, 5 G. */
 export function rate(value) {
   if (value === null) return NOTHING;
+  if (value >= 999_500_000) return `${short(value / 1e9)} G`;
   if (value >= 999_950) return `${short(value / 1e6)} M`;
   return value >= 99.95 ? count(value) : short(value);
 }

@@ -105,9 +105,17 @@ function showTimes(card, body, widget, answers, { scaled, format, step }) {
   plot.setAttribute("aria-label", `${widget.title}: ${drawn.map(({ name }, index) => `${name} ${latest[index]}`).join(", ")}`);
   card.dataset.step = step;
   const option = widget.kind === "heat map" ? heatOption : timeOption;
-  // A share is seen against the whole.
-  const top = widget.unit === "%" && series.flat().every((value) => value <= 100) ? 100 : null;
+  const whole = wholeOf(widget);
+  const top = series.flat().every((value) => value <= whole) ? whole : null;
   charts.get(plot).setOption(option({ times, minutes: SECONDS[step] / 60, lines: drawn, series, format, top }), { notMerge: true });
+}
+
+const APDEX = /_apdex\s*\/\s*10000$/; // the store has ten thousandths
+
+/** What no value of a widget can exceed, against which it is seen: 100 of a share in percent, 1 of an Apdex; else null. */
+export function wholeOf({ unit, lines }) {
+  if (unit === "%") return 100;
+  return unit === "number" && lines.every(({ expression }) => APDEX.test(expression.trim())) ? 1 : null;
 }
 
 function showLegend(legend, lines, latest, kind) {
