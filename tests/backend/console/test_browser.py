@@ -1,5 +1,6 @@
 """The console as a visitor meets it, in a real browser, showing the little world."""
 
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -53,7 +54,10 @@ def test_services_are_listed_with_exact_numbers(browser: Browser, site: str) -> 
 
 def test_headings_sort_and_say_so(browser: Browser, site: str) -> None:
     browser.open(site)
-    names = lambda: [row[0] for row in browser.rows("#services-body")]  # noqa: E731 - a short question, asked often
+
+    def names() -> list[str]:
+        return [row[0] for row in browser.rows("#services-body")]
+
     browser.until("by bytes out", lambda: names() == ["db", "api", "frontend"])
     heading = browser.one("[data-column='failures'] button")
     heading.click()
@@ -108,7 +112,7 @@ def test_relations_are_those_of_the_data(browser: Browser, site: str) -> None:
         "Calls from frontend to api: http 6.3 KiB/s, 316 writes/min",
         "Calls from api to db: tcp 10.4 KiB/s, 105 writes/min",
     }
-    nodes = dict(browser.attributes(".graph .node", "data-key", "aria-label"))
+    nodes = dict[Any, Any](browser.attributes(".graph .node", "data-key", "aria-label"))
     assert nodes == {
         UNKNOWN: "Unknown, not observed",
         FRONTEND: "frontend, 1 instance, 30 connects failed",
@@ -123,8 +127,12 @@ def test_calls_and_instances_of_the_selected_service(browser: Browser, site: str
         ["→ calls db", "tcp", "105 B/s", "10.3 KiB/s", "10.5/min"],
         ["← is called by frontend", "http", "5.3 KiB/s", "1.1 KiB/s", "31.6/min"],
     ]
-    flat = lambda: [[cell.replace("\n", " ") for cell in row] for row in browser.rows("#calls-body")]  # noqa: E731 - asked once
-    browser.until("the calls", lambda: [[" ".join(row[0].split()), *row[1:]] for row in flat()] == expected)
+
+    def flat() -> list[list[str]]:
+        rows = [[cell.replace("\n", " ") for cell in row] for row in browser.rows("#calls-body")]
+        return [[" ".join(row[0].split()), *row[1:]] for row in rows]
+
+    browser.until("the calls", lambda: flat() == expected)
     nothing = "–"  # noqa: RUF001 - the dash that is shown
     assert browser.rows("#instances-body") == [
         ["api-1", "316/min", "316/min", "10.5 KiB/s", "5.3 KiB/s"],
@@ -138,7 +146,10 @@ def test_endpoints_of_the_selected_service(browser: Browser, site: str) -> None:
         ["GET:/orders", "211", "99.50 %", "12.5 ms", "0 B", "2 KiB", "2xx 1,900 4xx 80 5xx 10"],
         ["POST:/orders", "42.1", "100 %", "400 µs", "512 B", "64 B", "2xx 400"],
     ]
-    flat = lambda: [[" ".join(cell.split()) for cell in row] for row in browser.rows("#endpoints-body")]  # noqa: E731 - asked often
+
+    def flat() -> list[list[str]]:
+        return [[" ".join(cell.split()) for cell in row] for row in browser.rows("#endpoints-body")]
+
     browser.until("the endpoints", lambda: flat() == expected)
     browser.shows("#endpoints-note", "2 called")
     assert browser.texts("#endpoints-body .bad") == ["99.50 %", "5xx 10"]
@@ -234,6 +245,14 @@ def test_a_backend_that_goes_away_and_comes_back(browser: Browser) -> None:
     assert f'Is "pyrover-backend serve" running on {address}?' in browser.text("#away")
     browser.shows("#health-text", "No answer")
     assert browser.text("#detail-title") == "frontend"  # what was known stays
+    # But not as if it were something else; who comes back sees it again.
+    seen = (
+        "return [...document.querySelectorAll('main > *')].filter((page) => page.checkVisibility()).map(({ id }) => id)"
+    )
+    browser.click("#menu [data-page='alarms']")
+    browser.until("nothing", lambda: browser.run(seen) == [])
+    browser.click("#menu [data-page='overview']")
+    browser.until("what was known", lambda: browser.run(seen) == ["page-overview"])
     gone = "return !document.querySelector('#away').checkVisibility()"
     with browser.visiting(storage, port=port):
         browser.until("the end of the notice, without any help", lambda: browser.run(gone))
@@ -241,7 +260,9 @@ def test_a_backend_that_goes_away_and_comes_back(browser: Browser) -> None:
 
 
 def test_colours_follow_the_system_until_the_visitor_chooses(browser: Browser, site: str) -> None:
-    ground = lambda: browser.run("return getComputedStyle(document.body).backgroundColor")  # noqa: E731 - asked often
+    def ground() -> object:
+        return browser.run("return getComputedStyle(document.body).backgroundColor")
+
     light, dark = "rgb(244, 246, 249)", "rgb(13, 17, 23)"
     browser.emulate(dark=False)
     browser.open(site)
@@ -249,7 +270,10 @@ def test_colours_follow_the_system_until_the_visitor_chooses(browser: Browser, s
     assert ground() == light
     browser.emulate(dark=True)
     browser.until("dark", lambda: ground() == dark)
-    axis = lambda: browser.run("return document.querySelector('.plot text').getAttribute('fill')")  # noqa: E731 - asked twice
+
+    def axis() -> object:
+        return browser.run("return document.querySelector('.plot text').getAttribute('fill')")
+
     browser.until("the charts too", lambda: axis() == "rgb(147, 160, 177)")
     button = browser.one("#theme")
     assert button.get_attribute("aria-label") == "Use the light theme"

@@ -29,7 +29,7 @@ const PAGES = {
 
 let asking = new AbortController();
 let timer = 0;
-let shown = null; // {page, answer} of the last answers
+let shown = null; // {page, thing, answer} of the last answers
 let place = ""; // which page of which thing is shown
 
 async function refresh() {
@@ -41,28 +41,39 @@ async function refresh() {
   let wait = PERIODS[view.range];
   try {
     const [answer, status] = await Promise.all([PAGES[view.page].ask(view, signal), get("/api/status", {}, signal)]);
-    shown = { page: view.page, answer };
+    shown = { page: view.page, thing: thingOf(view), answer };
     showAway(null);
     showHealth(status);
     show();
   } catch (error) {
     if (signal.aborted) return; // a newer refresh is under way
     showAway(error);
+    // What is older may stay, but not as if it were what is asked for now.
+    if (shown?.thing === thingOf(view)) show();
+    else showSection(null);
     wait = RETRY;
   }
   byId("main").setAttribute("aria-busy", "false");
   if (!document.hidden) timer = setTimeout(refresh, wait);
 }
 
+/** Which page of which thing a view is, as text; other services on the map, tabs and ranges are the same. */
+function thingOf({ page, service, instance, endpoint, to, toInstance, toEndpoint }) {
+  const { section } = PAGES[page];
+  return JSON.stringify([page === "global" ? page : section, section === "entity" ? [service, instance, endpoint, to, toInstance, toEndpoint] : null]);
+}
+
+function showSection(section) {
+  for (const { section: each } of Object.values(PAGES)) byId(`page-${each}`).hidden = each !== section;
+}
+
 function show() {
   const view = read();
   if (!shown || shown.page !== view.page) return;
-  const { section } = PAGES[view.page];
-  for (const { section: each } of Object.values(PAGES)) byId(`page-${each}`).hidden = each !== section;
+  showSection(PAGES[view.page].section);
   PAGES[view.page].show(view, shown.answer);
   // Another page begins at its top; another service on the map, or another tab, stays where it is.
-  const { service, instance, endpoint, to, toInstance, toEndpoint } = view;
-  const now = JSON.stringify([section, section === "entity" ? [service, instance, endpoint, to, toInstance, toEndpoint] : null]);
+  const now = thingOf(view);
   if (place && place !== now) scrollTo(0, 0);
   place = now;
 }
