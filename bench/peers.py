@@ -90,7 +90,7 @@ PEERS = (
             + ' { printf("%llu %d %d %s %d\\n", nsecs, pid, tid, probe, args->ret); }',
             "--unsafe",
         ),
-        "begun",
+        "begun\n",  # without the end of the line it stands in the program, too, which an error shows
         "^[0-9]+ [0-9]+ [0-9]+ tracepoint:",
         4,
     ),
