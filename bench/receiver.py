@@ -137,9 +137,7 @@ async def serve_pyrover() -> None:
 def serve_grpcio(take: Callable[[Iterator[accesslog_pb2.EBPFAccessLogMessage]], None]) -> None:
     """Run grpcio's server until standard input ends."""
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    accesslog_pb2_grpc.add_EBPFAccessLogServiceServicer_to_server(  # type: ignore[no-untyped-call] # generated
-        Servicer(take), server
-    )
+    accesslog_pb2_grpc.add_EBPFAccessLogServiceServicer_to_server(Servicer(take), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
     reporter = threading.Thread(target=report_usage)

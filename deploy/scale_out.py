@@ -160,7 +160,12 @@ def run(options: argparse.Namespace, started: ExitStack) -> int:
 
     def watch(name: str, process: subprocess.Popen[bytes]) -> None:
         started.callback(stop, name, process)
-        threading.Thread(target=lambda: (process.wait(), ended.release()), daemon=True).start()
+
+        def tell_the_end() -> None:
+            process.wait()
+            ended.release()
+
+        threading.Thread(target=tell_the_end, daemon=True).start()
 
     clickhouse = options.clickhouse
     if clickhouse is None:

@@ -51,8 +51,9 @@ def start_backend(state: Path, grpc_port: int, http_port: int) -> subprocess.Pop
     """Start the backend and wait until it answers; its store and its log are in `state`."""
     log = state / "backend.log"
     ready, announce = os.pipe()
-    command = [PROGRAMS / "pyrover-backend", "serve", "--data", state / "data", "--ready-fd", str(announce)]
-    command += ["--grpc-port", str(grpc_port), "--http-port", str(http_port)]
+    ports = ["--grpc-port", str(grpc_port), "--http-port", str(http_port)]
+    told: list[str | Path] = ["--data", state / "data", "--ready-fd", str(announce)]
+    command = [PROGRAMS / "pyrover-backend", "serve", *told, *ports]
     with log.open("wb") as output, _log_on_failure(log):
         # A session of its own: Ctrl-C must not stop it before the agent has delivered its last logs.
         backend = subprocess.Popen(

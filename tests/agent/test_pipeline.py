@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 from agent.config import AccessLog, Configuration, Flush, Limits
 from agent.config_durations import Duration
 from agent.discovery.host import SocketScan
-from agent.events.layout import EVENT, EventFlag, EventKind, Role
+from agent.events.layout import EVENT, EventFlag, EventKind
 from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.pipeline import Pipeline, Report
+from protos.common.common_pb2 import DetectPoint
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.synthetic import SECOND, FakeHost, address, event, events, facts, released, socket_facts
 from tests.agent.wire_totals import totals_by_service
@@ -196,7 +197,7 @@ def test_a_connection_open_before_the_start_is_reported_when_it_closes() -> None
     agent.pipeline.step(released(process=2, inode=9, descriptor=4), 1)
     agent.pipeline.flush(2)
     (sent,) = agent.connections()
-    assert sent.role == Role.SERVER
+    assert sent.role == DetectPoint.server
     assert sent.local.kubernetes.serviceName == "server"
     assert totals_by_service(agent.batches[0].messages) == {"server": {"closes": 1}}
 

@@ -5,6 +5,8 @@ sends is turned to 15001 of its own network namespace, where ztunnel has a socke
 pod; and there ztunnel connects to the application under the caller's address.
 """
 
+from typing import Any
+
 import pytest
 
 from agent.config import AccessLog, Configuration, Flush
@@ -12,7 +14,7 @@ from agent.config_durations import Duration
 from agent.conntrack.translation import Translation
 from agent.discovery.host import SocketScan
 from agent.discovery.kubernetes.names import Wanted
-from agent.events.layout import EventFlag, EventKind
+from agent.events.layout import EventFlag, EventKind, Events
 from agent.export.accounting import Ledger
 from agent.export.assembler import Batch
 from agent.pipeline import Pipeline
@@ -35,22 +37,22 @@ SERVICES = [service("cart", {"app": "cart"}), service("shop", {"app": "shop"})]
 CART_END, SHOP_END = "cart.shop cart-1 client", "shop.shop shop-1 server"
 
 
-def calling(pid: int, local: tuple[str, int], remote: tuple[str, int], inode: int, namespace: int) -> list[object]:
-    ends = {"process": pid, "inode": inode, "local": local, "remote": remote, "namespace": namespace}
+def calling(pid: int, local: tuple[str, int], remote: tuple[str, int], inode: int, namespace: int) -> list[Events]:
+    ends: dict[str, Any] = {"process": pid, "inode": inode, "local": local, "remote": remote, "namespace": namespace}
     return [
         event(K.CONNECT, **ends),
         event(K.WRITE, size=5, **ends),
         event(K.CLOSE, flags=EventFlag.LAST_REFERENCE, **ends),
-    ]  # type: ignore[arg-type]
+    ]
 
 
-def called(pid: int, local: tuple[str, int], remote: tuple[str, int], inode: int, namespace: int) -> list[object]:
-    ends = {"process": pid, "inode": inode, "local": local, "remote": remote, "namespace": namespace}
+def called(pid: int, local: tuple[str, int], remote: tuple[str, int], inode: int, namespace: int) -> list[Events]:
+    ends: dict[str, Any] = {"process": pid, "inode": inode, "local": local, "remote": remote, "namespace": namespace}
     return [
         event(K.ACCEPT, **ends),
         event(K.READ, size=5, **ends),
         event(K.CLOSE, flags=EventFlag.LAST_REFERENCE, **ends),
-    ]  # type: ignore[arg-type]
+    ]
 
 
 def redirection() -> Translation:
@@ -90,12 +92,12 @@ def told(wanted: Wanted | None = None, *, scanned: bool = True) -> list[tuple[st
     caller, tunnel, handed_in = (CART_ADDRESS, 40000), (CART_ADDRESS, 40001), (CART_ADDRESS, 45000)
     pipeline.step(
         events(
-            *calling(CART, caller, SERVICE, 1, IN_CART),  # type: ignore[arg-type]
-            *called(ZTUNNEL, ("127.0.0.1", 15001), caller, 2, IN_CART),  # type: ignore[arg-type]
-            *calling(ZTUNNEL, tunnel, (SHOP_ADDRESS, 15008), 3, IN_CART),  # type: ignore[arg-type]
-            *called(ZTUNNEL, (SHOP_ADDRESS, 15008), tunnel, 4, IN_SHOP),  # type: ignore[arg-type]
-            *calling(ZTUNNEL, handed_in, (SHOP_ADDRESS, 8080), 5, IN_SHOP),  # type: ignore[arg-type]
-            *called(SHOP, (SHOP_ADDRESS, 8080), handed_in, 6, IN_SHOP),  # type: ignore[arg-type]
+            *calling(CART, caller, SERVICE, 1, IN_CART),
+            *called(ZTUNNEL, ("127.0.0.1", 15001), caller, 2, IN_CART),
+            *calling(ZTUNNEL, tunnel, (SHOP_ADDRESS, 15008), 3, IN_CART),
+            *called(ZTUNNEL, (SHOP_ADDRESS, 15008), tunnel, 4, IN_SHOP),
+            *calling(ZTUNNEL, handed_in, (SHOP_ADDRESS, 8080), 5, IN_SHOP),
+            *called(SHOP, (SHOP_ADDRESS, 8080), handed_in, 6, IN_SHOP),
         ),
         SECOND,
     )

@@ -1,6 +1,7 @@
 """Names of pods on the wire: at once, a little late, and never."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -58,8 +59,8 @@ class Agent:
 
     def call(self) -> None:
         """Process 1 calls process 2, which is all that it ever does."""
-        ends = {"local": CLIENT, "remote": SERVER}
-        turned = {"local": SERVER, "remote": CLIENT, "process": 2, "inode": 2, "namespace": 2}
+        ends: dict[str, Any] = {"local": CLIENT, "remote": SERVER}
+        turned: dict[str, Any] = {"local": SERVER, "remote": CLIENT, "process": 2, "inode": 2, "namespace": 2}
         self.pipeline.step(
             events(
                 event(K.CONNECT, process=1, inode=1, **ends),

@@ -1,6 +1,7 @@
 """A run over a host made by hand, recorded; its replay gives the same bytes."""
 
 import io
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from agent.events.layout import STAGES, EventFlag, EventKind, Events
 from agent.events.recorded_layout import event_layout
 from agent.events.recording import Header, RecordingReader, RecordingWriter
 from agent.export.accounting import Ledger
+from agent.export.assembler import Batch
 from agent.pipeline import Pipeline
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.synthetic import SECOND, FakeHost, address, event, events, quality
@@ -25,10 +27,10 @@ NUMBERS = st.integers(0, 9)
 @st.composite
 def _any_event(draw: st.DrawFn) -> Events:
     kind = draw(st.sampled_from([K.CONNECT, K.WRITE, K.READ, K.CLOSE, K.LATE_WRITE, K.LATE_READ, K.QUALITY]))
-    where = {"inode": draw(st.integers(1, 3)), "namespace": draw(st.sampled_from([OWN, POD, 8]))}
+    where: dict[str, Any] = {"inode": draw(st.integers(1, 3)), "namespace": draw(st.sampled_from([OWN, POD, 8]))}
     if kind is K.QUALITY:
         return quality(draw(st.dictionaries(NUMBERS, NUMBERS, max_size=3)), **where)
-    stages = {name: draw(NUMBERS) for name in ("packages", "interface", "l3_ns", "late_packages")}
+    stages: dict[str, Any] = {name: draw(NUMBERS) for name in ("packages", "interface", "l3_ns", "late_packages")}
     return event(kind, **where, **stages, flags=draw(st.sampled_from([0, EventFlag.PACKAGES_COUNTED])))
 
 
@@ -36,7 +38,7 @@ def _any_event(draw: st.DrawFn) -> Events:
 @given(st.lists(st.lists(_any_event(), max_size=8), max_size=6), st.lists(st.integers(0, 20), max_size=6))
 def test_a_replay_gives_the_bytes_of_the_run(steps: list[list[Events]], pauses: list[int]) -> None:
     host = FakeHost()
-    recording, file, sent = RecordingHost(host), io.BytesIO(), []
+    recording, file, sent = RecordingHost(host), io.BytesIO(), list[Batch]()
     writer = RecordingWriter(file, Header(node="n", agent_process=9, layout=event_layout()))
     pipeline = Pipeline(Configuration(), "n", 9, host=recording, ledger=Ledger(), deliver=sent.append)
     now = SECOND
@@ -53,7 +55,7 @@ def test_a_replay_gives_the_bytes_of_the_run(steps: list[list[Events]], pauses: 
     writer.end(now, recording.collect())
 
     file.seek(0)
-    replayed = []
+    replayed: list[Batch] = []
     play(RecordingReader(file), Configuration(), Ledger(), replayed.append)
     assert [batch.messages for batch in replayed] == [batch.messages for batch in sent]
 
@@ -67,9 +69,8 @@ def test_names_of_interfaces_and_drops_are_those_of_the_recorded_run() -> None:
     pipeline = Pipeline(Configuration(), "n", 9, host=recording, ledger=Ledger(), deliver=lambda _: None)
     pipeline.start(1)
     writer.begin(1, recording.collect())
-    taken = events(
-        event(K.WRITE, namespace=POD, size=1, **dict.fromkeys(STAGES.names or (), 2)), quality({11: 3}, namespace=POD)
-    )
+    stages: dict[str, Any] = dict.fromkeys(STAGES.names or (), 2)
+    taken = events(event(K.WRITE, namespace=POD, size=1, **stages), quality({11: 3}, namespace=POD))
     pipeline.step(taken, 2)
     writer.step(2, taken, recording.collect(), {})
     pipeline.flush(3)

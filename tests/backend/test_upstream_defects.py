@@ -23,7 +23,7 @@ from backend.server.companions import handlers
 from backend.server.presence import Presence
 from backend.storage.interface import Flush, Instance, MetricSchema, Service, Storage
 from backend.storage.memory import MemoryStorage
-from protos.ebpf.accesslog_pb2 import AccessLogConnection, EBPFAccessLogMessage
+from protos.ebpf.accesslog_pb2 import AccessLogConnection, EBPFAccessLogMessage, ZTunnelAttachmentSecurityPolicy
 from tests.backend.ingest.messages import read_log
 from tests.backend.metrics.exchanges import (
     BOOT,
@@ -133,7 +133,7 @@ def test_d6_a_mesh_adds_no_calls_and_no_failures() -> None:
     good = 'good = from(K8SService.*).filter(type == "protocol").filter(protocol.success == true).cpm();'
     took = 'took = from(K8SServiceRelation.protocol.http.latency).filter(type == "protocol").sum();'
     of = connection("server", "api", "web")
-    of.attachment.zTunnel.security_policy = "MTLS"
+    of.attachment.zTunnel.security_policy = ZTunnelAttachmentSecurityPolicy.MTLS
     given = messages(of, exchange(milliseconds=12.5), exchange(milliseconds=0.25))
     flush = analysed(received(*given), calls + good + took).flush
     found = {
@@ -242,9 +242,9 @@ async def test_d17_every_call_of_every_service_needs_the_token() -> None:
         for path in paths:
             for metadata in ((), (("authentication", "wrong"),)):
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await channel.unary_unary(path)(b"", metadata=metadata, timeout=120)
+                    await channel.unary_unary(path, bytes, bytes)(b"", metadata=metadata, timeout=120)
                 assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-            await channel.unary_unary(path)(b"", metadata=(("authentication", WORD),), timeout=120)
+            await channel.unary_unary(path, bytes, bytes)(b"", metadata=(("authentication", WORD),), timeout=120)
 
 
 async def test_d20_a_sender_hears_what_was_dropped_of_its_stream() -> None:
@@ -252,7 +252,8 @@ async def test_d20_a_sender_hears_what_was_dropped_of_its_stream() -> None:
     bad.kernelLogs[0].read.endTime.offset.offset = 0
     bad.node.bootTime.seconds = int(time.time()) - 3_600
     async with receiving(Collecting()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
-        call = channel.stream_unary("/skywalking.v3.EBPFAccessLogService/collect")(iter([bad.SerializeToString()]))
+        collect = channel.stream_unary("/skywalking.v3.EBPFAccessLogService/collect", bytes, bytes)
+        call = collect(iter([bad.SerializeToString()]))
         await call
         assert dict(await call.trailing_metadata()) == {"pyrover-dropped": "time_inverted=1"}
         assert receiver.service.delivery.stored == 1

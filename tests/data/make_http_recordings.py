@@ -53,7 +53,7 @@ SUCCEEDING = [call for call in ASKED if "/status/" not in call.target]
 @contextmanager
 def recording(file: Path) -> Iterator[None]:
     """The agent records meanwhile."""
-    command = [PROGRAMS / "pyrover-agent", "record", file, "--flush-period", "200ms"]
+    command: list[str | Path] = [PROGRAMS / "pyrover-agent", "record", file, "--flush-period", "200ms"]
     with program(command, stderr=subprocess.PIPE) as agent:
         assert agent.stderr is not None
         read_line(agent.stderr.fileno(), "the agent")

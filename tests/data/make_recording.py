@@ -86,7 +86,7 @@ def _keep(answer: recorded.Answer, pids: set[int]) -> recorded.Answer | None:
             return recorded.InterfacesAnswer((Interface(1, 65536, "lo"),))
         case recorded.BootTimeAnswer() | recorded.NetworkNamespaceAnswer() | recorded.DropReasonsAnswer():
             return answer
-        case recorded.InterfacesOfAnswer() | recorded.TranslationsAnswer():
+        case recorded.AddressesAnswer() | recorded.InterfacesOfAnswer() | recorded.TranslationsAnswer():
             return None
 
 

@@ -269,4 +269,4 @@ class SimulatedBackend:
         assert self.current is not None
         assert self.current.pipeline is not None
         await self.current.pipeline.stop()
-        return cast("Storage", self.current.pipeline._storage)
+        return self.current.pipeline._storage

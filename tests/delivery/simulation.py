@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import polars as pl
@@ -182,7 +183,8 @@ class Simulation:
     async def settle(self, *others: asyncio.Future[None]) -> History:
         """Let all agents and others come to their end; what happened, checked."""
         everything = asyncio.gather(*self._agents_live, *others)
-        await asyncio.wait({*self._backends_live, everything}, return_when=asyncio.FIRST_COMPLETED)
+        until: set[asyncio.Future[Any]] = {*self._backends_live, everything}
+        await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
         for living in self._backends_live:
             if living.done():
                 living.result()

@@ -47,7 +47,7 @@ def test_it_is_noticed_when_what_another_backend_holds_is_not_named(monkeypatch:
 def test_it_is_noticed_when_nobody_looks_at_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     claimed = Store._claimed
 
-    def own(self: Store, asks: str, batches: object) -> tuple[Store, Answer]:
+    def own(self: Store, asks: str, batches: tuple[str, ...]) -> tuple[Store, Answer]:
         store, answer = claimed(self, asks, batches)
         return store, Answer(frozenset(one for one in answer.value if one.process == asks))
 

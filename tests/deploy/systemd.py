@@ -143,7 +143,7 @@ def running(folder: Path) -> Iterator[Systemd]:
     try:
         joining = "".join(f"echo $$ > {group}/cgroup.procs && " for group in groups)
         unshare = "exec unshare --mount --pid --net --cgroup --fork --kill-child --propagation private"
-        entering = ["sh", "-c", _ENTER, "sh", folder, ROOT, OBJECTS.parent]
+        entering: list[str | Path] = ["sh", "-c", _ENTER, "sh", folder, ROOT, OBJECTS.parent]
         with program(["sh", "-c", f'{joining}{unshare} "$@"', "sh", *entering]) as process:
             started = Systemd(_child(process.pid))
             deadline = time.monotonic() + PATIENCE

@@ -48,7 +48,8 @@ def watched_by_the_agent() -> set[tuple[str, str]]:
                 case ast.ImportFrom(module="common.kubernetes.resources"):
                     found |= {(known[each.name].group, each.name.lower()) for each in node.names if each.name in known}
                 case ast.Call(
-                    func=ast.Name(id="Resource"), args=[ast.Constant(value=name), ast.Constant(value=group), *_]
+                    func=ast.Name(id="Resource"),
+                    args=[ast.Constant(value=str(name)), ast.Constant(value=str(group)), *_],
                 ):
                     found.add((group, name))
     return found

@@ -70,7 +70,8 @@ def test_the_api_takes_them(version: str, values: dict[str, Any]) -> None:
 
 
 def test_the_check_refuses_what_is_wrong() -> None:
-    for wrong in ({"hostPid": True}, {"tolerations": {}}, {"containers": None}):
+    wrongs: list[dict[str, Any]] = [{"hostPid": True}, {"tolerations": {}}, {"containers": None}]
+    for wrong in wrongs:
         objects = charted()
         (agents,) = [each for each in objects if each["kind"] == "DaemonSet"]
         agents["spec"]["template"]["spec"] |= wrong
@@ -120,7 +121,8 @@ def test_kustomize_makes_the_same(folder: str) -> None:
 )
 def test_helm_makes_the_same(values: dict[str, Any], tmp_path: Path) -> None:
     settings = [f"--set-json={name.replace('__', '.')}={json.dumps(value)}" for name, value in values.items()]
-    command = ["helm", "template", "test", CHART, "--namespace", NAMESPACE, "--kube-version", "1.30.0", *settings]
+    release: list[str | Path] = ["helm", "template", "test", CHART, "--namespace", NAMESPACE]
+    command = [*release, "--kube-version", "1.30.0", *settings]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     theirs = {key(each): each for each in yaml.safe_load_all(answer.stdout) if each}
     assert theirs == {key(each): each for each in charted(**values)}

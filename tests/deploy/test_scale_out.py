@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="clic
 def deployment(state: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], str, str]]:
     """A ready deployment: itself, the processes of its backends, and its two addresses."""
     ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", "--clickhouse-port", str(*free_ports(1)))
-    command = [sys.executable, ROOT / "deploy" / "scale_out.py", *ports, "--state", state]
+    command: list[str | Path] = [sys.executable, ROOT / "deploy" / "scale_out.py", *ports, "--state", state]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -53,14 +53,8 @@ def alive(number: int) -> bool:
 
 
 def test_an_interrupt_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        ROOT / "deploy" / "scale_out.py",
-        "--clickhouse-port",
-        str(*free_ports(1)),
-        "--state",
-        tmp_path,
-    ]
+    arguments = ("--clickhouse-port", str(*free_ports(1)), "--state", str(tmp_path))
+    command: list[str | Path] = [sys.executable, ROOT / "deploy" / "scale_out.py", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 300
         log = tmp_path / "clickhouse.log"

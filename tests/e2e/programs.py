@@ -102,8 +102,9 @@ class Backend:
 def backend(data: Path, log: Path, grpc_port: int = 0) -> Iterator[Backend]:
     """A backend, ready; on free ports, unless told."""
     ready, announce = os.pipe()
-    command = [PROGRAMS / "pyrover-backend", "serve", "--host", "127.0.0.1", "--http-port", "0"]
-    command += ["--grpc-port", str(grpc_port), "--data", data, "--ready-fd", str(announce)]
+    ports = ["--host", "127.0.0.1", "--http-port", "0", "--grpc-port", str(grpc_port)]
+    told: list[str | Path] = ["--data", data, "--ready-fd", str(announce)]
+    command = [PROGRAMS / "pyrover-backend", "serve", *ports, *told]
     with ExitStack() as stack:
         output = stack.enter_context(log.open("ab"))
         process = stack.enter_context(program(command, stdout=output, stderr=output, pass_fds=(announce,)))
@@ -139,7 +140,7 @@ def network_namespace(name: str) -> Iterator[list[str]]:
 @contextmanager
 def workload(prefix: Sequence[str], family: str) -> Iterator[dict[str, dict[str, int]]]:
     """Run both sides of the known workload; what each says it did. Both are there meanwhile, to be looked at."""
-    python = [*prefix, sys.executable, WORKLOAD]
+    python: list[str | Path] = [*prefix, sys.executable, WORKLOAD]
     with program([*python, "server", family], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdin is not None
         assert server.stdout is not None

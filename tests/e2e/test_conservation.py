@@ -95,7 +95,7 @@ def test_a_ring_that_overruns(store: Backend) -> None:
                 path.step()
         path.step()
         path.finish()
-        losses = watch.source.losses()
+        losses = dict(watch.source.losses())
         ring_full = losses.pop("ring_full")
         assert set(losses.values()) == {0}
     balance = path.ledger.balance()

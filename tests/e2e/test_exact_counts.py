@@ -7,6 +7,7 @@ the second source.
 import os
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,16 @@ def service_id(name: str) -> str:
     return ids.service_id(name)
 
 
+def _has_reached(store: Backend, entity: str, name: str, count: int) -> bool:
+    return store.totals([name], entity).get(name, 0) >= count
+
+
 def until_closed(store: Backend, closes: Mapping[str, int]) -> None:
     """Wait until the last logs of services are stored: an agent that is stopped has only five seconds for them."""
     name = "kubernetes_service_close_cpm"
     for entity, count in closes.items():
-        store.until(f"{count} closes", lambda e=entity, n=count: store.totals([name], e).get(name, 0) >= n)
+        reached = partial(_has_reached, store, entity, name, count)
+        store.until(f"{count} closes", reached)
 
 
 @pytest.fixture(params=FAMILIES)
@@ -115,5 +121,5 @@ def test_what_is_stored_equals_what_was_done(family: str, store: Backend, tmp_pa
     assert server["kernel_bytes_received"] == server["bytes_read"] + CONNECTIONS * SYN_AND_FIN
 
     # Both services, and only with what they did.
-    names = {service["name"] for service in store.get("/api/services", start="-15m")["services"]}
-    assert {f"e2e-client-{family}", f"e2e-server-{family}"} <= names
+    services = {service["name"] for service in store.get("/api/services", start="-15m")["services"]}
+    assert {f"e2e-client-{family}", f"e2e-server-{family}"} <= services

@@ -89,7 +89,7 @@ def test_the_agent_goes_on_with_the_other_backend(tmp_path: Path) -> None:
         second = stack.enter_context(backend(tmp_path / "second", tmp_path / "second.log"))
         figures = tmp_path / "figures.json"
         addresses = f"{first.grpc},{second.grpc}"
-        arguments = ["--backend", addresses, "--flush-period", "200ms", "--figures", figures]
+        arguments: list[str | Path] = ["--backend", addresses, "--flush-period", "200ms", "--figures", figures]
         watching = stack.enter_context(agent(*arguments))
         with calling(tmp_path, "before"):
             until_stored(first, {"service-before-caller", "service-before-server"})

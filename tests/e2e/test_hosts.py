@@ -37,7 +37,7 @@ class Host:
         self._started += 1
         path = f"/pyrover-hosts-{os.getpid()}/{self._started}/{group}"
         folder = self._stack.enter_context(control_group(2, path))
-        command = [*self._prefix, sys.executable, script, *arguments]
+        command: list[str | Path] = [*self._prefix, sys.executable, script, *arguments]
         started = self._stack.enter_context(program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         enter(folder, started.pid)
         return started

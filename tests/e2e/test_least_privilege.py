@@ -124,7 +124,7 @@ def test_a_recording_keeps_no_more_than_a_run(tmp_path: Path) -> None:
     needed = frozenset(each.bit for each in CAPABILITIES)
     file = tmp_path / "run.events"
     file.write_bytes(b"of before")
-    command = [PROGRAMS / "pyrover-agent", "record", file, "--attach", ATTACH]
+    command: list[str | Path] = [PROGRAMS / "pyrover-agent", "record", file, "--attach", ATTACH]
     with program(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert "hooks" in read_line(process.stderr.fileno(), "the agent")
@@ -143,7 +143,7 @@ def test_a_recording_keeps_no_more_than_a_run(tmp_path: Path) -> None:
 def test_what_was_recorded_stays_when_nothing_can_be(tmp_path: Path) -> None:
     file = tmp_path / "run.events"
     file.write_bytes(b"of before")
-    command = [PROGRAMS / "pyrover-agent", "record", file, "--ring-bytes", "5"]
+    command: list[str | Path] = [PROGRAMS / "pyrover-agent", "record", file, "--ring-bytes", "5"]
     done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     assert file.read_bytes() == b"of before"
@@ -162,13 +162,14 @@ def test_the_network_namespace_of_a_new_process_is_listened_to() -> None:
         before = running.figure("pyrover_agent_conntrack_namespaces")
         user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", STRANGER]
         with program([*prefix, *user], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
-            assert stranger.stdin is not None
-            assert stranger.stdout is not None
+            asked, said = stranger.stdin, stranger.stdout
+            assert asked is not None
+            assert said is not None
 
             def is_listened_to() -> bool:
-                stranger.stdin.write(b"\n")
-                stranger.stdin.flush()
-                read_line(stranger.stdout.fileno(), "the stranger")
+                asked.write(b"\n")
+                asked.flush()
+                read_line(said.fileno(), "the stranger")
                 return running.figure("pyrover_agent_conntrack_namespaces") > before
 
             wait_for(is_listened_to, "the namespace of a process that came later is not listened to")

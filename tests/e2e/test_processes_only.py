@@ -59,7 +59,7 @@ def test_processes_are_reported_and_nothing_else_is_done(tmp_path: Path) -> None
             "telemetry: {address: '127.0.0.1:0'}\n"
             f"discovery: {{service_rules: [{{service: listening, port: {port}}}]}}\n"
         )
-        command = [PROGRAMS / "pyrover-agent", "run", "--config", configuration]
+        command: list[str | Path] = [PROGRAMS / "pyrover-agent", "run", "--config", configuration]
         with program(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as agent:
             assert agent.stderr is not None
             figures = read_line(agent.stderr.fileno(), "the agent").removeprefix("figures at ").strip()

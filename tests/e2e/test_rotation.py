@@ -53,7 +53,7 @@ class Programs:
             "ROVER_TELEMETRY_ADDRESS": "127.0.0.1:0",
             "ROVER_ACCESS_LOG_FLUSH_PERIOD": "200ms",
         }
-        command = [PROGRAMS / "pyrover-agent", "run", "--attach", ATTACH, "--figures", self._report]
+        command: list[str | Path] = [PROGRAMS / "pyrover-agent", "run", "--attach", ATTACH, "--figures", self._report]
         running = program(command, stderr=subprocess.PIPE, env={**os.environ, **variables})
         self._agent = stack.enter_context(running)
         assert self._agent.stderr is not None

@@ -4,7 +4,7 @@ python -m tests.fuzz access-logs --seconds 20
 """
 
 import random
-from typing import cast
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Book:
 
 def usable(source: random.Random) -> bytes:
     """A message of a node and a connection whose logs are good, more often than chance would make them."""
-    message = cast("EBPFAccessLogMessage", EBPFAccessLogMessage.FromString(rich_message(source)))
+    message = EBPFAccessLogMessage.FromString(rich_message(source))
     if source.random() < 0.5:
         message.node.bootTime.seconds, message.node.bootTime.nanos = NOW - source.randrange(1, 4_000), 5
     if source.random() < 0.5:
@@ -90,7 +90,7 @@ def check_flush(batch: LogBatch, resolver: Resolver) -> None:
     check_ends(flush.service_relations, flush.instance_relations, flush.endpoint_relations)
 
 
-def check_ends(services: list[Relation], instances: list[Relation], endpoints: list[Relation]) -> None:
+def check_ends(services: Sequence[Relation], instances: Sequence[Relation], endpoints: Sequence[Relation]) -> None:
     """The id of a relation is made of its ends."""
     for relation in services:
         assert ids.service_relation_id(relation.source_id, relation.destination_id) == relation.id

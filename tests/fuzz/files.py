@@ -24,8 +24,16 @@ from common.yaml_file import YamlFileError
 from tests.fuzz.registry import Target, file, text
 
 _ROOT = Path(__file__).parents[2]
-_YAML = (b"&a [*a]", b"*a", b"<<: *a", b"!!python/object:os.system {}", b"? [a]\n: b\n", b"- ", b": ", b"{", b"[" * 60)
-_YAML += (
+_YAML = (
+    b"&a [*a]",
+    b"*a",
+    b"<<: *a",
+    b"!!python/object:os.system {}",
+    b"? [a]\n: b\n",
+    b"- ",
+    b": ",
+    b"{",
+    b"[" * 60,
     b"1" * 5_000,
     b"0x_",
     b"2001-12-14t21:59:43.10-99:99",

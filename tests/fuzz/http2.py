@@ -7,6 +7,7 @@ Run for a while with
 
 import random
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -85,7 +86,7 @@ def check_bounds(parser: Http2Parser) -> None:
     assert all(blocks.table_size <= MAXIMUM_TABLE for blocks in parser._blocks)
 
 
-def check_truth(scenario: Scenario, pieces: dict[Flow, list[Piece]], told: list[Exchange]) -> None:
+def check_truth(scenario: Scenario, pieces: Mapping[Flow, Sequence[Piece]], told: list[Exchange]) -> None:
     """Each exchange told is one that there was; what cannot be known of it may be missing."""
     true: dict[str, list[Exchange]] = {}
     for exchange in scenario.expected(pieces).values():

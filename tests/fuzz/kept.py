@@ -32,7 +32,7 @@ from tests.fuzz.registry import Target, file
 _NUMBER = struct.Struct("<I")
 
 
-def _checksum(data: bytes) -> bytes:
+def _checksum(data: bytes | bytearray) -> bytes:
     return _NUMBER.pack(zlib.crc32(data))
 
 

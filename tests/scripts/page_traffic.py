@@ -6,7 +6,12 @@ frontend -> nginx -> api, each with calls of one endpoint
 from collections.abc import Iterator
 from pathlib import Path
 
-from protos.ebpf.accesslog_pb2 import AccessLogConnection, EBPFAccessLogMessage
+from protos.ebpf.accesslog_pb2 import (
+    AccessLogConnection,
+    AccessLogHTTPProtocolRequestMethod,
+    AccessLogHTTPProtocolVersion,
+    EBPFAccessLogMessage,
+)
 from protos.recording import write_messages, write_signature
 
 _BOOT = 1_800_000_000
@@ -56,6 +61,7 @@ def _exchange(path: str, at: int) -> EBPFAccessLogMessage:
     read.l2Metrics.totalPackageCount, read.l2Metrics.totalPackageSize = 1, 600
     http = message.protocolLog.http
     http.startTime.offset.offset, http.endTime.offset.offset = at, at + 5_000_000
-    http.version, http.request.method, http.request.path = "HTTP1", "Get", path
+    http.version, http.request.method = AccessLogHTTPProtocolVersion.HTTP1, AccessLogHTTPProtocolRequestMethod.Get
+    http.request.path = path
     http.response.statusCode, http.response.sizeOfBodyBytes = 200, 1_000
     return message

@@ -10,13 +10,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> ModuleType:
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     specification = importlib.util.spec_from_file_location("fetch", ROOT / "scripts" / "fetch_console_assets.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    module.TARGET = tmp_path / "vendor" / "echarts"
+    monkeypatch.setattr(module, "TARGET", tmp_path / "vendor" / "echarts")
     return module
 
 

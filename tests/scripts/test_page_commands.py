@@ -59,7 +59,8 @@ class Place:
         self.sent = time.monotonic()
         traffic = self.folder / "traffic.pyrover"
         page_traffic.record(traffic)
-        replay = [*self.enter, PROGRAMS / "pyrover-backend", "replay", traffic, "--to", "127.0.0.1:11800"]
+        command: list[str | Path] = [PROGRAMS / "pyrover-backend", "replay", traffic, "--to", "127.0.0.1:11800"]
+        replay = [*self.enter, *command]
         subprocess.run(replay, check=True, capture_output=True, timeout=_SECONDS)
 
     def run(self, page: Path, script: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from tests.ports import free_ports
 
 pytestmark = pytest.mark.kernel
 
-RUN = [sys.executable, ROOT / "scripts" / "run.py"]
+RUN: list[str | Path] = [sys.executable, ROOT / "scripts" / "run.py"]
 
 
 def ports() -> tuple[int, list[str]]:

@@ -27,7 +27,8 @@ class Pair:
 
     def listen(self, version: int, name: str = "connection", **options: int) -> int:
         address = self.hosts[1].address(version)
-        self.ports[name] = port = self.receiver.do("listen", host=address, name=f"{name} listener", **options)["port"]
+        done = self.receiver.do("listen", host=address, name=f"{name} listener", **options)
+        self.ports[name] = port = int(done["port"])
         return port
 
     def connect(self, version: int, name: str = "connection", **options: int) -> None:

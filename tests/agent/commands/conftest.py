@@ -29,7 +29,7 @@ class Workload:
 
     def _start(self, tag: str, *arguments: str) -> subprocess.Popen[str]:
         # The tag goes along on the command line, where a rule finds it.
-        command = [sys.executable, "-X", f"tag={tag}", WORKLOAD, *arguments]
+        command: list[str | Path] = [sys.executable, "-X", f"tag={tag}", WORKLOAD, *arguments]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def _line(self, process: subprocess.Popen[str]) -> object:

@@ -170,7 +170,7 @@ def test_questions_are_answered_while_the_pipeline_is_held_up(talker: Talker) ->
 
             status.begin(capture.parts)
             wait_until(lambda: capture.parts.notes.latest is not None)
-            capture._pipeline.step = hold  # type: ignore[method-assign] # a step that takes long
+            capture._pipeline.step = hold  # type: ignore[method-assign, assignment] # a step that takes long
             try:
                 assert held.wait(PATIENCE)
                 first = samples(status)["pyrover_agent_step_age_seconds"][""]

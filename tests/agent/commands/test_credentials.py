@@ -231,7 +231,7 @@ def test_what_is_wrong_is_told_once_and_the_old_stays(files: Files, caplog: pyte
 
 def test_files_are_looked_at_when_it_is_time_to(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     credentials = Credentials(files.backend(1))
     client = credentials.open_client()
     files.write(1)

@@ -145,7 +145,9 @@ def _ambient(*, scanned: bool) -> tuple[World, Peers]:
     world = World()
     for pid, name in ((ZTUNNEL, "ztunnel"), (APPLICATION, "application"), (CALLER, "caller")):
         world.host.processes[pid] = facts(pid, f"/usr/bin/{name}")
-    own = {1: (address("10.0.0.1"),), **({7: (address(POD),), 8: (address(CLIENT_POD),)} if scanned else {})}
+    own: dict[int, tuple[bytes, ...]] = {1: (address("10.0.0.1"),)}
+    if scanned:
+        own |= {7: (address(POD),), 8: (address(CLIENT_POD),)}
     world.owners.load(SocketScan((), own), world.processes)
     return world, Peers(world.table, world.owners)
 

@@ -231,11 +231,11 @@ def test_any_stream_keeps_every_transfer_and_stays_within_bounds(
         for kind in (K.READ, K.WRITE, K.CONNECT, K.ACCEPT):
             assert np.count_nonzero(logs["kind"] == kind) == np.count_nonzero(batch["kind"] == kind)
         transfers += int(logs["stages"]["package_bytes"][logs["kind"] == K.READ].sum())
-        closes += np.count_nonzero(logs["kind"] == K.CLOSE)
+        closes += int(np.count_nonzero(logs["kind"] == K.CLOSE))
         supplements = tracked.supplements
         assert {*logs["view"].tolist(), *supplements["view"].tolist()} == set(tracked.views)
         forgotten = sum(count for cause, count in world.registry.information.items() if "forgotten" in cause)
-        said += np.count_nonzero(np.isin(batch["kind"], _SUPPLEMENTS))
+        said += int(np.count_nonzero(np.isin(batch["kind"], _SUPPLEMENTS)))
         known += len(supplements)
         assert known + forgotten == said
         assert len(world.table) <= capacity

@@ -3,6 +3,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ _PORTS = st.integers(0, 65535)
 @st.composite
 def _ends(draw: st.DrawFn) -> tuple[tuple[str, int], ...]:
     """Source, destination, far end, source as the far end has it; few values, so that many are equal."""
-    version = draw(st.sampled_from([4, 6]))
+    version: Literal[4, 6] = draw(st.sampled_from([4, 6]))
     addresses = st.ip_addresses(v=version).map(str) | st.just("10.0.0.1" if version == 4 else "fd00::1")
     return tuple((draw(addresses), draw(_PORTS | st.just(80))) for _ in range(4))
 

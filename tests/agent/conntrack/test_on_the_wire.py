@@ -39,7 +39,7 @@ def _far_ends(messages: list[bytes]) -> list[tuple[str, int]]:
 
 
 def test_a_connection_is_sent_anew_when_its_far_end_is_known() -> None:
-    host, messages = FakeHost(), []
+    host, messages = FakeHost(), list[bytes]()
     pipeline = _pipeline(host, messages)
     pipeline.start(0)
     pipeline.step(events(CONNECT, WRITE), SECOND)
@@ -54,7 +54,7 @@ def test_a_connection_is_sent_anew_when_its_far_end_is_known() -> None:
 
 
 def test_a_recording_tells_what_the_host_told() -> None:
-    host, messages, replayed = FakeHost(), [], []
+    host, messages, replayed = FakeHost(), list[bytes](), list[bytes]()
     recording = RecordingHost(host)
     pipeline = _pipeline(recording, messages)
     file = io.BytesIO()

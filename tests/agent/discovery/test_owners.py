@@ -31,7 +31,7 @@ def test_an_exact_address_goes_before_a_wildcard() -> None:
 
 
 def test_an_address_of_another_namespace_leads_to_its_listener() -> None:
-    own = {1: (address("10.0.0.1"),), 2: (address("10.0.0.2"),)}
+    own: dict[int, tuple[bytes, ...]] = {1: (address("10.0.0.1"),), 2: (address("10.0.0.2"),)}
     world = _loaded(socket_facts(1, ("0.0.0.0", 80), namespace=2, owners=((1, 3),)), own=own)
     assert _listener(world, 1, "10.0.0.2", 80) == 1
     assert _listener(world, 1, "10.0.0.1", 80) is None

@@ -21,7 +21,8 @@ from agent.discovery.host import ProcessFacts
 from agent.discovery.procfs import ProcHost
 from tests.agent.synthetic import address
 
-Expected, Found = TypeVar("Expected"), TypeVar("Found")
+Expected = TypeVar("Expected")
+Found = TypeVar("Found")
 
 
 @pytest.fixture

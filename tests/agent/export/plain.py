@@ -3,6 +3,8 @@
 Which column stands in which field is written out here once more, on purpose: the encoder has its own tables.
 """
 
+from typing import Any
+
 import numpy as np
 
 from agent.events.layout import STAGES, EventKind, SystemCall
@@ -29,7 +31,7 @@ WIRE_CALL = {
 
 def plain_kernel_log(log: np.void) -> wire.AccessLogKernelLog:
     """A row of LOG as the message that it is to become."""
-    times = {"startTime": _offset(int(log["start_ns"])), "endTime": _offset(int(log["end_ns"]))}
+    times: dict[str, Any] = {"startTime": _offset(int(log["start_ns"])), "endTime": _offset(int(log["end_ns"]))}
     stages = dict(zip(STAGES.names or (), log["stages"].item(), strict=True))
     success = bool(log["success"])
     match EventKind(log["kind"]):
@@ -48,11 +50,11 @@ def plain_kernel_log(log: np.void) -> wire.AccessLogKernelLog:
         case EventKind.CLOSE:
             return wire.AccessLogKernelLog(close=wire.AccessLogKernelCloseOperation(**times, success=success))
         case EventKind.READ:
-            call = wire.AccessLogKernelReadSyscall.Value(WIRE_CALL[SystemCall(log["system_call"])])
+            call = WIRE_CALL[SystemCall(log["system_call"])]
             read = wire.AccessLogKernelReadOperation(**times, syscall=call, **_given(plain_read(stages)))
             return wire.AccessLogKernelLog(read=read)
         case EventKind.WRITE:
-            call = wire.AccessLogKernelWriteSyscall.Value(WIRE_CALL[SystemCall(log["system_call"])])
+            call = WIRE_CALL[SystemCall(log["system_call"])]
             write = wire.AccessLogKernelWriteOperation(**times, syscall=call, **_given(plain_write(stages)))
             return wire.AccessLogKernelLog(write=write)
         case kind:
@@ -115,7 +117,7 @@ def plain_read(stages: dict[str, int]) -> wire.PyroverLateRead:
     )
 
 
-def _given(metrics: wire.PyroverLateWrite | wire.PyroverLateRead) -> dict[str, object]:
+def _given(metrics: wire.PyroverLateWrite | wire.PyroverLateRead) -> dict[str, Any]:
     """The metrics that say something."""
     return {field.name: value for field, value in metrics.ListFields() if value.ListFields()}
 

@@ -9,7 +9,8 @@ from agent.export.claims import UNCLAIMED
 
 
 def divided(views: list[int], claims: list[int], owners: list[int], quality: dict[int, bytes]) -> list[Arranged]:
-    return arrange(*(np.array(column, dtype=np.int64) for column in (views, claims, owners)), quality)
+    of_views, of_claims, of_owners = (np.array(column, dtype=np.int64) for column in (views, claims, owners))
+    return arrange(of_views, of_claims, of_owners, quality)
 
 
 def test_nothing_of_nothing() -> None:

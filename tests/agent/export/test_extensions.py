@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor
@@ -75,7 +76,7 @@ def _any_event(draw: st.DrawFn) -> Events:
     inode = draw(st.integers(1, 2))
     if kind is K.QUALITY:
         return quality(draw(st.dictionaries(SMALL, SMALL, max_size=6)), inode=inode, round_trip_us=draw(SMALL))
-    stages = {name: draw(SMALL) for name in STAGES.names or ()}
+    stages: dict[str, Any] = {name: draw(SMALL) for name in STAGES.names or ()}
     result = draw(st.sampled_from([0, -111]))
     return event(kind, inode=inode, result=result, flags=EventFlag.PACKAGES_COUNTED, **stages)
 
@@ -103,7 +104,7 @@ def test_readers_that_do_not_know_the_extensions_read_everything_else_the_same(p
 
 
 def test_every_field_of_the_metrics_reaches_the_wire() -> None:
-    stages = {name: at for at, name in enumerate(STAGES.names or (), start=1)}
+    stages: dict[str, Any] = {name: at for at, name in enumerate(STAGES.names or (), start=1)}
     counters = [name for name in QUALITY.names or () if name not in ("drops", "drops_other", "unused")]
     counted = EventFlag.PACKAGES_COUNTED
     serialised = [
@@ -125,8 +126,10 @@ def test_every_field_of_the_metrics_reaches_the_wire() -> None:
         _paths(wire.EBPFAccessLogMessage.FromString(one), "", given_paths)
     wanted: set[str] = set()
     for operation in ("connect", "accept", "write", "read"):
-        _all_paths(wire.AccessLogKernelLog.DESCRIPTOR.fields_by_name[operation].message_type, f"{operation}.", wanted)
-    _all_paths(wire.PyroverConnectionQuality.DESCRIPTOR, "quality.", wanted)
+        inner: Any = wire.AccessLogKernelLog.DESCRIPTOR.fields_by_name[operation].message_type
+        _all_paths(inner, f"{operation}.", wanted)
+    quality_fields: Any = wire.PyroverConnectionQuality.DESCRIPTOR
+    _all_paths(quality_fields, "quality.", wanted)
     assert wanted - given_paths == {
         "connect.success",  # a connect either succeeded or has an error
         "quality.lateWrite.l4Metrics.lossPackageMetrics.location",  # stand in the quality itself

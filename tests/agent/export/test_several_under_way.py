@@ -1,10 +1,12 @@
 """Several batches on their way at the same time, where answers are late."""
 
+import operator
 import random
 import threading
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -129,7 +131,9 @@ def test_four_at_most_while_the_oldest_is_late_and_answers_come_in_any_order(tmp
             booked(spool.ledger, delivered)
             if following is not None:
                 with backend.changed:
-                    assert backend.changed.wait_for(lambda of=following: batches[of].id in backend.under_way, SECONDS)
+                    following_id = batches[following].id
+                    is_under_way = partial(operator.contains, backend.under_way, following_id)
+                    assert backend.changed.wait_for(is_under_way, SECONDS)
             assert sender.waiting == spool.ledger.balance().waiting == 28 - delivered  # asked when booking is over
             # Each is removed when it is answered, whatever comes before it.
             left = {path.name.split("-", 2)[2].removesuffix(".batch") for path in tmp_path.glob("*.batch")}

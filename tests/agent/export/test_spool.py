@@ -74,7 +74,8 @@ def test_a_batch_that_was_settled_and_not_removed_is_not_sent_again(tmp_path: Pa
         spool.ledger.capture(12)
         kept = [spool.keep(Batch([b"x"], logs)) for logs in (3, 4, 5)]
         assert None not in kept
-        spool.ledger.deliver(3, kept[0] and kept[0].place)
+        assert kept[0] is not None
+        spool.ledger.deliver(3, kept[0].place)
         # Killed here: the file of the first is still there.
         with copied(tmp_path / "a", tmp_path / "b") as following:
             assert [spooled.logs for spooled in following.left] == [4, 5]

@@ -1,4 +1,5 @@
 from collections import Counter, defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_late_packages_are_added_to_the_last_write_of_the_flush() -> None:
 
 def test_late_packages_without_a_log_in_the_flush_stand_in_the_quality_of_their_connection() -> None:
     exporter = Exporter()
-    written = {"packages": 4, "package_bytes": 40, "late_ns": 7, "late_packages": 4, "l2_ns": 1}
+    written: dict[str, Any] = {"packages": 4, "package_bytes": 40, "late_ns": 7, "late_packages": 4, "l2_ns": 1}
     exporter.take(event(K.READ, size=1), event(K.LATE_WRITE, **written), event(K.LATE_WRITE, packages=1))
     (message,) = exporter.flush()
     expected = dict.fromkeys(STAGES.names or (), 0) | written | {"packages": 5, "late_packages": 5}
@@ -141,7 +142,7 @@ def _stage_event(draw: st.DrawFn) -> Events:
         return quality(drops, inode=inode, retransmits_fast=draw(SMALL))
     if kind is K.CONNECT:
         return event(kind, inode=inode)
-    stages = {name: draw(SMALL) for name in SUMS}
+    stages: dict[str, Any] = {name: draw(SMALL) for name in SUMS}
     return event(kind, inode=inode, flags=COUNTED, interface=draw(st.integers(0, 2)), **stages)
 
 
@@ -196,7 +197,11 @@ def _count_message(counts: defaultdict[tuple[int, str], int], message: wire.EBPF
         counts[inode, loss.location] += loss.count
 
 
-def _count_write(counts: defaultdict[tuple[int, str], int], inode: int, metrics: wire.PyroverLateWrite) -> None:
+def _count_write(
+    counts: defaultdict[tuple[int, str], int],
+    inode: int,
+    metrics: wire.PyroverLateWrite | wire.AccessLogKernelWriteOperation,
+) -> None:
     l4, l3, l2 = metrics.l4Metrics, metrics.l3Metrics, metrics.l2Metrics
     found = Counter(
         l4_ns=l4.totalDuration,
@@ -221,7 +226,11 @@ def _count_write(counts: defaultdict[tuple[int, str], int], inode: int, metrics:
         counts[inode, f"WRITE {name}"] += count
 
 
-def _count_read(counts: defaultdict[tuple[int, str], int], inode: int, metrics: wire.PyroverLateRead) -> None:
+def _count_read(
+    counts: defaultdict[tuple[int, str], int],
+    inode: int,
+    metrics: wire.PyroverLateRead | wire.AccessLogKernelReadOperation,
+) -> None:
     l4, l3, l2 = metrics.l4Metrics, metrics.l3Metrics, metrics.l2Metrics
     found = Counter(
         l4_ns=l4.totalDuration,

@@ -342,7 +342,7 @@ def test_bytes_that_are_thrown_away_are_not_looked_for(watch: Watch, tmp_path: P
 def frames(seed: int) -> tuple[bytes, set[int]]:
     """A stream of frames, and the places of DATA payloads that are to be left out."""
     rng = random.Random(seed)
-    data, left_out = PREFACE + frame(4, b"", 0), set()
+    data, left_out = PREFACE + frame(4, b"", 0), set[int]()
     for _ in range(60):
         kind = rng.choice([0, 0, 1, 3, 4, 6, 8, 9])
         size = {0: rng.choice([0, 1, 511, 512, 513, 5_000, 16_384]), 1: rng.randint(1, 9_000), 4: 6, 6: 8}.get(kind, 4)

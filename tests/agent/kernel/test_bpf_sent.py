@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.events.layout import EventKind
-from agent.kernel.loader import Options
+from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.watching import ATTACH, Watch
 

@@ -14,7 +14,7 @@ import pytest
 from agent.kernel import bpf_maps, bpf_programs, loader
 from agent.kernel.hooks import HOOKS
 from agent.kernel.loader import LoaderError, find_interpreter, load
-from agent.kernel.loader_options import Options
+from agent.kernel.loader_options import SECONDS, Options
 from agent.kernel.plan import AttachMode, Plan, examine_kernel, make_plan
 from tests.agent.kernel.watching import ATTACH, open_source
 from tests.descriptors import open_files
@@ -186,7 +186,7 @@ def test_an_interpreter_that_cannot_be_used_is_passed_over(
 ) -> None:
     """One that does not run, and one that does not end."""
     bad, good = tmp_path / "bad", tmp_path / "good"
-    patience = iter((0.5, loader.SECONDS))
+    patience = iter((0.5, SECONDS))
     run = subprocess.run
     bad.write_text(text)
     good.write_text("#!/bin/sh\nexit 0\n")

@@ -57,7 +57,8 @@ class Run:
 
     def of_socket(self, inode: int, *kinds: EventKind) -> Events:
         events = self.of(*kinds) if kinds else self.events
-        return events[events["inode"] == inode]
+        found: Events = events[events["inode"] == inode]
+        return found
 
 
 class Watch:
@@ -86,7 +87,7 @@ class Watch:
             yield child
 
     def run(self, name: str, **arguments: Argument) -> Run:
-        with self.started(name, **arguments) as child:
+        with self.started(name, begin=None, **arguments) as child:
             assert child.stdout is not None
             answer = child.stdout.read()
             child.wait(PATIENCE_SECONDS)
@@ -95,7 +96,8 @@ class Watch:
     def until_exit(self, process: int) -> Events:
         """Every event of `process` up to the event of its exit, which is the last one a process causes."""
         events = self.until_end(process)
-        return events[events["process"] == process]
+        found: Events = events[events["process"] == process]
+        return found
 
     def until_end(self, process: int) -> Events:
         """Every event, of whichever process, until `process` has ended."""

@@ -2,8 +2,9 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from hpack import NeverIndexedHeaderTuple
 from msgspec.structs import replace
@@ -47,7 +48,7 @@ class Scenario:
     order: list[tuple[Flow, int]]
     """Writes in their order: whose, and where in its flow each ends."""
 
-    def expected(self, pieces: dict[Flow, Sequence[Piece]]) -> dict[int, Exchange]:
+    def expected(self, pieces: Mapping[Flow, Sequence[Piece]]) -> dict[int, Exchange]:
         """What a reader tells that sees these pieces of the flows."""
         ends = {flow: _ends(of_flow) for flow, of_flow in pieces.items()}
         told = {}
@@ -143,7 +144,7 @@ class Generator:
         if source.random() < 0.3:
             trace, span = f"{source.getrandbits(128) | 1:032x}", f"{source.getrandbits(64) | 1:016x}"
             exchange.trace = TraceContext(TraceProvider.ZIPKIN, trace, "", span)
-            fields.append(NeverIndexedHeaderTuple("b3", f"{trace}-{span}"))
+            fields.append(cast("tuple[str, str]", NeverIndexedHeaderTuple("b3", f"{trace}-{span}")))
         ends = source.random() < 0.5
         self._headers(number, truth, Flow.REQUESTS, fields, ends=ends)
         return ends

@@ -28,9 +28,7 @@ def test_an_exchange_has_all_that_its_bytes_and_their_times_say() -> None:
             Half(20, 42, 17, 37, len(OK), 5),
         )
     ]
-    assert not play.parser.is_busy
-    assert play.end() == []
-    assert not play.losses
+    assert (play.parser.is_busy, play.end(), play.losses) == (False, [], {})
 
 
 def test_a_head_in_many_calls_is_timed_from_its_first_to_its_last_byte() -> None:

@@ -35,8 +35,7 @@ def test_a_get() -> None:
     )
     assert world.begun == [exchange]
     assert world.begun[0] is exchange
-    assert not world.parser.is_busy
-    assert world.losses == {}
+    assert (world.parser.is_busy, world.losses) == (False, {})
 
 
 def test_a_call_of_grpc() -> None:

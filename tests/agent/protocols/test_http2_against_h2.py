@@ -3,6 +3,7 @@
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -51,15 +52,16 @@ class Conversation:
             elif isinstance(event, h2.events.PushedStreamReceived):
                 self._requested(event.pushed_stream_id, event.headers)
             elif isinstance(event, h2.events.ResponseReceived):
-                self.understood[event.stream_id]["status"] = dict(event.headers)[":status"]
+                self.understood[event.stream_id]["status"] = dict[Any, Any](event.headers)[":status"]
             elif isinstance(event, h2.events.TrailersReceived) and half == "response":
-                self.understood[event.stream_id]["grpc"] = dict(event.headers).get("grpc-status")
+                self.understood[event.stream_id]["grpc"] = dict[Any, Any](event.headers).get("grpc-status")
             elif isinstance(event, h2.events.DataReceived):
                 facts = self.understood[event.stream_id]
                 facts[f"{half}_body"] = int(str(facts[f"{half}_body"])) + len(event.data)
                 end.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
 
-    def _requested(self, stream: int, headers: Sequence[tuple[str, str]]) -> None:
+    def _requested(self, stream: int | None, headers: Any) -> None:  # noqa: ANN401 # texts, as these ends are set
+        assert stream is not None
         fields = dict(headers)
         self.understood[stream]["method"] = fields[":method"]
         self.understood[stream]["path"] = fields[":path"].partition("?")[0]
@@ -173,7 +175,8 @@ def test_the_parser_understands_what_the_ends_understand(seed: int, streams: int
     source = random.Random(seed)
     conversation = Conversation(source)
     conversation.run(streams)
-    parser, told, time = Http2Parser(losses := Counter()), [], 0
+    losses = Counter[str]()
+    parser, told, time = Http2Parser(losses), [], 0
     for flow, sent in conversation.calls:
         places = sorted({source.randrange(1, len(sent) + 1) for _ in range(cuts)} | {len(sent)})
         for begin, end in zip([0, *places], places, strict=False):

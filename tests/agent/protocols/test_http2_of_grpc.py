@@ -80,9 +80,9 @@ def recorder(port: int) -> Iterator[tuple[int, Calls]]:
 
 def converse(port: int) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        unary = channel.unary_unary("/test.Service/Respond")
-        counting = channel.unary_stream("/test.Service/Count")
-        totalling = channel.stream_unary("/test.Service/Total")
+        unary = channel.unary_unary("/test.Service/Respond", bytes, bytes)
+        counting = channel.unary_stream("/test.Service/Count", bytes, bytes)
+        totalling = channel.stream_unary("/test.Service/Total", bytes, bytes)
         for size in (0, 1, 100, 70_000):
             assert len(unary(bytes(size), metadata=(("b3", f"{size + 1:032x}-{1:016x}"),))) == 2 * size
         waiting = [unary.future(bytes(number)) for number in range(30)]
@@ -94,7 +94,8 @@ def converse(port: int) -> None:
 
 
 def read(calls: Calls) -> tuple[list[Exchange], Counter[str]]:
-    parser = Http2Parser(losses := Counter())
+    losses = Counter[str]()
+    parser = Http2Parser(losses)
     told = []
     for number, (flow, data) in enumerate(calls):
         told += parser.feed(flow, Piece(10 * number + 1, 10 * number + 2, 10 * number + 1, len(data), data))

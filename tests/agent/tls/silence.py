@@ -59,7 +59,7 @@ def silent_files(tmp_path: Path, *files: Path) -> Iterator[SilentFiles]:
         path.mkdir()
     for path in files:
         (shown / path.name).write_bytes(path.read_bytes())
-    command = [sys.executable, "-I", SERVER, shown, folder]
+    command: list[str | Path] = [sys.executable, "-I", SERVER, shown, folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "mounted\n"

@@ -109,7 +109,7 @@ def test_a_pipe_does_not_hold_anybody_up(tmp_path: Path) -> None:
 
 
 def test_a_file_that_becomes_shorter(tmp_path: Path, fake_library: Path) -> None:
-    path = shutil.copy(fake_library, tmp_path)
+    path = str(shutil.copy(fake_library, tmp_path))
     with ElfFile(path) as elf:
         os.truncate(path, 64)
         with pytest.raises(ElfError, match="has become shorter"):

@@ -64,9 +64,9 @@ def test_a_server(tls: TlsWatch, certificate: Certificate) -> None:
     inside = f"ip link set lo up && exec {server} {options}"
     with tls.started("unshare", "-n", "sh", "-c", inside, stderr=subprocess.DEVNULL) as child:
         until(lambda: f":{PORT:04X} 00000000:0000 0A" in Path(f"/proc/{child.pid}/net/tcp").read_text())
-        inside = ["nsenter", "-t", str(child.pid), "-n", client, "-sf", "--cacert", str(certificate.path)]
+        asking = ["nsenter", "-t", str(child.pid), "-n", client, "-sf", "--cacert", str(certificate.path)]
         addresses = [f"https://localhost:{PORT}/client/0/{number}" for number in range(3)]
-        bodies = [subprocess.run([*inside, one], check=True, capture_output=True).stdout for one in addresses]
+        bodies = [subprocess.run([*asking, one], check=True, capture_output=True).stdout for one in addresses]
         child.kill()
     run = tls.ended(child.pid)
     assert run.count(READ, b"GET /client/0/") == 3

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,7 +184,7 @@ def test_nothing_is_told_before_the_first_round(mapping_maps: Mapping[str, int],
 
 
 @contextlib.contextmanager
-def narrow(**bounds: int) -> Iterator[tuple[MappedFiles, Mapping[str, int]]]:
+def narrow(**bounds: Any) -> Iterator[tuple[MappedFiles, Mapping[str, int]]]:  # noqa: ANN401 # those of Options
     """Programs with small maps."""
     with open_source(only_processes=(), options=Options(**bounds)) as source:
         mapped = MappedFiles.open(source.loaded.maps)

@@ -74,7 +74,7 @@ def test_positions_are_without_gaps(tls: TlsWatch, certificate: Certificate) -> 
 
 
 def test_two_processes_at_once(tls: TlsWatch, certificate: Certificate) -> None:
-    command = [sys.executable, "-I", WORKLOADS / "blocking.py", *certificate, "3", "4", "100"]
+    command: list[str | Path] = [sys.executable, "-I", WORKLOADS / "blocking.py", *certificate, "3", "4", "100"]
     with tls.started(*command) as first:
         one = tls.run(*command)
         said, _ = first.communicate()

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("attached")]
 
 
 @contextlib.contextmanager
-def narrow(fake: FakeLibrary, **bounds: int) -> Iterator[TlsWatch]:
+def narrow(fake: FakeLibrary, **bounds: Any) -> Iterator[TlsWatch]:  # noqa: ANN401 # those of Options
     """Programs with small maps."""
     with KernelSource.open(only_processes=[os.getpid()], attach=ATTACH, options=Options(**bounds)) as source:
         watcher = TlsWatcher(source.loaded.programs, maps=source.loaded.maps)

@@ -71,7 +71,12 @@ def test_a_session_ends_with_its_socket(tls_watch: TlsWatch, fake: FakeLibrary) 
     before = unattributed(tls_watch)
     with connection() as (client, server):
         carried = Carried(fake, client)
-        _, calls = tls_watch.here(lambda: (carried.shake_hands_as_client(), carried.write(GET)))
+
+        def carry() -> None:
+            carried.shake_hands_as_client()
+            carried.write(GET)
+
+        _, calls = tls_watch.here(carry)
         assert len(calls) == 1
         server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
@@ -90,6 +95,11 @@ def test_a_session_that_was_not_the_last_one_ends_with_its_socket_too(tls_watch:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
     before = unattributed(tls_watch)
     through.within, proxy.descriptor = None, -1
-    _, calls = tls_watch.here(lambda: (fake.write(proxy, GET), fake.write(through, GET)))
+
+    def write_twice() -> None:
+        fake.write(proxy, GET)
+        fake.write(through, GET)
+
+    _, calls = tls_watch.here(write_twice)
     assert calls == []
     assert unattributed(tls_watch) == before + 2

@@ -191,7 +191,7 @@ def test_go_programs_are_left_at_places_of_their_own(
     program = Path(shutil.copy(go_program, tmp_path))
     kernel = NotingKernel()
     places = examine(str(program)).places
-    command = [program, *certificate, "0", "0", "0"]
+    command: list[str | Path] = [program, *certificate, "0", "0", "0"]
     with watching(kernel) as watcher, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         until(lambda: is_attached(watcher, program))
         found = kernel.open_in(program)

@@ -4,10 +4,9 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-import polars as pl
 
 from backend.alarms.names import named
 from backend.alarms.records import Key, Notice, Standing
@@ -54,7 +53,7 @@ class OneReader:
         minutes = [bucket // 60 for bucket in duration.buckets]
         table = self._storage.measures if metric.function in EXTREMES else self._storage.metrics
         rows = table([name], [self._entity], minutes[0], minutes[-1])
-        side = {"measures" if metric.function in EXTREMES else "points": rows}
+        side: dict[str, Any] = {"measures" if metric.function in EXTREMES else "points": rows}
         found = value_of({name: metric.rule}, **side, compatibility=self._catalog.compatibility)
         label = LABEL_NAMES.get(metric.function)
         by_label: dict[Labels, dict[int, float]] = {} if label else {(): {}}
@@ -145,7 +144,7 @@ class ReferenceEngine:
                 raise UnknownMetricReadingError(str(error)) from None
             extreme = metric.function in EXTREMES
             rows = (self._storage.measures if extreme else self._storage.metrics)([name], [], minutes[0], minutes[-1])
-            side: dict[str, pl.DataFrame] = {"measures" if extreme else "points": rows}
+            side: dict[str, Any] = {"measures" if extreme else "points": rows}
             found = value_of({name: metric.rule}, **side, compatibility=catalog.compatibility)
             seen.update(found["entity"].to_list())
         return seen

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from backend.alarms.couriers import Couriers, NoticeLoss, SendingSettings
-from backend.alarms.hooks import Post
+from backend.alarms.hooks import Post, Request
 from backend.alarms.records import Notice
 from backend.alarms.sending import SendingError
 from backend.alarms.webhook import Webhook
@@ -29,7 +29,8 @@ class Sender:
         self.attempts: list[str] = []
         self.taken: list[int] = []
 
-    async def __call__(self, request: Post, _seconds: float) -> None:
+    async def __call__(self, request: Request, _seconds: float) -> None:
+        assert isinstance(request, Post)
         self.attempts.append(request.url)
         outcomes = self.outcomes.get(request.url, [])
         if outcomes and (error := outcomes.pop(0)) is not None:
@@ -76,7 +77,8 @@ class Held:
         self.begun = asyncio.Event()
         self.may = asyncio.Event()
 
-    async def __call__(self, request: Post, _seconds: float) -> None:
+    async def __call__(self, request: Request, _seconds: float) -> None:
+        assert isinstance(request, Post)
         if request.url == self.held:
             self.begun.set()
             await self.may.wait()

@@ -58,14 +58,13 @@ def crowds(draw: st.DrawFn) -> list[Entity]:
     """Some entities, each with some of the series that there are."""
     small = st.sampled_from([0.0, 1.0, 1.0, 2.0]) | numbers
     series = st.dictionaries(st.sampled_from(PAST), small, max_size=len(PAST))
-    entity = st.fixed_dictionaries(
-        {
-            name: st.fixed_dictionaries({}, optional=dict.fromkeys(several, series))
-            if several != [()]
-            else st.fixed_dictionaries({(): series})
-            for name, several in LABELLED.items()
-        }
-    )
+    of_metrics: dict[str, st.SearchStrategy[Series]] = {
+        name: st.fixed_dictionaries({}, optional=dict.fromkeys(several, series))
+        if several != [()]
+        else st.fixed_dictionaries({(): series})
+        for name, several in LABELLED.items()
+    }
+    entity = st.fixed_dictionaries(of_metrics)
     return draw(st.lists(entity, min_size=1, max_size=6))
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from threading import Event
+from typing import Any
 
 import pytest
 from grpc import StatusCode, aio
@@ -20,10 +21,11 @@ from protos.alarms.hook_pb2_grpc import AlarmServiceServicer, add_AlarmServiceSe
 from tests.backend.alarms.test_hooks import BEGUN, ENDED
 from tests.backend.server.support import until
 
+Context = aio.ServicerContext[Any, Response]
 LONG = 60.0
 """Seconds that no test waits for."""
 TAGS = AlarmTags(data=[KeyStringValuePair(key="a", value="é"), KeyStringValuePair(key="level", value="CRITICAL")])
-ALARM = {
+ALARM: dict[str, Any] = {
     "scopeId": 4,
     "scope": "SERVICE_RELATION",
     "name": "web to api",
@@ -51,17 +53,21 @@ class Server(AlarmServiceServicer):
         """Set when a call ended that was not answered."""
 
     async def doAlarm(  # noqa: N802 - the name of the method on the wire
-        self, request_iterator: AsyncIterator[AlarmMessage], context: aio.ServicerContext
+        self, request_iterator: AsyncIterator[AlarmMessage], context: Context
     ) -> Response:
         return await self._take(request_iterator, context)
 
     async def doAlarmRecovery(  # noqa: N802 - same
-        self, request_iterator: AsyncIterator[AlarmRecoveryMessage], context: aio.ServicerContext
+        self,
+        request_iterator: AsyncIterator[AlarmRecoveryMessage],
+        context: Context,
     ) -> Response:
         return await self._take(request_iterator, context)
 
     async def _take(
-        self, messages: AsyncIterator[AlarmMessage] | AsyncIterator[AlarmRecoveryMessage], context: aio.ServicerContext
+        self,
+        messages: AsyncIterator[AlarmMessage] | AsyncIterator[AlarmRecoveryMessage],
+        context: Context,
     ) -> Response:
         self.calls.append([message async for message in messages])
         if self.silent:
@@ -186,7 +192,7 @@ async def test_grpcio_agrees_about_the_method() -> None:
     """The service has no package, so its path has none."""
     async with serving() as server:
         async with aio.insecure_channel(server.address, [("grpc.enable_http_proxy", 0)]) as channel:
-            method = channel.stream_unary("/AlarmService/doAlarm", request_serializer=AlarmMessage.SerializeToString)
+            method = channel.stream_unary("/AlarmService/doAlarm", AlarmMessage.SerializeToString, bytes)
             await method(iter([TOLD]))
         await call(server.address, "/AlarmService/doAlarm", [TOLD.SerializeToString()], LONG)
     assert server.calls == [[TOLD], [TOLD]]

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from backend.alarms.hooks import Hook
+from backend.alarms.hooks import Hook, Post
 from backend.alarms.pagerduty import PagerdutyHook
 from backend.alarms.records import Notice
 from backend.alarms.slack import DEFAULT_TEMPLATE, BlockTemplate, SlackHook
@@ -38,7 +38,11 @@ MESSAGE = {
 
 
 def bodies(hook: Hook, *notices: Notice) -> list[tuple[str, object, int]]:
-    return [(request.url, json.loads(request.body), request.notices) for request in hook.requests(notices)]
+    posts: list[tuple[str, object, int]] = []
+    for request in hook.requests(notices):
+        assert isinstance(request, Post)
+        posts.append((request.url, json.loads(request.body), request.notices))
+    return posts
 
 
 def test_a_webhook_gets_an_array_and_ends_go_where_they_are_wanted() -> None:

@@ -63,13 +63,13 @@ def test_they_are_those_of_the_reader_of_one_entity(
     seen = readings.entities(NAMES, window)
     assert sorted(map(known.text, seen)) == sorted(set(map(known.text, seen)))
     for name, entity in (("api", API), ("web", WEB)):
-        number = known.numbers([entity])
-        found = {metric: series_of(readings, metric, number, window) for metric in NAMES}
+        numbers = known.numbers([entity])
+        found = {metric: series_of(readings, metric, numbers, window) for metric in NAMES}
         expected = StorageReader(storage, BOTH, Entity(name)).read(NAMES, window)
         assert {metric: plain(found[metric]) for metric in NAMES} == {
             metric: plain(expected[metric]) for metric in NAMES
         }
-        assert (number[0] in seen) is any(plain(series) for series in expected.values())
+        assert (numbers[0] in seen) is any(plain(series) for series in expected.values())
         assert [one.labels for one in found[CPM]] == [()]
 
 

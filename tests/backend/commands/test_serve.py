@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from backend.entities.ids import service_id
+from protos.common.common_pb2 import DetectPoint
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from tests import patient
 from tests.backend.ingest.messages import http_log, message, read_log
@@ -54,7 +55,7 @@ def test_http_exchanges_are_endpoints_with_exact_numbers_also_after_a_restart(tm
     exchanges[0].http.response.sizeOfBodyBytes = 1_000
     messages = [message(protocol=exchange) for exchange in exchanges]
     first = message(read_log(), node="n", remote="10.0.0.2")
-    first.connection.local.kubernetes.serviceName, first.connection.role = "shop", 1
+    first.connection.local.kubernetes.serviceName, first.connection.role = "shop", DetectPoint.server
     path = "/api/endpoints"
     with backend(tmp_path) as (process, addresses):
         with grpc.insecure_channel(addresses["grpc"]) as channel:
@@ -217,7 +218,7 @@ def test_who_reloads_needs_the_token(tmp_path: Path) -> None:
         url = f"{addresses['http']}/api/reload"
         assert patient.post(url).status_code == 403
         assert patient.post(url, headers={"Authentication": "other"}).status_code == 403
-        assert patient.post(url, headers={"Authorization": "Bearer ses\u00e4me".encode()}).status_code == 403
+        assert patient.post(url, headers={b"Authorization": "Bearer ses\u00e4me".encode()}).status_code == 403
         assert patient.post(url, headers={"Authentication": "sesame"}).status_code == 200
         assert patient.post(url, headers={"Authorization": "Bearer sesame"}).status_code == 200
 
@@ -266,7 +267,7 @@ def send_call(address: str, service: str, milliseconds: int) -> None:
     """One HTTP call that a service answered."""
     call = http_log(start=1_000_000, end=1_000_000 + milliseconds * 1_000_000)
     made = message(read_log(), node="n", boot=time.time() - 1, remote="10.0.0.2", protocol=call)
-    made.connection.local.kubernetes.serviceName, made.connection.role = service, 1
+    made.connection.local.kubernetes.serviceName, made.connection.role = service, DetectPoint.server
     with grpc.insecure_channel(address) as channel:
         EBPFAccessLogServiceStub(channel).collect(iter([made]), timeout=120)
 

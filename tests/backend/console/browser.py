@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hypothesis import HealthCheck
 from selenium.common.exceptions import StaleElementReferenceException
@@ -64,9 +64,8 @@ class Browser:
     def until(self, what: str, seen: Callable[[], Seen | None]) -> Seen:
         """Wait until `seen` gives something, and return it."""
         ignored = (StaleElementReferenceException,)
-        return WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored).until(
-            lambda _: seen(), f"never seen: {what}"
-        )
+        waiting = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored)
+        return cast("Seen", waiting.until(lambda _: seen(), f"never seen: {what}"))
 
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
@@ -92,7 +91,7 @@ class Browser:
 
     def accept(self) -> None:
         """Agree to what a page asks in a window of its own, as soon as it does."""
-        self.until("a question", lambda: alert_is_present()(self.driver)).accept()
+        self.until("a question", lambda: alert_is_present()(self.driver) or None).accept()
 
     def texts(self, selector: str) -> list[str]:
         """What is written in each element of a selector, all of one moment."""

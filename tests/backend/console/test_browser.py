@@ -1,6 +1,5 @@
 """The console as a visitor meets it, in a real browser, showing the little world."""
 
-from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -112,7 +111,7 @@ def test_relations_are_those_of_the_data(browser: Browser, site: str) -> None:
         "Calls from frontend to api: http 6.3 KiB/s, 316 writes/min",
         "Calls from api to db: tcp 10.4 KiB/s, 105 writes/min",
     }
-    nodes = dict[Any, Any](browser.attributes(".graph .node", "data-key", "aria-label"))
+    nodes = {row[0]: row[1] for row in browser.attributes(".graph .node", "data-key", "aria-label")}
     assert nodes == {
         UNKNOWN: "Unknown, not observed",
         FRONTEND: "frontend, 1 instance, 30 connects failed",

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterable
+from typing import cast
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
@@ -33,8 +34,7 @@ def random_message(draw: st.DrawFn, kind: type[EBPFAccessLogMessage] = EBPFAcces
 
 def fill(draw: st.DrawFn, message: Message) -> None:
     """Set a random choice of fields to random values, enum numbers without a name among them."""
-    descriptor: Descriptor = message.DESCRIPTOR
-    for field in descriptor.fields:
+    for field in message.DESCRIPTOR.fields:
         if not draw(st.booleans()):
             continue
         if field.is_repeated:
@@ -71,7 +71,8 @@ def http_log(
     log = AccessLogProtocolLogs()
     log.http.startTime.offset.offset, log.http.endTime.offset.offset = start, end
     if method in AccessLogHTTPProtocolRequestMethod.keys():  # noqa: SIM118 - it is no dictionary
-        log.http.request.method = AccessLogHTTPProtocolRequestMethod.Value(method)
+        number = AccessLogHTTPProtocolRequestMethod.Value(method)
+        log.http.request.method = cast("AccessLogHTTPProtocolRequestMethod", number)
     else:
         log.http.request.methodName = method
     log.http.request.path, log.http.response.statusCode = path, status

@@ -1,6 +1,7 @@
 """What our agent sends, with every extension of the wire, received by the backend."""
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from backend.ingest.decode import SCHEMA
 from backend.ingest.framing import Frames
 from backend.ingest.interning import Interner
 from backend.ingest.stream import LogStream
+from bench.http2 import framed
 from tests.agent.synthetic import SECOND, FakeHost, event, events, quality
-from tests.backend.server.support import Collecting, framed, receiving
+from tests.backend.server.support import Collecting, receiving
 
 K = EventKind
 COUNTED = EventFlag.PACKAGES_COUNTED
@@ -29,8 +31,8 @@ class _RunningHost(FakeHost):
 
 def _traffic() -> Events:
     """A connection with a stage in each place, trouble, and packages after its end; another one with trouble alone."""
-    stages = {name: 1000 + at for at, name in enumerate(STAGES.names or ())}
-    doubled = {name: 2 * value for name, value in stages.items()}
+    stages: dict[str, Any] = {name: 1000 + at for at, name in enumerate(STAGES.names or ())}
+    doubled: dict[str, Any] = {name: 2 * value for name, value in stages.items()}
     return events(
         event(K.CONNECT, inode=1, l4_ns=5, round_trip_us=6),
         event(K.CONNECT, inode=2, result=-111, local=("127.0.0.1", 5)),

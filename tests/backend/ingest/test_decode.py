@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def with_texts(run: Decoded, operation: int, values: list[int]) -> list[int | st
 
 def check(messages: list[bytes]) -> int:
     """Compare with protobuf; how many of the messages it accepts."""
-    rows, ranges, verdicts = [], [], []
+    rows, ranges, verdicts = [], list[tuple[Any, ...]](), []
     for index, data in enumerate(messages):
         try:
             parsed = EBPFAccessLogMessage.FromString(data)

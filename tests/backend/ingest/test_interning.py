@@ -4,6 +4,8 @@ from backend.ingest import interning
 from backend.ingest.batch import Ztunnel
 from backend.ingest.interning import NO_NODE, Interner, RecentCache
 from protos.ebpf.accesslog_pb2 import AccessLogConnection, EBPFAccessLogNodeInfo
+from protos.ebpf.accesslog_pb2 import ZTunnelAttachmentEnvironmentDetectBy as DetectBy
+from protos.ebpf.accesslog_pb2 import ZTunnelAttachmentSecurityPolicy as Policy
 
 
 def connection(host: str = "10.0.0.2") -> bytes:
@@ -48,14 +50,14 @@ def test_a_node_says_which_namespaces_it_leaves_out_and_which_addresses_it_has()
 @pytest.mark.parametrize(
     ("by", "policy", "real", "host", "is_mutual"),
     [
-        ("ZTUNNEL_OUTBOUND_FUNC", "MTLS", "10.0.0.9", "10.0.0.9", True),
-        ("ZTUNNEL_OUTBOUND_FUNC", "NONE", "10.0.0.9", "10.0.0.9", False),
-        ("ZTUNNEL_OUTBOUND_FUNC", "MTLS", "", "10.0.0.2", True),
-        ("ZTUNNEL_INBOUND_FUNC", "MTLS", "10.0.0.9", "10.0.0.2", True),
+        (DetectBy.ZTUNNEL_OUTBOUND_FUNC, Policy.MTLS, "10.0.0.9", "10.0.0.9", True),
+        (DetectBy.ZTUNNEL_OUTBOUND_FUNC, Policy.NONE, "10.0.0.9", "10.0.0.9", False),
+        (DetectBy.ZTUNNEL_OUTBOUND_FUNC, Policy.MTLS, "", "10.0.0.2", True),
+        (DetectBy.ZTUNNEL_INBOUND_FUNC, Policy.MTLS, "10.0.0.9", "10.0.0.2", True),
     ],
 )
 def test_behind_a_mesh_is_the_address_that_it_chose(
-    by: str, policy: str, real: str, host: str, *, is_mutual: bool
+    by: DetectBy, policy: Policy, real: str, host: str, *, is_mutual: bool
 ) -> None:
     made = AccessLogConnection.FromString(connection())
     made.attachment.zTunnel.real_destination_ip = real

@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from backend.ingest import schema
 from backend.ingest.schema import EXTENSIONS, KNOWN_EXTENSIONS, KNOWN_FIELDS, SLOTS, SchemaError, build, slot_of
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
 
-ROOT = EBPFAccessLogMessage.DESCRIPTOR
+ROOT: Any = EBPFAccessLogMessage.DESCRIPTOR
 TIMES = {"start": "startTime.offset.offset", "end": "endTime.offset.offset"}
 
 

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -6,6 +7,7 @@ from backend.ingest.batch import START, DetectPoint, LogKind
 from backend.ingest.counts import LogLoss, MessageLoss
 from backend.ingest.framing import Frames
 from backend.ingest.stream import Period
+from protos.common import common_pb2
 from protos.ebpf.accesslog_pb2 import AccessLogKernelLog
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.ingest.streaming import BOOT, NOW, SECOND, lost, named, numbers_of, receive, remotes, stream
@@ -226,9 +228,10 @@ def test_counts_that_are_negative_or_absurd_are_lost_alone() -> None:
 
 def test_role_protocol_and_tls_of_a_connection_and_numbers_without_a_name() -> None:
     odd = named(read_log())
-    odd.connection.role, odd.connection.tlsMode, odd.connection.protocol = 9, 1, 77
+    numbers: Any = odd.connection  # of enums, without a name
+    numbers.role, numbers.tlsMode, numbers.protocol = 9, 1, 77
     proxied = named(read_log(), remote="b")
-    proxied.connection.role = 2
+    proxied.connection.role = common_pb2.DetectPoint.proxy
     _, batch = receive(odd, proxied)
     assert batch is not None
     first, second = batch.connections

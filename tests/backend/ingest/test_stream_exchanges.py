@@ -1,6 +1,7 @@
 """Logs of exchanges become rows of their own."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from backend.ingest.batch import START, LogKind
 from backend.ingest.counts import LogLoss
 from backend.ingest.framing import Frames
 from backend.ingest.interning import LARGEST_TEXT
-from protos.ebpf.accesslog_pb2 import AccessLogProtocolLogs
+from protos.ebpf.accesslog_pb2 import AccessLogHTTPProtocolVersion, AccessLogProtocolLogs
 from tests.backend.ingest.messages import http_log, message, read_log
 from tests.backend.ingest.streaming import (
     BOOT,
@@ -27,7 +28,7 @@ from tests.backend.ingest.streaming import (
 def test_an_exchange_is_a_row_behind_the_kernel_logs_beside_it() -> None:
     exchange = http_log("Post", "/orders", 201, start=90 * SECOND, end=90 * SECOND + 5)
     request, response = exchange.http.request, exchange.http.response
-    exchange.http.version, request.host = 1, "shop"
+    exchange.http.version, request.host = AccessLogHTTPProtocolVersion.HTTP2, "shop"
     request.sizeOfHeadersBytes, request.sizeOfBodyBytes = 10, 20
     response.sizeOfHeadersBytes, response.sizeOfBodyBytes, response.grpcStatus = 30, 40, 13
     exchange.http.callerEndpoint, exchange.http.slice, exchange.http.isContinued = "GET:/cart", 3, True
@@ -116,7 +117,8 @@ def test_an_exchange_that_cannot_be_is_lost_alone(
 
 def test_numbers_of_an_exchange_that_count_nothing_may_be_anything() -> None:
     odd = http_log(status=77_777)
-    odd.http.version, odd.http.request.method, odd.http.slice = 99, -3, 2**32 - 1
+    http: Any = odd.http  # enums are given numbers without a name
+    http.version, http.request.method, http.slice = 99, -3, 2**32 - 1
     odd.http.response.grpcStatus = -1
     _, batch = receive(named(protocol=odd))
     assert batch is not None

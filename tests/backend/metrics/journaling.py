@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -101,7 +102,12 @@ def segments(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.segment"))
 
 
-async def journaled(folder: Path, storage: Remembering, batches: list[LogBatch], **settings: float) -> None:
+async def journaled(
+    folder: Path,
+    storage: Remembering,
+    batches: list[LogBatch],
+    **settings: Any,  # noqa: ANN401 # those of `running`
+) -> None:
     """Leave a journal as a crash does: batches that were acknowledged, and not stored."""
     async with running(storage, folder / "first", **settings) as pipeline:
         await ahead(storage, pipeline)
@@ -110,7 +116,7 @@ async def journaled(folder: Path, storage: Remembering, batches: list[LogBatch],
         shutil.copytree(folder / "first", folder / "crashed")
 
 
-GATHERING = {"shortest": 60.0, "longest": 60.0}
+GATHERING: dict[str, Any] = {"shortest": 60.0, "longest": 60.0}
 
 
 async def beside_the_journal(

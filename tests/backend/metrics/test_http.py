@@ -1,5 +1,7 @@
 """Known exchanges, from the bytes of their messages to exact metrics."""
 
+from typing import Any
+
 import pytest
 
 from backend.entities import ids
@@ -203,7 +205,8 @@ def test_scripts_see_whole_milliseconds_texts_and_methods() -> None:
     logs = [exchange("/orders", milliseconds=100.999), exchange("/orders/7", milliseconds=101), exchange(), exchange()]
     logs[0].http.request.host = "shop"
     logs[1].http.request.methodName = "REPORT"
-    logs[2].http.request.method = 77
+    request: Any = logs[2].http.request
+    request.method = 77  # which has no name
     found = sums(Analysis(program(script)).take(messages(connection(), *logs)))
     assert {metric: summation for (metric, _), (summation, _) in found.items()} == {
         "slow": 1,

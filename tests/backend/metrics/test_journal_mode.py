@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ async def test_a_segment_is_stored_when_it_is_full_and_what_comes_meanwhile_wait
 
 @pytest.mark.parametrize("bound", [{"rows": 10}, {"bytes": 2 * 5 * 17}])
 async def test_of_what_comes_at_once_a_segment_takes_what_it_has_room_for(
-    bound: dict[str, float], tmp_path: Path
+    bound: dict[str, Any], tmp_path: Path
 ) -> None:
     storage = Remembering()
     async with running(storage, tmp_path, **bound, **GATHERING) as pipeline:

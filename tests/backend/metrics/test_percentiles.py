@@ -89,7 +89,7 @@ def test_percentiles_are_those_of_the_sorted_calls(calls: list[int]) -> None:
 def test_each_metric_entity_and_step_has_its_own(
     rows: list[tuple[str, str, int, int, int]], step: Step, kind: type[pl.DataType]
 ) -> None:
-    frame = points(*((metric, bucket, str(entity), *rest) for metric, bucket, entity, *rest in rows))  # type: ignore[misc] # a tuple of the rest
+    frame = points(*((metric, bucket, str(entity), at, count) for metric, bucket, entity, at, count in rows))
     frame = frame.with_columns(pl.col("entity").cast(kind))
     # Calls of each bucket are added up first; what is then no call at all is left out.
     calls: dict[tuple[str, int | str, int], dict[int, int]] = {}

@@ -3,6 +3,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,9 +74,9 @@ async def running(
     storage: Storage,
     resolver: Resolver | None = None,
     clock: Callable[[], float] = lambda: NOW * 60.0,
-    **settings: float | None,
+    **settings: Any,  # noqa: ANN401 # those of PipelineSettings, by name
 ) -> AsyncIterator[Pipeline]:
-    chosen = PipelineSettings(**{"interval": 0.0, "retry_delay": 0.0, **settings})  # type: ignore[arg-type] # by name
+    chosen = PipelineSettings(**{"interval": 0.0, "retry_delay": 0.0, **settings})
     pipeline = Pipeline(storage, METRICS, settings=chosen, resolver=resolver, clock=clock)
     await pipeline.start()
     try:

@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from backend.entities.resolution import Resolver
 from backend.ingest.batch import LogBatch
 from backend.metrics import analysing
 from backend.metrics.pipeline import Pipeline, PipelineSettings
+from backend.metrics.streams import without
 from backend.storage.interface import Flush, Storage, StorageError, StoredElsewhereError
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.exchanges import batch_of, connection, exchange, messages
@@ -178,10 +180,10 @@ async def test_the_end_of_an_exchange_finds_its_beginning_after_a_failed_analysi
     ended = exchange(at=70, milliseconds=1_000, number=2)
     async with running(MemoryStorage()) as pipeline:
         await pipeline.submit(batch_of(messages(connection(), begun)))
-        leave_out = analysing.without
+        leave_out = without
         failures = ["a defect"]
 
-        def fail_once(flush: Flush, disabled: Collection[str]) -> Flush:
+        def fail_once(flush: Flush, disabled: AbstractSet[str]) -> Flush:
             if failures:
                 raise RuntimeError(failures.pop())
             return leave_out(flush, disabled)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from backend.ingest.batch import LogBatch
 from tests.backend.oal import reference
@@ -192,7 +193,8 @@ class Condition:
                 inside = pattern[0] == pattern[-1] == "%" and part in text
                 return value is not None and (inside or (first and pattern[0] != "%") or (last and pattern[-1] != "%"))
             case _:
-                return value is not None and ORDER[self.operator](value, self.literal)
+                literal: Any = self.literal
+                return value is not None and ORDER[self.operator](value, literal)
 
 
 def shown(literal: Literal, kind: str) -> str:

@@ -121,7 +121,7 @@ class Log:
                 return self.success
             if "http.statusCode" in text:
                 _, comparison, literal = text.split()
-                return COMPARED[comparison](self.columns["http.response.statusCode"], int(literal))
+                return bool(COMPARED[comparison](self.columns["http.response.statusCode"], int(literal)))
         if text.startswith("detectPoint"):
             return text == f"detectPoint == DetectPoint.{self.connection.role.name}"
         if text == "connect.success == true":

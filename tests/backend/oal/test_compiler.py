@@ -50,9 +50,9 @@ def test_zeros_count_as_upstream_has_them_when_asked(batch: LogBatch) -> None:
 
 
 def flow(local: str, remote: str, role: DetectPoint = DetectPoint.CLIENT, *, tls: bool = False) -> Flow:
-    ends = [Address(name, f"{name}-1", "", "", 0) for name in (local, remote)]
-    found = Resolver().resolve(Connection(NODE, *ends, role, tls, 0))
-    assert found is not None
+    near, far = (Address(name, f"{name}-1", "", "", 0) for name in (local, remote))
+    found = Resolver().resolve(Connection(NODE, near, far, role, tls, 0))
+    assert isinstance(found, Flow)
     return found
 
 

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 
@@ -183,7 +184,8 @@ def test_every_column_is_on_the_wire_or_made_of_it() -> None:
                 assert not attribute.stage or attribute.column in STAGE_COLUMNS[attribute.stage]
     for column in columns - {""} - made:
         *path, last = column.split(".")
-        at = (accesslog_pb2.AccessLogProtocolLogs if path[0] == "http" else accesslog_pb2.AccessLogKernelLog).DESCRIPTOR
+        kind = accesslog_pb2.AccessLogProtocolLogs if path[0] == "http" else accesslog_pb2.AccessLogKernelLog
+        at: Any = kind.DESCRIPTOR
         for name in path:
             at = at.fields_by_name[name].message_type
         field = at.fields_by_name[last]

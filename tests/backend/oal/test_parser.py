@@ -96,7 +96,7 @@ def test_arguments() -> None:
     )
 
 
-def _position(column: int) -> object:
+def _position(column: int) -> Position:
     return metric(f"{' ' * (column - 1)}m = from(S.*).cpm()").position
 
 
@@ -200,7 +200,7 @@ def test_what_is_right_beside_errors_is_read(text: str, names: list[str], places
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
     lambda name: name not in {"in", "like", "contain", "from", "disable", "true", "false", "null", "not"}
 )
-_TEXTS = st.text(st.characters(blacklist_characters='"\n', blacklist_categories=("Cs",)), max_size=8)
+_TEXTS = st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=8)
 _NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(-1e9, 1e9).map(lambda number: round(number, 3))
 _ENUMERATIONS = st.builds(Enumeration, _NAMES, _NAMES)
 _CONSTANTS = _NUMBERS | _TEXTS | st.booleans() | st.none() | _ENUMERATIONS

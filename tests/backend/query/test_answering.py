@@ -108,7 +108,7 @@ async def test_an_equal_question_that_waits_has_the_same_answer_and_one_that_has
     second, third, other = world.ask("second", "x"), world.ask("third", "x"), world.ask("other", "y")
     await settled()
     world.go()
-    assert await asyncio.gather(first, second, third, other) == [
+    assert list(await asyncio.gather(first, second, third, other)) == [
         ("first",),
         ("second", "other"),
         ("second", "other"),

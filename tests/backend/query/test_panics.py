@@ -1,5 +1,7 @@
 """What answers when a library panics, which is raised as no Exception."""
 
+from typing import Any, cast
+
 import httpx
 import promql_parser
 import pytest
@@ -12,7 +14,7 @@ from backend.storage.memory import MemoryStorage
 from tests.backend.query.conftest import DEFINITIONS, client
 from tests.backend.query.graphql.asking import asking
 
-BEFORE_1970 = promql_parser.parse("x @ -1").at
+BEFORE_1970: Any = cast("promql_parser.VectorSelector", promql_parser.parse("x @ -1")).at
 
 
 class Panicking(MemoryStorage):

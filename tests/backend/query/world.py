@@ -155,7 +155,7 @@ def _rows() -> list[tuple[str, str, int, int]]:
 
 
 def _endpoint_rows() -> list[tuple[str, str, int, int]]:
-    rows = []
+    rows: list[tuple[str, str, int, int]] = []
     for service, endpoints in ENDPOINTS.items():
         for calls in endpoints:
             entity, number = endpoint_id(service, calls.name), calls.calls
@@ -168,8 +168,8 @@ def _endpoint_rows() -> list[tuple[str, str, int, int]]:
             parts = [f"{way}_{part}" for way in ("req", "resp") for part in ("header", "body")]
             for part, size in zip(parts, calls.sizes, strict=True):
                 rows.append((f"http_avg_{part}_size", entity, number * size, number))
-    rows += [(f"http_{suffix}", *rest) for suffix, *rest in rows if suffix.startswith("call_")]
-    return [("kubernetes_service_endpoint_" + suffix, *rest) for suffix, *rest in rows]
+    rows += [(f"http_{row[0]}", *row[1:]) for row in rows if row[0].startswith("call_")]
+    return [("kubernetes_service_endpoint_" + row[0], *row[1:]) for row in rows]
 
 
 def _service_rows() -> list[tuple[str, str, int, int]]:
@@ -203,4 +203,4 @@ def _relation_rows() -> list[tuple[str, str, int, int]]:
                 ("server_read_package_size", relation, sent, 0),
                 ("server_write_package_size", relation, received, 0),
             ]
-    return [("kubernetes_service_relation_" + suffix, *rest) for suffix, *rest in rows]
+    return [("kubernetes_service_relation_" + row[0], *row[1:]) for row in rows]

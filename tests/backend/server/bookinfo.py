@@ -13,7 +13,11 @@ from typing import NamedTuple
 
 from protos.ebpf.accesslog_pb2 import (
     AccessLogConnection,
+    AccessLogHTTPProtocolRequestMethod,
+    AccessLogHTTPProtocolVersion,
     AccessLogKernelLog,
+    AccessLogKernelReadSyscall,
+    AccessLogKernelWriteSyscall,
     AccessLogProtocolLogs,
     EBPFAccessLogMessage,
     EBPFAccessLogNodeInfo,
@@ -109,7 +113,7 @@ def _write(at: int) -> AccessLogKernelLog:
     log = AccessLogKernelLog()
     write = log.write
     write.startTime.offset.offset, write.endTime.offset.offset = at, at + 30_000
-    write.syscall = "SendTo"
+    write.syscall = AccessLogKernelWriteSyscall.SendTo
     write.l4Metrics.totalDuration, write.l4Metrics.totalTransmitPackageCount = 20_000, 1
     write.l4Metrics.totalPackageSize = 400
     write.l3Metrics.totalDuration, write.l3Metrics.totalOutputDuration = 9_000, 7_000
@@ -121,7 +125,7 @@ def _read(at: int) -> AccessLogKernelLog:
     log = AccessLogKernelLog()
     read = log.read
     read.startTime.offset.offset, read.endTime.offset.offset = at, at + 50_000
-    read.syscall = "RecvFrom"
+    read.syscall = AccessLogKernelReadSyscall.RecvFrom
     read.l2Metrics.ifindex, read.l2Metrics.totalPackageCount, read.l2Metrics.totalPackageSize = 2, 1, 600
     read.l3Metrics.totalDuration, read.l4Metrics.totalDuration = 5_000, 8_000
     return log
@@ -131,7 +135,7 @@ def _exchange(hop: Hop, start: int, end: int) -> AccessLogProtocolLogs:
     log = AccessLogProtocolLogs()
     http = log.http
     http.startTime.offset.offset, http.endTime.offset.offset = start, end
-    http.version, http.request.method = "HTTP1", "Get"
+    http.version, http.request.method = AccessLogHTTPProtocolVersion.HTTP1, AccessLogHTTPProtocolRequestMethod.Get
     http.request.path, http.request.host = hop.path, f"{hop.destination}:{hop.port}"
     http.request.sizeOfHeadersBytes, http.response.sizeOfHeadersBytes = 300, 200
     http.response.statusCode, http.response.sizeOfBodyBytes = 200, 1_000

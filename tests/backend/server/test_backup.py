@@ -17,7 +17,7 @@ _SECONDS = 300
 
 
 def replay(recording: Path, address: str) -> None:
-    command = [sys.executable, "-m", "backend.cli", "replay", recording, "--to", address]
+    command: list[str | Path] = [sys.executable, "-m", "backend.cli", "replay", recording, "--to", address]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=_SECONDS)
 
 

@@ -147,7 +147,7 @@ async def test_an_agent_without_logs_is_there_as_long_as_it_asks_by_the_connecti
 
 async def test_a_message_that_cannot_be_decoded_is_internal() -> None:
     async with receiving(Full()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
-        call = channel.unary_unary("/skywalking.v3.EBPFProcessService/keepAlive")
+        call = channel.unary_unary("/skywalking.v3.EBPFProcessService/keepAlive", bytes, bytes)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"\x0a\xff", timeout=120)
     assert caught.value.code() is grpc.StatusCode.INTERNAL

@@ -13,7 +13,7 @@ def test_the_page_and_the_file_are_what_the_declarations_make() -> None:
 
 def test_every_field_of_the_settings_is_declared_once() -> None:
     def leaves(struct: object, prefix: str) -> list[str]:
-        found = []
+        found: list[str] = []
         for name in type(struct).__struct_fields__:  # type: ignore[attr-defined] # every struct has it
             value = getattr(struct, name)
             nested = hasattr(type(value), "__struct_fields__")

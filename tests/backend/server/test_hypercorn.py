@@ -61,7 +61,8 @@ async def test_errors_and_trailers_arrive() -> None:
             assert await full.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         # hypercorn ends a connection on which a body still comes when its call has been answered.
         async with grpc.aio.insecure_channel(address) as channel:
-            assert await channel.unary_unary("/not/served")(b"", timeout=120).code() is grpc.StatusCode.UNIMPLEMENTED
+            call = channel.unary_unary("/not/served", bytes, bytes)(b"", timeout=120)
+            assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_http_is_answered_beside_it() -> None:

@@ -19,8 +19,8 @@ def naming(environment: dict[str, str], pod: dict[str, str] | None = None) -> Na
 
 def endpoint(made: Naming, path: str) -> str | None:
     """What a call of the service "shop" is named after."""
-    ends = [Address(service, f"{service}-1", "app", "", 80) for service in ("shop", "cart")]
-    flow = made.resolver.resolve(Connection(NODE, *ends, DetectPoint.SERVER, tls=False, protocol=1))
+    shop, cart = (Address(service, f"{service}-1", "app", "", 80) for service in ("shop", "cart"))
+    flow = made.resolver.resolve(Connection(NODE, shop, cart, DetectPoint.SERVER, tls=False, protocol=1))
     assert isinstance(flow, Flow)
     return made.resolver.serve(flow, "Get", path).endpoint_name
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import grpc
 import httpx
 import pytest
@@ -23,7 +25,11 @@ async def test_health_over_http_and_grpc_from_the_start_to_the_end() -> None:
 
         async def look() -> tuple[int, dict[str, object], bytes]:
             answer = await client.get("/healthcheck")
-            return answer.status_code, answer.json(), await channel.unary_unary(HEALTH_PATH)(b"", timeout=120)
+            return (
+                answer.status_code,
+                answer.json(),
+                await channel.unary_unary(HEALTH_PATH, bytes, bytes)(b"", timeout=120),
+            )
 
         starting = {"decoder": "starting", "storage": "starting"}
         assert await look() == (503, {"status": "starting", "parts": starting}, b"\x08\x02")
@@ -51,7 +57,7 @@ async def test_health_of_one_service(message: bytes, code: str) -> None:
         serving(BackendApplication(Readiness(())), [listener], 5.0),
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
-        call = channel.unary_unary(HEALTH_PATH)(message, timeout=120)
+        call = channel.unary_unary(HEALTH_PATH, bytes, bytes)(message, timeout=120)
         assert (await call.code()).name == code
 
 
@@ -66,6 +72,10 @@ def test_requests_for_health() -> None:
             requested_service(broken)
 
 
+async def read(call: Any) -> Any:  # noqa: ANN401 # what the stubs of gRPC say of it is an object
+    return await call.read()
+
+
 def status(data: bytes) -> str:
     return HealthCheckResponse.ServingStatus.Name(HealthCheckResponse.FromString(data).status)
 
@@ -77,20 +87,20 @@ async def test_whoever_watches_hears_of_each_change_and_of_the_end() -> None:
         serving(BackendApplication(readiness), [listener], 5.0),
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
-        watch = channel.unary_stream(WATCH_PATH)
+        watch = channel.unary_stream(WATCH_PATH, bytes, bytes)
         one, other = watch(b"", timeout=120), watch(b"\x0a\x05other", timeout=120)
-        assert status(await one.read()) == "NOT_SERVING"
-        assert status(await other.read()) == "SERVICE_UNKNOWN"
+        assert status(await read(one)) == "NOT_SERVING"
+        assert status(await read(other)) == "SERVICE_UNKNOWN"
         readiness.done("decoder")  # which is no change
         readiness.done("storage")
-        assert status(await one.read()) == "SERVING"
+        assert status(await read(one)) == "SERVING"
         late = watch(b"", timeout=120)
-        assert status(await late.read()) == "SERVING"
+        assert status(await read(late)) == "SERVING"
         readiness.stop()
         for call in (one, late):
-            assert status(await call.read()) == "NOT_SERVING"
+            assert status(await read(call)) == "NOT_SERVING"
         for call in (one, other, late):
-            assert await call.read() is grpc.aio.EOF
+            assert await call.read() is grpc.aio.EOF  # type: ignore[attr-defined] # the stubs leave it out
             assert await call.code() is grpc.StatusCode.OK
 
 
@@ -101,7 +111,7 @@ async def test_a_watch_ends_when_its_client_goes() -> None:
         serving(application, [listener], 5.0),
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
-        calls = [channel.unary_stream(WATCH_PATH)(b"", timeout=120) for _ in range(5)]
+        calls = [channel.unary_stream(WATCH_PATH, bytes, bytes)(b"", timeout=120) for _ in range(5)]
         for call in calls:
             await call.read()
         assert application.grpc.handling == 5
@@ -117,7 +127,7 @@ async def test_a_watch_ends_when_its_time_is_over() -> None:
         serving(BackendApplication(Readiness(())), [listener], 5.0),
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
-        call = channel.unary_stream(WATCH_PATH)(b"", timeout=0.2)
+        call = channel.unary_stream(WATCH_PATH, bytes, bytes)(b"", timeout=0.2)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             [state async for state in call]
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +23,7 @@ SERVICES = [
 ]
 
 
-def ask(**question: object) -> ServerReflectionResponse:
+def ask(**question: Any) -> ServerReflectionResponse:  # noqa: ANN401 # one of several fields
     return Reflection(FILES).respond(ServerReflectionRequest(host="here", **question))
 
 
@@ -44,11 +45,12 @@ def pool_of(response: ServerReflectionResponse) -> DescriptorPool:
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_a_client_reads_what_it_needs_to_call_a_service_that_it_does_not_know(version: str) -> None:
     async with receiving(Full()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
-        call = channel.stream_stream(
+        information: Any = channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=ServerReflectionRequest.SerializeToString,
             response_deserializer=ServerReflectionResponse.FromString,
-        )(timeout=120)
+        )
+        call = information(timeout=120)
         # Each question is answered before the next one is asked.
         await call.write(ServerReflectionRequest(list_services=""))
         listed = await call.read()
@@ -56,7 +58,7 @@ async def test_a_client_reads_what_it_needs_to_call_a_service_that_it_does_not_k
         await call.write(ServerReflectionRequest(file_containing_symbol="skywalking.v3.EBPFAccessLogService"))
         pool = pool_of(await call.read())
         await call.done_writing()
-        assert await call.read() is grpc.aio.EOF
+        assert await call.read() is grpc.aio.EOF  # type: ignore[attr-defined] # the stubs leave it out
         assert await call.code() is grpc.StatusCode.OK
     method = pool.FindMethodByName("skywalking.v3.EBPFAccessLogService.collect")
     sent = message(read_log(), node="n", remote="10.0.0.1").SerializeToString()
@@ -95,7 +97,7 @@ def test_the_file_of_a_symbol_comes_with_all_that_it_imports(symbol: str) -> Non
         {"file_containing_extension": {"containing_type": "skywalking.v3.DetectPoint", "extension_number": 1}},
     ],
 )
-def test_what_is_not_served_is_not_found(question: dict[str, object]) -> None:
+def test_what_is_not_served_is_not_found(question: dict[str, Any]) -> None:
     response = ask(**question)
     assert response.error_response.error_code == 5
     assert "is not served here" in response.error_response.error_message
@@ -115,9 +117,8 @@ async def test_a_question_that_cannot_be_read_ends_the_call() -> None:
         yield b"\xff"
 
     async with receiving(Full()) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
-        call = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")(
-            questions(), timeout=120
-        )
+        path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        call = channel.stream_stream(path, bytes, bytes)(questions(), timeout=120)
         assert await call.read()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()

@@ -16,7 +16,8 @@ import pytest
 from backend.entities.ids import instance_id, service_id
 from backend.server.alarms import LEAD, RECORDS
 from backend.storage.interface import Precision
-from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
+from protos.common.common_pb2 import DetectPoint
+from protos.ebpf.accesslog_pb2 import AccessLogProtocolType, EBPFAccessLogMessage
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from tests import patient
 from tests.backend.ingest.messages import http_log
@@ -84,8 +85,8 @@ def traffic(number: int, minutes: list[int]) -> list[EBPFAccessLogMessage]:
     stream = stream_of(f"service-{local}.default", minutes, 3 + number % 4, f"service-{local}-{number % 3}")
     end = stream[0].connection.remote.kubernetes
     end.serviceName, end.podName = f"service-{remote}.default", f"service-{remote}-0"
-    stream[0].connection.role = number % 2
-    stream[0].connection.protocol = 1
+    stream[0].connection.role = (DetectPoint.client, DetectPoint.server)[number % 2]
+    stream[0].connection.protocol = AccessLogProtocolType.HTTP_1
     for part, sent in enumerate(stream):
         start = sent.kernelLogs[0].read.startTime.offset.offset
         status = 500 if (number + part) % 7 == 0 else 200

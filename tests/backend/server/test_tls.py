@@ -92,7 +92,7 @@ async def send(address: str, opened: Channel, authentication: str = "") -> grpc.
     def call() -> grpc.StatusCode:
         with opened(address) as connected:
             metadata = (("authentication", authentication),) if authentication else ()
-            collect = EBPFAccessLogServiceStub(connected).collect  # type: ignore[no-untyped-call] # generated
+            collect = EBPFAccessLogServiceStub(connected).collect
             try:
                 collect(iter([message(read_log(), node="n", remote="a")]), timeout=120, metadata=metadata)
             except grpc.RpcError as error:

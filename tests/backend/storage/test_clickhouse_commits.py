@@ -47,13 +47,14 @@ def flush(writer: str, *batches: str, minute: int = 5) -> Flush:
 
 def flushes(storage: ClickhouseStorage) -> float:
     """How many flushes count; the same in every table, at every precision and for every entity."""
-    found = set()
+    found = set[float | None]()
     for precision in Precision:
         metrics = storage.metrics(["a"], [], 0, LAST, precision).group_by("entity").agg(pl.col("summation").sum())
         measures = storage.measures(["d"], [], 0, LAST, precision).group_by("entity").agg(pl.col("total").sum())
         for sums in (metrics["summation"], measures["total"]):
             found |= set(sums) if len(sums) == ENTITIES else {None} if len(sums) else {0}
     (number,) = found
+    assert number is not None
     return float(number)
 
 

@@ -249,7 +249,7 @@ def test_threads_write_and_read_at_the_same_time(storage: Storage) -> None:
         try:
             before = 0
             for _ in range(20):
-                total = storage.metrics(["a"], [], 0, LAST)["summation"].sum()
+                total = int(storage.metrics(["a"], [], 0, LAST)["summation"].sum())
                 assert total >= before
                 before = total
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread

@@ -229,9 +229,9 @@ def flush_of(number: int, write: Write) -> Flush:
     apart = [row for row in write.rows if row[1] or not write.side_by_side]
     return Flush(
         f"writer {number}",
-        metrics(*((*key, value, 1) for *key, value in apart)),
+        metrics(*((*row[:-1], row[-1], 1) for row in apart)),
         blocks=[block(*(row for row in write.rows if row not in apart))],
-        measures=measures(*((*key, value / 4, 1, value / 4, value / 4) for *key, value in write.rows)),
+        measures=measures(*((*row[:-1], row[-1] / 4, 1, row[-1] / 4, row[-1] / 4) for row in write.rows)),
     )
 
 

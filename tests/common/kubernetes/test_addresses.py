@@ -16,7 +16,7 @@ def test_an_ipv4_address_is_four_bytes_however_it_is_written(address: ipaddress.
     assert {packed(form) for form in forms} == {address.packed}
 
 
-@given(st.ip_addresses(v=6).filter(lambda address: address.ipv4_mapped is None))
+@given(st.builds(ipaddress.IPv6Address, st.integers(0, 2**128 - 1)).filter(lambda address: address.ipv4_mapped is None))
 def test_an_ipv6_address_is_sixteen_bytes_however_it_is_written(address: ipaddress.IPv6Address) -> None:
     forms = [address.compressed, address.exploded, address.exploded.upper(), f"{address}%eth0"]
     assert {packed(form) for form in forms} == {address.packed}

@@ -3,7 +3,7 @@
 import socket
 import threading
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ class Pieces:
 
 
 def body(*pieces: bytes) -> HTTPResponse:
-    return cast("Any", Pieces(*pieces))
+    return cast("HTTPResponse", Pieces(*pieces))
 
 
 @given(st.lists(st.binary(min_size=1, max_size=6).map(lambda raw: raw.replace(b"x", b"\n")), max_size=20))

@@ -24,7 +24,7 @@ def make_certificates(folder: Path) -> Certificates:
     certificate, certificate_key = folder / "server.pem", folder / "server.key"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     usage = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"]
-    signed = ["-CA", authority, "-CAkey", authority_key]
+    signed: list[str | Path] = ["-CA", authority, "-CAkey", authority_key]
     _run(*request, *signed, *names, *usage, "-keyout", certificate_key, "-out", certificate)
     return Certificates(str(authority), str(certificate), str(certificate_key))
 

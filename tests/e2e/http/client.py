@@ -125,7 +125,8 @@ def wrk(depth: int) -> Client:
         with tempfile.NamedTemporaryFile("w") as targets:
             targets.write("".join(f"{call.target}\n" for call in made))
             targets.flush()
-            options = ["-t", "1", "-c", "1", "-d", "600s", "-s", script, server.base, "--", str(together), targets.name]
+            load: list[str | Path] = ["-t", "1", "-c", "1", "-d", "600s", "-s", script]
+            options = [*load, server.base, "--", str(together), targets.name]
             # Its own end is a duration: it is interrupted when all is done.
             with program(["stdbuf", "-oL", tool("wrk"), *options], stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None

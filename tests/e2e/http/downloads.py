@@ -82,8 +82,8 @@ def _fetch_boring_curl(folder: Path) -> None:
         pytest.skip("curl_cffi is pinned for Python 3.11")
     requirements = folder / "requirements.txt"
     requirements.write_text(BORING_CURL)
-    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", folder]
-    _run([sys.executable, "-m", "pip", "install", *options, "--requirement", requirements])
+    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    _run([sys.executable, "-m", "pip", "install", *options, "--target", folder, "--requirement", requirements])
 
 
 def _fetch_grpc_js(folder: Path) -> None:

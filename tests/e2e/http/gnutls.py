@@ -92,7 +92,7 @@ class Session:
         self._library.gnutls_transport_set_int2(self._session, descriptor, descriptor)
         self._retry(self._library.gnutls_handshake, self._session)
 
-    def _retry(self, function: "ctypes._NamedFuncPointer", *arguments: object) -> int:  # type: ignore[name-defined]
+    def _retry(self, function: "ctypes._NamedFuncPointer", *arguments: object) -> int:
         while (result := int(function(*arguments))) in _AGAIN:
             pass
         return _check(result)
@@ -109,7 +109,7 @@ class Session:
             raise
 
     def makefile(self, _mode: str, _buffering: int = -1) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self))
+        return io.BufferedReader(_Reader(self))  # type: ignore[arg-type] # same
 
     def sendall(self, data: bytes) -> None:
         sent = 0

@@ -60,7 +60,7 @@ def _environment(**more: str) -> dict[str, str]:
 
 
 def _build(go: str, sources: Path, program: Path, options: Sequence[str]) -> Path:
-    command = [go, "build", "-mod=readonly", "-o", program, *options, "."]
+    command: list[str | Path] = [go, "build", "-mod=readonly", "-o", program, *options, "."]
     built = subprocess.run(
         command, cwd=sources, env=_environment(GOPROXY="off"), capture_output=True, text=True, check=False
     )

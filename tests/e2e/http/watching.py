@@ -284,7 +284,8 @@ def watching(folder: Path) -> Iterator[Watcher]:
     figures = folder / "figures.json"
     collector = Collector()
     with collector.serve() as port:
-        arguments = ["--backend", f"127.0.0.1:{port}", "--config", configuration, "--figures", figures]
+        backend = ("--backend", f"127.0.0.1:{port}")
+        arguments: list[str | Path] = [*backend, "--config", configuration, "--figures", figures]
         with agent(*arguments) as process:
             watcher = Watcher(collector, process)
             yield watcher

@@ -1,5 +1,6 @@
 """Which kernel is taken of those that the archive offers."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_none(series: str) -> None:
 
 
 def test_without_an_archive_the_newest_kept_one_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(Skipped, match="no apt-get here"):
         kernels.fetch("6.1", tmp_path)
     for version in ("6.1.0-9-amd64", "6.1.0-10-amd64", "6.12.1+deb12-amd64"):

@@ -1,5 +1,7 @@
 """Hosts that say which addresses they have."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from tests.backend.entities.addresses.world import asking
 class Hosts:
     """A book at a time that stands still until it is moved."""
 
-    def __init__(self, **bounds: int) -> None:
+    def __init__(self, **bounds: Any) -> None:  # noqa: ANN401 # those of HostBook
         self.now = 1000
         self.book = HostBook(minute=lambda: self.now, **bounds)
 

@@ -1,5 +1,8 @@
 """What is behind the addresses of a cluster, kind by kind."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from backend.entities.addresses.kubernetes_book import Miss
@@ -98,7 +101,7 @@ def test_a_node_is_a_node_except_at_ports_of_services_and_pods() -> None:
         service("agent", selector={"app": "agent"}),
         service("edge", ports=[443], balancers=["192.0.2.1"]),  # as small clusters do it
     )
-    host = {"host_network": True, "labels": {"app": "agent"}}
+    host: dict[str, Any] = {"host_network": True, "labels": {"app": "agent"}}
     world.put(
         "pods",
         pod("agent-1", "192.0.2.1", ports=[9100], **host),
@@ -269,12 +272,13 @@ def test_what_cannot_be_had_does_not_hold_up_the_rest_and_may_come_later() -> No
 @pytest.mark.parametrize("kind", ["pods", "services", "endpointslices", "nodes"])
 def test_objects_without_room_are_counted_and_the_others_stay(kind: str) -> None:
     world = World(maximum_objects=2)
-    make = {
+    makers: dict[str, Callable[[str], dict[str, Any]]] = {
         "pods": lambda name: pod(name, f"10.0.0.{name}"),
         "services": lambda name: service(name, f"10.0.0.{name}"),
         "endpointslices": lambda name: endpoint_slice(name, "s", [f"10.0.0.{name}"]),
         "nodes": lambda name: node(name, f"10.0.0.{name}"),
-    }[kind]
+    }
+    make = makers[kind]
     world.put(kind, make("1"), make("2"), make("3"))
     objects = world._objects(kind)
     assert (objects.count, objects.without_room) == (2, 1)

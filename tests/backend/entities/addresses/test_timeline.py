@@ -10,7 +10,7 @@ from backend.entities.addresses.timeline import LASTING, Holding, Missing, Timel
 
 
 def holdings(timeline: Timeline[str, str], key: str = "k") -> list[tuple[int, int, str]]:
-    return [tuple(holding) for holding in timeline._holdings.get(key, ())]
+    return [(first, last, value) for first, last, value in timeline._holdings.get(key, ())]
 
 
 def test_an_address_passes_from_one_to_the_next() -> None:

@@ -197,7 +197,8 @@ class Reference:
 
     def _plain(self, function: str, operand: Answer) -> Answer:
         if function in {"abs", "ceil", "floor"}:
-            through = {"abs": abs, "ceil": math.ceil, "floor": math.floor}[function]
+            known: dict[str, Callable[[float], float]] = {"abs": abs, "ceil": math.ceil, "floor": math.floor}
+            through = known[function]
             rows = [
                 (labels, type(row)((point, None if value is None else float(through(value))) for point, value in row))
                 for labels, row in operand.rows
@@ -268,7 +269,8 @@ class Reference:
 
     def _increase(self, metric: tuple[Any, ...], buckets: int, per: int = 1) -> Answer:
         now = self.evaluate(metric)
-        before = self._metric(*metric[1:], shift=-buckets * self._step)
+        _, name, conditions = metric
+        before = self._metric(name, conditions, shift=-buckets * self._step)
         rows = [
             (labels, self._joined("-", ("series", row), ("series", old)))
             for (labels, row), (_, old) in zip(now.rows, before.rows, strict=True)
@@ -315,7 +317,8 @@ class Reference:
             if mean is not None:
                 means.append((entity, mean))
         means.sort(key=lambda pair: (pair[1] if order == "asc" else -pair[1], pair[0]))
-        return Answer("list", [((), means[:limit])])
+        best: Row = ((), [*means[:limit]])
+        return Answer("list", [best])
 
     def _top_n_of(self, operands: list[tuple[Any, ...]], limit: int, order: str) -> Answer:
         together = [pair for operand in operands for pair in self.evaluate(operand).rows[0][1]]
@@ -323,7 +326,8 @@ class Reference:
 
     def _sorted(self, row: list[tuple[Any, float | None]], order: str) -> list[tuple[Any, float | None]]:
         present = [(point, value) for point, value in row if value is not None]
-        return sorted(present, key=lambda pair: pair[1] if order == "asc" else -pair[1])
+        present.sort(key=lambda pair: pair[1] if order == "asc" else -pair[1])
+        return [*present]
 
     def _relabels(
         self, operand: tuple[Any, ...], old: str, old_values: list[str], new: str, new_values: list[str]
@@ -372,13 +376,13 @@ class Reference:
         if function is None:
             if answer.kind == "single":
                 return answer
-            rows = [(labels, Sorted(self._sorted(row, order)[:limit])) for labels, row in answer.rows]
+            rows: list[Row] = [(labels, Sorted(self._sorted(row, order)[:limit])) for labels, row in answer.rows]
             return Answer(answer.kind, rows, answer.truth)
         by = [(aggregated(function, row)[1], (labels, row)) for labels, row in answer.rows]
-        present = [pair for pair in by if pair[0] is not None]
-        present.sort(key=lambda pair: pair[0] if order == "asc" else -pair[0])  # type: ignore[operator] # none is None
-        absent = [pair for pair in by if pair[0] is None]
-        return Answer(answer.kind, [row for _, row in present + absent][:limit], answer.truth)
+        present = [(value, row) for value, row in by if value is not None]
+        present.sort(key=lambda pair: pair[0] if order == "asc" else -pair[0])
+        absent = [row for value, row in by if value is None]
+        return Answer(answer.kind, [*(row for _, row in present), *absent][:limit], answer.truth)
 
     def _sort_label_values(self, operand: tuple[Any, ...], order: str, names: list[str]) -> Answer:
         answer = self.evaluate(operand)
@@ -389,7 +393,8 @@ class Reference:
 
     def _baseline(self, metric: tuple[Any, ...], which: str) -> Answer:
         shifts = [-7 * DAY, -14 * DAY] if self._step == DAY else [-day * DAY for day in range(1, 8)]
-        earlier = [self._metric(*metric[1:], shift=shift) for shift in shifts]
+        _, name, conditions = metric
+        earlier = [self._metric(name, conditions, shift=shift) for shift in shifts]
         rows: list[Row] = []
         for at, (labels, row) in enumerate(earlier[0].rows):
             new: list[tuple[Any, float | None]] = []

@@ -12,9 +12,10 @@ from backend.query.mqe.answer import execute, format_values, shape
 from backend.query.mqe.duration import Duration, Step
 from backend.query.mqe.results import Owner, Result, ResultType, Series
 from tests.backend.query.mqe.readers import DictReader
+from tests.backend.query.mqe.reference import Data
 
 DURATION = Duration(1_691_658_000, 2, Step.HOUR)
-DATA = {
+DATA: Data = {
     "time": {
         (("p", "50"),): {1_691_658_000: 1_000.0},
         (("p", "75"),): {1_691_658_000: 2_000.0, 1_691_661_600: 3_000.0},

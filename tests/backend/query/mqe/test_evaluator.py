@@ -14,10 +14,10 @@ from backend.query.mqe.parser import parse
 from backend.query.mqe.results import Owner, Result
 from backend.query.mqe.syntax import MqeError
 from tests.backend.query.mqe.readers import DictReader
-from tests.backend.query.mqe.reference import Data, Reference, RefusedError, write
+from tests.backend.query.mqe.reference import Data, Labels, Reference, RefusedError, write
 
 START, POINTS = 1_800_000_000 - 1_800_000_000 % 86_400, 4
-LABELLED = {
+LABELLED: dict[str, list[Labels]] = {
     "a": [()],
     "b": [()],
     "p": [(("p", "9"),), (("p", "50"),), (("p", "100"),)],

@@ -15,6 +15,7 @@ from backend.query.mqe.results import Owner, Result, ResultType, single
 from backend.query.mqe.syntax import MqeError, UnknownMetricError
 from tests.backend.query.mqe import dashboards
 from tests.backend.query.mqe.readers import DictReader
+from tests.backend.query.mqe.reference import Data
 
 MINUTE = 60
 DURATION = Duration(100 * MINUTE, 4, Step.MINUTE)
@@ -25,7 +26,7 @@ def over(*values: float | None) -> dict[int, float]:
     return {bucket: value for bucket, value in zip(T, values, strict=True) if value is not None}
 
 
-DATA = {
+DATA: Data = {
     "calls": {(): over(10, 20, None, 40) | {T[0] - MINUTE: 5, T[0] - 2 * MINUTE: 1}},
     "failed": {(): over(1, 0, 3, None)},
     "idle": {(): over(0, 0, 0, 0)},
@@ -256,7 +257,8 @@ def test_the_baseline_is_the_mean_of_the_seven_days_before() -> None:
     reader = DictReader({"calls": {(): known}})
 
     def series(which: str) -> list[float]:
-        return evaluate(parse(f"baseline(calls, {which})"), reader, DURATION).series[0].values.tolist()
+        values: list[float] = evaluate(parse(f"baseline(calls, {which})"), reader, DURATION).series[0].values.tolist()
+        return values
 
     assert series("value")[:2] == [4, 5]  # eight days before is too long ago
     assert series("upper")[:2] == [8, 5]  # 1 to 7 have the standard deviation 2

@@ -42,7 +42,7 @@ class ListSource:
 def drawn_series(seed: int) -> list[Series]:
     """Series of two metrics with some labels, gaps, falls and repeated values."""
     random = np.random.default_rng(seed)
-    found = []
+    found: list[Series] = []
     for name in NAMES:
         for x in ("1", "2"):
             for y in ("p", "q", "r"):

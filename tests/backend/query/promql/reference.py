@@ -158,7 +158,12 @@ class Reference:
             return next(iter(value.values())) if len(value) == 1 else math.nan
         if name == "absent":
             return {} if value else {_asked(arguments[0]): 1.0}
-        return _map(value, {"abs": abs, "ceil": lambda number: float(math.ceil(number)), "floor": math.floor}[name])
+        through: dict[str, Callable[[float], float]] = {
+            "abs": abs,
+            "ceil": lambda number: float(math.ceil(number)),
+            "floor": math.floor,
+        }
+        return _map(value, through[name])
 
 
 def evaluate(text: str, series: Sequence[Series], time: int) -> Vector | float | str:

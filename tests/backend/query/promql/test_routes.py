@@ -1,5 +1,7 @@
 """The HTTP API over stored metrics, as Grafana asks it."""
 
+from functools import partial
+
 import pytest
 
 from backend.storage.interface import Storage
@@ -102,7 +104,7 @@ async def test_a_minute_is_shown_once_it_is_over_and_settled(storage: Storage) -
     seconds = (world.NOW_MINUTE + 1) * 60 + 15.0
     text = 'timestamp(kubernetes_service_read_cpm{service="db"})'
     for moment, minute in ((seconds - 0.001, world.NOW_MINUTE - 1), (seconds, world.NOW_MINUTE)):
-        now = Client(storage, lambda moment=moment: moment)
+        now = Client(storage, partial(float, moment))
         async with now.http:
             assert await now.values(text) == {"db": str(minute * 60)}
 

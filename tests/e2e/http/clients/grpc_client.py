@@ -24,13 +24,13 @@ def call(channel: grpc.Channel, path: str, requests: list[bytes]) -> tuple[int, 
     try:
         responses: Any
         if kind == "unary":
-            responses = [channel.unary_unary(path)(requests[0])]
+            responses = [channel.unary_unary(path, bytes, bytes)(requests[0])]
         elif kind == "upload":
-            responses = [channel.stream_unary(path)(iter(requests))]
+            responses = [channel.stream_unary(path, bytes, bytes)(iter(requests))]
         elif kind == "download":
-            responses = channel.unary_stream(path)(requests[0])
+            responses = channel.unary_stream(path, bytes, bytes)(requests[0])
         else:
-            responses = channel.stream_stream(path)(iter(requests))
+            responses = channel.stream_stream(path, bytes, bytes)(iter(requests))
         for response in responses:
             received += on_the_wire([response])
     except grpc.RpcError as error:

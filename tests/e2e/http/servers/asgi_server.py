@@ -107,7 +107,7 @@ async def main() -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             application,
-            http=kind.partition("-")[2],  # type: ignore[arg-type] # h11 or httptools
+            http=kind.partition("-")[2],  # h11 or httptools
             ws="wsproto" if kind == "uvicorn-h11" else "websockets-sansio",
             ssl_certfile=certificate,
             ssl_keyfile=key,

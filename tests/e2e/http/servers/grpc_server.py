@@ -19,14 +19,14 @@ UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 STATUSES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-class Echo(grpc.GenericRpcHandler):
+class Echo(grpc.GenericRpcHandler[bytes, bytes]):
     """Answers any method."""
 
     def __init__(self, log: Log, *, tls: bool) -> None:
         self._log = log
         self._tls = tls
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         path: str = handler_call_details.method
         kind, status = kind_and_status(path)
 
@@ -43,7 +43,7 @@ class Echo(grpc.GenericRpcHandler):
 
 def _handler(
     kind: str, respond: Callable[[Iterable[bytes], grpc.ServicerContext], Iterator[bytes]]
-) -> grpc.RpcMethodHandler:
+) -> grpc.RpcMethodHandler[bytes, bytes]:
     def one_of_one(request: bytes, context: grpc.ServicerContext) -> bytes:
         # All of it, so that the account is written although one answer is all there is.
         return b"".join(respond([request], context))

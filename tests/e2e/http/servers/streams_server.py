@@ -67,7 +67,8 @@ class Connections:
         response_head = (head + ("Connection: close\r\n" if closes else "") + "\r\n").encode()
         body = [] if method == "HEAD" else given.pieces()
         if chunked and method != "HEAD":
-            writer.writelines([response_head, *(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in body), b"0\r\n\r\n"])
+            chunks = (b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) for piece in body)
+            writer.writelines([response_head, *chunks, b"0\r\n\r\n"])
         else:
             writer.writelines([response_head, *body])
         await writer.drain()

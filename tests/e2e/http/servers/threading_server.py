@@ -3,12 +3,13 @@
 threading_server LOG [openssl|gnutls CERTIFICATE KEY]
 """
 
+import ctypes
 import signal
 import socket
 import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import IO
+from typing import IO, cast
 
 from tests.e2e.http.gnutls import Session, server_credentials
 from tests.e2e.http.servers.answers import WITHOUT_BODY, Log, answer, ready
@@ -52,8 +53,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.rfile: Counted = Counted(self.rfile)  # type: ignore[assignment] # as much of a file as is used
-        self.wfile: Counted = Counted(self.wfile)  # type: ignore[assignment] # same
+        received, sent = cast("IO[bytes]", self.rfile), cast("IO[bytes]", self.wfile)
+        self.rfile: Counted = Counted(received)  # type: ignore[assignment] # as much of a file as is used
+        self.wfile: Counted = Counted(sent)  # type: ignore[assignment] # same
 
     def handle_one_request(self) -> None:
         self._read, self._written = self.rfile.count, self.wfile.count
@@ -91,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         sent = 0
         if self.command != "HEAD" and given.status not in WITHOUT_BODY:
             for piece in given.pieces():
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else bytes(piece))
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if chunked else bytes(piece))
                 sent += len(piece)
             if chunked:
                 self.wfile.write(b"0\r\n\r\n")
@@ -117,7 +119,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
     daemon_threads = True
     context: ssl.SSLContext | None = None
-    credentials: object = None
+    credentials: ctypes.c_void_p | None = None
 
     def finish_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:  # type: ignore[override]
         # A body that waits for the head's acknowledgement waits for 40 ms.
@@ -127,7 +129,7 @@ class Server(ThreadingHTTPServer):
             request = self.context.wrap_socket(request, server_side=True)
         elif self.credentials is not None:
             request = Session(request, self.credentials, server=True)  # type: ignore[assignment] # what is used of it
-        self.RequestHandlerClass(request, client_address, self)
+        self.RequestHandlerClass(request, client_address, self)  # type: ignore[arg-type] # as its base class does
         request.close()
 
 
