@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.kernel.btf import VMLINUX, Btf, BtfError, Function, Member
 from tests.agent.kernel.btf_writer import ARRAY, CONST, FUNCTION, POINTER, PROTOTYPE, STRUCT, TYPEDEF, UNION, Writer
-from tests.agent.kernel.workloads import IoVector, MessageHeader, MessagesHeader
+from tests.agent.kernel.workloads.system_calls import IoVector, MessageHeader, MessagesHeader
 
 needs_btf = pytest.mark.skipif(not VMLINUX.exists(), reason="this kernel does not describe itself")
 

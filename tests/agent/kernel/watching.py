@@ -19,7 +19,7 @@ from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
 from agent.kernel.stage_hooks import STAGE_HOOKS
 
-WORKLOADS = Path(__file__).with_name("workloads.py")
+WORKLOADS = Path(__file__).with_name("workloads") / "run.py"
 PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
 """A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
