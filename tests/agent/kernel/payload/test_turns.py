@@ -1,4 +1,4 @@
-"""bpf/payload*.c on the running kernel: how much is captured of pipelines, of their answers and of what follows HTTP."""
+"""bpf/payload*.c on the running kernel: how much is captured of pipelines, their answers and what follows HTTP."""
 
 from pathlib import Path
 
