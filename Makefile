@@ -1,6 +1,6 @@
 # The everyday commands. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test lint format protos hooks agent-configuration agent-metrics configuration metrics-reference bench bench-ingest soak expected-costs lock clean
+.PHONY: help run test vm-test upstream-test lint format protos hooks agent-configuration agent-metrics configuration metrics-reference bench bench-ingest soak expected-costs lock clean
 
 PYTHON := .venv/bin/python
 SOURCES := agent backend common protos tests bench scripts deploy
@@ -21,6 +21,12 @@ vm-test: ## run the kernel tests on stock Debian kernels, in virtual machines
 	if [ $$status -eq 69 ]; then echo "vm-test skipped: what it needs cannot be installed (the reason is above)"; \
 	elif [ $$status -ne 0 ]; then exit $$status; \
 	else $(PYTHON) -m scripts.vm --kernels "$(KERNELS)" --modes "$(MODES)" --run "$(RUN)" $(TESTS); fi
+
+upstream-test: ## compare this backend with SkyWalking's own, and send it what the agent sees
+	@scripts/setup upstream; status=$$?; \
+	if [ $$status -eq 69 ]; then echo "upstream-test skipped: what it needs cannot be installed (the reason is above)"; \
+	elif [ $$status -ne 0 ]; then exit $$status; \
+	else PYROVER_UPSTREAM=1 $(PYTHON) -m pytest $(or $(TESTS),tests/upstream); fi
 
 lint: ## check style and types
 	@scripts/setup test

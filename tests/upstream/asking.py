@@ -1,0 +1,69 @@
+"""Questions over GraphQL, put to either backend."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from tests.e2e.programs import PATIENCE
+
+EXPRESSION_FIELDS: Final = """{
+  type
+  results { metric { labels { key value } } values { id value } }
+  error
+}"""
+"""Of an answer to an expression, what all releases have."""
+EXPRESSION: Final = f"""query ($expression: String!, $entity: Entity!, $duration: Duration!) {{
+  result: execExpression(expression: $expression, entity: $entity, duration: $duration) {EXPRESSION_FIELDS}
+}}"""
+
+
+class Unanswered(Exception):  # noqa: N818 - what became of a question
+    """There is no answer, or it is an error."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A backend's GraphQL."""
+
+    url: str
+
+    def __call__(self, document: str, **variables: object) -> dict[str, Any]:
+        """What it answers, by the names of the fields.
+
+        Raises:
+            Unanswered: Nobody does, or there are errors.
+        """
+        body = json.dumps({"query": document, "variables": variables}).encode()
+        request = Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310 - always http
+        try:
+            with urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - always http
+                answer: dict[str, Any] = json.load(response)
+        except HTTPError as error:
+            raise Unanswered(error.read().decode()) from error
+        except (URLError, OSError) as error:
+            raise Unanswered(str(error)) from error
+        if errors := answer.get("errors"):
+            raise Unanswered(json.dumps(errors))
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def result(self, document: str, **variables: object) -> Any:  # noqa: ANN401 - JSON
+        """Of a document whose only field is `result`."""
+        return self(document, **variables)["result"]
+
+    def expressions(
+        self, asked: Sequence[tuple[str, dict[str, object]]], duration: dict[str, str]
+    ) -> list[dict[str, Any]]:
+        """What it answers to expressions of entities, of one span, in one request."""
+        variables: dict[str, object] = {"duration": duration}
+        declared, fields = ["$duration: Duration!"], []
+        for number, (expression, entity) in enumerate(asked):
+            variables |= {f"x{number}": expression, f"e{number}": entity}
+            declared.append(f"$x{number}: String!, $e{number}: Entity!")
+            arguments = f"expression: $x{number}, entity: $e{number}, duration: $duration"
+            fields.append(f"r{number}: execExpression({arguments}) {EXPRESSION_FIELDS}")
+        answer = self(f"query ({', '.join(declared)}) {{ {' '.join(fields)} }}", **variables)
+        return [answer[f"r{number}"] for number in range(len(asked))]
