@@ -9,15 +9,22 @@ import pytest
 
 
 @contextlib.contextmanager
+def in_memory(place: Path) -> Iterator[Path]:
+    """A new folder whose files are in memory."""
+    place.mkdir()
+    with contextlib.ExitStack() as stack:
+        _mount(stack, place, "-t", "tmpfs", "memory")
+        yield place
+
+
+@contextlib.contextmanager
 def overlay(lower: Path, place: Path) -> Iterator[Path]:
     """Where the files of a folder are seen through an overlay, whose own parts are in a new folder `place`.
 
     They are in memory: an overlay, as tests may run in, takes no other one's.
     """
-    place.mkdir()
     upper, work, merged = (place / part for part in ("upper", "work", "merged"))
-    with contextlib.ExitStack() as stack:
-        _mount(stack, place, "-t", "tmpfs", "memory")
+    with in_memory(place), contextlib.ExitStack() as stack:
         for folder in (upper, work, merged):
             folder.mkdir()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"

@@ -11,7 +11,7 @@ from agent.tls import file_systems
 from agent.tls.file_systems import FileSystems
 from agent.tls.mappings import mapped_files
 from tests.agent.tls.building import tool
-from tests.agent.tls.overlays import overlay
+from tests.agent.tls.overlays import in_memory, overlay
 from tests.agent.tls.silence import needs_fuse, running, silent_files
 
 MOUNTS = """\
@@ -167,14 +167,13 @@ def skip_unless_process_1_sees(place: Path) -> None:
 
 
 def test_a_real_overlay_in_memory(tmp_path: Path) -> None:
-    lower = tmp_path / "files: these"
-    lower.mkdir()
-    shutil.copy(tool("cat"), lower)
-    with overlay(Path(str(lower).replace(":", r"\:")), tmp_path / "container") as merged:
-        skip_unless_process_1_sees(merged)
-        program = merged / "cat"
-        with running(program) as child:
-            assert not FileSystems().may_hang(device_of(child.pid, program), child.pid)
+    with in_memory(tmp_path / "files: these") as lower:
+        shutil.copy(tool("cat"), lower)
+        with overlay(Path(str(lower).replace(":", r"\:")), tmp_path / "container") as merged:
+            skip_unless_process_1_sees(merged)
+            program = merged / "cat"
+            with running(program) as child:
+                assert not FileSystems().may_hang(device_of(child.pid, program), child.pid)
 
 
 @needs_fuse
