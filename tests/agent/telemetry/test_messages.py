@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.telemetry.messages import DIFFERENT, KINDS, PERIOD, MessageFormat, Messages, RepeatFilter
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def record(
@@ -27,7 +20,7 @@ def record(
 
 
 def test_a_repeated_message_passes_once_a_period() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     repeats = RepeatFilter(clock)
     assert [repeats.filter(record("gone")) for _ in range(4)] == [True, False, False, False]
     clock.now += PERIOD - 0.01
@@ -45,7 +38,7 @@ def test_a_repeated_message_passes_once_a_period() -> None:
 
 
 def test_of_one_kind_a_few_may_differ() -> None:
-    repeats = RepeatFilter(Clock())
+    repeats = RepeatFilter(Clock(1000.0))
     passed = [repeats.filter(record("no pod %s", number)) for number in range(DIFFERENT + 3)]
     assert passed == [True] * DIFFERENT + [False] * 3
     assert repeats.filter(record("no node %s", 1)) is True
@@ -54,7 +47,7 @@ def test_of_one_kind_a_few_may_differ() -> None:
 
 
 def test_the_kinds_that_are_remembered_are_bounded() -> None:
-    repeats = RepeatFilter(Clock())
+    repeats = RepeatFilter(Clock(1000.0))
     for number in range(KINDS + 1):
         assert repeats.filter(record(f"kind {number}")) is True
     assert repeats.filter(record("kind 1")) is False
@@ -64,7 +57,7 @@ def test_the_kinds_that_are_remembered_are_bounded() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.floats(0, 100))))
 def test_every_message_is_written_or_counted(messages: list[tuple[str, int, float]]) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     repeats = RepeatFilter(clock)
     written, told = 0, 0
     for kind, argument, pause in messages:
@@ -130,7 +123,7 @@ def test_lines_for_programs(stream: io.StringIO) -> None:
     ("message_format", "text"), [("text", "gone (1 more of this kind were not written)"), ("json", '"withheld": 1')]
 )
 def test_how_many_were_withheld_is_said(message_format: MessageFormat, text: str, stream: io.StringIO) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     messages = Messages(message_format, stream)
     messages.repeats._clock = clock
     with messages.taken():

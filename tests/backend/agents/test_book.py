@@ -8,20 +8,14 @@ from backend.agents.book import CURRENT, FORGOTTEN_AFTER, LARGEST_REPORT, LONGES
 from backend.ingest.batch import Node
 from protos.ebpf.accesslog_pb2 import PyroverAgentReport
 from tests.backend.agents.reports import serialised
+from tests.clock import Clock
 
 A, B, C = (Node(name, "", 0, {}) for name in "abc")
 
 
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000_000.0)
 
 
 def names(book: AgentBook) -> list[tuple[str, str]]:
@@ -191,7 +185,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 50), st.sam
 
 @given(STEPS)
 def test_bounds_hold_whatever_comes(steps: list[tuple[str, int, float]]) -> None:
-    clock = Clock()
+    clock = Clock(1_000_000.0)
     size = len(serialised(100, 1))
     book = AgentBook(maximum=3, maximum_bytes=2 * size + 5, clock=clock)
     newest: dict[str, float] = {}

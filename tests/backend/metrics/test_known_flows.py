@@ -17,21 +17,12 @@ from backend.oal.compiler import Program
 from backend.oal.loader import STANDARD, load, load_texts
 from backend.storage.interface import Endpoint, Flush, Instance, Relation, Service
 from tests.backend.oal.batches import NODE, batches
+from tests.clock import Clock
 
 STANDARDS = Program(load(STANDARD).definitions)
 OTHER = Program(load_texts({"x": "calls = from(K8SEndpoint.*).cpm();"}).definitions)
 SIDES = {DetectPoint.SERVER: "server", DetectPoint.CLIENT: "client"}
 API, DB = Address("api", "api-1", "", "", 1), Address("db", "db-1", "", "", 2)
-
-
-class Clock:
-    """Seconds that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def served(role: DetectPoint = DetectPoint.SERVER) -> Connection:

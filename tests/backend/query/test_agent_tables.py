@@ -1,24 +1,15 @@
 """backend/query/agent_tables.py: the agents as a person reads them."""
 
-from dataclasses import dataclass
-
 from backend.agents.book import AgentBook
 from backend.ingest.batch import Node
 from backend.query.agent_tables import agents as table
 from backend.query.agents import agents
 from tests.backend.agents.reports import serialised
-
-
-@dataclass
-class Clock:
-    now: float = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_rows_and_what_is_missing() -> None:
-    clock = Clock()
+    clock = Clock(1_800_000_000.0)
     book = AgentBook(maximum=3, clock=clock)
     book.hear(Node("old", "", 0, {}), serialised(1_800_000_000))
     clock.now += 170

@@ -26,6 +26,7 @@ from backend.storage.memory import MemoryStorage
 from protos.common.common_pb2 import DetectPoint
 from protos.ebpf.accesslog_pb2 import EBPFAccessLogMessage
 from tests.backend.server import bookinfo
+from tests.clock import Clock
 
 METRICS = load()
 NOW = 1_800_000_030.0
@@ -35,16 +36,6 @@ LATE = NOW - 60 * 60
 YESTERDAY = NOW - 24 * 60 * 60
 CALLER = "GET:/productpage"
 """The endpoint that is said to call reviews."""
-
-
-class Clock:
-    """Seconds that go on when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Client:
@@ -91,7 +82,7 @@ async def asking(
     retention: Retention | None = None,
 ) -> AsyncIterator[Client]:
     """A client that asks about a store at NOW."""
-    registry, timer = CollectorRegistry(), Clock()
+    registry, timer = CollectorRegistry(), Clock(1_000.0)
     routes = graphql_routes(
         storage,
         METRICS.definitions,

@@ -5,8 +5,9 @@ import pytest
 from backend.query.graphql.service_book import LIFETIME, ServiceBook
 from backend.storage.interface import Flush, Service, StorageError
 from backend.storage.memory import MemoryStorage
-from tests.backend.query.graphql.asking import Clock, asking
+from tests.backend.query.graphql.asking import asking
 from tests.backend.query.world import frame
+from tests.clock import Clock
 
 
 class Counting(MemoryStorage):
@@ -33,7 +34,7 @@ def service(name: str, minute: int = 1, *more: str) -> Service:
 
 
 def test_what_was_read_is_used_for_a_while() -> None:
-    storage, clock = Counting(), Clock()
+    storage, clock = Counting(), Clock(1_000.0)
     book = ServiceBook(storage, timer=clock)
     write(storage, service("a"))
     assert [found.name for found in book.all()] == ["a"]
@@ -52,7 +53,7 @@ def test_what_was_read_is_used_for_a_while() -> None:
 
 def test_a_failure_is_not_kept() -> None:
     storage = Counting()
-    book = ServiceBook(storage, timer=Clock())
+    book = ServiceBook(storage, timer=Clock(1_000.0))
     storage.fails = True
     for _ in range(2):
         with pytest.raises(StorageError):
@@ -63,7 +64,7 @@ def test_a_failure_is_not_kept() -> None:
 
 
 def test_those_seen_last_are_kept_and_the_others_counted() -> None:
-    storage, clock = Counting(), Clock()
+    storage, clock = Counting(), Clock(1_000.0)
     book = ServiceBook(storage, maximum=2, timer=clock)
     write(storage, service("a", 5), service("b", 1))
     assert [found.name for found in book.all()] == ["a", "b"]
@@ -77,7 +78,7 @@ def test_those_seen_last_are_kept_and_the_others_counted() -> None:
 
 def test_threads_that_ask_together_read_once() -> None:
     storage = Counting()
-    book = ServiceBook(storage, timer=Clock())
+    book = ServiceBook(storage, timer=Clock(1_000.0))
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: book.all(), range(50)))
     assert storage.read == 1
