@@ -113,7 +113,7 @@ function showTimes(card, body, widget, answers, { scaled, format, step }) {
 const APDEX = /_apdex\s*\/\s*10000$/; // the store has ten thousandths
 
 /** What no value of a widget can exceed, against which it is seen: 100 of a share in percent, 1 of an Apdex; else null. */
-export function wholeOf({ unit, lines }) {
+export function wholeOf({ unit = "number", lines }) {
   if (unit === "%") return 100;
   return unit === "number" && lines.every(({ expression }) => APDEX.test(expression.trim())) ? 1 : null;
 }
