@@ -74,8 +74,9 @@ _TAIL: Final = """\
 * With kprobes: what a probe would show that is hit in an interrupt while another one's handler is running on that
   processor. The kernel leaves it out; returns that are lost so are in `return_missed`. A fentry program is only left
   out where it is running itself, which is in `program_skipped`.
-* With tracepoints on hardened kernels that run no program while certain tasks of theirs are current: what happens in
-  softirq on top of those. Nothing counts it but `outcome_missed`.
+* On hardened kernels that run no program while certain tasks of theirs are current: what happens in softirq on top of
+  those, such as packages that a timer sends, sends again, or has the peer receive. That is so for raw tracepoints and
+  others alike, and the kernel does not count it. Nothing does but `outcome_missed`.
 """
 
 

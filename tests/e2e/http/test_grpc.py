@@ -194,9 +194,9 @@ def test_a_tls_library_without_any_names(
             return found[Moved(writer, port, "write", tls=True)], found[Moved(reader, port, "read", tls=True)]
 
         def is_told(port: int, size: int, last: int, *ends: str) -> bool:
-            # The kernel drops some packages before they are anybody's to read, and sends these again: the bytes of each
-            # may then be missing on one side, or be told twice. And where it has tracepoints alone, it may leave out
-            # the end of a socket, which would have told of the package that was sent last.
+            # The kernel drops some packages before they are anybody's to read. Timers send these again, on top of any
+            # task, and hardened kernels run no program on top of some tasks (docs/stages.md): the bytes of such a
+            # package may be missing on either side, and so may the last package, with the end of a socket.
             written, read = moved(port, *ends)
             again = (watcher.sent_again(port) + 1) * LARGEST_PACKAGE
             return size <= read + again and read <= written + last + again and written <= size + again
