@@ -48,20 +48,21 @@ class Pair:
     duration: dict[str, str]
 
 
-@pytest.fixture(scope="session")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oap]:
-    """SkyWalking's."""
-    with empty_cluster() as cluster, oap(tmp_path_factory.mktemp("oap"), cluster) as running:
+@pytest.fixture
+def theirs(tmp_path: Path) -> Iterator[Oap]:
+    """SkyWalking's, for one test alone."""
+    with empty_cluster() as cluster, oap(tmp_path, cluster) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def pair(theirs: Oap, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Both, once they have stored everything."""
     folder = tmp_path_factory.mktemp("pyrover")
     groups = folder / "groups.yml"
     groups.write_text(yaml.safe_dump(UNGROUPED))
     with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
+        theirs = stack.enter_context(oap(folder, stack.enter_context(empty_cluster())))
         for name, value in (AS_UPSTREAM | {"FILES_ENDPOINT_GROUPS": str(groups)}).items():
             environment.setenv(f"PYROVER_BACKEND_{name}", value)
         ours = stack.enter_context(backend(folder / "data", folder / "backend.log"))
