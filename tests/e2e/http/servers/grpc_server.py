@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -16,17 +17,21 @@ from tests.e2e.http.servers.answers import Log, ready
 from tests.e2e.http.servers.echo import answered, answers, kind_and_status
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+if TYPE_CHECKING:
+    Handler = grpc.GenericRpcHandler[bytes, bytes]
+else:
+    Handler = grpc.GenericRpcHandler  # which says only to type checkers what it is of
 STATUSES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-class Echo(grpc.GenericRpcHandler[bytes, bytes]):
+class Echo(Handler):
     """Answers any method."""
 
     def __init__(self, log: Log, *, tls: bool) -> None:
         self._log = log
         self._tls = tls
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         path: str = handler_call_details.method
         kind, status = kind_and_status(path)
 
@@ -43,7 +48,7 @@ class Echo(grpc.GenericRpcHandler[bytes, bytes]):
 
 def _handler(
     kind: str, respond: Callable[[Iterable[bytes], grpc.ServicerContext], Iterator[bytes]]
-) -> grpc.RpcMethodHandler[bytes, bytes]:
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     def one_of_one(request: bytes, context: grpc.ServicerContext) -> bytes:
         # All of it, so that the account is written although one answer is all there is.
         return b"".join(respond([request], context))
