@@ -11,6 +11,7 @@ import pytest
 from agent.config import Configuration
 from agent.conntrack.translation import Translation
 from agent.conntrack.watcher import ConntrackWatcher
+from agent.discovery.go_programs import GoPrograms
 from agent.discovery.procfs import ProcHost
 from agent.discovery.recorded import RecordedHost, RecordingHost
 from agent.export.accounting import Ledger
@@ -52,7 +53,11 @@ class Agent:
         self.source = source
         self.watcher = ConntrackWatcher("/proc", 8)
         self.translations = Translations(self.watcher)
-        self.host = RecordingHost(ProcHost(excluded=excluded, translations=self.translations if enabled else None))
+        self._go_programs = (
+            GoPrograms()
+        )  # whose process is ended with it: machines have their files on one that may be silent
+        translations = self.translations if enabled else None
+        self.host = RecordingHost(ProcHost(excluded=excluded, translations=translations, go_programs=self._go_programs))
         self.messages: list[bytes] = []
         self.replayed: list[bytes] = []
         self.pipeline = self._pipeline(self.host, self.messages)
@@ -111,6 +116,7 @@ class Agent:
 
     def close(self) -> None:
         self.watcher.close()
+        self._go_programs.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
