@@ -71,18 +71,23 @@ def failed_accept() -> dict[str, Any]:
     return {"errno": code}
 
 
+def connect_and_close(sock: socket.socket, address: tuple[str, int], *, blocking: bool) -> tuple[int, int]:
+    """What connect returned, and what came of it."""
+    sock.setblocking(blocking)
+    code = outcome = sock.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        await_answer(sock)
+        outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    sock.close()
+    return code, outcome
+
+
 def refused(host: str, *, blocking: bool) -> dict[str, Any]:
     port = free_port(host)
     sock = socket.socket(family_of(host), socket.SOCK_STREAM)
     inode = os.fstat(sock.fileno()).st_ino
     descriptor = sock.fileno()
-    sock.setblocking(blocking)
-    code = sock.connect_ex((host, port))
-    outcome = code
-    if code == errno.EINPROGRESS:
-        await_answer(sock)
-        outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    sock.close()
+    code, outcome = connect_and_close(sock, (host, port), blocking=blocking)
     return {"code": code, "outcome": outcome, "port": port, "inode": inode, "descriptor": descriptor}
 
 
@@ -91,13 +96,7 @@ def timed_out(host: str, *, blocking: bool) -> dict[str, Any]:
     sock = socket.socket(family_of(host), socket.SOCK_STREAM)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
     inode = os.fstat(sock.fileno()).st_ino
-    sock.setblocking(blocking)
-    code = sock.connect_ex((host, port))
-    outcome = code
-    if code == errno.EINPROGRESS:
-        await_answer(sock)
-        outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    sock.close()
+    code, outcome = connect_and_close(sock, (host, port), blocking=blocking)
     return {"code": code, "outcome": outcome, "port": port, "inode": inode}
 
 

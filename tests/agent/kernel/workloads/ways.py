@@ -15,14 +15,16 @@ SECRET = b"this was never sent"
 MOST_BUFFERS = os.sysconf("SC_IOV_MAX")
 
 
+def with_vector(name: str, descriptor: int, size: int) -> int:
+    """Make a call with one buffer of this size, at no offset of its own (-1)."""
+    memory = ctypes.create_string_buffer(size)
+    vector = IoVector(ctypes.addressof(memory), size)
+    return call(name, descriptor, ctypes.byref(vector), 1, -1, -1, 0)
+
+
 def read_ways(sock: socket.socket) -> dict[str, Callable[[int], int]]:
     """Every way to read up to n bytes; each gives the number of bytes that the kernel reported."""
     descriptor = sock.fileno()
-
-    def with_vector(name: str, size: int) -> int:
-        memory = ctypes.create_string_buffer(size)
-        vector = IoVector(ctypes.addressof(memory), size)
-        return call(name, descriptor, ctypes.byref(vector), 1, -1, -1, 0)
 
     def splice(size: int) -> int:
         reader, writer = os.pipe()
@@ -38,7 +40,7 @@ def read_ways(sock: socket.socket) -> dict[str, Callable[[int], int]]:
         "RECVFROM": lambda size: len(sock.recv(size)),
         "RECVMSG": lambda size: len(sock.recvmsg(size)[0]),
         "RECVMMSG": lambda size: sum(receive_messages(sock, Messages([size]))),
-        "PREADV2": lambda size: with_vector("preadv2", size),
+        "PREADV2": lambda size: with_vector("preadv2", descriptor, size),
         "SPLICE_READ": splice,
     }
 
@@ -46,11 +48,6 @@ def read_ways(sock: socket.socket) -> dict[str, Callable[[int], int]]:
 def write_ways(sock: socket.socket) -> dict[str, Callable[[int], int]]:
     """Every way to write n bytes; each gives the number of bytes that the kernel reported."""
     descriptor = sock.fileno()
-
-    def with_vector(name: str, size: int) -> int:
-        memory = ctypes.create_string_buffer(size)
-        vector = IoVector(ctypes.addressof(memory), size)
-        return call(name, descriptor, ctypes.byref(vector), 1, -1, -1, 0)
 
     def sendfile(size: int) -> int:
         with tempfile.TemporaryFile() as file:
@@ -73,7 +70,7 @@ def write_ways(sock: socket.socket) -> dict[str, Callable[[int], int]]:
         "SENDTO": lambda size: sock.send(bytes(size)),
         "SENDMSG": lambda size: sock.sendmsg([bytes(size)]),
         "SENDMMSG": lambda size: sum(send_messages(sock, Messages([size // 2, size - size // 2]))),
-        "PWRITEV2": lambda size: with_vector("pwritev2", size),
+        "PWRITEV2": lambda size: with_vector("pwritev2", descriptor, size),
         "SENDFILE": sendfile,
         "SPLICE_WRITE": splice,
     }
