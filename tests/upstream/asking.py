@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from tests.backend.query.graphql.documents import booster_expressions
 from tests.e2e.programs import PATIENCE
 
 EXPRESSION_FIELDS: Final = """{
@@ -15,9 +16,6 @@ EXPRESSION_FIELDS: Final = """{
   error
 }"""
 """Of an answer to an expression, what all releases have."""
-EXPRESSION: Final = f"""query ($expression: String!, $entity: Entity!, $duration: Duration!) {{
-  result: execExpression(expression: $expression, entity: $entity, duration: $duration) {EXPRESSION_FIELDS}
-}}"""
 
 
 class Unanswered(Exception):  # noqa: N818 - what became of a question
@@ -59,11 +57,7 @@ class Asked:
     ) -> list[dict[str, Any]]:
         """What it answers to expressions of entities, of one span, in one request."""
         variables: dict[str, object] = {"duration": duration}
-        declared, fields = ["$duration: Duration!"], []
         for number, (expression, entity) in enumerate(asked):
-            variables |= {f"x{number}": expression, f"e{number}": entity}
-            declared.append(f"$x{number}: String!, $e{number}: Entity!")
-            arguments = f"expression: $x{number}, entity: $e{number}, duration: $duration"
-            fields.append(f"r{number}: execExpression({arguments}) {EXPRESSION_FIELDS}")
-        answer = self(f"query ({', '.join(declared)}) {{ {' '.join(fields)} }}", **variables)
-        return [answer[f"r{number}"] for number in range(len(asked))]
+            variables |= {f"expression{number}": expression, f"entity{number}": entity}
+        answer = self(booster_expressions(len(asked), EXPRESSION_FIELDS), **variables)
+        return [answer[f"expression{number}"] for number in range(len(asked))]

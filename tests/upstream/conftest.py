@@ -13,8 +13,9 @@ import yaml
 
 from tests.backend.query.graphql.documents import SWCTL_SERVICES
 from tests.e2e.programs import PATIENCE, PROGRAMS, ROOT, backend
-from tests.upstream.asking import EXPRESSION, Asked
+from tests.upstream.asking import Asked
 from tests.upstream.cluster import empty_cluster
+from tests.upstream.entities import LAYER, Entity
 from tests.upstream.oap import PERSISTED_SECONDS, Oap, oap
 from tests.upstream.streams import write_logs
 
@@ -90,12 +91,13 @@ def until_stored(pair: Pair) -> None:
 
 def _calls(backend: Asked, duration: dict[str, str]) -> dict[str, list[str | None]]:
     """What is counted of services, by name."""
-    found = {}
-    for service in backend.result(SWCTL_SERVICES, layer="K8S_SERVICE"):
-        entity = {"serviceName": service["name"], "normal": True}
-        answer = backend.result(EXPRESSION, expression=f"sum({COUNTED})", entity=entity, duration=duration)
-        found[service["name"]] = [result["values"][0]["value"] for result in answer["results"]]
-    return found
+    names = [service["name"] for service in backend.result(SWCTL_SERVICES, layer=LAYER)]
+    asked: list[tuple[str, Entity]] = [(f"sum({COUNTED})", {"serviceName": name, "normal": True}) for name in names]
+    answers = backend.expressions(asked, duration)
+    return {
+        name: [result["values"][0]["value"] for result in answer["results"]]
+        for name, answer in zip(names, answers, strict=True)
+    }
 
 
 def send(logs: Path, address: str) -> None:

@@ -103,7 +103,7 @@ def write_settings(folder: Path, grpc: int, rest: int) -> None:
     (folder / "openapi-definitions").mkdir()
     (folder / "oal" / "disable.oal").write_text("// nothing\n")
     (folder / "oal" / "core.oal").write_text("// nothing\n")
-    # Releases before 10.2 know no decorators; they say who is told of values, and change none.
+    # Release 10.1 knows no decorators; they say who is told of values, and change none.
     (folder / "oal" / "ebpf.oal").write_text(re.sub(r'\.decorator\("\w+"\)', "", SCRIPT.read_text()))
     (folder / "log4j2.xml").write_text(_LOGGING)
     files: dict[str, object] = {

@@ -239,7 +239,7 @@ HORIZON_LAYERS = """query HorizonServices {
 }"""
 
 
-def booster_expressions(count: int) -> str:
+def booster_expressions(count: int, fields_of_each: str = EXPRESSION_FIELDS) -> str:
     """The web client's batch of expressions, each under a name and with variables of its own."""
     variables = ["$duration: Duration!"]
     fields = []
@@ -247,6 +247,6 @@ def booster_expressions(count: int) -> str:
         variables.append(f"$expression{number}: String!, $entity{number}: Entity!")
         fields.append(
             f"expression{number}: execExpression(expression: $expression{number}, entity: $entity{number}, "
-            f"duration: $duration) {EXPRESSION_FIELDS}"
+            f"duration: $duration) {fields_of_each}"
         )
     return f"query queryData({', '.join(variables)}) {{ {' '.join(fields)} }}"
