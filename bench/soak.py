@@ -1,14 +1,15 @@
 """Agent and backend under churn, load and faults for a while: do memory, descriptors, maps and threads stay flat?
 
-    sudo .venv/bin/python -m bench.soak [--minutes 60] [--processes 10000] [--pods 1000]
+    sudo .venv/bin/python -m bench.soak [--minutes 60] [--processes 10000] [--pods 1000] [--samples FILE]
 
 Both are real programs with their usual settings: the agent watches the whole machine, has a spool and follows a double
 of a Kubernetes API server. Programs, pods and connections come and go; nginx is asked all the time; network namespaces
 are deleted while programs are in them, a TLS library is replaced on disk while a program has it mapped; the backend is
 killed three times in the first half and comes back on the same address. Numbers of programs and pods are spread over
 the time, so a shorter run has more of them a minute. Samples are taken every two seconds; the first quarter of the time
-is warm-up, and so is what the backend needs to come to rest after it was last killed. Ends with status 1 when a figure
-grows or the agent's account of its logs does not balance. docs/soak.md has the last result.
+is warm-up, and so is what the backend needs to come to rest after it was last killed. A line a minute says how far it
+is. Ends with status 1 when a figure grows or the agent's account of its logs does not balance. docs/soak.md has the
+last result.
 """
 
 import argparse
@@ -39,6 +40,7 @@ from tests.common.kubernetes.api_server import TOKEN, ApiServer
 from tests.e2e.programs import PATIENCE, PROGRAMS, Backend, backend, program
 
 SAMPLE_SECONDS: Final = 2.0
+PROGRESS_SECONDS: Final = 60.0
 KILLS: Final = (0.1, 0.25, 0.4)
 """When the backend is killed, as shares of the time."""
 WARM_UP: Final = 0.25
@@ -202,20 +204,28 @@ def soak(minutes: float, processes: int, pods: int, folder: Path) -> Result:
         sampler = Sampler(sources, SAMPLE_SECONDS)
         stack.callback(sampler.stop)
         for share in KILLS:
-            time.sleep(max(0.0, share * seconds - sampler.passed()))
+            wait_until(share * seconds, sampler, seconds)
             store.kill()
             churn.done["backend killed"] += 1
             time.sleep(2)  # the agent meets a closed port for a moment
             store.start()
         last_kill = sampler.passed()
         seconds = max(seconds, last_kill + seconds / 2)  # starts take longer than planned on a busy machine
-        time.sleep(max(0.0, seconds - sampler.passed()))
+        wait_until(seconds, sampler, seconds)
         sampler.stop()
         churn.stop()
         running.terminate()
         if running.wait(120):
             raise SystemExit(f"the agent ended with status {running.returncode}")
     return Result(sampler, churn, last_kill, seconds, json.loads(report.read_text()))
+
+
+def wait_until(passed: float, sampler: Sampler, whole: float) -> None:
+    """Wait until as many seconds of the whole time have passed, and say each minute how far it is."""
+    while (left := passed - sampler.passed()) > 0:
+        time.sleep(min(left, PROGRESS_SECONDS))
+        held = ", ".join(f"{name} {figures['memory, MiB']:.1f} MiB" for name, figures in sampler.latest().items())
+        print(f"minute {sampler.passed() / 60:.0f} of {whole / 60:.0f}: {held}", file=sys.stderr)
 
 
 def find_library() -> Path:
@@ -256,9 +266,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--processes", type=int, default=10_000, help="programs over the time (default: %(default)s)")
     parser.add_argument("--pods", type=int, default=1_000, help="pods over the time (default: %(default)s)")
+    parser.add_argument("--samples", type=Path, help="write each sample to this file, as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = soak(options.minutes, options.processes, options.pods, Path(folder))
+    if options.samples:
+        options.samples.write_text(json.dumps({"seconds": result.sampler.seconds, "values": result.sampler.values}))
     trends = judge(result)
     wanted = f"{options.processes:,} programs, {options.pods:,} pods"
     report = Report("soak", f"{options.minutes:g} minutes, {wanted}")

@@ -98,6 +98,7 @@ class Sampler:
         self.values: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in sources}
         self.missed: dict[str, int] = dict.fromkeys(sources, 0)
         self._began = time.monotonic()
+        self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler")
         self._thread.start()
@@ -105,6 +106,15 @@ class Sampler:
     def passed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self._began
+
+    def latest(self) -> dict[str, dict[str, float]]:
+        """The last sample of each program that has given one."""
+        with self._lock:
+            return {
+                name: {figure: taken[-1] for figure, taken in values.items()}
+                for name, values in self.values.items()
+                if values
+            }
 
     def stop(self) -> None:
         """Take no more samples."""
@@ -119,6 +129,7 @@ class Sampler:
                 except (OSError, urllib.error.URLError):
                     self.missed[name] += 1
                     continue
-                self.seconds[name].append(self.passed())
-                for figure, value in figures.items():
-                    self.values[name][figure].append(value)
+                with self._lock:
+                    self.seconds[name].append(self.passed())
+                    for figure, value in figures.items():
+                        self.values[name][figure].append(value)

@@ -113,3 +113,22 @@ def test_a_library_is_replaced_by_another_file_while_a_program_has_it_mapped(tmp
         assert held.read() == copy.read_bytes() == original.read_bytes()
     assert len(inodes) == 2
     assert [path.name for path in copy.parent.iterdir()] == [original.name]
+
+
+def test_the_latest_samples_are_those_of_the_programs_that_gave_one() -> None:
+    taken = threading.Event()
+    turns = iter(range(1_000_000))
+
+    def counting() -> dict[str, float]:
+        if (turn := next(turns)) >= 3:
+            taken.set()
+            raise ProcessLookupError
+        return {"turn": float(turn), "twice": 2.0 * turn}
+
+    def never() -> dict[str, float]:
+        raise ProcessLookupError
+
+    sampler = Sampler({"counting": counting, "never": never}, 0.001)
+    assert taken.wait(PATIENCE)
+    assert sampler.latest() == {"counting": {"turn": 2.0, "twice": 4.0}}
+    sampler.stop()
