@@ -29,7 +29,8 @@ import psutil
 from bench.nginx_overhead import WITHOUT_HTTP
 from bench.report import Report
 from bench.threads import Activity
-from tests.e2e.programs import PATIENCE, PROGRAMS, Backend, backend, program, read_line
+from tests.e2e.programs import PROGRAMS, Backend, backend, program, read_line
+from tests.waiting import PATIENCE
 
 REST = 0.03
 """Of a core: an agent that takes less has come to rest."""

@@ -34,7 +34,8 @@ import psutil
 from bench.nginx_overhead import Run, measure, nginx, pauses, spent, told, wrk
 from bench.report import Report
 from tests.agent.export.collector import Collector
-from tests.e2e.programs import PATIENCE, program, read_line
+from tests.e2e.programs import program, read_line
+from tests.waiting import PATIENCE
 
 NOBODY, AGENT = "nobody", "pyrover-agent"
 TRANSFERS = ("read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg")

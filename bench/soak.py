@@ -37,7 +37,8 @@ from bench.soak_churn import NODE, Churn, Library, Pods, call, delete_network, r
 from bench.soak_samples import GONE, PROGRAMS_OF_MACHINE, Sampler, agent_figures, process_figures
 from bench.soak_verdict import Allowance, Trend, find_trend
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
-from tests.e2e.programs import PATIENCE, PROGRAMS, Backend, backend, program
+from tests.e2e.programs import PROGRAMS, Backend, backend, program
+from tests.waiting import PATIENCE
 
 SAMPLE_SECONDS: Final = 2.0
 PROGRESS_SECONDS: Final = 60.0

@@ -4,7 +4,7 @@ from functools import partial
 
 import httpx
 
-SECONDS = 120.0
-"""A bound on waiting, not an expectation; httpx alone gives up after 5 s."""
+from tests.waiting import PATIENCE
 
-get, post = partial(httpx.get, timeout=SECONDS), partial(httpx.post, timeout=SECONDS)
+# httpx alone gives up after 5 s.
+get, post = partial(httpx.get, timeout=PATIENCE), partial(httpx.post, timeout=PATIENCE)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,8 @@ import pytest
 from bench.soak import find_library
 from bench.soak_churn import Churn, Library, call, run_program
 from bench.soak_samples import Sampler, gone_programs, process_figures
-from tests.e2e.programs import PATIENCE, program, read_line
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    waited = threading.Event()
-    for _ in range(int(PATIENCE / 0.005)):
-        if condition():
-            return
-        waited.wait(0.005)
-    raise AssertionError(f"not within {PATIENCE:.0f} s: {what}")
-
+from tests.e2e.programs import program, read_line
+from tests.waiting import PATIENCE, until
 
 HOLDER = """
 import os, sys, threading

@@ -22,8 +22,9 @@ from agent.export.assembler import Batch
 from agent.export.transport import GrpcTransport, Outcome
 from tests.backend.storage.clickhouse_servers import PROGRAM, running_servers
 from tests.delivery.streams import batch_of
-from tests.e2e.programs import PATIENCE, Backend, backend, program, read_line
+from tests.e2e.programs import Backend, backend, program, read_line
 from tests.ports import free_ports
+from tests.waiting import PATIENCE
 
 ROUNDS = int(os.environ.get("PYROVER_DELIVERY_ROUNDS", "3"))
 """Deaths of the backend in the test with random ones; of agents there are twice as many."""

@@ -8,7 +8,6 @@ the node's processes are in another place, and what a unit says goes to a file, 
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from agent.kernel.loader_options import OBJECTS
-from tests.e2e.programs import PATIENCE, ROOT, program
+from tests.e2e.programs import ROOT, program
+from tests.waiting import PATIENCE, until
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 UNITS = ROOT / "deploy" / "systemd"
@@ -91,15 +91,16 @@ class Systemd:
         files = Path(f"/proc/{self._process}/root/run").glob("*.log")
         return "".join(f"{path.stem}: {line}\n" for path in files for line in path.read_text().splitlines())
 
+    def is_ready(self) -> bool:
+        """Whether it has started what it is to start, or what of that can be started."""
+        return self.inside(["systemctl", "is-system-running"]).stdout.strip() in {"running", "degraded"}
+
     def until_said(self, words: str) -> str:
         """The first line with these words, as soon as one is there."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            said = self.said()
-            if found := [line for line in said.splitlines() if words in line]:
-                return found[0]
-            assert time.monotonic() < deadline, f"nothing says {words!r}; said was:\n{said}"
-            time.sleep(0.1)
+        return until(
+            lambda: next((line for line in self.said().splitlines() if words in line), ""),
+            lambda: f"something says {words!r}; said was:\n{self.said()}",
+        )
 
 
 def _write_units(folder: Path) -> None:
@@ -118,11 +119,7 @@ def _write_units(folder: Path) -> None:
 def _child(process: int) -> int:
     """The only child, once there is one."""
     children = Path(f"/proc/{process}/task/{process}/children")
-    deadline = time.monotonic() + PATIENCE
-    while not (found := children.read_text().split()):
-        assert time.monotonic() < deadline, "systemd does not begin"
-        time.sleep(0.01)
-    return int(found[0])
+    return int(until(lambda: children.read_text().split(), "systemd begins")[0])
 
 
 @contextmanager
@@ -146,11 +143,8 @@ def running(folder: Path) -> Iterator[Systemd]:
         entering: list[str | Path] = ["sh", "-c", _ENTER, "sh", folder, ROOT, OBJECTS.parent]
         with program(["sh", "-c", f'{joining}{unshare} "$@"', "sh", *entering]) as process:
             started = Systemd(_child(process.pid))
-            deadline = time.monotonic() + PATIENCE
-            while started.inside(["systemctl", "is-system-running"]).stdout.strip() not in {"running", "degraded"}:
-                assert process.poll() is None, "systemd has not begun; what it could not do stands above"
-                assert time.monotonic() < deadline, "systemd does not get ready"
-                time.sleep(0.1)
+            until(lambda: process.poll() is not None or started.is_ready(), "systemd is ready")
+            assert process.poll() is None, "systemd has not begun; what it could not do stands above"
             yield started
     finally:
         for group in groups:
@@ -159,10 +153,11 @@ def running(folder: Path) -> Iterator[Systemd]:
 
 def _remove(group: Path) -> None:
     """Remove a group and those below it, once what was in them is gone."""
-    deadline = time.monotonic() + PATIENCE
-    while group.exists():
-        assert time.monotonic() < deadline, f"{group} does not become empty"
+
+    def is_removed() -> bool:
         with suppress(OSError):  # its last processes are about to end
             for below, _, _ in os.walk(group, topdown=False):
                 Path(below).rmdir()
-        time.sleep(0.01)
+        return not group.exists()
+
+    until(is_removed, f"{group} is empty")

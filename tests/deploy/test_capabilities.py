@@ -17,7 +17,8 @@ from tests.agent.export.collector import Collector
 from tests.agent.wire_totals import totals_by_service
 from tests.deploy.confinement import confined, names_without
 from tests.deploy.rendering import DEPLOY, container, kustomized
-from tests.e2e.programs import ATTACH, PATIENCE, ROOT, program, read_line
+from tests.e2e.programs import ATTACH, ROOT, program, read_line
+from tests.waiting import PATIENCE
 
 pytestmark = [
     pytest.mark.kernel,

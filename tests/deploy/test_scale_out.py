@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.backend.server.processes import ROOT
 from tests.backend.server.senders import Ledger, Sender, minute_now, stream_of
 from tests.backend.storage.clickhouse_servers import PROGRAM
 from tests.ports import free_ports
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="clickhouse-server is not installed")]
 
@@ -56,11 +56,8 @@ def test_an_interrupt_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> N
     arguments = ("--clickhouse-port", str(*free_ports(1)), "--state", str(tmp_path))
     command: list[str | Path] = [sys.executable, ROOT / "deploy" / "scale_out.py", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 300
         log = tmp_path / "clickhouse.log"
-        while not (log.exists() and log.stat().st_size):
-            assert time.monotonic() < deadline, "ClickHouse was not started"
-            time.sleep(0.01)
+        until(lambda: log.exists() and log.stat().st_size, "ClickHouse is started")
         started = psutil.Process(process.pid).children()
         assert started
         process.send_signal(signal.SIGINT)

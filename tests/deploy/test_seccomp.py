@@ -27,7 +27,8 @@ from tests.e2e.http.certificates import make_certificates
 from tests.e2e.http.client import python_client
 from tests.e2e.http.server import python_command, started
 from tests.e2e.http.watching import Watcher
-from tests.e2e.programs import ATTACH, PATIENCE, ROOT, program, read_line
+from tests.e2e.programs import ATTACH, ROOT, program, read_line
+from tests.waiting import PATIENCE
 
 FRESH = "make them again: python -m deploy.seccomp.render"
 FORBIDDEN = {

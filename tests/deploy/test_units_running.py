@@ -4,14 +4,14 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.systemd import NAMES, Systemd, running
-from tests.e2e.programs import ATTACH, PATIENCE, ROOT
+from tests.e2e.programs import ATTACH, ROOT
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.kernel
 
@@ -48,11 +48,13 @@ def test_both_units_run_reload_and_end(systemd: Systemd) -> None:
     assert int(hooks[1]) == _attached_outside()
 
     assert systemd.inside(["tee", "/run/orders.py"], ORDERS).returncode == 0
-    deadline = time.monotonic() + PATIENCE
-    while "orders" not in services(systemd):
-        assert time.monotonic() < deadline, systemd.said()
+
+    def ordered() -> bool:
         done = systemd.inside(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *ORDER])
         assert done.returncode == 0, done.stderr
+        return "orders" in services(systemd)
+
+    until(ordered, systemd.said)
 
     for name in NAMES:
         systemd.control("reload", name)

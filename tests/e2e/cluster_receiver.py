@@ -17,7 +17,7 @@ from agent.reporting.beats import KEEP_ALIVE, REPORT
 from backend.entities.layers import LAYERS
 from protos.ebpf import accesslog_pb2 as wire
 from protos.ebpf import process_pb2 as process
-from tests.e2e.programs import PATIENCE
+from tests.waiting import PATIENCE
 
 Message = wire.EBPFAccessLogMessage
 

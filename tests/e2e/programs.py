@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.waiting import where_it_waits
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = Path(sys.executable).parent
 WORKLOAD = Path(__file__).with_name("workload.py")
 ATTACH = os.environ.get("PYROVER_ATTACH", "auto")
 """The kind of kernel hooks that the tests are run for."""
-PATIENCE = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
-"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
 
 def read_line(pipe: int, what: str) -> str:
@@ -82,10 +80,7 @@ class Backend:
 
     def until(self, what: str, is_so: Callable[[], bool]) -> None:
         """Ask until something is so: other processes write it, which say nothing of that."""
-        end = time.monotonic() + PATIENCE
-        while not is_so():
-            assert time.monotonic() < end, f"never: {what}; the backend has {self.get('/api/status')}"
-            time.sleep(0.05)
+        until(is_so, lambda: f"{what}; the backend has {self.get('/api/status')}", pause=0.05)
 
     def totals(self, names: Sequence[str], entity: str) -> dict[str, int]:
         """Sum over the last quarter of an hour of metrics that add up by the minute; absent ones are left out."""

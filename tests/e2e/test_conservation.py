@@ -24,8 +24,9 @@ from agent.export.transport import GrpcTransport
 from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from tests.agent.kernel.watching import Watch, open_source
-from tests.e2e.programs import PATIENCE, Backend, agent, backend
+from tests.e2e.programs import Backend, agent, backend
 from tests.ports import free_ports
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.kernel
 
@@ -197,10 +198,7 @@ def test_what_a_killed_agent_left_is_delivered_by_the_next_one(tmp_path: Path, m
         with agent("--backend", "127.0.0.1:1", "--flush-period", "1s") as first:
             with Watch(source).started("flood", count=1009) as flood:
                 flood.wait(PATIENCE)
-            deadline = time.monotonic() + PATIENCE
-            while (left := spooled(spool)) < 1009:
-                assert time.monotonic() < deadline, f"{left} logs are in the spool"
-                time.sleep(0.05)
+            until(lambda: spooled(spool) >= 1009, lambda: f"1,009 logs in the spool, where {spooled(spool)} are")
             first.kill()
             first.wait(PATIENCE)
         with backend(tmp_path / "data", tmp_path / "backend.log") as store:

@@ -5,7 +5,8 @@ import pytest
 from agent.export.assembler import MESSAGE_LOGS, Batch
 from agent.export.transport import GrpcTransport, Outcome
 from tests.delivery.streams import stream_of
-from tests.e2e.programs import PATIENCE, Backend
+from tests.e2e.programs import Backend
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from agent.export.assembler import Batch
 from agent.export.sender import Sender, SenderLimits
 from agent.export.transport import GrpcTransport
 from tests.delivery.streams import batch_of
-from tests.e2e.programs import PATIENCE, Backend, agent, backend, finish, program, read_line
+from tests.e2e.programs import Backend, agent, backend, finish, program, read_line
 from tests.e2e.test_cluster import CALLER, SERVER
+from tests.waiting import PATIENCE
 
 BATCHES = 24
 LOGS = 50

@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from tests.e2e.http.certificates import Certificates, make_certificates
 from tests.e2e.http.client import python_client
 from tests.e2e.http.server import python_command, started
 from tests.e2e.http.watching import watching
-from tests.e2e.programs import ATTACH, PATIENCE, PROGRAMS, network_namespace, program, read_line
+from tests.e2e.programs import ATTACH, PROGRAMS, network_namespace, program, read_line
+from tests.waiting import PATIENCE, until
 
 pytestmark = [
     pytest.mark.kernel,
@@ -75,13 +75,6 @@ def agent(*arguments: str | Path, **variables: str) -> Iterator[Agent]:
         yield Agent(process, address)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def bits(numbers: frozenset[int]) -> int:
@@ -158,7 +151,7 @@ def test_the_network_namespace_of_a_new_process_is_listened_to() -> None:
         agent("--backend", f"127.0.0.1:{port}", "--flush-period", "200ms") as running,
         network_namespace(f"pyrover-{os.getpid()}-later") as prefix,
     ):
-        wait_for(lambda: running.figure("pyrover_agent_conntrack_namespaces") >= 1, "the host is not listened to")
+        until(lambda: running.figure("pyrover_agent_conntrack_namespaces") >= 1, "the host is listened to")
         before = running.figure("pyrover_agent_conntrack_namespaces")
         user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", STRANGER]
         with program([*prefix, *user], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
@@ -172,7 +165,7 @@ def test_the_network_namespace_of_a_new_process_is_listened_to() -> None:
                 read_line(said.fileno(), "the stranger")
                 return running.figure("pyrover_agent_conntrack_namespaces") > before
 
-            wait_for(is_listened_to, "the namespace of a process that came later is not listened to")
+            until(is_listened_to, "the namespace of a process that came later is listened to")
 
 
 @pytest.fixture

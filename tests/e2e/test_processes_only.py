@@ -12,7 +12,8 @@ import pytest
 
 from agent.kernel.privileges import CAPABILITIES
 from tests.e2e.cluster_receiver import Receiver
-from tests.e2e.programs import PATIENCE, PROGRAMS, finish, program, read_line
+from tests.e2e.programs import PROGRAMS, finish, program, read_line
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel  # which has capabilities and shows processes
 

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.backend.server.processes import backend
 from tests.common.kubernetes.certificates import make_identity
-from tests.e2e.programs import ATTACH, PATIENCE, PROGRAMS, program, read_line
+from tests.e2e.programs import ATTACH, PROGRAMS, program, read_line
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.kernel
 
@@ -93,7 +93,7 @@ class Programs:
         before = self._of_console("pyrover_backend_reloads_total", part=part, outcome="replaced")
         for process in (self._backend, self._agent):
             process.send_signal(signal.SIGHUP)
-        self._until(
+        until(
             lambda: self._of_console("pyrover_backend_reloads_total", part=part, outcome="replaced") > before,
             f"the backend has not read {part} again",
         )
@@ -103,7 +103,7 @@ class Programs:
     def until_denied(self, times: int) -> None:
         """Wait for so many more attempts that the backend denies."""
         before = self._denied()
-        self._until(lambda: self._denied() >= before + times, "the agent is not denied")
+        until(lambda: self._denied() >= before + times, "the agent is not denied")
 
     def _denied(self) -> float:
         return _figure(self._figures, "pyrover_agent_send_attempts_total", outcome="denied")
@@ -111,7 +111,7 @@ class Programs:
     def go_on(self) -> None:
         """Wait until more is delivered."""
         before = self.delivered()
-        self._until(lambda: self.delivered() > before, "nothing is delivered")
+        until(lambda: self.delivered() > before, "nothing is delivered")
 
     def delivered(self) -> float:
         return _figure(self._figures, "pyrover_agent_logs_delivered_total")
@@ -126,7 +126,7 @@ class Programs:
         return _figure(self._figures, "pyrover_agent_backend_connections_total")
 
     def until_connected_again(self, before: float) -> None:
-        self._until(lambda: self.connections() > before, "the agent has made no other connection")
+        until(lambda: self.connections() > before, "the agent has made no other connection")
 
     def end_agent(self) -> dict[str, object]:
         """Its final figures."""
@@ -134,13 +134,6 @@ class Programs:
         assert self._agent.wait(PATIENCE) == 0
         final: dict[str, object] = json.loads(self._report.read_text())
         return final
-
-    @staticmethod
-    def _until(condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, what
-            time.sleep(0.05)
 
 
 def _figure(address: str, name: str, **labels: str) -> float:

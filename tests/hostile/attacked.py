@@ -3,8 +3,7 @@
 import gzip
 import resource
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -16,13 +15,13 @@ from backend.server.access_logs import PATH
 from bench.http2 import Connection, framed
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import backend
+from tests.waiting import PATIENCE
 
 STRANGER = "127.0.0.2"
 """Where attacks come from."""
 GROWTH = 700 * 1024 * 1024
 """Bytes by which the backend may grow in whatever is done to it: what all calls may hold (256 MiB), the connections
 (4,096 on each of two ports, of 30 KB) and what the allocator does not give back."""
-PATIENCE = 180.0
 
 
 @dataclass
@@ -67,13 +66,6 @@ class Attacked:
         resident = self.process.memory_info().rss
         self.highest = max(self.highest, resident)
         assert resident - self.before < GROWTH, f"{resident >> 20} MiB, {self.before >> 20} before"
-
-    def until(self, what: str, seen: Callable[[], bool]) -> None:
-        """Wait until something is so."""
-        end = time.monotonic() + PATIENCE
-        while not seen():
-            assert time.monotonic() < end, f"never: {what}"
-            time.sleep(0.05)
 
     def metric(self, name: str) -> float:
         """A sample of /metrics, such as one with its labels; 0 when there is none."""

@@ -9,6 +9,7 @@ from hpack import Encoder
 from backend.server.access_logs import PATH
 from bench.http2 import DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, frame
 from tests.hostile.attacked import Attacked, closed
+from tests.waiting import until
 
 PORTS = ("grpc", "http")
 OPEN = PREFACE + frame(SETTINGS, 0, 0, b"")
@@ -47,9 +48,9 @@ def test_slow_ones(victim: Attacked, port: str, begin: str) -> None:
 @pytest.mark.parametrize("port", PORTS)
 def test_those_that_never_say_what_they_want_are_ended(victim: Attacked, port: str) -> None:
     with victim.connections(port, 20, b"") as opened:
-        victim.until("all ended", lambda: all(map(closed, opened)))
+        until(lambda: all(map(closed, opened)), "all ended")
     with victim.connections(port, 20, BEGINNINGS["half a head of HTTP/1"]) as opened:
-        victim.until("all ended", lambda: all(map(closed, opened)))
+        until(lambda: all(map(closed, opened)), "all ended")
 
 
 @pytest.mark.parametrize("port", PORTS)

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from tests.conftest import reason_to_skip
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| (pyrover-\w+) \| ([0-9.]+) \| (\d+) \|", re.MULTILINE)
-PATIENCE = 180.0
 
 
 def documented(program: str) -> set[tuple[str, int]]:

@@ -9,6 +9,7 @@ from backend.server.access_logs import PATH
 from backend.server.serving import HEAD
 from bench.http2 import Broken, Connection, Stream, coalesced
 from tests.hostile.attacked import Attacked, bomb
+from tests.waiting import until
 
 PORTS = ("grpc", "http")
 
@@ -65,7 +66,7 @@ def test_streams_without_an_end_hold_no_more_than_all_may(victim: Attacked, port
     finally:
         for connection in opened:
             connection.close()
-    victim.until("room again", lambda: victim.metric("pyrover_backend_buffered_bytes") < (200 << 20))
+    until(lambda: victim.metric("pyrover_backend_buffered_bytes") < (200 << 20), "room again")
     victim.serves()
 
 

@@ -4,15 +4,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.e2e.programs import PATIENCE, ROOT, program, read_line
+from tests.e2e.programs import ROOT, program, read_line
 from tests.ports import free_ports
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.kernel
 
@@ -60,10 +60,7 @@ def test_an_interrupt_stops_both_cleanly(tmp_path: Path) -> None:
 def test_an_interrupt_while_the_backend_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     _, arguments = ports()
     with program([*RUN, "--state", tmp_path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        deadline = time.monotonic() + PATIENCE
-        while not (tmp_path / "data").exists():  # the backend makes it while it starts
-            assert time.monotonic() < deadline, "no backend was started"
-            time.sleep(0.01)
+        until((tmp_path / "data").exists, "a backend is started")  # it makes that while it starts
         # The agent is one of them, too, where the backend was quicker than this.
         started = psutil.Process(running.pid).children(recursive=True)
         assert started

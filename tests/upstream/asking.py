@@ -8,7 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from tests.backend.query.graphql.documents import booster_expressions
-from tests.e2e.programs import PATIENCE
+from tests.waiting import PATIENCE
 
 EXPRESSION_FIELDS: Final = """{
   type

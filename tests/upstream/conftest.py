@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ import pytest
 import yaml
 
 from tests.backend.query.graphql.documents import SWCTL_SERVICES
-from tests.e2e.programs import PATIENCE, PROGRAMS, ROOT, backend
+from tests.e2e.programs import PROGRAMS, ROOT, backend
 from tests.upstream.asking import Asked
 from tests.upstream.cluster import empty_cluster
 from tests.upstream.entities import LAYER, Entity
 from tests.upstream.oap import PERSISTED_SECONDS, Oap, oap
 from tests.upstream.streams import write_logs
+from tests.waiting import until
 
 AS_UPSTREAM = {
     "COMPATIBILITY_SUMS_PER_STEP": "true",
@@ -78,15 +78,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def until_stored(pair: Pair) -> None:
     """Wait until both have stored what they were sent. Neither says so; what is counted stays the same from then on."""
-    before: object = None
-    end = time.monotonic() + PATIENCE
-    while True:
-        counted = [_calls(backend, pair.duration) for backend in (pair.theirs, pair.ours)]
-        if counted[0] == counted[1] and counted == before:
-            return
-        assert time.monotonic() < end, f"the calls that both have stay different: {counted}"
-        before = counted
-        time.sleep(2 * PERSISTED_SECONDS)
+    counted: list[object] = []
+
+    def is_calm() -> bool:
+        theirs, ours = (_calls(backend, pair.duration) for backend in (pair.theirs, pair.ours))
+        counted[:-1] = []
+        counted.append((theirs, ours))
+        return theirs == ours and counted[0] == counted[-1] and len(counted) > 1
+
+    until(is_calm, lambda: f"both have the same calls; last {counted}", pause=2 * PERSISTED_SECONDS)
 
 
 def _calls(backend: Asked, duration: dict[str, str]) -> dict[str, list[str | None]]:

@@ -6,7 +6,6 @@ what access logs need and no more. Metrics are made by the script of this projec
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from typing import Final
 import yaml
 
 from backend.entities.components import HTTP, HTTPS, MUTUAL_TLS, TCP, TLS, ZTUNNEL
-from tests.e2e.programs import PATIENCE, ROOT, program
+from tests.e2e.programs import ROOT, program
 from tests.ports import free_ports
 from tests.upstream.asking import Asked, Unanswered
+from tests.waiting import until
 
 LIBRARIES: Final = ROOT / ".upstream" / "libraries"
 SCRIPT: Final = ROOT / "backend" / "config" / "oal" / "ebpf.oal"
@@ -49,11 +49,8 @@ class Oap:
 
     def until_answering(self, is_alive: Callable[[], bool]) -> None:
         """Wait until it answers questions; its programs take a while to start."""
-        end = time.monotonic() + PATIENCE
-        while not self.answers():
-            assert is_alive(), f"SkyWalking's backend ended; its log ends with\n{self.log.read_text()[-4000:]}"
-            assert time.monotonic() < end, f"SkyWalking's backend does not answer; its log: {self.log}"
-            time.sleep(0.2)
+        until(lambda: not is_alive() or self.answers(), f"SkyWalking's backend answers; its log: {self.log}", pause=0.2)
+        assert is_alive(), f"SkyWalking's backend ended; its log ends with\n{self.log.read_text()[-4000:]}"
 
     def answers(self) -> bool:
         """Whether it answers questions now."""

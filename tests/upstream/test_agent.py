@@ -2,18 +2,21 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.e2e.programs import PATIENCE, agent, finish, network_namespace, workload
+from tests.e2e.programs import agent, finish, network_namespace, workload
 from tests.e2e.test_exact_counts import CONFIGURATION, OPERATIONS, expected
 from tests.upstream.asking import Asked
 from tests.upstream.entities import Entity
 from tests.upstream.oap import Oap
+from tests.waiting import until
 
 FAMILY: Final = "4"
+CLOSED: Final = "kubernetes_service_close_cpm"
 SIDED: Final = {counted: metric for counted, metric in OPERATIONS.items() if metric.startswith(("write", "read"))}
 """Of a relation each end has these."""
 
@@ -29,6 +32,11 @@ def totals(backend: Asked, names: list[str], entity: Entity) -> dict[str, int]:
     return {name: int(float(value)) for name, value in zip(names, values, strict=True) if value not in (None, "0")}
 
 
+def has_closes(backend: Asked, service: Entity, closes: int) -> bool:
+    """Whether it has stored so many closes of a service."""
+    return totals(backend, [CLOSED], service).get(CLOSED, 0) >= closes
+
+
 @pytest.mark.kernel
 def test_what_it_stores_equals_what_was_done(theirs: Oap, tmp_path: Path) -> None:
     configuration = tmp_path / "agent.yaml"
@@ -36,17 +44,14 @@ def test_what_it_stores_equals_what_was_done(theirs: Oap, tmp_path: Path) -> Non
     services: dict[str, Entity] = {
         side: {"serviceName": f"e2e-{side}-{FAMILY}", "normal": True} for side in ("client", "server")
     }
-    closed = "kubernetes_service_close_cpm"
     with (
         network_namespace(f"pyrover-{os.getpid()}-oap") as prefix,
         agent("--backend", theirs.grpc, "--config", configuration, "--flush-period", "200ms") as watching,
     ):
         with workload(prefix, FAMILY) as done:
-            end = time.monotonic() + PATIENCE
             for side, service in services.items():
-                while totals(theirs.graphql, [closed], service).get(closed, 0) < done[side]["closes"]:
-                    assert time.monotonic() < end, f"never: the {done[side]['closes']} closes of the {side}"
-                    time.sleep(0.2)
+                closes = done[side]["closes"]
+                until(partial(has_closes, theirs.graphql, service, closes), f"{closes} closes of the {side}", pause=0.2)
         finish(watching)
 
     for side, service in services.items():

@@ -16,7 +16,8 @@ from typing import Final
 
 import psutil
 
-from tests.e2e.programs import PATIENCE, ROOT, read_line
+from tests.e2e.programs import ROOT, read_line
+from tests.waiting import PATIENCE
 
 CHECKOUT: Final = Path("/pyrover")
 """Where Vagrant puts the checkout in the machine."""

@@ -11,6 +11,7 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Callable
 from typing import Any
 
 sockets: dict[str, socket.socket] = {}
@@ -162,39 +163,40 @@ def close(name: str = "connection") -> dict[str, Any]:
     return known
 
 
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+        time.sleep(0.01)
+
+
+def _bytes_in(name: str, queue: int) -> int:
+    """Bytes in a queue of a socket: TIOCOUTQ or FIONREAD."""
+    (size,) = struct.unpack("i", fcntl.ioctl(sockets[name], queue, b"\0" * 4))
+    return int(size)
+
+
 def await_information(field: str, least: int, name: str = "connection") -> dict[str, Any]:
     """Wait until the kernel has counted so many."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while information(name)[field] < least:
-        assert time.monotonic() < deadline, f"{field} stays at {information(name)[field]}"
-        time.sleep(0.01)
+    _until(lambda: information(name)[field] >= least, f"{field} of {least}")
     return information(name)
 
 
 def await_closed_window(name: str = "connection") -> dict[str, Any]:
     """Wait until the peer has said that it takes no more."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while information(name)["send_window"]:
-        assert time.monotonic() < deadline, "the peer's window stays open"
-        time.sleep(0.01)
+    _until(lambda: not information(name)["send_window"], "the peer closes its window")
     return information(name)
 
 
 def await_sent(name: str = "connection") -> dict[str, Any]:
     """Wait until the peer has acknowledged everything."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while struct.unpack("i", fcntl.ioctl(sockets[name], termios.TIOCOUTQ, b"\0" * 4))[0]:
-        assert time.monotonic() < deadline, "the peer does not acknowledge"
-        time.sleep(0.01)
+    _until(lambda: not _bytes_in(name, termios.TIOCOUTQ), "the peer acknowledges")
     return information(name)
 
 
 def await_queued(size: int, name: str = "connection") -> dict[str, Any]:
     """Wait until so many bytes wait to be read."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while struct.unpack("i", fcntl.ioctl(sockets[name], termios.FIONREAD, b"\0" * 4))[0] < size:
-        assert time.monotonic() < deadline, "nothing comes"
-        time.sleep(0.01)
+    _until(lambda: _bytes_in(name, termios.FIONREAD) >= size, f"{size} bytes come")
     return {}
 
 

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.waiting import PATIENCE
+
 EXCHANGE = Path(__file__).with_name("exchange.py")
-PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
-"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 HOOKS = ("prerouting", "input", "output", "postrouting")
 SUBNETS = {4: ipaddress.ip_network("10.55.0.0/24"), 6: ipaddress.ip_network("fd55::/64")}
 
 
 def command(*words: str, **options: Any) -> str:  # noqa: ANN401 # handed to subprocess
     """Run a program that must succeed; what it printed."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, **options)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE, **options)
     if done.returncode:
         raise AssertionError(f"{' '.join(words)} failed with status {done.returncode}: {done.stderr.strip()}")
     return str(done.stdout)
@@ -114,7 +114,7 @@ class Host:
                     yield captured
                 finally:
                     process.send_signal(signal.SIGINT)
-                    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+                    _, errors = process.communicate(timeout=PATIENCE)
                     assert "0 packets dropped by kernel" in errors, errors
             captured.lines = command("tcpdump", "-n", "-S", "-tt", "-r", path).splitlines()
 
@@ -138,7 +138,7 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.communicate("", PATIENCE_SECONDS)
+            self._process.communicate("", PATIENCE)
         if self._process.poll() is None:
             self._process.kill()
             self._process.communicate()

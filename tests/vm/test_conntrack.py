@@ -19,7 +19,11 @@ from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.conntrack import network
-from tests.agent.conntrack.network import Endpoint, Exchange, wait_until
+from tests.agent.conntrack.network import (
+    Endpoint,
+    Exchange,
+)
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
 COUNT = 60
@@ -97,7 +101,7 @@ class Agent:
 
         self.messages.clear()
         self.replayed.clear()
-        wait_until(are_there)
+        until(are_there)
         self.step()
         self._at(lambda pipeline: pipeline.flush(1))
 
@@ -133,7 +137,7 @@ def watched(source: KernelSource, *clients: Endpoint, servers: Endpoint, enabled
         source.choose(client.pid)
     agent = Agent(source, enabled=enabled, excluded=(servers.pid,))
     try:
-        wait_until(lambda: agent.watcher.watched or not TRACKING.exists())
+        until(lambda: agent.watcher.watched or not TRACKING.exists())
         yield agent
     finally:
         agent.close()
@@ -158,13 +162,13 @@ def test_connection_tracking_that_is_loaded_after_the_agent(stages_source: Kerne
         network.client(network.POD, network.SERVICE[4], COUNT) as client,
         watched(stages_source, client, servers=server) as agent,
     ):
-        wait_until(lambda: agent.watcher.reviews >= 2)
+        until(lambda: agent.watcher.reviews >= 2)
         assert not TRACKING.exists()  # looking for it does not load it
         assert agent.watcher.watched == frozenset()
         with network.translation():
             assert TRACKING.exists()
             made = client.exchanges()
-            wait_until(lambda: agent.watcher.watched)
+            until(lambda: agent.watcher.watched)
             agent.send(LOGS * COUNT)
             assert_right(agent, made, server.exchanges())
 
@@ -241,7 +245,7 @@ def test_connections_from_before_the_agent(stages_source: KernelSource) -> None:
     with network.servers(4) as server, network.client(network.POD, network.SERVICE[4], COUNT, "--hold") as client:
         made = client.exchanges()
         with watched(stages_source, client, servers=server) as agent:
-            wait_until(lambda: agent.watcher.watched)
+            until(lambda: agent.watcher.watched)
             client.exchanges()
             agent.send(2 * COUNT)
             assert_right(agent, made, server.exchanges()[:COUNT])

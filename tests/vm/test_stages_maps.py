@@ -12,8 +12,9 @@ from agent.kernel import bpf_maps
 from agent.kernel.loader_options import Options
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
-from tests.vm.hosts import PATIENCE_SECONDS, Exchange, Host, churning
+from tests.vm.hosts import Exchange, Host, churning
 from tests.vm.watching import SENT, Story
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -119,7 +120,7 @@ def sockets_told(story: Story, *kinds: EventKind) -> int:
 
 def next_events(source: KernelSource) -> Events:
     """What comes next; that nothing does any more is a failure."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not len(events := source.take()):
         assert time.monotonic() < deadline, f"nothing more is told; lost: {dict(source.losses())}"
         source.wait(1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from agent.events.layout import EVENT, QUALITY, STAGES, EventKind, Events, quality_of
 from agent.kernel.source import KernelSource
-from tests.vm.hosts import PATIENCE_SECONDS
+from tests.waiting import PATIENCE
 
 SENT = (EventKind.WRITE, EventKind.LATE_WRITE)
 RECEIVED = (EventKind.READ, EventKind.LATE_READ)
@@ -31,7 +31,7 @@ class Story:
 
     def until(self, is_told: Callable[[], bool], what: str) -> None:
         """Collect until this is true."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not is_told():
             assert time.monotonic() < deadline, f"{what} is not told; lost: {dict(self.source.losses())}"
             self.source.wait(0.2)

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.agent.kernel.watching import PATIENCE_SECONDS
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[3]
 WORKLOAD = ROOT / "tests" / "data" / "recording_workload.py"
@@ -49,9 +48,9 @@ class Workload:
         totals = {}
         for name, process in (("client", self._client), ("server", self._server)):
             totals[name] = self._line(process)
-            wait_until(seen)
+            until(seen)
             _let_go(process)
-            assert process.wait(PATIENCE_SECONDS) == 0
+            assert process.wait(PATIENCE) == 0
         return totals  # type: ignore[return-value] # as the workload prints it
 
     def stop(self) -> None:
@@ -68,14 +67,6 @@ def _let_go(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for something that another program does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager

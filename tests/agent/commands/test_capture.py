@@ -19,9 +19,9 @@ from agent.config_durations import Duration
 from agent.kernel.source import KernelSource
 from agent.telemetry.messages import Messages, RepeatFilter
 from agent.telemetry.status import AgentStatus
-from tests.agent.commands.conftest import wait_until
 from tests.agent.export.collector import Collector
-from tests.e2e.programs import ATTACH, PATIENCE
+from tests.e2e.programs import ATTACH
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.kernel
 
@@ -134,18 +134,18 @@ def test_figures_are_those_of_the_end(talker: Talker, *, away: bool) -> None:
         )
         with running(configuration, talker) as (capture, end):
             status.begin(capture.parts)
-            wait_until(lambda: capture.parts.notes.latest is not None)
+            until(lambda: capture.parts.notes.latest is not None)
             talker.talk()
             # Of each end of a connection its begin, its end, a read and a write.
             least = 2 * CONNECTIONS * 4
-            wait_until(lambda: samples(status)["pyrover_agent_logs_captured_total"][""] >= least)
+            until(lambda: samples(status)["pyrover_agent_logs_captured_total"][""] >= least)
             if away:
-                wait_until(lambda: samples(status)["pyrover_agent_send_attempts_total"]["retry"] >= 1)
+                until(lambda: samples(status)["pyrover_agent_send_attempts_total"]["retry"] >= 1)
                 assert status.healthz().status == 503
             else:
                 # All of it: at its end the agent has five seconds for what is left, which are little where it stalls.
-                wait_until(lambda: is_all_delivered(samples(status), least))
-                wait_until(lambda: status.healthz().status == 200)
+                until(lambda: is_all_delivered(samples(status), least))
+                until(lambda: status.healthz().status == 200)
             final = end()
             status.begin(capture.parts)  # so that the figures are read anew
             check(samples(status), final)
@@ -169,12 +169,12 @@ def test_questions_are_answered_while_the_pipeline_is_held_up(talker: Talker) ->
                 step(*arguments)
 
             status.begin(capture.parts)
-            wait_until(lambda: capture.parts.notes.latest is not None)
+            until(lambda: capture.parts.notes.latest is not None)
             capture._pipeline.step = hold  # type: ignore[method-assign, assignment] # a step that takes long
             try:
                 assert held.wait(PATIENCE)
                 first = samples(status)["pyrover_agent_step_age_seconds"][""]
-                wait_until(lambda: samples(status)["pyrover_agent_step_age_seconds"][""] > first)
+                until(lambda: samples(status)["pyrover_agent_step_age_seconds"][""] > first)
                 assert status.livez().status == 200
             finally:
                 go_on.set()

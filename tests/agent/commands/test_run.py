@@ -17,9 +17,9 @@ from agent.kernel.loader_options import Options
 from agent.kernel.ring import LONGEST_RECORD
 from tests.agent.commands.conftest import Workload
 from tests.agent.export.collector import Collector
-from tests.agent.kernel.watching import PATIENCE_SECONDS
 from tests.agent.wire_totals import totals_by_service
 from tests.ports import free_ports
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -55,7 +55,7 @@ def test_a_run_delivers_exactly_what_the_workload_did(workload: Workload, worklo
             expected = workload.run(lambda: set(_workload_totals(collector)) == {"client", "server"})
             collector.wait(lambda: _workload_totals(collector) == expected)
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(PATIENCE_SECONDS) == 0
+            assert agent.wait(PATIENCE) == 0
     assert _workload_totals(collector) == expected
 
 
@@ -71,12 +71,12 @@ def test_the_backend_may_be_away_at_the_start_and_in_between(workload: Workload,
         with collector.serve(port):
             collector.wait(lambda: _workload_totals(collector) == expected)
             agent.send_signal(signal.SIGINT)
-            assert agent.wait(PATIENCE_SECONDS) == 0
+            assert agent.wait(PATIENCE) == 0
 
 
 def test_an_end_by_itself(workload_configuration: Path) -> None:
     with _agent("run", "--config", str(workload_configuration), "--backend", "127.0.0.1:1", "--for", "100ms") as agent:
-        assert agent.wait(PATIENCE_SECONDS) == 0
+        assert agent.wait(PATIENCE) == 0
 
 
 def test_the_agent_stays_within_sixty_megabytes(workload: Workload, workload_configuration: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_recording_of_a_run_gives_exactly_what_the_workload_did(
     with _agent("record", str(file), "--config", str(workload_configuration)) as agent:
         expected = workload.run(lambda: all(name in file.read_bytes() for name in (b'"client"', b'"server"')))
         agent.send_signal(signal.SIGTERM)
-        assert agent.wait(PATIENCE_SECONDS) == 0
+        assert agent.wait(PATIENCE) == 0
     collector = Collector()
     with collector.serve() as port:
         arguments = ["replay", str(file), "--config", str(workload_configuration), "--backend", f"127.0.0.1:{port}"]
@@ -136,7 +136,7 @@ def test_the_end_says_why_logs_were_not_delivered(workload: Workload, workload_c
         with _agent(*arguments) as agent:
             workload.run(lambda: bool(collector.attempts))
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(PATIENCE_SECONDS) == 0
+            assert agent.wait(PATIENCE) == 0
             assert agent.stderr is not None
             counts, why = agent.stderr.read().splitlines()[-2:]
     assert " logs captured, 0 delivered, lost: " in counts

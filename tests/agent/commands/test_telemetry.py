@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.kernel.hooks import HOOKS
 from agent.telemetry import families
 from agent.telemetry.families import FAMILIES
-from tests.agent.commands.conftest import wait_until
 from tests.agent.export.collector import Collector
-from tests.e2e.programs import ATTACH, PATIENCE, program, read_line
+from tests.e2e.programs import ATTACH, program, read_line
 from tests.ports import free_ports
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.kernel
 
@@ -78,9 +78,9 @@ def test_from_its_start_to_its_end(tmp_path: Path) -> None:
         assert "hooks" in json.loads(read_line(agent.stderr.fileno(), "the agent"))["message"]
         with socket.create_server(("127.0.0.1", 0)) as listener:  # something to tell
             socket.create_connection(listener.getsockname()).close()
-        wait_until(lambda: "[-] delivery: " in ask(base, "/healthz")[1], PATIENCE)
+        until(lambda: "[-] delivery: " in ask(base, "/healthz")[1])
         with collector.serve(port):
-            wait_until(lambda: ask(base, "/healthz")[0] == 200, PATIENCE)
+            until(lambda: ask(base, "/healthz")[0] == 200)
             text = ask(base, "/metrics")[1]
             agent.send_signal(signal.SIGTERM)
             assert agent.wait(PATIENCE) == 0

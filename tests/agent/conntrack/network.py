@@ -11,8 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ from agent.events.layout import ADDRESS_BYTES
 from agent.export.heads import address_text
 
 PROGRAM = Path(__file__).with_name("endpoints.py")
-PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
-"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 TABLE = "pyrover_conntrack_test"
 POD, BACKENDS = "pyrover-test-pod", "pyrover-test-backends"
 FORWARDING = {
@@ -195,13 +192,6 @@ def as_bytes(end: tuple[str, int]) -> bytes:
     address = ipaddress.ip_address(end[0])
     packed = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
     return packed + end[1].to_bytes(2)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def forget_connections(to: tuple[str, int]) -> None:

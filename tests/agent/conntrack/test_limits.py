@@ -15,7 +15,8 @@ from agent.conntrack.namespaces import open_in_namespace
 from agent.conntrack.translation import Translation
 from agent.conntrack.watcher import ConntrackWatcher
 from tests.agent.conntrack import network
-from tests.agent.conntrack.network import as_bytes, wait_until
+from tests.agent.conntrack.network import as_bytes
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
 
@@ -33,7 +34,7 @@ def node() -> Iterator[None]:
 def watcher() -> Iterator[ConntrackWatcher]:
     one = ConntrackWatcher("/proc", 2)
     one.start()
-    wait_until(lambda: one.watched)
+    until(lambda: one.watched)
     one.take({})
     yield one
     one.close()
@@ -43,7 +44,7 @@ def watcher() -> Iterator[ConntrackWatcher]:
 def elsewhere() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes in network namespaces of their own."""
     processes = [subprocess.Popen(["unshare", "--net", "sleep", "600"]) for _ in range(4)]
-    wait_until(lambda: all(Path(f"/proc/{one.pid}/comm").read_text() == "sleep\n" for one in processes))
+    until(lambda: all(Path(f"/proc/{one.pid}/comm").read_text() == "sleep\n" for one in processes))
     yield processes
     for one in processes:
         one.kill()
@@ -58,7 +59,7 @@ def test_a_queue_of_the_kernel_that_was_full_is_counted_and_all_is_read_again(mo
     monkeypatch.setattr(watching, "_RECEIVE_BYTES", 1)  # the kernel makes it a few KiB: four events or so
     one = ConntrackWatcher("/proc", 2)
     one.start()
-    wait_until(lambda: one.watched)
+    until(lambda: one.watched)
     one.take({})
     try:
         # Its lock holds the thread at the first event, so that the others pile up.
@@ -71,7 +72,7 @@ def test_a_queue_of_the_kernel_that_was_full_is_counted_and_all_is_read_again(mo
             told.update((each.source, each.destination) for each in one.take({}))
             return ends <= told
 
-        wait_until(are_told)
+        until(are_told)
         assert one.losses() == {"translations: the kernel's queue was full": 1}
     finally:
         one.close()
@@ -83,7 +84,7 @@ def test_a_queue_of_the_agent_that_is_full_is_counted(
     monkeypatch.setattr(watching, "QUEUE", 3)
     with network.servers(4), network.client(network.POD, network.SERVICE[4], 10) as client:
         client.exchanges()
-        wait_until(lambda: sum(watcher.losses().values()) == 7)
+        until(lambda: sum(watcher.losses().values()) == 7)
     assert watcher.losses() == {"translations: the agent's queue was full": 7}
     assert len(watcher.take({})) == 3
 
@@ -96,7 +97,7 @@ def test_namespaces_are_listened_to_until_there_are_too_many(
     assert len(namespaces) == 4
     first_two = dict(list(namespaces.items())[:2])
     watcher.take(first_two)
-    wait_until(lambda: watcher.watched == {own, *first_two})
+    until(lambda: watcher.watched == {own, *first_two})
     watcher.take(namespaces)
     assert watcher.losses() == {"translations: too many network namespaces": 2}
     assert watcher.watched == {own, *first_two}
@@ -108,13 +109,13 @@ def test_a_namespace_is_left_with_its_process(
     process = elsewhere[0]
     namespace = _namespace(process.pid)
     watcher.take({namespace: process.pid})
-    wait_until(lambda: namespace in watcher.watched)
+    until(lambda: namespace in watcher.watched)
     process.kill()
     process.wait()
-    wait_until(lambda: namespace not in watcher.watched)
+    until(lambda: namespace not in watcher.watched)
     watcher.take({namespace: process.pid})  # news of one that is gone
     reviews = watcher.reviews
-    wait_until(lambda: watcher.reviews > reviews)
+    until(lambda: watcher.reviews > reviews)
     assert watcher.watched == {_namespace(os.getpid())}
     assert watcher.losses() == {}
 
@@ -127,7 +128,7 @@ def test_translations_within_a_namespace_of_its_own_are_told(watcher: ConntrackW
         network.client(network.POD, ("10.213.1.2", 80), 5) as client,
     ):
         watcher.take({_namespace(client.pid): client.pid})
-        wait_until(lambda: _namespace(client.pid) in watcher.watched)
+        until(lambda: _namespace(client.pid) in watcher.watched)
         made = client.exchanges()
         told: list[Translation] = []
 
@@ -135,7 +136,7 @@ def test_translations_within_a_namespace_of_its_own_are_told(watcher: ConntrackW
             told.extend(watcher.take({}))
             return len(told) >= len(made)
 
-        wait_until(are_told)
+        until(are_told)
         assert {(one.source, one.new_destination) for one in told} == {
             (as_bytes(one.local), as_bytes(("10.213.1.3", 8080))) for one in made
         }

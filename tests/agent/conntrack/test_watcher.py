@@ -9,7 +9,8 @@ from pyroute2 import IPVS, IPVSDest, IPVSService
 from agent.conntrack.translation import Translation
 from agent.conntrack.watcher import ConntrackWatcher
 from tests.agent.conntrack import network
-from tests.agent.conntrack.network import Exchange, as_bytes, wait_until
+from tests.agent.conntrack.network import Exchange, as_bytes
+from tests.waiting import until
 
 COUNT = 40
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
@@ -44,7 +45,7 @@ class Watching:
 def watching() -> Iterator[Watching]:
     watcher = ConntrackWatcher("/proc", 8)
     watcher.start()
-    wait_until(lambda: watcher.watched)
+    until(lambda: watcher.watched)
     watcher.take({})  # of earlier tests, whose ports may come again
     yield Watching(watcher)
     watcher.close()
@@ -61,7 +62,7 @@ def test_every_translated_connection_is_told_with_both_new_ends(
     options = ["--udp"] if protocol == UDP else []
     with network.servers(version) as server, network.client(network.POD, place[version], COUNT, *options) as client:
         made, accepted = client.exchanges(), server.exchanges()
-        wait_until(lambda: len(watching.of(made, protocol=protocol)) == COUNT)
+        until(lambda: len(watching.of(made, protocol=protocol)) == COUNT)
     told = {(one.source, one.destination): one for one in watching.of(made, protocol=protocol)}
     seen_by_server = {one.number: one for one in accepted}
     for one in made:
@@ -82,7 +83,7 @@ def test_what_is_not_translated_does_not_wake_the_agent(watching: Watching) -> N
         client.exchanges()
         with network.client(network.POD, network.SERVICE[4], 1) as last:
             marker = last.exchanges()
-            wait_until(lambda: watching.of(marker))
+            until(lambda: watching.of(marker))
     assert [one for one in watching.heard if one.destination == as_bytes(address)] == []
 
 
@@ -93,7 +94,7 @@ def test_connections_from_before_the_start_are_told() -> None:
         watcher.start()
         watching = Watching(watcher)
         try:
-            wait_until(lambda: len(watching.of(made)) == COUNT)
+            until(lambda: len(watching.of(made)) == COUNT)
         finally:
             watcher.close()
 
@@ -101,10 +102,10 @@ def test_connections_from_before_the_start_are_told() -> None:
 def test_the_kernels_forgetting_is_told(watching: Watching) -> None:
     with network.servers(4), network.client(network.POD, network.SERVICE[4], 3, "--hold") as client:
         made = client.exchanges()
-        wait_until(lambda: len(watching.of(made)) == 3)
+        until(lambda: len(watching.of(made)) == 3)
         before = watching.of(made)
     network.forget_connections(network.SERVICE[4])
-    wait_until(lambda: len(watching.of(made, ended=True)) == 3)
+    until(lambda: len(watching.of(made, ended=True)) == 3)
     assert sorted(one.id for one in watching.of(made, ended=True)) == sorted(one.id for one in before)
 
 
@@ -133,7 +134,7 @@ def virtual_service() -> Iterator[tuple[str, int]]:
 def test_what_ipvs_translates_is_told(watching: Watching, virtual_service: tuple[str, int]) -> None:
     with network.servers(4) as server, network.client(network.POD, virtual_service, COUNT) as client:
         made, accepted = client.exchanges(), server.exchanges()
-        wait_until(lambda: len(watching.of(made)) == COUNT)
+        until(lambda: len(watching.of(made)) == COUNT)
     told = {one.source: one.new_destination for one in watching.of(made)}
     there = {one.number: one for one in accepted}
     assert told == {as_bytes(one.local): as_bytes(there[one.number].local) for one in made}

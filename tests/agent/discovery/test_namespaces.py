@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,13 @@ from agent.discovery.host import Interface
 from agent.discovery.namespaces import NamespaceReader
 from agent.discovery.procfs import ProcHost
 from tests.agent.discovery.test_procfs import while_it_stays
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None,
     reason="entering a network namespace needs root, and making one unshare and ip",
 )
 
-PATIENCE_SECONDS = 120.0
 
 SETUP = """
 ip link set lo up && ip link add left mtu 1234 type veth peer name right && ip -json link show && echo && exec cat
@@ -32,7 +31,7 @@ ip link set lo up && ip link add left mtu 1234 type veth peer name right && ip -
 def _host() -> ProcHost:
     """One that waits for an answer of a namespace until it comes."""
     host = ProcHost()
-    host._reader = NamespaceReader(seconds=PATIENCE_SECONDS)
+    host._reader = NamespaceReader(seconds=PATIENCE)
     return host
 
 
@@ -72,10 +71,7 @@ def test_an_interface_whose_name_is_no_text_has_one_that_can_be_told(monkeypatch
             Interface(each.index, each.mtu, "\N{REPLACEMENT CHARACTER}" if each.name == "left" else each.name)
             for each in shown
         )
-        until = time.monotonic() + PATIENCE_SECONDS
-        while (found := _host().interfaces_of(namespace, process)) != expected:
-            assert time.monotonic() < until, f"never renamed: {found}"
-            time.sleep(0.01)
+        until(lambda: _host().interfaces_of(namespace, process) == expected, f"renamed to {expected}")
 
 
 def test_another_namespace_than_the_one_asked_for_is_no_answer() -> None:
@@ -84,7 +80,7 @@ def test_another_namespace_than_the_one_asked_for_is_no_answer() -> None:
         host = _host()
         assert namespace != own
         assert host.interfaces_of(own, process) is None
-        assert NamespaceReader(PATIENCE_SECONDS).interfaces(f"/proc/{process}/ns/net", own) is None
+        assert NamespaceReader(PATIENCE).interfaces(f"/proc/{process}/ns/net", own) is None
         host.sockets()  # finds a process of each namespace
         expected, found = while_it_stays(host.interfaces, lambda: host.interfaces_of(own, process))
         assert found == expected
@@ -94,7 +90,7 @@ def test_a_process_that_has_gone_is_no_answer() -> None:
     with _namespace() as (process, namespace, _):
         pass
     assert _host().interfaces_of(namespace, process) is None
-    assert NamespaceReader(PATIENCE_SECONDS).interfaces(f"/proc/{process}/ns/net", namespace) is None
+    assert NamespaceReader(PATIENCE).interfaces(f"/proc/{process}/ns/net", namespace) is None
 
 
 def test_a_reader_waits_for_one_answer_at_a_time(tmp_path: Path) -> None:
@@ -106,6 +102,6 @@ def test_a_reader_waits_for_one_answer_at_a_time(tmp_path: Path) -> None:
     os.close(os.open(pipe, os.O_WRONLY))
     assert reader._thread is not None
     reader._thread.join()
-    reader, own = NamespaceReader(PATIENCE_SECONDS), ProcHost().network_namespace()
+    reader, own = NamespaceReader(PATIENCE), ProcHost().network_namespace()
     expected, found = while_it_stays(ProcHost().interfaces, lambda: reader.interfaces("/proc/self/ns/net", own))
     assert found == expected

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 import grpc
 
 from agent.export.transport import METHOD
-
-SECONDS = 180.0
-"""A bound on waiting, not an expectation."""
+from tests.waiting import PATIENCE
 
 
 class Collector:
@@ -40,7 +38,7 @@ class Collector:
             context.abort(status, "as the test wants")
         return b""
 
-    def wait(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         with self._changed:
             assert self._changed.wait_for(condition, seconds)
 

@@ -16,12 +16,11 @@ from tests.agent.export.certificates import self_signed
 from tests.agent.export.collector import Collector
 from tests.common.grpc.calling import SHORT
 from tests.common.grpc.passing_time import pass_time_only_while
+from tests.waiting import PATIENCE
 
 CODE = grpc.StatusCode
 FAST = SenderLimits(first_pause=0.001, longest_pause=0.002, late_seconds=1_000.0, attempt_seconds=600.0)
 """No answer is late, and none is given up, however slow the machine is: batches go one after the other."""
-SECONDS = 120.0
-"""A bound on waiting, not an expectation."""
 BATCH = Batch([b"one", b"", b"three"], 2)
 
 
@@ -44,7 +43,7 @@ def sent(number: int, transport: GrpcTransport) -> tuple[list[Batch], Ledger]:
         ledger.capture(batch.logs)
         sender.submit(batch)
     sender.start()
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     return batches, ledger
 
 
@@ -54,9 +53,9 @@ def test_a_batch_that_was_not_answered_goes_to_the_next_backend_under_its_id() -
     with ExitStack() as stack:
         addresses = serving(stack, first, second)
         transport = opened(stack, addresses)
-        failed = transport.send(BATCH, SECONDS)
+        failed = transport.send(BATCH, PATIENCE)
         assert failed == Attempt(Outcome.RETRY, f"{addresses[0]}: UNAVAILABLE: as the test wants")
-        assert transport.send(BATCH, SECONDS) == Attempt(Outcome.DELIVERED)
+        assert transport.send(BATCH, PATIENCE) == Attempt(Outcome.DELIVERED)
         assert (transport.backends.failures, transport.backends.moves) == ({addresses[0]: 1}, 1)
     assert first.attempts == second.attempts == [BATCH.id]
     assert second.accepted == {BATCH.id: list(BATCH.messages)}
@@ -67,7 +66,7 @@ def test_what_one_refuses_another_may_take() -> None:
     first.failure = lambda _: CODE.UNIMPLEMENTED
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, first, second))
-        assert [transport.send(BATCH, SECONDS).outcome for _ in range(2)] == [Outcome.RETRY, Outcome.DELIVERED]
+        assert [transport.send(BATCH, PATIENCE).outcome for _ in range(2)] == [Outcome.RETRY, Outcome.DELIVERED]
     assert list(second.accepted) == [BATCH.id]
 
 
@@ -78,13 +77,13 @@ def test_a_batch_is_refused_when_one_refuses_it_and_no_other_takes_it(other: grp
         collector.failure = lambda _, status=status: status  # type: ignore[misc] # binds what it is now
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, *collectors))
-        assert [transport.send(BATCH, SECONDS).outcome for _ in range(3)] == [
+        assert [transport.send(BATCH, PATIENCE).outcome for _ in range(3)] == [
             Outcome.RETRY,
             Outcome.RETRY,
             Outcome.REFUSED,
         ]
         another = Batch([b"x"], 1)  # it is judged for itself
-        assert transport.send(another, SECONDS).outcome is Outcome.RETRY
+        assert transport.send(another, PATIENCE).outcome is Outcome.RETRY
     assert [len(collector.attempts) for collector in collectors] == [2, 1, 1]
 
 
@@ -105,7 +104,7 @@ def test_outages_before_a_refusal_do_not_count_as_refusals() -> None:
     second.failure = lambda number: CODE.UNAVAILABLE if number < 2 else None
     with ExitStack() as stack:
         transport = opened(stack, serving(stack, first, second))
-        outcomes = [transport.send(BATCH, SECONDS).outcome for _ in range(6)]
+        outcomes = [transport.send(BATCH, PATIENCE).outcome for _ in range(6)]
     assert outcomes == [Outcome.RETRY] * 5 + [Outcome.DELIVERED]
 
 
@@ -133,10 +132,10 @@ def test_one_that_takes_a_connection_and_says_nothing(monkeypatch: pytest.Monkey
         silent = f"127.0.0.1:{stack.enter_context(socket.create_server(('127.0.0.1', 0))).getsockname()[1]}"
         transport = opened(stack, [silent, *serving(stack, good)])
         pass_time_only_while(monkeypatch, f"waiting for {silent} to begin with HTTP/2")
-        failed = transport.send(BATCH, SECONDS)
+        failed = transport.send(BATCH, PATIENCE)
         reason = f"{silent}: UNAVAILABLE: too long waiting for {silent} to begin with HTTP/2"
         assert failed == Attempt(Outcome.RETRY, reason)
-        assert transport.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, PATIENCE).outcome is Outcome.DELIVERED
     assert list(good.accepted) == [BATCH.id]
 
 
@@ -151,7 +150,7 @@ def test_one_whose_certificate_is_of_another_authority_and_one_that_speaks_plain
         ]
         addresses = [f"127.0.0.1:{port}" for port in ports]
         transport = opened(stack, addresses, Security(trusted.certificate))
-        details = [transport.send(BATCH, SECONDS) for _ in range(3)]
+        details = [transport.send(BATCH, PATIENCE) for _ in range(3)]
     assert [attempt.outcome for attempt in details] == [Outcome.RETRY, Outcome.RETRY, Outcome.DELIVERED]
     assert f"{addresses[0]}: UNAVAILABLE: " in details[0].detail
     assert "its certificate does not fit" in details[0].detail
@@ -164,5 +163,5 @@ def test_a_certificate_that_is_not_to_be_verified_is_taken(tmp_path: Path) -> No
     with ExitStack() as stack:
         port = stack.enter_context(collector.serve(credentials=self_signed(tmp_path).server()))
         transport = opened(stack, [f"127.0.0.1:{port}"], Security(verified=False))
-        assert transport.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, PATIENCE).outcome is Outcome.DELIVERED
     assert list(collector.accepted) == [BATCH.id]

@@ -9,7 +9,8 @@ from agent.export.queue import BatchQueue, QueueLimits
 from agent.export.sender import Sender, SenderLimits
 from agent.export.spool import Spool
 from agent.export.transport import Outcome
-from tests.agent.export.test_sender import FAST, SECONDS, FakeTransport
+from tests.agent.export.test_sender import FAST, FakeTransport
+from tests.waiting import PATIENCE
 
 LIMITS = QueueLimits(logs=100, size=1_000, spool_bytes=1_000)
 OVERHEAD = 16
@@ -121,7 +122,7 @@ def test_what_is_left_goes_on_with_the_next_agent(tmp_path: Path) -> None:
         sender = Sender(transport, spool.ledger, FAST, spool)
         assert sender.waiting == 15
         sender.start()
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         assert [batch.id for batch in transport.delivered] == [batch.id for batch in batches]
         balance = spool.ledger.balance()
         assert (balance.captured, balance.delivered, balance.lost, sender.waiting) == (15, 15, {}, 0)

@@ -17,9 +17,8 @@ from agent.export.spool import Spool
 from agent.export.transport import Attempt, GrpcTransport, Outcome
 from tests.agent.export.collector import Collector
 from tests.ports import free_ports
+from tests.waiting import PATIENCE
 
-SECONDS = 120.0
-"""A bound on waiting, not an expectation."""
 FAST = SenderLimits(first_pause=0.001, longest_pause=0.002, late_seconds=1_000.0)
 """No answer is late, however slow the machine is: batches go one after the other."""
 
@@ -77,7 +76,7 @@ def test_batches_arrive_in_order_and_are_booked() -> None:
     batches = [_batch(number) for number in range(1, 6)]
     _submit(sender, ledger, *batches)
     sender.start()
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert transport.delivered == batches
     balance = ledger.balance()
     assert (balance.captured, balance.delivered, balance.waiting, balance.lost) == (15, 15, 0, {})
@@ -90,9 +89,9 @@ def test_a_batch_is_sent_again_until_it_is_answered() -> None:
     batch = _batch(3)
     sender.start()
     _submit(sender, ledger, batch)
-    assert sender.wait_for_room(_batch(FAST.logs), SECONDS)  # the queue is empty again
+    assert sender.wait_for_room(_batch(FAST.logs), PATIENCE)  # the queue is empty again
     assert transport.sent == [batch] * 8
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert ledger.balance().delivered == 3
 
 
@@ -101,7 +100,7 @@ def test_a_refusal_is_booked_and_the_next_batch_goes_on() -> None:
     sender = Sender(transport, ledger, FAST)
     _submit(sender, ledger, _batch(2), _batch(5))
     sender.start()
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     balance = ledger.balance()
     assert (balance.delivered, balance.lost) == (5, {"refused": 2})
 
@@ -112,7 +111,7 @@ def test_attempts_that_nobody_took_do_not_count_as_doubtful() -> None:
     sender = Sender(transport, ledger, FAST)
     sender.start()
     _submit(sender, ledger, _batch(3))
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert len(transport.sent) == len(answers) + 1
     assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
 
@@ -123,7 +122,7 @@ def test_a_batch_that_is_denied_is_kept_and_sent_again() -> None:
     sender = Sender(transport, ledger, FAST)
     _submit(sender, ledger, _batch(3))
     sender.start()
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert len(transport.sent) == len(answers)
     assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
 
@@ -134,7 +133,7 @@ def test_batches_that_are_denied_for_too_long_are_lost_by_a_cause_of_their_own()
     sender = Sender(transport, ledger, replace(FAST, denied_seconds=0.0))
     _submit(sender, ledger, _batch(2), _batch(4), _batch(8))
     sender.start()
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert (ledger.balance().delivered, ledger.balance().lost) == (8, {"denied": 6})
 
 
@@ -161,7 +160,7 @@ def test_what_is_denied_until_the_end_is_in_the_spool_for_the_next_agent(tmp_pat
         transport = FakeTransport()
         sender = Sender(transport, spool.ledger, FAST, spool)
         sender.start()
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         balance = spool.ledger.balance()
         assert (balance.captured, balance.delivered, balance.lost) == (5, 5, {})
     assert [batch.logs for batch in transport.delivered] == [2, 3]
@@ -172,8 +171,8 @@ def test_a_doubtful_error_becomes_a_refusal_after_some_attempts() -> None:
     sender = Sender(transport, ledger, FAST)
     _submit(sender, ledger, _batch(2))
     sender.start()
-    assert sender.wait_for_room(_batch(FAST.logs), SECONDS)
-    sender.stop(SECONDS)
+    assert sender.wait_for_room(_batch(FAST.logs), PATIENCE)
+    sender.stop(PATIENCE)
     assert len(transport.sent) == FAST.doubtful_attempts
     assert ledger.balance().lost == {"refused": 2}
 
@@ -192,7 +191,7 @@ def test_a_full_queue_gives_up_the_oldest_that_is_not_under_way(limits: SenderLi
     _submit(sender, ledger, *batches[1:])
     assert sender.waiting == 10
     transport.go.set()
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert transport.delivered == [batches[0], *batches[5:]]
     balance = ledger.balance()
     assert (balance.delivered, balance.lost) == (10, {"queue_full": 8})
@@ -255,7 +254,7 @@ def test_captured_is_delivered_plus_waiting_plus_lost(
         balance = ledger.balance()
         assert balance.captured == captured == balance.delivered + balance.waiting + sum(balance.lost.values())
         assert 0 <= balance.waiting <= 20 + 8
-    sender.stop(0 if stop_early else SECONDS)
+    sender.stop(0 if stop_early else PATIENCE)
     balance = ledger.balance()
     assert balance.waiting == sender.waiting == 0
     assert balance.delivered == sum(batch.logs for batch in transport.delivered)
@@ -275,7 +274,7 @@ def test_over_a_real_server_that_fails_at_random_nothing_is_unaccounted_for() ->
         sender.start()
         batches = {batch.id: batch for batch in (_batch(number % 7 + 1) for number in range(200))}
         _submit(sender, ledger, *batches.values())
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         transport.close()
     balance = ledger.balance()
     assert balance.waiting == 0
@@ -296,7 +295,7 @@ def test_the_backend_may_go_away_and_come_back() -> None:
         sender.start()
         first = _batch(1)
         _submit(sender, ledger, first)
-        assert sender.wait_for_room(_batch(SenderLimits().logs), SECONDS)  # the answer has come as well
+        assert sender.wait_for_room(_batch(SenderLimits().logs), PATIENCE)  # the answer has come as well
     second = _batch(2)
     _submit(sender, ledger, second)
     while not sender.problem:
@@ -304,7 +303,7 @@ def test_the_backend_may_go_away_and_come_back() -> None:
     assert ledger.balance().waiting == 2
     with collector.serve(port):
         collector.wait(lambda: second.id in collector.accepted)
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
     transport.close()
     balance = ledger.balance()
     assert (balance.captured, balance.delivered, balance.lost) == (3, 3, {})

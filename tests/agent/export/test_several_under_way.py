@@ -3,7 +3,6 @@
 import operator
 import random
 import threading
-import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,11 +20,10 @@ from agent.export.sender import Sender, SenderLimits
 from agent.export.spool import Spool
 from agent.export.transport import Attempt, GrpcTransport, Outcome
 from tests.agent.export.collector import Collector
+from tests.waiting import PATIENCE, until
 
 LATE = SenderLimits(first_pause=0.001, longest_pause=0.002, late_seconds=0.0, attempt_seconds=600.0)
 """Every answer is late, and none is given up, however slow the machine is."""
-SECONDS = 120.0
-"""A bound on waiting, not an expectation."""
 
 
 @dataclass
@@ -76,13 +74,13 @@ class Slow:
             is_awaited = batch.id in self.under_way
             self.answers[batch.id] = outcome
             self.changed.notify_all()
-            assert not is_awaited or self.changed.wait_for(lambda: batch.id not in self.answers, SECONDS)
+            assert not is_awaited or self.changed.wait_for(lambda: batch.id not in self.answers, PATIENCE)
 
     def wait_for(self, *batches: Batch) -> None:
         """Wait until exactly these are under way."""
         wanted = sorted(batch.id for batch in batches)
         with self.changed:
-            assert self.changed.wait_for(lambda: sorted(self.under_way) == wanted, SECONDS), self.under_way
+            assert self.changed.wait_for(lambda: sorted(self.under_way) == wanted, PATIENCE), self.under_way
 
 
 def made(number: int, size: int = 10) -> list[Batch]:
@@ -97,10 +95,7 @@ def submit(sender: Sender, ledger: Ledger, *batches: Batch) -> None:
 
 def booked(ledger: Ledger, delivered: int) -> None:
     """Wait until so many logs are booked as delivered."""
-    last = time.monotonic() + SECONDS
-    while ledger.balance().delivered != delivered:
-        assert time.monotonic() < last, ledger.balance()
-        time.sleep(0.001)  # a ledger tells nobody
+    until(lambda: ledger.balance().delivered == delivered, lambda: str(ledger.balance()), pause=0.001)
 
 
 def test_one_at_a_time_while_answers_come_soon() -> None:
@@ -111,7 +106,7 @@ def test_one_at_a_time_while_answers_come_soon() -> None:
         backend.answer(batch)
     sender.start()
     submit(sender, ledger, *batches)
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert backend.delivered == [batch.id for batch in batches]
     assert backend.most == 1
 
@@ -133,12 +128,12 @@ def test_four_at_most_while_the_oldest_is_late_and_answers_come_in_any_order(tmp
                 with backend.changed:
                     following_id = batches[following].id
                     is_under_way = partial(operator.contains, backend.under_way, following_id)
-                    assert backend.changed.wait_for(is_under_way, SECONDS)
+                    assert backend.changed.wait_for(is_under_way, PATIENCE)
             assert sender.waiting == spool.ledger.balance().waiting == 28 - delivered  # asked when booking is over
             # Each is removed when it is answered, whatever comes before it.
             left = {path.name.split("-", 2)[2].removesuffix(".batch") for path in tmp_path.glob("*.batch")}
             assert left == {batch.id for batch in batches} - set(backend.delivered)
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         assert spool.ledger.balance().lost == {}
     assert sorted(backend.sent) == sorted(batch.id for batch in batches)
     assert backend.most == 4
@@ -161,7 +156,7 @@ def test_after_a_failure_one_is_sent_at_a_time_until_one_succeeds() -> None:
     assert sorted(backend.sent[5:]) == sorted(batch.id for batch in batches[1:5])
     for batch in batches[1:]:
         backend.answer(batch)
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert (ledger.balance().delivered, ledger.balance().lost) == (36, {})
 
 
@@ -176,9 +171,9 @@ def test_what_failed_beside_others_is_sent_again_when_nothing_else_is_left() -> 
     backend.wait_for(batches[1])
     backend.answer(batches[1], Outcome.RETRY)
     with backend.changed:
-        assert backend.changed.wait_for(lambda: len(backend.sent) == 3, SECONDS)
+        assert backend.changed.wait_for(lambda: len(backend.sent) == 3, PATIENCE)
     backend.answer(batches[1])
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert (ledger.balance().delivered, ledger.balance().lost) == (3, {})
 
 
@@ -191,13 +186,13 @@ def test_doubts_are_those_of_a_batch_whoever_sends_it() -> None:
     backend.wait_for(good, bad)
     for _ in range(LATE.doubtful_attempts):
         with backend.changed:
-            assert backend.changed.wait_for(lambda: bad.id in backend.under_way, SECONDS)
+            assert backend.changed.wait_for(lambda: bad.id in backend.under_way, PATIENCE)
             backend.answers[bad.id] = Outcome.DOUBTFUL
             # The first time, a thread that helps sends it.
             backend.answers[good.id] = Outcome.DELIVERED
             backend.changed.notify_all()
-            assert backend.changed.wait_for(lambda: bad.id not in backend.answers, SECONDS)
-    sender.stop(SECONDS)
+            assert backend.changed.wait_for(lambda: bad.id not in backend.answers, PATIENCE)
+    sender.stop(PATIENCE)
     assert backend.sent.count(bad.id) == LATE.doubtful_attempts
     assert (ledger.balance().delivered, ledger.balance().lost) == (1, {"refused": 2})
 
@@ -213,7 +208,7 @@ def test_a_full_queue_gives_up_the_oldest_that_is_not_under_way() -> None:
     assert ledger.balance().lost == {"queue_full": 5 + 6 + 7}
     for batch in batches:
         backend.answer(batch)
-    sender.stop(SECONDS)
+    sender.stop(PATIENCE)
     assert set(backend.delivered) == {batch.id for batch in (*batches[:4], *batches[7:])}
 
 
@@ -227,7 +222,7 @@ def test_no_more_of_the_spool_is_in_memory_than_may_be(tmp_path: Path) -> None:
         for number, batch in enumerate(batches):
             backend.wait_for(*batches[number : number + 2])
             backend.answer(batch)
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         assert (spool.ledger.balance().delivered, spool.ledger.balance().lost) == (45, {})
     assert backend.most == 2
 
@@ -241,7 +236,7 @@ def test_one_that_is_larger_than_memory_is_sent_alone(tmp_path: Path) -> None:
             backend.answer(batch)
         submit(sender, spool.ledger, *batches)
         sender.start()
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         assert spool.ledger.balance().delivered == 6
     assert (backend.delivered, backend.most) == ([batch.id for batch in batches], 1)
 
@@ -272,15 +267,15 @@ def test_the_end_waits_for_answers_that_come_in_time() -> None:
     sender.start()
     submit(sender, ledger, *batches)
     backend.wait_for(*batches[:4])
-    ending = threading.Thread(target=sender.stop, args=(SECONDS,))
+    ending = threading.Thread(target=sender.stop, args=(PATIENCE,))
     ending.start()
     backend.answer(batches[2], Outcome.RETRY)  # and is sent again before the end
     for batch in (batches[0], batches[1], *batches[3:]):
         backend.answer(batch)
     with backend.changed:
-        assert backend.changed.wait_for(lambda: backend.sent.count(batches[2].id) == 2, SECONDS)
+        assert backend.changed.wait_for(lambda: backend.sent.count(batches[2].id) == 2, PATIENCE)
     backend.answer(batches[2])
-    ending.join(SECONDS)
+    ending.join(PATIENCE)
     assert (ledger.balance().delivered, ledger.balance().lost) == (21, {})
 
 
@@ -349,7 +344,7 @@ def test_captured_is_delivered_plus_waiting_plus_lost_whatever_order_answers_hav
             assert balance.captured == balance.delivered + balance.waiting + sum(balance.lost.values())
             assert sender.queue.size - sender.queue.spooled_size <= limits.size
             assert sender.queue.spooled_size <= limits.spool_bytes
-        sender.stop(0 if stop_early else SECONDS)
+        sender.stop(0 if stop_early else PATIENCE)
         balance = ledger.balance()
         assert balance.captured == sum(batch.logs for batch in batches)
         assert balance.waiting == sender.waiting
@@ -370,7 +365,7 @@ def test_a_real_backend_that_is_slow_gets_four_at_a_time_over_connections_of_the
 
     def meet(messages: object, context: grpc.ServicerContext) -> bytes:
         # Answers when four have come: one at a time would never be answered.
-        meeting.wait(SECONDS)
+        meeting.wait(PATIENCE)
         return collect(messages, context)  # type: ignore[arg-type] # as gRPC gives them
 
     collector.collect = meet  # type: ignore[method-assign] # for this one
@@ -380,7 +375,7 @@ def test_a_real_backend_that_is_slow_gets_four_at_a_time_over_connections_of_the
         batches = made(40)
         sender.start()
         submit(sender, ledger, *batches)
-        sender.stop(SECONDS)
+        sender.stop(PATIENCE)
         assert transport.backends.connections == {f"127.0.0.1:{port}": 4}
         transport.close()
     assert set(collector.accepted) == {batch.id for batch in batches}

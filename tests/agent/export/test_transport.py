@@ -10,19 +10,18 @@ from agent.export.transport import Attempt, GrpcTransport, Outcome, Security
 from tests.agent.export.certificates import self_signed
 from tests.agent.export.collector import Collector
 from tests.common.grpc.peer import Peer, Peers, greeted
+from tests.waiting import PATIENCE
 
 BATCH = Batch([b"one", b"", b"three"], 2)
 CODE = grpc.StatusCode
-SECONDS = 120.0
-"""A bound on waiting, not an expectation."""
 
 
 def test_messages_arrive_as_they_are_with_the_batch_id() -> None:
     collector = Collector()
     with collector.serve() as port:
         transport = GrpcTransport(f"127.0.0.1:{port}")
-        assert transport.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
-        assert transport.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, PATIENCE).outcome is Outcome.DELIVERED
+        assert transport.send(BATCH, PATIENCE).outcome is Outcome.DELIVERED
         transport.close()
     assert collector.accepted == {BATCH.id: [b"one", b"", b"three"]}
     assert collector.attempts == [BATCH.id, BATCH.id]  # the same one, sent again
@@ -48,7 +47,7 @@ def test_statuses(status: grpc.StatusCode, outcome: Outcome) -> None:
     collector.failure = lambda _: status
     with collector.serve() as port:
         transport = GrpcTransport(f"127.0.0.1:{port}")
-        attempt = transport.send(BATCH, SECONDS)
+        attempt = transport.send(BATCH, PATIENCE)
         transport.close()
     assert attempt.outcome is outcome
     assert attempt.detail == f"{status.name}: as the test wants"
@@ -58,7 +57,7 @@ def test_a_backend_that_is_not_there_is_worth_another_attempt() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         transport = GrpcTransport(f"127.0.0.1:{unused.getsockname()[1]}")
-        assert transport.send(BATCH, SECONDS).outcome is Outcome.RETRY
+        assert transport.send(BATCH, PATIENCE).outcome is Outcome.RETRY
         transport.close()
 
 
@@ -82,8 +81,8 @@ def test_an_attempt_that_is_given_up_is_worth_another_one() -> None:
         transport = GrpcTransport(f"127.0.0.1:{port}")
         transports.append(transport)
         transport.cancel()  # nothing is under way
-        assert transport.send(BATCH, SECONDS) == Attempt(Outcome.RETRY, "given up", timed_out=True)
-        assert transport.send(BATCH, SECONDS) == Attempt(Outcome.DELIVERED)
+        assert transport.send(BATCH, PATIENCE) == Attempt(Outcome.RETRY, "given up", timed_out=True)
+        assert transport.send(BATCH, PATIENCE) == Attempt(Outcome.DELIVERED)
         transport.close()
     assert [request.headers["pyrover-batch-id"] for request in peers.connections[0].requests.values()] == [BATCH.id] * 2
 
@@ -94,7 +93,7 @@ def test_batches_of_every_size_arrive_as_they_are(sizes: list[int]) -> None:
     collector = Collector()
     with collector.serve() as port:
         transport = GrpcTransport(f"127.0.0.1:{port}")
-        assert transport.send(batch, SECONDS).outcome is Outcome.DELIVERED
+        assert transport.send(batch, PATIENCE).outcome is Outcome.DELIVERED
         transport.close()
     assert collector.accepted == {batch.id: list(batch.messages)}
 
@@ -103,7 +102,7 @@ def test_authentication_goes_along() -> None:
     collector = Collector()
     with collector.serve() as port:
         transport = GrpcTransport(f"127.0.0.1:{port}", authentication="secret")
-        transport.send(BATCH, SECONDS)
+        transport.send(BATCH, PATIENCE)
         transport.close()
     assert collector.metadata[0]["authentication"] == "secret"
 
@@ -113,9 +112,9 @@ def test_encrypted(tmp_path: Path) -> None:
     collector = Collector()
     with collector.serve(credentials=certificate.server()) as port:
         trusted = GrpcTransport(f"127.0.0.1:{port}", Security(certificate.certificate))
-        assert trusted.send(BATCH, SECONDS).outcome is Outcome.DELIVERED
+        assert trusted.send(BATCH, PATIENCE).outcome is Outcome.DELIVERED
         trusted.close()
         untrusted = GrpcTransport(f"127.0.0.1:{port}", Security())
-        assert untrusted.send(BATCH, SECONDS).outcome is Outcome.RETRY
+        assert untrusted.send(BATCH, PATIENCE).outcome is Outcome.RETRY
         untrusted.close()
     assert list(collector.accepted) == [BATCH.id]

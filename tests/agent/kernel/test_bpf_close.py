@@ -5,7 +5,8 @@ import json
 import pytest
 
 from agent.events.layout import EventFlag, EventKind
-from tests.agent.kernel.watching import PATIENCE_SECONDS, Watch
+from tests.agent.kernel.watching import Watch
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -60,7 +61,7 @@ def test_a_killed_process_ends_once(watch: Watch) -> None:
     with watch.started("killed") as child:
         assert child.stdout is not None
         said = json.loads(child.stdout.readline())
-        assert child.wait(PATIENCE_SECONDS) == -9
+        assert child.wait(PATIENCE) == -9
     events = watch.until_exit(child.pid)
     assert list(events["kind"]).count(EventKind.PROCESS_EXIT) == 1
     assert events["kind"][-1] == EventKind.PROCESS_EXIT

@@ -8,7 +8,8 @@ from agent.events.layout import EventKind
 from agent.kernel import bpf_maps
 from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
-from tests.agent.kernel.watching import PATIENCE_SECONDS, Watch, open_source
+from tests.agent.kernel.watching import Watch, open_source
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -29,13 +30,13 @@ def _is_excluded(source: KernelSource, process: int) -> bool:
 def test_excluded_processes_are_forgotten_when_they_end(source: KernelSource) -> None:
     for _ in range(ENTRIES + 2):
         with Watch(source).started("transfers", host="127.0.0.1", sizes=[5], begin=source.exclude) as hidden:
-            hidden.wait(PATIENCE_SECONDS)
+            hidden.wait(PATIENCE)
         assert not _is_excluded(source, hidden.pid)
 
 
 def test_the_end_of_a_thread_is_not_that_of_an_excluded_process(source: KernelSource) -> None:
     with Watch(source).started("threads_end", count=5, begin=source.exclude) as hidden:
-        hidden.wait(PATIENCE_SECONDS)
+        hidden.wait(PATIENCE)
     kinds = _until_another_has_ended(source)
     # Before it is excluded, a child that Python starts closes what it must not inherit.
     assert kinds(hidden.pid) <= {EventKind.CLOSE_RANGE}
@@ -48,7 +49,7 @@ def test_a_process_that_is_included_again_is_seen(source: KernelSource) -> None:
         source.include(process)
 
     with Watch(source).started("transfers", host="127.0.0.1", sizes=[5], begin=begin) as seen:
-        seen.wait(PATIENCE_SECONDS)
+        seen.wait(PATIENCE)
     kinds = _until_another_has_ended(source)
     assert kinds(seen.pid) >= {EventKind.WRITE, EventKind.PROCESS_EXIT}
 
@@ -57,6 +58,6 @@ def _until_another_has_ended(source: KernelSource) -> Callable[[int], set[int]]:
     """The kinds of events of a process, of all events until those of another one, which began later."""
     watch = Watch(source)
     with watch.started("transfers", host="127.0.0.1", sizes=[5], begin=lambda _: None) as last:
-        last.wait(PATIENCE_SECONDS)
+        last.wait(PATIENCE)
     events = watch.until_end(last.pid)
     return lambda process: set(events["kind"][events["process"] == process].tolist())

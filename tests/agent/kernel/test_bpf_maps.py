@@ -13,7 +13,8 @@ from agent.kernel.loader_options import Options
 from agent.kernel.losses import COUNTERS, INCOMPLETE
 from agent.kernel.ring import RECORD
 from agent.kernel.source import KernelSource
-from tests.agent.kernel.watching import PATIENCE_SECONDS, Watch, open_source
+from tests.agent.kernel.watching import Watch, open_source
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -54,7 +55,7 @@ class Counting:
 def test_a_full_ring_loses_exactly_what_is_not_taken(small_ring: KernelSource) -> None:
     count = Counting(small_ring)
     with Watch(small_ring).started("flood", count=5003) as child:
-        child.wait(PATIENCE_SECONDS)
+        child.wait(PATIENCE)
     taken = small_ring.take()
     assert len(taken) == PAGE // RECORD.itemsize
     # 5003 writes, one connect, two closes, one end of a process.
@@ -66,7 +67,7 @@ def test_what_is_taken_makes_room(small_ring: KernelSource) -> None:
     count = Counting(small_ring)
     for floods in (1, 2, 3):
         with Watch(small_ring).started("flood", count=503) as child:
-            child.wait(PATIENCE_SECONDS)
+            child.wait(PATIENCE)
         assert len(small_ring.take()) == PAGE // RECORD.itemsize
         assert count("ring_full") == floods * (503 + 4 - PAGE // RECORD.itemsize)
 
@@ -131,9 +132,9 @@ def test_an_excluded_process_is_not_seen_and_all_others_are() -> None:
     with open_source(ring_bytes=64 << 20) as source:
         watch = Watch(source)
         with watch.started("transfers", host="127.0.0.1", sizes=[5], begin=source.exclude) as hidden:
-            hidden.wait(PATIENCE_SECONDS)
+            hidden.wait(PATIENCE)
         with watch.started("transfers", host="127.0.0.1", sizes=[5], begin=lambda _: None) as seen:
-            seen.wait(PATIENCE_SECONDS)
+            seen.wait(PATIENCE)
         events = watch.until_end(seen.pid)
         # Before it is excluded, a child that Python starts closes what it must not inherit.
         assert set(events["kind"][events["process"] == hidden.pid]) <= {EventKind.CLOSE_RANGE}

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,7 +15,8 @@ from agent.kernel.hook import Attachment, SourceKind
 from agent.kernel.plan import KPROBE_PMU, AttachMode
 from agent.kernel.return_probes import ReturnProbes
 from agent.kernel.tracefs import Tracefs
-from tests.agent.kernel.watching import PATIENCE_SECONDS, open_source
+from tests.agent.kernel.watching import open_source
+from tests.waiting import until
 
 real = pytest.mark.skipif(not KPROBE_PMU.exists(), reason="this kernel has no kprobes")
 PAUSE = Attachment("handler", "*_sys_pause").function
@@ -74,11 +74,7 @@ def pausing(count: int) -> Iterator[None]:
     program = "import signal; signal.pause()"
     children = [subprocess.Popen([sys.executable, "-I", "-c", program]) for _ in range(count)]
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while any("pause" not in Path(f"/proc/{child.pid}/wchan").read_text() for child in children):
-            assert time.monotonic() < deadline
-            assert all(child.poll() is None for child in children)
-            time.sleep(0.01)
+        until(lambda: all("pause" in Path(f"/proc/{child.pid}/wchan").read_text() for child in children))
         yield
     finally:
         for child in children:

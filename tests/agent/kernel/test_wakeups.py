@@ -19,7 +19,8 @@ from agent.kernel.loader import PROGRAMS_FOLDER
 from agent.kernel.pacing import NAMED_KINDS
 from agent.kernel.source import KernelSource
 from agent.kernel.wakeups import KernelWakeups
-from tests.agent.kernel.watching import ATTACH, PATIENCE_SECONDS, Watch, open_source
+from tests.agent.kernel.watching import ATTACH, Watch, open_source
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 
@@ -57,7 +58,7 @@ class Sleeper:
         return self.wakeups.sleep(0)
 
     def awaits(self) -> bool:
-        return self.wakeups.sleep(PATIENCE_SECONDS)
+        return self.wakeups.sleep(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_an_interruption_wakes_once(sleeper: Sleeper) -> None:
     with ThreadPoolExecutor(1) as another:
         asleep = another.submit(sleeper.awaits)
         sleeper.wakeups.interrupt()
-        assert asleep.result(PATIENCE_SECONDS)
+        assert asleep.result(PATIENCE)
     assert not sleeper.is_woken()
     sleeper.wakeups.interrupt()  # before the sleep
     sleeper.wakeups.interrupt()
@@ -120,7 +121,7 @@ def test_an_interruption_hides_no_event(sleeper: Sleeper) -> None:
 def test_each_message_of_a_call_counts(sleeper: Sleeper) -> None:
     sleeper.ask(events=64)
     with Watch(sleeper.source).started("udp_burst", host="127.0.0.1", count=64) as child:
-        child.wait(PATIENCE_SECONDS)
+        child.wait(PATIENCE)
     assert sleeper.awaits()
 
 
@@ -150,20 +151,20 @@ def test_a_task_wakes_when_it_is_seen_first(sleeper: Sleeper) -> None:
     sleeper.send()
     assert not sleeper.is_woken()  # this one has been
     with ThreadPoolExecutor(1) as another:
-        another.submit(sleeper.send).result(PATIENCE_SECONDS)
+        another.submit(sleeper.send).result(PATIENCE)
         assert sleeper.awaits()
         sleeper.ask(new_tasks=True)
-        another.submit(sleeper.send).result(PATIENCE_SECONDS)
+        another.submit(sleeper.send).result(PATIENCE)
         assert not sleeper.is_woken()
 
 
 def test_a_task_that_is_seen_first_wakes_only_who_asked_for_that(sleeper: Sleeper) -> None:
     sleeper.ask()
     with ThreadPoolExecutor(1) as another:
-        another.submit(sleeper.send).result(PATIENCE_SECONDS)
+        another.submit(sleeper.send).result(PATIENCE)
         assert not sleeper.is_woken()
         sleeper.ask(new_tasks=True)
-        another.submit(sleeper.send).result(PATIENCE_SECONDS)
+        another.submit(sleeper.send).result(PATIENCE)
         assert not sleeper.is_woken()  # it was seen all the same
 
 
@@ -180,16 +181,16 @@ def test_a_task_with_another_name_wakes(sleeper: Sleeper) -> None:
 
 
 def test_a_number_that_comes_back_is_another_task(sleeper: Sleeper) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:  # others may take a number first, and keep it
         with ThreadPoolExecutor(1) as another:
-            number = another.submit(threading.get_native_id).result(PATIENCE_SECONDS)
-            another.submit(sleeper.send).result(PATIENCE_SECONDS)
+            number = another.submit(threading.get_native_id).result(PATIENCE)
+            another.submit(sleeper.send).result(PATIENCE)
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
         with ThreadPoolExecutor(1) as again:
-            if again.submit(threading.get_native_id).result(PATIENCE_SECONDS) == number:
+            if again.submit(threading.get_native_id).result(PATIENCE) == number:
                 sleeper.ask(new_tasks=True)
-                again.submit(sleeper.send).result(PATIENCE_SECONDS)
+                again.submit(sleeper.send).result(PATIENCE)
                 assert sleeper.awaits()
                 return
         assert time.monotonic() < deadline, "no thread got the number of another one again"
@@ -199,19 +200,19 @@ def test_tasks_that_share_a_place_wake_in_turn(sleeper: Sleeper) -> None:
     """Which bounds what is remembered: of two whose numbers end alike, the programs know the latest."""
     text = (PROGRAMS_FOLDER / "wakeups.h").read_text()
     places = int(text.split("#define SEEN_TASKS ")[1].split()[0])
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     last_pid = Path("/proc/sys/kernel/ns_last_pid")
     with ThreadPoolExecutor(1) as one:
-        number = one.submit(threading.get_native_id).result(PATIENCE_SECONDS)
+        number = one.submit(threading.get_native_id).result(PATIENCE)
         most = int(Path("/proc/sys/kernel/pid_max").read_text())
         for step in itertools.count(1):  # what stays may have the next number that ends alike, or the one after it
             last_pid.write_text(str(max((number + step * places) % most - 1, 0)))
             with ThreadPoolExecutor(1) as other:
-                if other.submit(threading.get_native_id).result(PATIENCE_SECONDS) % places == number % places:
+                if other.submit(threading.get_native_id).result(PATIENCE) % places == number % places:
                     for _ in range(2):
                         for task in (one, other):
                             sleeper.ask(new_tasks=True)
-                            task.submit(sleeper.send).result(PATIENCE_SECONDS)
+                            task.submit(sleeper.send).result(PATIENCE)
                             assert sleeper.awaits()
                     return
             assert time.monotonic() < deadline, f"no thread got a number that ends like {number}"

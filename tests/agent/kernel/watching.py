@@ -18,10 +18,9 @@ from agent.events.layout import EVENT, EventKind, Events
 from agent.kernel.plan import AttachMode
 from agent.kernel.source import KernelSource
 from agent.kernel.stage_hooks import STAGE_HOOKS
+from tests.waiting import PATIENCE
 
 WORKLOADS = Path(__file__).with_name("workloads") / "run.py"
-PATIENCE_SECONDS = float(os.environ.get("PYROVER_PATIENCE_SECONDS", "180"))
-"""A bound on waiting, not an expectation; `make vm-test` waits longer."""
 
 ATTACH = AttachMode(os.environ.get("PYROVER_ATTACH", "auto"))
 """The kind of source that tests attach by."""
@@ -90,7 +89,7 @@ class Watch:
         with self.started(name, begin=None, **arguments) as child:
             assert child.stdout is not None
             answer = child.stdout.read()
-            child.wait(PATIENCE_SECONDS)
+            child.wait(PATIENCE)
         return Run(child.pid, json.loads(answer), self.until_exit(child.pid))
 
     def until_exit(self, process: int) -> Events:
@@ -102,7 +101,7 @@ class Watch:
     def until_end(self, process: int) -> Events:
         """Every event, of whichever process, until `process` has ended."""
         parts = [np.empty(0, EVENT)]
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             self.source.wait(0.1)
             events = self.source.take()
@@ -110,4 +109,4 @@ class Watch:
             if np.any((events["process"] == process) & (events["kind"] == EventKind.PROCESS_EXIT)):
                 return np.concatenate(parts)
         lost = dict(self.source.losses())
-        raise AssertionError(f"no exit of process {process} after {PATIENCE_SECONDS} s; lost: {lost}")
+        raise AssertionError(f"no exit of process {process} after {PATIENCE} s; lost: {lost}")

@@ -14,9 +14,9 @@ from agent.reporting.reporter import Reporter
 from common.grpc.failover import FailoverClient
 from protos.ebpf import process_pb2 as wire
 from tests.agent.reporting.test_beats import one
+from tests.waiting import PATIENCE
 
 SECOND = 1_000_000_000
-PATIENCE = 120.0
 
 
 class Backend:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from agent.telemetry.http_server import CONNECTIONS, REQUEST_BYTES, Answer, StatusServer
-from tests.agent.commands.conftest import wait_until
+from tests.waiting import until
 
 LARGE = "x" * 20_000_000
 """More than the kernel takes for somebody who does not read."""
@@ -122,7 +122,7 @@ def test_who_does_not_read_holds_nobody_up(server: StatusServer) -> None:
 
 def test_when_there_are_too_many_the_oldest_goes(server: StatusServer) -> None:
     clients = [connect(server) for _ in range(CONNECTIONS + 2)]
-    wait_until(lambda: server.lost["too many"] == 2)
+    until(lambda: server.lost["too many"] == 2)
     assert ask(server, "/hello")[0] == 200
     assert server.lost["too many"] == 3
     assert [client.recv(1) for client in clients[:3]] == [b""] * 3
@@ -130,7 +130,7 @@ def test_when_there_are_too_many_the_oldest_goes(server: StatusServer) -> None:
     assert read_all(clients[3]).startswith(b"HTTP/1.1 200 OK\r\n")
     for client in clients:
         client.close()
-    wait_until(lambda: server.lost["incomplete"] == CONNECTIONS - 2)
+    until(lambda: server.lost["incomplete"] == CONNECTIONS - 2)
 
 
 def test_a_connection_has_its_time() -> None:
@@ -138,18 +138,18 @@ def test_a_connection_has_its_time() -> None:
     with serving(answers, seconds=0.2) as server, connect(server) as silent, connect(server) as slow:
         slow.sendall(b"GET /large HTTP/1.1\r\n\r\n")
         assert silent.recv(1) == b""
-        wait_until(lambda: server.lost["too slow"] == 2)
+        until(lambda: server.lost["too slow"] == 2)
 
 
 def test_who_goes_in_the_middle_is_counted(server: StatusServer) -> None:
     with connect(server) as client:
         client.sendall(b"GET /hel")
-    wait_until(lambda: server.lost["incomplete"] == 1)
+    until(lambda: server.lost["incomplete"] == 1)
     with connect(server) as client:
         client.sendall(b"GET /large HTTP/1.1\r\n\r\n")
         assert client.recv(1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
-    wait_until(lambda: server.lost["incomplete"] == 2)
+    until(lambda: server.lost["incomplete"] == 2)
 
 
 def test_a_connection_that_cannot_be_taken_is_counted(

@@ -11,8 +11,8 @@ from agent.telemetry.health import STUCK_SECONDS
 from agent.telemetry.messages import RepeatFilter
 from agent.telemetry.progress import Progress
 from agent.telemetry.status import AgentStatus
-from tests.agent.commands.conftest import wait_until
 from tests.agent.telemetry.stand_ins import StandIn, progress
+from tests.waiting import until
 
 
 def figures(status: AgentStatus) -> dict[str, float]:
@@ -146,7 +146,7 @@ def test_parts_do_not_end_while_they_are_asked(status: AgentStatus) -> None:
     asking = started(status.metrics)
     assert asked.wait(60)
     ending = started(status.end)
-    wait_until(status._lock.locked)
+    until(status._lock.locked)
     assert status._parts is not None
     go_on.set()
     for thread in (asking, ending):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from agent.tls.mappings import mapped_files
-from tests.agent.tls.watching import until
+from tests.waiting import until
 
 SERVER = Path(__file__).with_name("silent_file_system.py")
 

@@ -13,7 +13,11 @@ from agent.events.layout import EventKind
 from agent.kernel import bpf_maps
 from tests.agent.tls.conftest import Certificate
 from tests.agent.tls.test_openssl import check_connections
-from tests.agent.tls.watching import Run, TlsWatch, until
+from tests.agent.tls.watching import (
+    Run,
+    TlsWatch,
+)
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
 

@@ -17,7 +17,7 @@ from agent.tls.watcher import TlsWatcher
 from tests.agent.tls.building import tool
 from tests.agent.tls.overlays import overlay
 from tests.agent.tls.test_watcher import PROGRAMS, NotingKernel, is_attached, running, using
-from tests.agent.tls.watching import until
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.kernel,

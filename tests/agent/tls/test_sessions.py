@@ -8,7 +8,11 @@ import pytest
 from agent.events.fragments import ConversationProtocol
 from tests.agent.tls.fake import HELLO, RECORD, FakeLibrary, inode_of
 from tests.agent.tls.sessions import GET, OK, READ, WRITE, Ends, receive, told
-from tests.agent.tls.watching import TlsWatch, in_a_thread, until
+from tests.agent.tls.watching import (
+    TlsWatch,
+    in_a_thread,
+)
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("attached")]
 

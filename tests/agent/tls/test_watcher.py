@@ -23,7 +23,7 @@ from agent.tls.mappings import Identity, identify
 from agent.tls.watcher import TlsWatcher
 from tests.agent.tls.building import FAKE_LIBRARY, compile_c
 from tests.agent.tls.conftest import Certificate
-from tests.agent.tls.watching import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at the files of processes")
 

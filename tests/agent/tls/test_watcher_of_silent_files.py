@@ -17,7 +17,7 @@ from agent.tls.watcher import TlsWatcher
 from tests.agent.tls.building import tool
 from tests.agent.tls.silence import SilentFiles, needs_fuse, silent_files, starts_nothing
 from tests.agent.tls.test_watcher import PROGRAMS, NotingKernel, is_attached, review, running, using
-from tests.agent.tls.watching import until
+from tests.waiting import until
 
 pytestmark = needs_fuse
 

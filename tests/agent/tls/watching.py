@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,9 @@ from agent.events.layout import EventKind
 from agent.kernel.source import KernelSource
 from agent.tls.mappings import identify
 from agent.tls.watcher import TlsWatcher
-from tests.agent.kernel.watching import PATIENCE_SECONDS
+from tests.waiting import PATIENCE, until
 
 _Result = TypeVar("_Result")
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager
@@ -150,7 +142,7 @@ class TlsWatch:
     def run(self, *command: str | Path, **options: Any) -> Run:  # noqa: ANN401 # as Popen
         """Run a program to its end."""
         with self.started(*command, **options) as child:
-            said, _ = child.communicate(timeout=PATIENCE_SECONDS)
+            said, _ = child.communicate(timeout=PATIENCE)
         assert child.returncode == 0
         return self.ended(child.pid, said)
 

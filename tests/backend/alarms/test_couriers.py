@@ -12,7 +12,7 @@ from backend.alarms.sending import SendingError
 from backend.alarms.webhook import Webhook
 from tests.backend.alarms.receivers import answer, receiving
 from tests.backend.alarms.test_hooks import ALARM, BEGUN
-from tests.backend.server.support import until
+from tests.waiting import eventually
 
 FAST = SendingSettings(retry_delay=0.001)
 
@@ -45,7 +45,7 @@ async def test_it_is_sent_again_until_it_is_taken() -> None:
     sender = Sender(a=[AGAIN, AGAIN, None])
     couriers = Couriers({"webhook.a": Webhook(["a"])}, FAST, sender)
     couriers.tell(notices(3, "webhook.a"))
-    await until(lambda: couriers.delivered["webhook.a"] == 3)
+    await eventually(lambda: couriers.delivered["webhook.a"] == 3)
     await couriers.stop(0)
     assert (sender.attempts, sender.taken, couriers.lost.total()) == (["a"] * 3, [3], 0)
 
@@ -54,7 +54,7 @@ async def test_each_address_is_tried_by_itself_and_not_forever() -> None:
     sender = Sender(a=[AGAIN] * 4, b=[REFUSED])
     couriers = Couriers({"webhook.a": Webhook(["a", "b", "c"])}, FAST, sender)
     couriers.tell(notices(2, "webhook.a"))
-    await until(lambda: couriers.delivered["webhook.a"] == 2)
+    await eventually(lambda: couriers.delivered["webhook.a"] == 2)
     assert sender.attempts == ["a"] * 4 + ["b", "c"]
     assert couriers.lost == {("webhook.a", NoticeLoss.FAILED): 2, ("webhook.a", NoticeLoss.REFUSED): 2}
     await couriers.stop(0)
@@ -64,7 +64,7 @@ async def test_a_hook_is_given_some_at_a_time() -> None:
     sender = Sender()
     couriers = Couriers({"webhook.a": Webhook(["a"])}, SendingSettings(together=4), sender)
     couriers.tell(notices(10, "webhook.a"))
-    await until(lambda: couriers.delivered["webhook.a"] == 10)
+    await eventually(lambda: couriers.delivered["webhook.a"] == 10)
     assert sender.taken == [4, 4, 2]
     await couriers.stop(0)
 
@@ -92,7 +92,7 @@ async def test_a_slow_hook_holds_up_no_other_and_what_waits_is_bounded() -> None
     await sender.begun.wait()
     couriers.tell(notices(7, "webhook.a"))
     couriers.tell(notices(3, "webhook.b"))
-    await until(lambda: couriers.delivered["webhook.b"] == 3)
+    await eventually(lambda: couriers.delivered["webhook.b"] == 3)
     assert couriers.waiting() == {"webhook.a": 5, "webhook.b": 0}
     assert couriers.lost == {("webhook.a", NoticeLoss.FULL): 2}
     sender.may.set()
@@ -117,8 +117,8 @@ async def test_a_hook_that_is_gone_loses_what_waits_and_a_new_one_is_told() -> N
     couriers.tell(notices(2, "webhook.a"))
     couriers.use({"webhook.b": Webhook(["b"])})
     couriers.tell(notices(1, "webhook.b"))
-    await until(lambda: couriers.delivered["webhook.b"] == 1)
-    await until(lambda: couriers.lost["webhook.a", NoticeLoss.NO_HOOK] == 2)
+    await eventually(lambda: couriers.delivered["webhook.b"] == 1)
+    await eventually(lambda: couriers.lost["webhook.a", NoticeLoss.NO_HOOK] == 2)
     assert sender.attempts == ["b"]
     await couriers.stop(0)
 
@@ -134,7 +134,7 @@ async def test_a_real_server_that_fails_at_first() -> None:
     async with receiving(answer(503), answer(429), answer(200)) as receiver:
         couriers = Couriers({"webhook.a": Webhook([receiver.url])}, FAST)
         couriers.tell(notices(2, "webhook.a"))
-        await until(lambda: couriers.delivered["webhook.a"] == 2)
+        await eventually(lambda: couriers.delivered["webhook.a"] == 2)
         await couriers.stop(0)
     assert len(receiver.bodies) == 3
     assert len(set(receiver.bodies)) == 1
@@ -144,7 +144,7 @@ async def test_no_log_names_an_address(caplog: pytest.LogCaptureFixture) -> None
     async with receiving(answer(400)) as receiver:
         couriers = Couriers({"webhook.a": Webhook([receiver.url])}, FAST)
         couriers.tell(notices(1, "webhook.a"))
-        await until(lambda: couriers.lost["webhook.a", NoticeLoss.REFUSED] == 1)
+        await eventually(lambda: couriers.lost["webhook.a", NoticeLoss.REFUSED] == 1)
         await couriers.stop(0)
     text = caplog.text
     assert "1 alarms could not be told to webhook.a: it answered 400" in text

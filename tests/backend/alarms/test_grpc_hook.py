@@ -19,7 +19,7 @@ from backend.alarms.sending import SendingError
 from protos.alarms.hook_pb2 import AlarmMessage, AlarmRecoveryMessage, AlarmTags, KeyStringValuePair, Response
 from protos.alarms.hook_pb2_grpc import AlarmServiceServicer, add_AlarmServiceServicer_to_server
 from tests.backend.alarms.test_hooks import BEGUN, ENDED
-from tests.backend.server.support import until
+from tests.waiting import eventually
 
 Context = aio.ServicerContext[Any, Response]
 LONG = 60.0
@@ -107,7 +107,7 @@ async def test_alarms_and_ends_are_calls_of_their_own() -> None:
     async with serving() as server:
         couriers = Couriers({"gRPC.a": GrpcHook(server.address)})
         couriers.tell([replace(notice, hooks=("gRPC.a",)) for notice in (BEGUN, ENDED, BEGUN)])
-        await until(lambda: couriers.delivered["gRPC.a"] == 3)
+        await eventually(lambda: couriers.delivered["gRPC.a"] == 3)
         await couriers.stop(LONG)
     assert server.calls == [[TOLD, TOLD], [OVER]]
     assert couriers.lost.total() == 0
@@ -149,9 +149,9 @@ async def test_it_is_sent_again_where_that_helps_and_counted_where_it_does_not()
         server.statuses = [StatusCode.UNAVAILABLE, StatusCode.UNIMPLEMENTED]
         couriers = Couriers({"gRPC.a": GrpcHook(server.address)}, SendingSettings(retry_delay=0.001))
         couriers.tell([replace(BEGUN, hooks=("gRPC.a",))])
-        await until(lambda: couriers.lost.total() == 1)
+        await eventually(lambda: couriers.lost.total() == 1)
         couriers.tell([replace(ENDED, hooks=("gRPC.a",))])
-        await until(lambda: couriers.delivered["gRPC.a"] == 1)
+        await eventually(lambda: couriers.delivered["gRPC.a"] == 1)
         await couriers.stop(LONG)
     assert couriers.lost == {("gRPC.a", NoticeLoss.REFUSED): 1}
     assert server.calls == [[TOLD], [TOLD], [OVER]]
@@ -169,7 +169,7 @@ async def test_who_stops_does_not_wait_for_the_answer() -> None:
         server.silent = True
         couriers = Couriers({"gRPC.a": GrpcHook(server.address)}, SendingSettings(seconds=LONG))
         couriers.tell([replace(BEGUN, hooks=("gRPC.a",))])
-        await until(lambda: len(server.calls) == 1)
+        await eventually(lambda: len(server.calls) == 1)
         await couriers.stop(0)
         assert couriers.lost == {("gRPC.a", NoticeLoss.STOPPING): 1}
         assert await asyncio.to_thread(server.left.wait, 120), "the server was not told that nobody waits any more"

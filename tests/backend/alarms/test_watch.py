@@ -21,7 +21,7 @@ from backend.storage.interface import StorageError
 from backend.storage.memory import MemoryStorage
 from tests.backend.alarms.receivers import receiving
 from tests.backend.alarms.world import API, CATALOG, CPM, MINUTE, calls, rule, settings
-from tests.backend.server.support import until
+from tests.waiting import eventually
 
 
 class World:
@@ -151,10 +151,10 @@ async def test_it_checks_by_itself_and_tells_a_server(world: World) -> None:
         calls(world.storage, API, {0: 11})
         world.at(1)
         await world.watch.start()
-        await until(lambda: len(receiver.bodies) == 1)
+        await eventually(lambda: len(receiver.bodies) == 1)
         world.at(2)
-        await until(lambda: world.engine.minute == MINUTE + 1)
-        await until(lambda: world.couriers.delivered["webhook.a"] == 1)
+        await eventually(lambda: world.engine.minute == MINUTE + 1)
+        await eventually(lambda: world.couriers.delivered["webhook.a"] == 1)
         await world.watch.stop(60)
     assert world.starts() == [1]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.backend.server.processes import ANY_PORTS, ROOT, backend, start
+from tests.waiting import PATIENCE
 
-SECONDS = 120
 NOBODY = 65_534
 
 
 def test_a_newcomer_sees_where_it_listens_and_when_it_is_ready(tmp_path: Path) -> None:
     with backend(tmp_path) as (process, addresses):
         process.send_signal(signal.SIGTERM)
-        printed, told = process.communicate(timeout=SECONDS)
+        printed, told = process.communicate(timeout=PATIENCE)
     grpc, http = addresses["grpc"], addresses["http"]
     assert printed == f"pyrover-backend is ready: gRPC {grpc}, console {http}/\n"
     [line] = told.splitlines()
@@ -38,7 +38,7 @@ def test_a_newcomer_sees_where_it_listens_and_when_it_is_ready(tmp_path: Path) -
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, place: str, reason: str) -> None:
     (tmp_path / "file").touch()
     process = start(*ANY_PORTS, "--data", str(tmp_path / place))
-    printed, told = process.communicate(timeout=SECONDS)
+    printed, told = process.communicate(timeout=PATIENCE)
     assert (process.returncode, printed) == (2, "")
     assert told == (
         f"pyrover-backend serve: {tmp_path / place} cannot hold the store: {reason}; name another folder with --data\n"

@@ -15,8 +15,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.storage.interface import Storage
 from tests.backend.console.served import serving
+from tests.waiting import PATIENCE
 
-PATIENCE = 120  # seconds
 Seen = TypeVar("Seen")
 SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 """Examples may share a browser, and take as long as they take."""

@@ -9,9 +9,10 @@ from selenium.webdriver.chrome.service import Service
 
 from backend.console.pages import LIBRARY, ROOT
 from backend.storage.memory import MemoryStorage
-from tests.backend.console.browser import PATIENCE, Browser
+from tests.backend.console.browser import Browser
 from tests.backend.console.served import serving
 from tests.backend.query import world
+from tests.waiting import PATIENCE
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 FLAGS = (

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,6 @@ async def ahead(storage: Gate, pipeline: Pipeline) -> None:
     await pipeline.submit(batch(1))
     storage.entered.clear()
     storage.open.clear()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - what changes has no event
-        await asyncio.sleep(0.001)
 
 
 def segments(folder: Path) -> list[Path]:

@@ -23,9 +23,9 @@ from tests.backend.metrics.journaling import (
     journaled,
     running,
     segments,
-    until,
 )
 from tests.backend.metrics.test_pipeline import batch, counter, entered, total
+from tests.waiting import eventually
 
 
 async def test_a_start_with_a_store_that_fails_keeps_the_journal(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ async def test_a_segment_that_cannot_be_removed_is_tried_again(tmp_path: Path, m
         await ahead(storage, pipeline)
         storage.open.set()
         await pipeline.submit(batch(1))
-        await until(lambda: counter(pipeline, "journal_segments_remaining"))
+        await eventually(lambda: counter(pipeline, "journal_segments_remaining"))
         await pipeline.submit(batch(1))
     assert counter(pipeline, "journal_segments_remaining") == 0
     assert tried == [tried[0], tried[0], tried[2]]

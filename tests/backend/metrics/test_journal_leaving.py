@@ -11,6 +11,7 @@ from backend.metrics.telemetry import Telemetry
 from backend.metrics.waiting import Waiting
 from tests.backend.metrics.journaling import LIMIT, Remembering, ahead_of
 from tests.backend.metrics.test_pipeline import batch
+from tests.waiting import PATIENCE
 
 
 class SlowJournal(Journal):
@@ -69,7 +70,7 @@ async def test_a_segment_that_is_filled_while_writing_ahead_ends_is_stored(tmp_p
     ahead._journal = journal
     await ahead.replay(owner)
     ahead.hurry()  # nothing is in the first segment, so that it took no time to store it
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         await ahead.run(owner, took=2.0)
     assert owner.stored == [5]
     ahead.close()

@@ -16,9 +16,9 @@ from tests.backend.metrics.journaling import (
     journaled,
     running,
     segments,
-    until,
 )
 from tests.backend.metrics.test_pipeline import batch, counter, entered, total
+from tests.waiting import eventually
 
 
 async def test_what_comes_while_the_store_is_slow_is_answered_before_it_is_stored(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_it_ends_when_there_is_nothing_to_store_and_begins_again(tmp_path:
         for number in range(1, 6):
             await pipeline.submit(batch(1))
             # This test and the pipeline; writing ahead is a third.
-            await until(lambda: len(asyncio.all_tasks()) == 2 and not counter(pipeline, "logs_held"))
+            await eventually(lambda: len(asyncio.all_tasks()) == 2 and not counter(pipeline, "logs_held"))
             assert total(storage) == number
     assert segments(tmp_path) == []
 
@@ -118,7 +118,7 @@ async def test_a_segment_that_cannot_be_stored_is_tried_until_it_is(tmp_path: Pa
         storage.failures = 50
         storage.open.set()
         await pipeline.submit(batch(3))
-        await until(lambda: not storage.failures)
+        await eventually(lambda: not storage.failures)
     assert total(storage) == 4
     assert counter(pipeline, "logs_failed_total") == 0
     assert len({flush.writer for flush in storage.flushes[1:]}) == 1

@@ -17,9 +17,10 @@ from backend.metrics.streams import without
 from backend.storage.interface import Flush, Storage, StorageError, StoredElsewhereError
 from backend.storage.memory import MemoryStorage
 from tests.backend.metrics.exchanges import batch_of, connection, exchange, messages
-from tests.backend.metrics.journaling import GATHERING, BadBook, Remembering, ahead, until
+from tests.backend.metrics.journaling import GATHERING, BadBook, Remembering, ahead
 from tests.backend.metrics.journaling import running as writing_ahead
 from tests.backend.metrics.test_pipeline import NOW, Gate, batch, counter, running, total
+from tests.waiting import eventually
 
 
 def named(identifier: str, rows: int = 1, remote: str = "") -> LogBatch:
@@ -214,7 +215,7 @@ async def test_a_segment_that_is_tried_again_keeps_all_that_was_in_it(tmp_path: 
         storage.lies = PipelineSettings().attempts + 1
         await asyncio.gather(*(pipeline.submit(each) for each in (named("a", 2), batch(4))))
         storage.open.set()
-        await until(lambda: not storage.lies)
+        await eventually(lambda: not storage.lies)
     assert counter(pipeline, "logs_repeated_total") == 0
     assert total(storage) == 1 + 2 + 4
 

@@ -9,6 +9,7 @@ import pytest
 from backend.query import answering
 from backend.query.answering import Answering
 from backend.query.turns import BusyError
+from tests.waiting import eventually
 
 
 class World:
@@ -31,9 +32,7 @@ class World:
             event.set()
 
     async def has_begun(self, *names: str) -> None:
-        async with asyncio.timeout(120):
-            while len(self.begun) < len(names):  # noqa: ASYNC110 - told by another thread
-                await asyncio.sleep(0.001)
+        await eventually(lambda: len(self.begun) >= len(names))
         assert sorted(self.begun) == sorted(names)
 
     def _answer(self, name: str, shared: tuple[str, ...]) -> tuple[str, ...]:

@@ -106,12 +106,5 @@ async def receiving(
         yield Receiver(service, application, listener)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; the test's own time limit ends a wait for what never comes."""
-    async with asyncio.timeout(120):
-        while not condition():  # noqa: ASYNC110 - what is awaited are plain counters, which set no event
-            await asyncio.sleep(0.005)
-
-
 def body_of(*messages: bytes) -> bytes:
     return b"".join(map(framed, messages))

@@ -16,7 +16,8 @@ from protos.ebpf.accesslog_pb2 import EBPFAccessLogDownstream
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.log_streams import serialised, stream
-from tests.backend.server.support import Collecting, Full, body_of, receiving, until
+from tests.backend.server.support import Collecting, Full, body_of, receiving
+from tests.waiting import eventually
 
 
 async def test_a_grpcio_client_and_a_raw_client_give_the_same_logs() -> None:
@@ -60,7 +61,7 @@ async def test_the_answer_comes_when_the_logs_are_durable_and_not_before() -> No
     async with receiving(sink) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
         call = EBPFAccessLogServiceStub(channel).collect(iter(messages), timeout=120)
         waiting = asyncio.ensure_future(call)
-        await until(lambda: bool(sink.batches))
+        await eventually(lambda: bool(sink.batches))
         assert receiver.service.delivery.stored == 0
         assert not waiting.done()
         durable.set_result(None)
@@ -155,7 +156,7 @@ async def test_a_broken_call_is_answered_and_an_open_one_beside_it_goes_on(
         assert set(sizes) <= set(sink.sizes())
         assert receiver.service.budget.held == 0
         # A call is over a moment after its answer has gone.
-        await until(lambda: receiver.application.grpc.handling == 0)
+        await eventually(lambda: receiver.application.grpc.handling == 0)
 
 
 async def test_an_unknown_encoding_is_answered_with_those_that_are_known() -> None:
@@ -190,7 +191,7 @@ async def test_logs_of_a_stream_that_stays_open_do_not_wait_for_its_end() -> Non
         for item in messages:
             await call.write(item)
             wanted[0] += 3
-            await until(lambda: sink.logs == wanted[0])
+            await eventually(lambda: sink.logs == wanted[0])
         await call.done_writing()
         await call
     assert sink.sizes() == sizes
@@ -211,9 +212,9 @@ async def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
         stream_open = connection.open(PATH)
         payloads = [framed(item) for item in serialised(messages)] + [b"\0\0"]
         await asyncio.to_thread(connection.send, stream_open, payloads)
-        await until(lambda: receiver.application.grpc.handling == 1)
+        await eventually(lambda: receiver.application.grpc.handling == 1)
         connection.close()
-        await until(lambda: receiver.application.grpc.calls[PATH, "CANCELLED"] == 1)
+        await eventually(lambda: receiver.application.grpc.calls[PATH, "CANCELLED"] == 1)
         assert receiver.service.budget.held == 0
         assert receiver.application.grpc.handling == 0
 
@@ -225,7 +226,7 @@ async def test_a_stream_that_says_nothing_for_long_stays_open(monkeypatch: pytes
     async with receiving(sink) as receiver, grpc.aio.insecure_channel(receiver.address) as channel:
         call = EBPFAccessLogServiceStub(channel).collect(timeout=120)
         await call.write(messages[0])
-        await until(lambda: sink.logs == 3)
+        await eventually(lambda: sink.logs == 3)
         await asyncio.sleep(0.05)  # dozens of turns of the timer, none of which may end the stream
         await call.write(messages[1])
         await call.done_writing()
@@ -259,7 +260,7 @@ async def test_who_finds_no_room_is_told_to_wait_and_others_are_served_again() -
     body = body_of(*serialised(stream(300)[0]))
     async with receiving(service) as receiver:
         first = asyncio.ensure_future(receiver.raw(body))
-        await until(lambda: bool(sink.batches))
+        await eventually(lambda: bool(sink.batches))
         second = await receiver.raw(body)
         assert second.headers["grpc-status"] == "8"
         durable.set_result(None)

@@ -16,7 +16,7 @@ from tests import patient
 from tests.backend.alarms.receivers import receiving
 from tests.backend.alarms.world import API, CATALOG, CPM, write
 from tests.backend.server.processes import ANY_PORTS, backend, start
-from tests.backend.server.support import until
+from tests.waiting import eventually
 
 QUESTION = """query ($condition: AlarmQueryCondition!) {
   queryAlarms(condition: $condition) { msgs { id name message recoveryTime tags { key value } } }
@@ -137,6 +137,6 @@ async def test_it_checks_while_it_is_open(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     async with Alarms(Settings(data=str(tmp_path)), lambda: CATALOG, registry) as alarms:
         await alarms.open(storage)
-        await until(lambda: alarms.watch.engine.minute is not None)
+        await eventually(lambda: alarms.watch.engine.minute is not None)
         assert registry.get_sample_value("pyrover_backend_alarms_begun_total") == 0
     storage.close()

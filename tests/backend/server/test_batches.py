@@ -9,7 +9,8 @@ from backend.server import access_logs
 from backend.server.access_logs import BATCH_ID
 from backend.storage.interface import StorageError
 from tests.backend.server.log_streams import serialised, stream
-from tests.backend.server.support import Collecting, body_of, receiving, until
+from tests.backend.server.support import Collecting, body_of, receiving
+from tests.waiting import eventually
 
 
 async def test_a_batch_sent_again_counts_once() -> None:
@@ -62,7 +63,7 @@ async def test_a_batch_whose_sender_gave_up_while_it_was_stored_counts_once() ->
         first = await receiver.raw(body, (BATCH_ID, "one"), ("grpc-timeout", "100m"))
         assert first.headers["grpc-status"] == "4"
         again = asyncio.ensure_future(receiver.raw(body, (BATCH_ID, "one")))
-        await until(lambda: receiver.application.grpc.handling == 1)
+        await eventually(lambda: receiver.application.grpc.handling == 1)
         durable.set_result(None)
         assert (await again).headers["grpc-status"] == "0"
         assert receiver.service.delivery.stored == 15

@@ -1,7 +1,6 @@
 """A whole backend that watches a cluster."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -12,6 +11,7 @@ from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import ANY_PORTS, backend, start
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
 from tests.common.kubernetes.manifests import pod, service
+from tests.waiting import until
 
 APP = {"app": "shop"}
 
@@ -35,12 +35,6 @@ def counted(addresses: dict[str, str], name: str) -> float:
     lines = patient.get(f"{addresses['http']}/metrics").text.splitlines()
     (line,) = [line for line in lines if line.startswith(f"{name} ")]
     return float(line.rpartition(" ")[2])
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; the time limit of the test run ends a wait for what never comes."""
-    while not condition():
-        pass
 
 
 def call(address: str, remote: str) -> None:

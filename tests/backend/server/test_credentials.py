@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,13 +24,12 @@ from backend.server.reloading import Reloader
 from backend.server.serving import listen, serving
 from backend.server.settings import Settings, SettingsError, Tls
 from common.grpc.security import Security
-from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import Process, backend
 from tests.backend.server.support import Collecting, application_of
 from tests.common.kubernetes.certificates import Identity, make_identity
+from tests.waiting import PATIENCE, until
 
-SECONDS = 120.0
 PEOPLE = "of people"
 NAMES = "DNS:localhost,IP:127.0.0.1"
 
@@ -74,7 +72,7 @@ def certificate_of(port: int) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     with (
-        socket.create_connection(("127.0.0.1", port), SECONDS) as connected,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as connected,
         context.wrap_socket(connected) as secured,
     ):
         der = secured.getpeercert(binary_form=True)
@@ -91,9 +89,9 @@ def is_shown(port: int, identity: Identity) -> bool:
         return False
 
 
-def wait_until_shown(port: int, identity: Identity) -> None:
+def until_shown(port: int, identity: Identity) -> None:
     """Wait: for a moment the server that was there before accepts as well."""
-    wait_until(lambda: is_shown(port, identity), "the old certificate is still shown")
+    until(lambda: is_shown(port, identity), "the new certificate is shown")
 
 
 @contextmanager
@@ -109,7 +107,7 @@ def sending(port: int, authorities: bytes, token: Callable[[], str] = lambda: ""
         transport = GrpcTransport(f"127.0.0.1:{port}", security)
         while not ending.is_set():
             transport.backends.metadata = (("authentication", token()),)
-            attempt = transport.send(batch, SECONDS)
+            attempt = transport.send(batch, PATIENCE)
             if attempt.outcome is Outcome.DELIVERED:
                 taken.append(batch.id)
                 batch = Batch(batch.messages, 1)
@@ -127,16 +125,9 @@ def sending(port: int, authorities: bytes, token: Callable[[], str] = lambda: ""
         yield taken
     finally:
         ending.set()
-        thread.join(SECONDS)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert problems == []
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 async def test_a_certificate_is_replaced_while_batches_come(shown: Shown) -> None:
@@ -149,10 +140,10 @@ async def test_a_certificate_is_replaced_while_batches_come(shown: Shown) -> Non
             with sending(listener.port, shown.authorities) as taken:
                 for turn in range(1, 4):
                     before = len(taken)
-                    wait_until(lambda before=before: len(taken) >= before + 10, "batches are not taken")  # type: ignore[misc] # bound now
+                    until(lambda before=before: len(taken) >= before + 10, "batches are taken")  # type: ignore[misc] # bound now
                     shown.write(turn % 2)
-                    asyncio.run_coroutine_threadsafe(served.renew(), loop).result(SECONDS)
-                    wait_until_shown(listener.port, shown.identities[turn % 2])
+                    asyncio.run_coroutine_threadsafe(served.renew(), loop).result(PATIENCE)
+                    until_shown(listener.port, shown.identities[turn % 2])
             return len(taken)
 
         loop = asyncio.get_running_loop()
@@ -180,11 +171,11 @@ async def test_a_pair_that_cannot_be_used_leaves_the_old_one(
                 return registry.get_sample_value("pyrover_backend_reloads_total", labels) or 0.0
 
             shown.pair(shown.identities[0].key, shown.identities[1].certificate)
-            await asyncio.to_thread(wait_until, lambda: count(ReloadOutcome.REFUSED) >= 1, "nobody has looked")
+            await asyncio.to_thread(until, lambda: count(ReloadOutcome.REFUSED) >= 1, "nobody has looked")
             assert await asyncio.to_thread(is_shown, listener.port, shown.identities[0])
             shown.write(1)
-            await asyncio.to_thread(wait_until, lambda: count(ReloadOutcome.REPLACED) >= 2, "nobody has looked")
-            await asyncio.to_thread(wait_until_shown, listener.port, shown.identities[1])
+            await asyncio.to_thread(until, lambda: count(ReloadOutcome.REPLACED) >= 2, "nobody has looked")
+            await asyncio.to_thread(until_shown, listener.port, shown.identities[1])
     refused = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert refused
     assert refused[0].startswith(
@@ -239,7 +230,7 @@ def test_a_whole_backend_whose_tokens_and_certificates_are_replaced(shown: Shown
             for _ in range(100):
                 with (
                     suppress(httpx.RemoteProtocolError, httpx.ReadError, httpx.ConnectError),
-                    httpx.Client(verify=context, timeout=patient.SECONDS) as asking,
+                    httpx.Client(verify=context, timeout=PATIENCE) as asking,
                 ):
                     return asking.get(f"{addresses['http']}/metrics", headers=headers)
             raise AssertionError("no connection is answered")
@@ -252,14 +243,14 @@ def test_a_whole_backend_whose_tokens_and_certificates_are_replaced(shown: Shown
         def reload(process: Process, part: str, token: str = PEOPLE) -> None:
             before = reloaded(part)
             process.send_signal(signal.SIGHUP)
-            wait_until(lambda: ask(token).status_code == 200 and reloaded(part, token) > before, f"{part} is not read")
+            until(lambda: ask(token).status_code == 200 and reloaded(part, token) > before, f"{part} is read")
 
         current = "first"
         with sending(grpc_port, shown.authorities, lambda: current) as taken:
 
             def go_on() -> None:
                 before = len(taken)
-                wait_until(lambda: len(taken) >= before + 10, "batches are not taken")
+                until(lambda: len(taken) >= before + 10, "batches are taken")
 
             go_on()
             tokens.write_text("first\nsecond\n")
@@ -269,18 +260,18 @@ def test_a_whole_backend_whose_tokens_and_certificates_are_replaced(shown: Shown
             tokens.write_text("second\n")
             shown.write(1)
             reload(process, "http_tls")
-            wait_until_shown(grpc_port, shown.identities[1])
-            wait_until_shown(http_port, shown.identities[1])
+            until_shown(grpc_port, shown.identities[1])
+            until_shown(http_port, shown.identities[1])
             go_on()
         asked.write_text("of other people\n")
         reload(process, "http_token", "of other people")
         assert ask(PEOPLE).status_code == 401
         with sending(grpc_port, shown.authorities, lambda: "second") as taken:
-            wait_until(lambda: len(taken) >= 1, "batches are not taken")
+            until(lambda: len(taken) >= 1, "batches are taken")
         transport = GrpcTransport(f"127.0.0.1:{grpc_port}", Security(shown.authorities), "first")
-        attempt = transport.send(Batch([b""], 0), SECONDS)
+        attempt = transport.send(Batch([b""], 0), PATIENCE)
         assert attempt.outcome is Outcome.DENIED
         assert attempt.detail.startswith("PERMISSION_DENIED")
         transport.close()
         process.terminate()
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0

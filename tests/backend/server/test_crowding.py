@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from backend.server import crowding
 from backend.server.crowding import Crowding, Open, crowded
 from tests.descriptors import open_files
+from tests.waiting import PATIENCE
 
 
 def connections(**held: list[int]) -> list[Open]:
@@ -70,7 +71,7 @@ async def test_when_no_descriptor_is_left_it_looks_again(
     monkeypatch.setattr(watch, "look", look)
     monkeypatch.setattr(crowding, "PERIOD", 0.0)
     watching = asyncio.create_task(watch.watch())
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         await looked.wait()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)

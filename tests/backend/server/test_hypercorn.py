@@ -16,9 +16,9 @@ from backend.server.access_logs import AccessLogService
 from backend.server.application import BackendApplication
 from backend.server.serving import listen
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
-from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.support import Collecting, Full, application_of
+from tests.waiting import PATIENCE
 
 
 @asynccontextmanager
@@ -72,7 +72,7 @@ async def test_http_is_answered_beside_it() -> None:
     application = application_of(AccessLogService(Full()), [Route("/hello", hello)])
     async with (
         run(application) as address,
-        httpx.AsyncClient(base_url=f"http://{address}", timeout=patient.SECONDS) as client,
+        httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE) as client,
     ):
         assert (await client.get("/hello")).text == "hello"
         assert (await client.get("/healthcheck")).status_code == 200

@@ -1,7 +1,6 @@
 """A real Prometheus server reads the counters of a whole backend, which answers PromQL itself and sends by OTLP."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ import pytest
 from tests import patient
 from tests.backend.query.promql.prometheus import needs_prometheus, prometheus
 from tests.backend.server.processes import backend, start
-
-PATIENCE = 120.0
-"""Seconds after which what has not happened will not."""
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +27,6 @@ def query(http: httpx.Client, text: str) -> list[dict[str, Any]]:
     return found
 
 
-def awaited(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What is found, as soon as there is something: a scrape that takes longer than a second hides what was before."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := ask()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
-
-
 @needs_prometheus
 def test_prometheus_scrapes_the_backends_counters(address: str, tmp_path: Path) -> None:
     target = address.removeprefix("http://")
@@ -50,19 +38,20 @@ scrape_configs:
     for question in ("1", "x("):
         patient.get(f"{address}/api/v1/query", params={"query": question})
     with prometheus(tmp_path, configuration) as server, httpx.Client(base_url=server, timeout=120) as http:
-        (up,) = awaited(lambda: query(http, 'up{job="backend"} == 1'))
+        # A scrape that takes longer than a second hides what was before.
+        (up,) = until(lambda: query(http, 'up{job="backend"} == 1'))
         assert up["metric"]["instance"] == target
         # One question was answered, one refused; the counters of the receiver have both names.
-        (refused,) = awaited(lambda: query(http, 'pyrover_promql_refused_total{cause="bad_data"}'))
-        (answered,) = awaited(lambda: query(http, "pyrover_promql_seconds_count"))
+        (refused,) = until(lambda: query(http, 'pyrover_promql_refused_total{cause="bad_data"}'))
+        (answered,) = until(lambda: query(http, "pyrover_promql_seconds_count"))
         assert (refused["value"][1], answered["value"][1]) == ("1", "1")
         for name in ("k8s_als_in_count", "k8s_als_drop_count", "pyrover_backend_logs_received_total"):
-            (counter,) = awaited(lambda name=name: query(http, name))  # type: ignore[misc] # its own name
+            (counter,) = until(lambda name=name: query(http, name))  # type: ignore[misc] # its own name
             assert counter["value"][1] == "0"
         for name in ("graphql_query_error_count", "graphql_query_latency_count", "persistence_timer_bulk_error_count"):
-            (counter,) = awaited(lambda name=name: query(http, name))  # type: ignore[misc] # its own name
+            (counter,) = until(lambda name=name: query(http, name))  # type: ignore[misc] # its own name
             assert counter["value"][1] == "0"
-        (started,) = awaited(lambda: query(http, "time() - uptime < bool 3600"))
+        (started,) = until(lambda: query(http, "time() - uptime < bool 3600"))
         assert started["value"][1] == "1"
 
 

@@ -9,8 +9,7 @@ from backend.server.application import BackendApplication
 from backend.server.readiness import HEALTH_PATH, WATCH_PATH, Readiness, requested_service
 from backend.server.serving import listen, serving
 from protos.health.health_pb2 import HealthCheckResponse
-from tests import patient
-from tests.backend.server.support import until
+from tests.waiting import PATIENCE, eventually
 
 
 async def test_health_over_http_and_grpc_from_the_start_to_the_end() -> None:
@@ -19,7 +18,7 @@ async def test_health_over_http_and_grpc_from_the_start_to_the_end() -> None:
     listener = listen("127.0.0.1", 0, "")
     async with (
         serving(application, [listener], 5.0),
-        httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client,
+        httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=PATIENCE) as client,
         grpc.aio.insecure_channel(listener.authority) as channel,
     ):
 
@@ -117,7 +116,7 @@ async def test_a_watch_ends_when_its_client_goes() -> None:
         assert application.grpc.handling == 5
         for call in calls:
             call.cancel()
-        await until(lambda: application.grpc.handling == 0)
+        await eventually(lambda: application.grpc.handling == 0)
         assert application.grpc.calls[WATCH_PATH, "CANCELLED"] == 5
 
 

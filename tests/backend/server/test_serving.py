@@ -9,9 +9,9 @@ import pytest
 from backend.server.access_logs import AccessLogService
 from backend.server.serving import PortError, listen, most_connections, serving
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
-from tests import patient
 from tests.backend.ingest.messages import message, read_log
-from tests.backend.server.support import Collecting, application_of, receiving, until
+from tests.backend.server.support import Collecting, application_of, receiving
+from tests.waiting import PATIENCE, eventually
 
 
 async def test_both_ports_serve_the_same_application() -> None:
@@ -23,7 +23,7 @@ async def test_both_ports_serve_the_same_application() -> None:
             async with grpc.aio.insecure_channel(listener.authority) as channel:
                 messages = [message(read_log(), node="n", remote="a")]
                 await EBPFAccessLogServiceStub(channel).collect(iter(messages), timeout=120)
-            async with httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client:
+            async with httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=PATIENCE) as client:
                 assert (await client.get("/healthcheck")).status_code == 200
     assert sink.logs == 2
 
@@ -61,19 +61,19 @@ async def test_ipv6() -> None:
     assert listener.authority == f"[::1]:{listener.port}"
     async with (
         serving(application_of(AccessLogService(Collecting())), [listener], 5.0),
-        httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client,
+        httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=PATIENCE) as client,
     ):
         assert (await client.get("/healthcheck")).status_code == 200
 
 
 async def test_at_the_end_no_more_is_accepted_and_open_streams_finish() -> None:
     sink = Collecting()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         async with receiving(sink, grace=100.0) as receiver:
             channel = grpc.aio.insecure_channel(receiver.address)
             call = EBPFAccessLogServiceStub(channel).collect()
             await call.write(message(read_log(), node="n", remote="a"))
-            await until(lambda: sink.logs == 1)
+            await eventually(lambda: sink.logs == 1)
 
             async def finish() -> None:
                 while await accepts(receiver.listener.port):  # noqa: ASYNC110 - the kernel sets no event
@@ -90,12 +90,12 @@ async def test_at_the_end_no_more_is_accepted_and_open_streams_finish() -> None:
 
 async def test_streams_that_do_not_finish_in_time_are_cut() -> None:
     sink = Collecting()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         async with receiving(sink, grace=3.0) as receiver:  # twice that is all that a busy machine has to cut it
             channel = grpc.aio.insecure_channel(receiver.address)
             call = EBPFAccessLogServiceStub(channel).collect()
             await call.write(message(read_log(), node="n", remote="a"))
-            await until(lambda: sink.logs == 1)
+            await eventually(lambda: sink.logs == 1)
         assert await call.code() is not grpc.StatusCode.OK
         await channel.close(None)
 

@@ -7,9 +7,9 @@ from backend.server.serving import listen, serving
 from backend.server.telemetry import ReceiverCollector, metrics_route
 from backend.telemetry import Latency
 from bench.http2 import framed
-from tests import patient
 from tests.backend.ingest.messages import message, read_log
-from tests.backend.server.support import Collecting, Receiver, application_of, body_of, until
+from tests.backend.server.support import Collecting, Receiver, application_of, body_of
+from tests.waiting import PATIENCE, eventually
 
 
 async def test_what_came_in_is_what_the_metrics_say() -> None:
@@ -31,8 +31,10 @@ async def test_what_came_in_is_what_the_metrics_say() -> None:
         await receiver.raw(body_of(*(item.SerializeToString() for item in messages), b"\x1a\xff"))
         await receiver.raw(framed(b"")[:-1])
         await receiver.raw(b"", path="/other")
-        await until(lambda: not application.grpc.handling)  # calls are counted a moment after their answers have gone
-        async with httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=patient.SECONDS) as client:
+        await eventually(
+            lambda: not application.grpc.handling
+        )  # calls are counted a moment after their answers have gone
+        async with httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=PATIENCE) as client:
             plain = await client.get("/metrics")
             modern = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert plain.headers["content-type"].startswith("text/plain")

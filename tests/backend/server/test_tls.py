@@ -16,11 +16,11 @@ from backend.server.ports import Ports
 from backend.server.serving import Listener, listen, serving
 from backend.server.settings import Settings, SettingsError, Tls
 from protos.ebpf.accesslog_pb2_grpc import EBPFAccessLogServiceStub
-from tests import patient
 from tests.backend.ingest.messages import message, read_log
 from tests.backend.server.processes import backend
 from tests.backend.server.support import Collecting, application_of
 from tests.common.kubernetes.certificates import Identity, make_identity
+from tests.waiting import PATIENCE
 
 BROKEN = (httpx.TransportError, ssl.SSLError)  # an alert may come before or after the request is sent
 Channel = Callable[[str], grpc.Channel]
@@ -106,7 +106,7 @@ async def send(address: str, opened: Channel, authentication: str = "") -> grpc.
 async def test_an_encrypted_port_takes_logs_and_answers_questions(server: Identity) -> None:
     async with receiver(tls(server)) as (listener, sink):
         assert await send(listener.authority, channel(server)) is grpc.StatusCode.OK
-        async with httpx.AsyncClient(verify=client(server), timeout=patient.SECONDS) as asking:
+        async with httpx.AsyncClient(verify=client(server), timeout=PATIENCE) as asking:
             assert (await asking.get(f"https://{listener.authority}/healthcheck")).status_code == 200
     assert sink.logs == 1
 
@@ -114,7 +114,7 @@ async def test_an_encrypted_port_takes_logs_and_answers_questions(server: Identi
 async def test_an_encrypted_port_says_nothing_in_plain_text(server: Identity) -> None:
     async with receiver(tls(server)) as (listener, sink):
         assert await send(listener.authority, grpc.insecure_channel) is grpc.StatusCode.UNAVAILABLE
-        async with httpx.AsyncClient(timeout=patient.SECONDS) as asking:
+        async with httpx.AsyncClient(timeout=PATIENCE) as asking:
             with pytest.raises(BROKEN):
                 await asking.get(f"http://{listener.authority}/healthcheck")
     assert sink.logs == 0
@@ -128,7 +128,7 @@ async def test_of_agents_with_certificates_only_known_ones_are_served(
         for unknown in (channel(server), channel(server, stranger), grpc.insecure_channel):
             assert await send(listener.authority, unknown) is grpc.StatusCode.UNAVAILABLE
         for own in (None, stranger):
-            async with httpx.AsyncClient(verify=client(server, own), timeout=patient.SECONDS) as asking:
+            async with httpx.AsyncClient(verify=client(server, own), timeout=PATIENCE) as asking:
                 with pytest.raises(BROKEN):
                     await asking.get(f"https://{listener.authority}/healthcheck")
     assert sink.logs == 1
@@ -157,9 +157,7 @@ def test_the_whole_backend_with_mutual_tls_and_tokens(
         assert await send(agents, channel(server, stranger), "of agents") is grpc.StatusCode.UNAVAILABLE
         # The console's port asks for no certificate, and so takes no agents.
         assert await send(console, channel(server), "of agents") is grpc.StatusCode.PERMISSION_DENIED
-        async with httpx.AsyncClient(
-            verify=client(server), base_url=addresses["http"], timeout=patient.SECONDS
-        ) as asking:
+        async with httpx.AsyncClient(verify=client(server), base_url=addresses["http"], timeout=PATIENCE) as asking:
             statuses = []
             for token in ("of people", "of agents", ""):
                 headers = {"authorization": f"Bearer {token}"} if token else {}

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error
 
 from tests.ports import free_ports
+from tests.waiting import until
 
 PROGRAM = shutil.which("clickhouse-server") or shutil.which("clickhouse-server", path="/usr/bin:/usr/sbin")
 CLUSTER = "two"
@@ -77,12 +77,9 @@ class ClickhouseServer:
             self._process = subprocess.Popen(
                 [PROGRAM, f"--config-file={self._folder / 'config.xml'}"], cwd=self._folder, stdout=log, stderr=log
             )
-        last = time.monotonic() + 300
-        while not self._answers():
-            log_text = (self._folder / "log").read_text(errors="replace")
-            assert self._process.poll() is None, log_text
-            assert time.monotonic() < last, log_text
-            time.sleep(0.05)  # a server says nothing when it begins to listen
+        process = self._process
+        until(lambda: process.poll() is not None or self._answers(), self._said)  # it does not say when it listens
+        assert process.poll() is None, self._said()
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -107,6 +104,9 @@ class ClickhouseServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+    def _said(self) -> str:
+        return f"ClickHouse answers; it said:\n{(self._folder / 'log').read_text(errors='replace')}"
 
     def _answers(self) -> bool:
         try:

@@ -3,9 +3,9 @@
 `PYROVER_CLAIM_ROUNDS=1000 pytest tests/backend/storage/test_clickhouse_claims.py -k moment` lets them meet more often.
 """
 
+import itertools
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -22,9 +22,8 @@ from backend.storage.interface import FOREVER, Flush, MetricSchema, StorageError
 from tests.backend.storage.clickhouse_servers import CLUSTER, ClickhouseServer
 from tests.backend.storage.conftest import new_address
 from tests.backend.storage.test_clickhouse_commits import CLUSTERS, DAY, LAST
+from tests.waiting import PATIENCE, until
 
-PATIENCE = 120.0
-"""Seconds; a bound on waiting, not an expectation."""
 ROUNDS = int(os.environ.get("PYROVER_CLAIM_ROUNDS", "40"))
 
 
@@ -76,13 +75,9 @@ def send_in_parts(storage: ClickhouseStorage, writer: str, *batches: str) -> set
 
 def send_until_stored(storage: ClickhouseStorage, writer: str, *batches: str) -> int:
     """Give them to it again and again; how often it did not take them."""
-    last = time.monotonic() + PATIENCE
-    refusals = 0
-    while not send(storage, f"{writer} {refusals}", *batches):
-        refusals += 1
-        assert time.monotonic() < last, f"{batches} are still not stored"
-        time.sleep(0.02)  # as a sender waits; nothing tells it when to try again
-    return refusals
+    refusals = itertools.count()
+    until(lambda: send(storage, f"{writer} {next(refusals)}", *batches), f"{batches} are stored")
+    return next(refusals) - 1
 
 
 class HookedLedger:
@@ -223,10 +218,8 @@ def is_unanswered(storage: ClickhouseStorage, written: Flush) -> bool:
 
 def until_older_than(storage: ClickhouseStorage, since: int, seconds: int) -> None:
     """Wait until it is later by the server's clock."""
-    last = time.monotonic() + PATIENCE
-    while storage._server.ask("SELECT toUnixTimestamp(now())")[0][0] <= since + seconds:  # type: ignore[operator] # a number
-        assert time.monotonic() < last, "the server's clock stands still"
-        time.sleep(0.02)
+    now = "SELECT toUnixTimestamp(now())"
+    until(lambda: storage._server.ask(now)[0][0] > since + seconds)  # type: ignore[operator] # a number
 
 
 def known(storage: ClickhouseStorage) -> set[str] | None:

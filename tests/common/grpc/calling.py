@@ -9,12 +9,11 @@ from common.grpc.answers import Answer
 from common.grpc.client import GrpcClient
 from common.grpc.messages import frame_messages
 from common.grpc.security import Security
+from tests.waiting import PATIENCE
 
 PATH = "/package.Service/method"
 MESSAGES = (b"one", b"", b"three")
 BODY = b"".join(frame_messages(MESSAGES))
-SECONDS = 120.0
-"""A bound on waiting, not an expectation."""
 SHORT = 0.2
 """Seconds of a call that is meant to run out of time, where time passes only while it waits (passing_time.py)."""
 
@@ -28,7 +27,7 @@ def client(port: int, host: str = "127.0.0.1", security: Security | None = None)
         opened.close()
 
 
-def call(opened: GrpcClient, body: Iterable[bytes] = (BODY,), timeout: float | None = SECONDS) -> Answer:
+def call(opened: GrpcClient, body: Iterable[bytes] = (BODY,), timeout: float | None = PATIENCE) -> Answer:
     return opened.call(PATH, (), body, timeout)
 
 
@@ -37,7 +36,7 @@ def call_with_grpcio(port: int) -> tuple[str, str]:
     with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
         method = channel.stream_unary(PATH, request_serializer=None, response_deserializer=None)
         try:
-            method(iter(MESSAGES), timeout=SECONDS)
+            method(iter(MESSAGES), timeout=PATIENCE)
         except grpc.RpcError as error:
             return error.code().name, error.details() or ""
     return "OK", ""

@@ -13,7 +13,7 @@ from h2.events import DataReceived, Event, RequestReceived, StreamEnded
 from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
 
-PATIENCE = 120.0
+from tests.waiting import PATIENCE
 
 
 @dataclass

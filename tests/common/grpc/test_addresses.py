@@ -5,8 +5,8 @@ import pytest
 
 from common.grpc.addresses import Address, Resolver, Target, read_addresses
 from common.grpc.patience import Expired, Interrupted, Interrupter, Patience
+from tests.waiting import PATIENCE
 
-SECONDS = 120.0
 REAL = socket.getaddrinfo
 
 
@@ -51,7 +51,7 @@ def test_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     monkeypatch.setattr(socket, "getaddrinfo", _named(lambda: answers))
     with Interrupter() as interrupter:
-        addresses = Resolver(Target("name", 80), interrupter).resolve(Patience(SECONDS, interrupter))
+        addresses = Resolver(Target("name", 80), interrupter).resolve(Patience(PATIENCE, interrupter))
     interrupter.close()
     assert addresses == [Address(socket.AF_INET6, ("::1", 80, 0, 0)), Address(socket.AF_INET, ("127.0.0.1", 80))]
     assert list(map(str, addresses)) == ["[::1]:80", "127.0.0.1:80"]
@@ -60,7 +60,7 @@ def test_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("host", ["no-such-name.invalid", "a" * 64 + ".invalid", "a..b"])
 def test_a_name_without_addresses(host: str) -> None:
     with Interrupter() as interrupter, pytest.raises(OSError, match=r"\w") as caught:
-        Resolver(Target(host, 80), interrupter).resolve(Patience(SECONDS, interrupter))
+        Resolver(Target(host, 80), interrupter).resolve(Patience(PATIENCE, interrupter))
     interrupter.close()
     assert caught.value.strerror
 
@@ -70,7 +70,7 @@ def test_a_lookup_that_hangs_is_given_up_and_its_answer_used_when_it_comes(monke
 
     def hang() -> list[object]:
         asked.append(threading.current_thread())
-        assert go.wait(SECONDS)
+        assert go.wait(PATIENCE)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
 
     monkeypatch.setattr(socket, "getaddrinfo", _named(hang))
@@ -81,10 +81,10 @@ def test_a_lookup_that_hangs_is_given_up_and_its_answer_used_when_it_comes(monke
     with interrupter:
         interrupter.interrupt()
         with pytest.raises(Interrupted):
-            resolver.resolve(Patience(SECONDS, interrupter))
+            resolver.resolve(Patience(PATIENCE, interrupter))
     threading.Timer(0.05, go.set).start()
     with interrupter:
-        assert list(map(str, resolver.resolve(Patience(SECONDS, interrupter)))) == ["127.0.0.1:80"]
+        assert list(map(str, resolver.resolve(Patience(PATIENCE, interrupter)))) == ["127.0.0.1:80"]
     assert len(asked) == 1
     asked[0].join()
     interrupter.close()
@@ -95,7 +95,7 @@ def test_an_answer_that_comes_after_the_end_wakes_nobody(monkeypatch: pytest.Mon
 
     def hang() -> list[object]:
         asked.append(threading.current_thread())
-        assert go.wait(SECONDS)
+        assert go.wait(PATIENCE)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", _named(hang))

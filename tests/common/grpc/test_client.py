@@ -16,10 +16,11 @@ from common.grpc.messages import frame_messages
 from common.grpc.patience import Interrupted
 from common.grpc.status import Status
 from common.version import installed_version
-from tests.common.grpc.calling import BODY, PATH, SECONDS, SHORT, call, client
+from tests.common.grpc.calling import BODY, PATH, SHORT, call, client
 from tests.common.grpc.names import resolve
 from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
+from tests.waiting import PATIENCE
 
 
 def test_the_headers_of_a_call() -> None:
@@ -127,7 +128,7 @@ def test_a_message_leaves_before_the_next_one_is_asked_for() -> None:
 
     def messages() -> Iterator[bytes]:
         yield b"first"
-        assert arrived.wait(SECONDS)
+        assert arrived.wait(PATIENCE)
         yield b"second"
 
     with Peers(greeted(play)).listen() as port, client(port) as opened:

@@ -15,10 +15,11 @@ from common.grpc.addresses import LARGEST_NUMBER
 from common.grpc.answers import Answer
 from common.grpc.failover import FailoverClient
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, PATH, SECONDS, SHORT
+from tests.common.grpc.calling import BODY, PATH, SHORT
 from tests.common.grpc.names import resolve
 from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
+from tests.waiting import PATIENCE
 
 
 def failing(*statuses: int) -> Peers:
@@ -41,7 +42,7 @@ def calls(client: FailoverClient, number: int) -> list[tuple[str, Status]]:
     made = []
     for _ in range(number):
         address = client.address
-        made.append((address, client.call(PATH, (), (BODY,), SECONDS).status))
+        made.append((address, client.call(PATH, (), (BODY,), PATIENCE).status))
     return made
 
 
@@ -128,7 +129,7 @@ def test_a_name_that_nobody_looks_up_in_time_takes_no_time_from_the_next(monkeyp
 
     def lookup(host: bytes, port: int, *, type: int, flags: int) -> object:  # noqa: A002 - as the real one
         if not flags:
-            assert held.wait(SECONDS)
+            assert held.wait(PATIENCE)
         return real(host, port, type=type, flags=flags)
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
@@ -137,7 +138,7 @@ def test_a_name_that_nobody_looks_up_in_time_takes_no_time_from_the_next(monkeyp
         port = stack.enter_context(failing().listen())
         client = FailoverClient(f"localhost:{port},127.0.0.1:{port}", "tests")
         stack.callback(client.close)
-        answer = client.call(PATH, (), (BODY,), SECONDS)
+        answer = client.call(PATH, (), (BODY,), PATIENCE)
         assert (answer.status, answer.message) == (Status.UNAVAILABLE, "too long looking up localhost")
         assert calls(client, 2) == [(f"127.0.0.1:{port}", Status.OK)] * 2
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from common.grpc.http2 import BURST
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, SECONDS, SHORT, call, client
+from tests.common.grpc.calling import BODY, SHORT, call, client
 from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
+from tests.waiting import PATIENCE
 
 LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the beginning
 DEFAULT_WINDOW = 65_535
@@ -117,7 +118,7 @@ def test_a_server_that_does_not_read_holds_the_sending_and_nothing_piles_up(monk
         peer.h2.increment_flow_control_window(2**31 - 1 - peer.h2.inbound_flow_control_window)
         peer.h2.increment_flow_control_window(2**30, 1)
         peer.write()
-        over.wait(SECONDS)
+        over.wait(PATIENCE)
 
     with Peers(greeted(play)).listen() as port, client(port) as opened:
         assert call(opened, body, timeout=SHORT).status is Status.DEADLINE_EXCEEDED

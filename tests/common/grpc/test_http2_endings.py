@@ -11,9 +11,10 @@ from hyperframe.frame import GoAwayFrame, PingFrame
 
 from common.grpc.client import GrpcClient
 from common.grpc.status import Status
-from tests.common.grpc.calling import BODY, SECONDS, SHORT, call, client
+from tests.common.grpc.calling import BODY, SHORT, call, client
 from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
+from tests.waiting import PATIENCE
 
 LARGE = bytes(range(256)) * 4_000  # some times the window that there is at the beginning
 
@@ -83,7 +84,7 @@ def test_a_connection_that_was_closed_while_idle_costs_no_attempt(farewell: byte
 
     def leave(peer: Peer) -> None:
         peer.answer(peer.request())
-        idle.wait(SECONDS)
+        idle.wait(PATIENCE)
         peer.write(farewell)
 
     peers = Peers(greeted(leave), greeted(Peer.serve))
@@ -113,7 +114,7 @@ def test_what_came_while_idle_is_answered() -> None:
 
     def play(peer: Peer) -> None:
         peer.answer(peer.request())
-        idle.wait(SECONDS)
+        idle.wait(PATIENCE)
         peer.h2.ping(b"12345678")
         peer.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1_000_000})
         peer.write()
@@ -175,4 +176,4 @@ def _await_readable(opened: GrpcClient) -> None:
     assert connection is not None
     poll = select.poll()
     poll.register(connection._channel.fileno(), select.POLLIN)
-    assert poll.poll(SECONDS * 1000)
+    assert poll.poll(PATIENCE * 1000)

@@ -13,9 +13,10 @@ from common.grpc.security import Security
 from common.grpc.status import Status
 from common.grpc.tls import make_context
 from tests.agent.export.collector import Collector
-from tests.common.grpc.calling import SECONDS, SHORT, call, client
+from tests.common.grpc.calling import SHORT, call, client
 from tests.common.grpc.passing_time import pass_time_only_while
 from tests.common.grpc.peer import Peer, Peers, greeted
+from tests.waiting import PATIENCE
 
 NAMES = "DNS:localhost,IP:127.0.0.1"
 
@@ -138,7 +139,7 @@ def test_a_server_that_asks_who_the_client_is(server: Identity, agent: Identity,
     collector = Collector()
     with collector.serve(credentials=credentials) as port, client(port, security=security) as opened:
         path = "/skywalking.v3.EBPFAccessLogService/collect"
-        answer = opened.call(path, (("pyrover-batch-id", "1"),), (b"\0\0\0\0\1x",), SECONDS)
+        answer = opened.call(path, (("pyrover-batch-id", "1"),), (b"\0\0\0\0\1x",), PATIENCE)
     assert answer.status is (Status.OK if known else Status.UNAVAILABLE)
     assert collector.accepted == ({"1": [b"x"]} if known else {})
 

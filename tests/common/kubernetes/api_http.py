@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from tests.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from tests.common.kubernetes.api_server import ApiServer
-
-PATIENCE: Final = 120.0
-"""Seconds that a test waits for what should happen at once."""
 
 
 class Cut(Enum):

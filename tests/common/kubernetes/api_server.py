@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.common.kubernetes.api_changes import Change, as_seen
-from tests.common.kubernetes.api_http import PATIENCE, Cut, Server
+from tests.common.kubernetes.api_http import Cut, Server
 from tests.common.kubernetes.api_kinds import (
     KINDS,
     PATHS,
@@ -29,6 +29,7 @@ from tests.common.kubernetes.api_kinds import (
     status,
 )
 from tests.common.kubernetes.api_queries import OF_LISTS, OF_WATCHES, Key, continue_token, continued, number_of
+from tests.waiting import PATIENCE
 
 TOKEN: Final = "a-token"  # noqa: S105 - of this server alone
 

@@ -11,8 +11,8 @@ from common.kubernetes.access import Access, bearer_of, parse_server
 from common.kubernetes.resources import Resource
 from common.kubernetes.subscriber import Change
 from common.kubernetes.watch import Watch, WatchSettings
-from tests.common.kubernetes.api_http import PATIENCE
 from tests.common.kubernetes.api_server import TOKEN, ApiServer
+from tests.waiting import PATIENCE
 
 HURRIED: Final = WatchSettings(first_wait=0.001, longest_wait=0.01)
 

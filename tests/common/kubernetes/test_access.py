@@ -7,11 +7,11 @@ import pytest
 from common.kubernetes.access import AccessError, Server, in_cluster, parse_server
 from common.kubernetes.resources import NODES
 from common.kubernetes.watch import Watch
-from tests.common.kubernetes.api_http import PATIENCE
 from tests.common.kubernetes.api_server import ApiServer
 from tests.common.kubernetes.certificates import Identity, make_identity
 from tests.common.kubernetes.following import HURRIED, Follower, Pauses
 from tests.common.kubernetes.manifests import node
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")

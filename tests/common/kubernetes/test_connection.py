@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from common.kubernetes.answers import ExpiredError, RefusedError, UnreadableError, refused, refused_by_event
 from common.kubernetes.connection import Connection, StoppedError, Stopper, read_all, read_lines
-from tests.common.kubernetes.api_http import PATIENCE
 from tests.common.kubernetes.following import access
+from tests.waiting import PATIENCE
 
 
 class Pieces:

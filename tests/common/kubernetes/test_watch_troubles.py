@@ -15,10 +15,10 @@ from common.kubernetes.answers import RefusedError, UnreadableError
 from common.kubernetes.resources import NODES, PODS
 from common.kubernetes.subscriber import Change
 from common.kubernetes.watch import Restart, Watch, WatchSettings
-from tests.common.kubernetes.api_http import PATIENCE
 from tests.common.kubernetes.api_server import ApiServer
 from tests.common.kubernetes.following import HURRIED, Follower, Pauses, access, following
 from tests.common.kubernetes.manifests import node, pod
+from tests.waiting import PATIENCE
 
 
 def test_who_may_not_read_is_told_what_to_grant_and_reads_when_it_is_granted(caplog: pytest.LogCaptureFixture) -> None:

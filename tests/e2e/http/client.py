@@ -16,8 +16,9 @@ from tests.e2e.http.calls import LARGE, Call, as_json
 from tests.e2e.http.downloads import boring_curl
 from tests.e2e.http.server import HERE, Server, node_command, python_command
 from tests.e2e.http.tools import tool
-from tests.e2e.programs import PATIENCE, ROOT, program, read_line
+from tests.e2e.programs import ROOT, program, read_line
 from tests.e2e.waiting import where_they_wait
+from tests.waiting import PATIENCE
 
 CHUNK = 4096
 """Bytes."""

@@ -16,7 +16,8 @@ from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.server import Server, wait_until
 from tests.e2e.http.servers.echo import SERVICE
 from tests.e2e.http.tools import tool
-from tests.e2e.programs import PATIENCE, finish, program
+from tests.e2e.programs import finish, program
+from tests.waiting import PATIENCE
 
 WORKERS = 2
 SWITCHED = 101

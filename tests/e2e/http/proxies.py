@@ -21,7 +21,7 @@ from tests.e2e.http.nginx import nginx
 from tests.e2e.http.server import Server, python_command, started
 from tests.e2e.http.tinyproxy import tinyproxy
 from tests.e2e.http.tools import tool
-from tests.e2e.programs import PATIENCE
+from tests.waiting import PATIENCE
 
 Wait = Callable[[Server, Callable[[], object]], None]
 Start = Callable[[Path, Certificates], AbstractContextManager[Server]]

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 
-from tests.e2e.programs import PATIENCE
+from tests.waiting import PATIENCE
 
 PIECE = 1 << 16
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from pathlib import Path
 from tests.e2e.http.account import Expected, read_account
 from tests.e2e.http.certificates import Certificates
 from tests.e2e.http.tools import node
-from tests.e2e.programs import PATIENCE, program, read_line
+from tests.e2e.programs import program, read_line
+from tests.waiting import PATIENCE, until
 
 HERE = Path(__file__).parent
 
@@ -46,12 +46,11 @@ class Server:
 
 def wait_until(condition: Callable[[], bool], file: Path) -> None:
     """Wait for what another program writes to a file."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            end = file.read_text()[-1000:] if file.exists() else "(there is no such file)"
-            raise AssertionError(f"{file} does not say what is awaited; its end: {end}")
-        time.sleep(0.005)
+
+    def end() -> str:
+        return f"{file} says it; its end: {file.read_text()[-1000:] if file.exists() else '(there is no such file)'}"
+
+    until(condition, end)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from tests.e2e.http.relay import relay
 from tests.e2e.http.server import Server, started
 from tests.e2e.http.servers.echo import KINDS, SERVICE
 from tests.e2e.http.watching import Moved, Watcher
-from tests.e2e.programs import PATIENCE, program, read_line
+from tests.e2e.programs import program, read_line
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.kernel
 

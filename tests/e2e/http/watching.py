@@ -19,7 +19,8 @@ from protos.common import common_pb2
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.export.collector import Collector
 from tests.e2e.http.account import Expected, check
-from tests.e2e.programs import PATIENCE, agent
+from tests.e2e.programs import agent
+from tests.waiting import PATIENCE
 
 CONFIGURATION = """
 access_log: {flush: {period: 200ms}}

@@ -21,12 +21,11 @@ from agent.discovery.procfs import ProcHost
 from agent.discovery.standing import Standing
 from tests.agent.discovery.control_groups import control_group, enter
 from tests.agent.discovery.kubernetes.pods import group, manifest, names, uid
-from tests.agent.discovery.kubernetes.test_following import until
 from tests.agent.synthetic import SECOND, FakeHost, facts
 from tests.common.kubernetes import manifests
-from tests.common.kubernetes.api_http import PATIENCE
 from tests.common.kubernetes.api_server import ApiServer
 from tests.common.kubernetes.following import HURRIED, access
+from tests.waiting import PATIENCE, until
 
 GENERATIONS, PODS, PROCESSES = 10, 100, 10
 """Pods of a generation, and processes of a pod."""

@@ -1,7 +1,6 @@
 """A book that follows a strict double of the API server through the lives of pods and services."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -10,16 +9,10 @@ from agent.discovery.kubernetes.book import PodBook
 from agent.discovery.kubernetes.following import following, open_access
 from tests.agent.discovery.kubernetes.pods import FIRST, OTHER, SECOND_ID, UID, manifest, uid
 from tests.common.kubernetes import manifests
-from tests.common.kubernetes.api_http import PATIENCE, Cut
+from tests.common.kubernetes.api_http import Cut
 from tests.common.kubernetes.api_server import ApiServer
 from tests.common.kubernetes.following import HURRIED, access
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+from tests.waiting import PATIENCE, until
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """bpf/payload*.c on the running kernel: of which sockets payload is captured, until when, and what is counted."""
 
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from agent.kernel import bpf_maps
 from agent.kernel.loader_options import Options
 from agent.kernel.source import KernelSource
 from tests.agent.kernel.payload.spoken import DETECTION_CALLS, request, ways
-from tests.agent.kernel.watching import ATTACH, PATIENCE_SECONDS, Watch
+from tests.agent.kernel.watching import ATTACH, Watch
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
 
@@ -101,10 +101,8 @@ def test_a_call_whose_socket_is_gone_at_its_exit_is_counted(watch: Watch, tmp_pa
         reader = int(child.stdout.readline())
         first = [one for one in watch.source.take_payload() if one.process == child.pid]
         (socket,) = (one.socket for one in first if one.kind == EventKind.READ)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while value_of(maps["transfers"], child.pid << 32 | reader) is None:
-            assert time.monotonic() < deadline, "the thread did not come to its read"
-            time.sleep(0.005)
+        key_of_reader = child.pid << 32 | reader
+        until(lambda: value_of(maps["transfers"], key_of_reader) is not None, "the thread is in its read")
         known = value_of(maps["watched_sockets"], socket)
         assert known is not None
         key = struct.pack("=Q", socket)

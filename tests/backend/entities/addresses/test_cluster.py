@@ -17,10 +17,11 @@ from backend.entities.resolution import End
 from common.kubernetes.watch import Restart
 from tests.backend.entities.addresses.histories import OBJECTS, Object, answers, from_scratch, key_of
 from tests.backend.entities.addresses.world import RESOURCES, STARTED, asking
-from tests.common.kubernetes.api_http import PATIENCE, Cut
+from tests.common.kubernetes.api_http import Cut
 from tests.common.kubernetes.api_server import ApiServer, Gone
 from tests.common.kubernetes.following import HURRIED, access, expected
 from tests.common.kubernetes.manifests import pod, service
+from tests.waiting import PATIENCE
 
 APP = {"app": "shop"}
 

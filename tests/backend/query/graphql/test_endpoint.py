@@ -13,6 +13,7 @@ from backend.query.graphql.endpoint import RUNNING, WAITING
 from backend.query.graphql.execution import KEPT_DOCUMENTS, Request, answer
 from backend.storage.memory import MemoryStorage
 from tests.backend.query.graphql.asking import Client, Defective, Failing, Slow, asking
+from tests.waiting import eventually
 
 INSTANCES = """query ($d: Duration!, $s: ID = "x") { listInstances(duration: $d, serviceId: $s) { id } }"""
 DAY = {"start": "2027-01-15", "end": "2027-01-15", "step": "DAY"}
@@ -208,9 +209,7 @@ async def test_so_many_run_so_many_wait_and_others_are_refused() -> None:
             {"query": INSTANCES, "variables": {"d": DAY, "s": str(number)}} for number in range(RUNNING + WAITING)
         ]
         asked = [asyncio.create_task(client.post(one)) for one in bodies]
-        async with asyncio.timeout(120):
-            while client.served._answering.present < RUNNING + WAITING:  # noqa: ASYNC110 - a plain counter
-                await asyncio.sleep(0)
+        await eventually(lambda: client.served._answering.present >= RUNNING + WAITING, pause=0)
         for _ in range(RUNNING):
             assert await asyncio.to_thread(storage.asked.acquire, timeout=120)
         refused = await client.post(body)

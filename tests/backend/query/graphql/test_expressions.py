@@ -14,6 +14,7 @@ from tests.backend.query.counting import Counting
 from tests.backend.query.graphql import documents
 from tests.backend.query.graphql.asking import NOW, Client, Slow, asking
 from tests.backend.query.world import frame
+from tests.waiting import eventually
 
 MINUTE = int(NOW) // 60
 CPM, OTHER = "kubernetes_service_http_call_cpm", "kubernetes_service_connect_cpm"
@@ -124,9 +125,7 @@ class SlowAndCounting(Slow, Counting):
 
 async def waiting(client: Client, number: int) -> None:
     """Until so many requests are there."""
-    async with asyncio.timeout(120):
-        while client.served._answering.present < number:  # noqa: ASYNC110 - a plain counter
-            await asyncio.sleep(0)
+    await eventually(lambda: client.served._answering.present >= number, pause=0)
 
 
 async def test_requests_that_wait_together_are_read_together_and_equal_ones_once() -> None:
