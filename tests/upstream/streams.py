@@ -1,4 +1,4 @@
-"""Access logs for both backends, brought to now.
+"""Access logs for both backends, brought to the last minutes.
 
 They are what the agent makes of the recordings of real programs, and what Rover sends of a cluster.
 """
@@ -29,7 +29,9 @@ def write_logs(path: Path, folder: Path) -> dict[str, str]:
     Returns:
         The span that they are of, by the minute, as GraphQL's Duration: one minute more on either side.
     """
-    now_ns = time.time_ns()
+    # The middle of a minute: SkyWalking leaves the nanoseconds of a node's boot time out, which puts what happened in
+    # the first second of a minute into the one before.
+    now_ns = (time.time_ns() // _MINUTE_NS - 1) * _MINUTE_NS + _MINUTE_NS // 2
     with path.open("wb") as file:
         write_signature(file)
         for number, recording in enumerate(sorted(RECORDINGS.glob("*.events"))):
