@@ -100,6 +100,7 @@ class Systemd:
         return until(
             lambda: next((line for line in self.said().splitlines() if words in line), ""),
             lambda: f"something says {words!r}; said was:\n{self.said()}",
+            pause=0.1,
         )
 
 
@@ -143,7 +144,7 @@ def running(folder: Path) -> Iterator[Systemd]:
         entering: list[str | Path] = ["sh", "-c", _ENTER, "sh", folder, ROOT, OBJECTS.parent]
         with program(["sh", "-c", f'{joining}{unshare} "$@"', "sh", *entering]) as process:
             started = Systemd(_child(process.pid))
-            until(lambda: process.poll() is not None or started.is_ready(), "systemd is ready")
+            until(lambda: process.poll() is not None or started.is_ready(), "systemd is ready", pause=0.1)
             assert process.poll() is None, "systemd has not begun; what it could not do stands above"
             yield started
     finally:

@@ -82,11 +82,10 @@ def until_stored(pair: Pair) -> None:
 
     def is_calm() -> bool:
         theirs, ours = (_calls(backend, pair.duration) for backend in (pair.theirs, pair.ours))
-        counted[:-1] = []
         counted.append((theirs, ours))
-        return theirs == ours and counted[0] == counted[-1] and len(counted) > 1
+        return theirs == ours and counted[-2:-1] == counted[-1:]
 
-    until(is_calm, lambda: f"both have the same calls; last {counted}", pause=2 * PERSISTED_SECONDS)
+    until(is_calm, lambda: f"both have the same calls; last {counted[-2:]}", pause=2 * PERSISTED_SECONDS)
 
 
 def _calls(backend: Asked, duration: dict[str, str]) -> dict[str, list[str | None]]:

@@ -164,6 +164,7 @@ def close(name: str = "connection") -> dict[str, Any]:
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:
+    """As tests/waiting.py has it, which is out of reach of a program that runs by itself."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"

@@ -19,10 +19,7 @@ from agent.kernel.source import KernelSource
 from agent.pipeline import Pipeline
 from protos.ebpf import accesslog_pb2 as wire
 from tests.agent.conntrack import network
-from tests.agent.conntrack.network import (
-    Endpoint,
-    Exchange,
-)
+from tests.agent.conntrack.network import Endpoint, Exchange
 from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
@@ -57,9 +54,8 @@ class Agent:
         self.source = source
         self.watcher = ConntrackWatcher("/proc", 8)
         self.translations = Translations(self.watcher)
-        self._go_programs = (
-            GoPrograms()
-        )  # whose process is ended with it: machines have their files on one that may be silent
+        # Its process is ended with the agent: machines have their files on one that may be silent.
+        self._go_programs = GoPrograms()
         translations = self.translations if enabled else None
         self.host = RecordingHost(ProcHost(excluded=excluded, translations=translations, go_programs=self._go_programs))
         self.messages: list[bytes] = []

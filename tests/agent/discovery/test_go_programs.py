@@ -11,9 +11,7 @@ from agent.discovery.go_programs import GoPrograms
 from agent.discovery.procfs import ProcHost
 from tests.agent.tls.building import build_go, tool
 from tests.agent.tls.silence import SilentFiles, needs_fuse, running, silent_files, starts_nothing
-from tests.agent.tls.watching import (
-    in_a_thread,
-)
+from tests.agent.tls.watching import in_a_thread
 from tests.waiting import until
 
 SILENT = "a file system does not answer: whether its programs are of Go is not known"

@@ -74,7 +74,12 @@ def pausing(count: int) -> Iterator[None]:
     program = "import signal; signal.pause()"
     children = [subprocess.Popen([sys.executable, "-I", "-c", program]) for _ in range(count)]
     try:
-        until(lambda: all("pause" in Path(f"/proc/{child.pid}/wchan").read_text() for child in children))
+
+        def are_inside() -> bool:
+            assert all(child.poll() is None for child in children)
+            return all("pause" in Path(f"/proc/{child.pid}/wchan").read_text() for child in children)
+
+        until(are_inside)
         yield
     finally:
         for child in children:

@@ -16,9 +16,7 @@ from tests.agent.kernel.watching import ATTACH, open_source
 from tests.agent.tls.building import FAKE_LIBRARY, LATE_GO_SOURCES, build_go, compile_c, tool
 from tests.agent.tls.fake import FakeLibrary, connection
 from tests.agent.tls.sessions import Ends
-from tests.agent.tls.watching import (
-    TlsWatch,
-)
+from tests.agent.tls.watching import TlsWatch
 from tests.waiting import until
 
 

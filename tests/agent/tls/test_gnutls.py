@@ -11,9 +11,7 @@ from agent.events.layout import EventKind
 from tests.agent.tls.building import tool
 from tests.agent.tls.conftest import Certificate
 from tests.agent.tls.test_libraries import mapped
-from tests.agent.tls.watching import (
-    TlsWatch,
-)
+from tests.agent.tls.watching import TlsWatch
 from tests.waiting import until
 
 pytestmark = pytest.mark.kernel

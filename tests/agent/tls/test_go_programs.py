@@ -13,10 +13,7 @@ from agent.events.layout import EventKind
 from agent.kernel import bpf_maps
 from tests.agent.tls.conftest import Certificate
 from tests.agent.tls.test_openssl import check_connections
-from tests.agent.tls.watching import (
-    Run,
-    TlsWatch,
-)
+from tests.agent.tls.watching import Run, TlsWatch
 from tests.waiting import until
 
 pytestmark = pytest.mark.kernel

@@ -19,9 +19,7 @@ from agent.tls.mapped_files import MappedFiles, NewMapping
 from agent.tls.mappings import identify, mapped_files
 from tests.agent.kernel.watching import open_source
 from tests.agent.tls.building import tool
-from tests.agent.tls.watching import (
-    loaded,
-)
+from tests.agent.tls.watching import loaded
 from tests.waiting import until
 
 pytestmark = pytest.mark.kernel

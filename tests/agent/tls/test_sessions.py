@@ -8,10 +8,7 @@ import pytest
 from agent.events.fragments import ConversationProtocol
 from tests.agent.tls.fake import HELLO, RECORD, FakeLibrary, inode_of
 from tests.agent.tls.sessions import GET, OK, READ, WRITE, Ends, receive, told
-from tests.agent.tls.watching import (
-    TlsWatch,
-    in_a_thread,
-)
+from tests.agent.tls.watching import TlsWatch, in_a_thread
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("attached")]

@@ -171,10 +171,10 @@ async def test_a_pair_that_cannot_be_used_leaves_the_old_one(
                 return registry.get_sample_value("pyrover_backend_reloads_total", labels) or 0.0
 
             shown.pair(shown.identities[0].key, shown.identities[1].certificate)
-            await asyncio.to_thread(until, lambda: count(ReloadOutcome.REFUSED) >= 1, "nobody has looked")
+            await asyncio.to_thread(until, lambda: count(ReloadOutcome.REFUSED) >= 1, "somebody has looked")
             assert await asyncio.to_thread(is_shown, listener.port, shown.identities[0])
             shown.write(1)
-            await asyncio.to_thread(until, lambda: count(ReloadOutcome.REPLACED) >= 2, "nobody has looked")
+            await asyncio.to_thread(until, lambda: count(ReloadOutcome.REPLACED) >= 2, "somebody has looked")
             await asyncio.to_thread(until_shown, listener.port, shown.identities[1])
     refused = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert refused

@@ -31,9 +31,8 @@ async def test_what_came_in_is_what_the_metrics_say() -> None:
         await receiver.raw(body_of(*(item.SerializeToString() for item in messages), b"\x1a\xff"))
         await receiver.raw(framed(b"")[:-1])
         await receiver.raw(b"", path="/other")
-        await eventually(
-            lambda: not application.grpc.handling
-        )  # calls are counted a moment after their answers have gone
+        # Calls are counted a moment after their answers have gone.
+        await eventually(lambda: not application.grpc.handling)
         async with httpx.AsyncClient(base_url=f"http://{listener.authority}", timeout=PATIENCE) as client:
             plain = await client.get("/metrics")
             modern = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})

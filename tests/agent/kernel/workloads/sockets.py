@@ -92,6 +92,7 @@ def udp_server(host: str) -> socket.socket:
 
 
 def until(condition: Callable[[], bool]) -> None:
+    """As tests/waiting.py has it, without what a workload need not import."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
